@@ -1,0 +1,1 @@
+"""The web server: pages, API, figures. Never imports torch or worker.core."""

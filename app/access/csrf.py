@@ -1,0 +1,44 @@
+"""Nobody else's page may post in a reader's name: the origin and a token are checked."""
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from app.access.session import Session, Sessions
+from worker.contract.errors import UserError
+
+FIELD = "csrf"
+HEADER = "X-CSRF-Token"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class ForgedRequest(UserError):
+    """A post that did not come from one of this server's own forms."""
+
+
+async def check(request: Request) -> None:
+    """Raise ForgedRequest unless a changing request comes from our own page, or by a token."""
+    if request.method in _SAFE:
+        return
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise ForgedRequest(f"This was sent from {origin}, which is not this server; nothing was done.")
+    session: Session | None = request.state.session
+    if session is None or not session.nonce:
+        return
+    sessions: Sessions = request.app.state.sessions
+    given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
+    if given != sessions.csrf(session):
+        raise ForgedRequest(
+            "This form is from an earlier session, so nothing was done. Reload the page and send "
+            "it again."
+        )
+
+
+def token(request: Request) -> str:
+    """The token for this request's session; empty for one without."""
+    session: Session | None = request.scope.get("state", {}).get("session")
+    if session is None or not session.nonce:
+        return ""
+    sessions: Sessions = request.app.state.sessions
+    return sessions.csrf(session)

@@ -1,0 +1,37 @@
+"""What a route needs of the worker's side: the engine and its store, as FastAPI dependencies."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from worker.contract.errors import UserError
+from worker.contract.menu import Announcement
+from worker.engine.client import Engine
+from worker.store.store import Store
+
+
+def engine(request: Request) -> Engine:
+    """The engine that the lifespan opened."""
+    opened: Engine = request.app.state.engine
+    return opened
+
+
+def store(request: Request) -> Store:
+    """The engine's store."""
+    return engine(request).store
+
+
+def announcement(request: Request) -> Announcement:
+    """What workers can do; raise UserError before any worker was ever here."""
+    found = store(request).announcement()
+    if found is None:
+        raise UserError(
+            "No worker has announced what it can do yet, so there is nothing to choose from. "
+            "Start one with `lethe worker` and try again."
+        )
+    return found
+
+
+EngineDep = Annotated[Engine, Depends(engine)]
+StoreDep = Annotated[Store, Depends(store)]
+AnnouncementDep = Annotated[Announcement, Depends(announcement)]

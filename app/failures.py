@@ -1,0 +1,103 @@
+"""What is answered when something goes wrong: a sentence on the page, a `detail` list in the API.
+
+A `UserError` is shown as it is. Anything else is a bug: the answer carries an incident's id, and
+the log holds the traceback under it.
+"""
+
+import logging
+import secrets
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.access.csrf import ForgedRequest
+from app.access.guard import HEADERS
+from app.templating import render
+from worker.contract.errors import NotFound, UserError
+
+log = logging.getLogger("lethe.app")
+
+_SENTENCES = {
+    404: "There is nothing at {path}. Look at the menu for what there is.",
+    405: "{path} cannot be asked this way ({method}).",
+    413: "What was sent is too large for {path}. Send less at once.",
+}
+_TITLES = {403: "Refused", 404: "Not found", 413: "Too large", 422: "This cannot be done"}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of `app` in words."""
+    app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+
+
+def detail(error: UserError) -> list[dict[str, str]]:
+    """An error's problems in the API's form."""
+    return [{"field": field, "message": sentence} for field, sentence in error.problems]
+
+
+def status(error: UserError) -> int:
+    """The HTTP status that says what kind of refusal this is."""
+    if isinstance(error, ForgedRequest):
+        return 403
+    return 404 if isinstance(error, NotFound) else 422
+
+
+def _user_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UserError)
+    return _answer(request, status(error), error.problems)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _answer(request, 422, [_problem(one) for one in error.errors()])
+
+
+def _problem(error: dict[str, Any]) -> tuple[str, str]:
+    field = ".".join(str(part) for part in error["loc"][1:])
+    value = repr(error.get("input"))
+    value = value if len(value) <= 80 else value[:77] + "..."
+    if error["type"] == "missing":
+        return field, f"{field} is missing; expected a value. Add it."
+    return field, f"{field} is {value}: {error['msg'][0].lower()}{error['msg'][1:]}."
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = _SENTENCES.get(error.status_code, str(error.detail))
+    sentence = sentence.format(path=request.url.path, method=request.method)
+    return _answer(request, error.status_code, [("", sentence)], dict(error.headers or {}))
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    incident = secrets.token_hex(4)
+    log.error("incident %s at %s %s", incident, request.method, request.url.path, exc_info=error)
+    sentence = (
+        f"Something in Lethe itself went wrong (incident {incident}); nothing was changed by it. "
+        f"The server's log holds the details under this number."
+    )
+    # This handler's answer is sent outside the guard, which would have added the headers.
+    return _answer(request, 500, [("", sentence)], dict(HEADERS))
+
+
+def _answer(
+    request: Request, code: int, problems: list[tuple[str, str]], headers: dict[str, str] | None = None
+) -> Response:
+    if request.url.path.startswith("/api/") or request.url.path == "/healthz":
+        listed = [{"field": field, "message": sentence} for field, sentence in problems]
+        return JSONResponse({"detail": listed}, code, headers)
+    return render(
+        request,
+        "pages/error.html",
+        block="message",
+        status_code=code,
+        headers={"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", **(headers or {})},
+        title=_TITLES.get(code, "Something went wrong"),
+        problems=problems,
+    )

@@ -1,0 +1,69 @@
+"""Components: layers down, MLP and attention as columns of their own, then the heads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.figures._ask import is_on
+from app.figures._drawing import Control, Drawing, Offer, Source
+from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.figures._sites import layers, unit_of
+from worker.contract.components import parse_component
+from worker.contract.result import Result
+
+
+def offers(result: Result) -> list[Offer]:
+    """One offer where the result scores components."""
+    if "components" not in result.arrays or result.attribution is None:
+        return []
+    controls = (Control("transpose", "Layers across"),)
+    return [
+        Offer("components_heatmap", "Components: layer × head", controls=controls, clickable=True)
+    ]
+
+
+def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
+    """Draw the mean score of every component."""
+    attribution = source.result.attribution
+    info = source.info("components")
+    assert attribution is not None
+    scores = dict(zip(info.axes[0].labels or (), source.array("components").tolist(), strict=True))
+    columns, names, values = by_layer(scores)
+    caption = (
+        f"{attribution.direction} Means over {len(attribution.facts)} facts. A row is a layer; its "
+        f"MLP and its whole attention have columns of their own, the attention's heads stand "
+        f"beside them. An empty cell was not measured."
+    )
+    grid = Grid(
+        title="Components: layer × head",
+        caption=caption,
+        rows=layers(values.shape[0]),
+        columns=Side("component", columns, numbered=False),
+        values=values,
+        colours=Colours.over([values], unit_of(info, attribution), info.signed),
+        value_title=attribution.unit,
+        names=names,
+    )
+    return draw_grid(grid, is_on(ask, "transpose"))
+
+
+def by_layer(
+    scores: Mapping[str, float],
+) -> tuple[tuple[str, ...], NDArray[Any], NDArray[np.float64]]:
+    """Lay components out as (column titles, names (layer, column), scores (layer, column)).
+
+    Columns of which no component was measured are left out.
+    """
+    parsed = {name: parse_component(name) for name in scores}
+    heads = sorted({c.head for c in parsed.values() if c.head is not None})
+    kinds = [
+        k for k in ("mlp", "attn") if any(c.kind == k and c.head is None for c in parsed.values())
+    ]
+    endings = [*kinds, *(f"attn.head.{head}" for head in heads)]
+    titles = tuple([{"mlp": "MLP", "attn": "attn"}[k] for k in kinds] + [f"H{h}" for h in heads])
+    n_layers = 1 + max((c.layer for c in parsed.values()), default=-1)
+    names = np.array([[f"blocks.{i}.{end}" for end in endings] for i in range(n_layers)], object)
+    values = np.array([[scores.get(name, np.nan) for name in row] for row in names], float)
+    return titles, names, values.reshape(n_layers, len(endings))

@@ -1,0 +1,89 @@
+"""One prompt: token rows × layer columns, the subject's tokens marked; one site at a time."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.figures._ask import choose, is_on
+from app.figures._drawing import Control, Drawing, Offer, Source
+from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.figures._numbers import significant
+from app.figures._sites import layers, site_title, sites_of, unit_of
+from app.figures._words import show_token
+from worker.contract.result import Attribution, Result, TracedFact
+
+HOOKS = {"resid": "hook_resid_post", "mlp": "mlp", "attn": "attn"}
+
+
+def offers(result: Result) -> list[Offer]:
+    """One offer where the result has a grid over positions."""
+    sites = sites_of(result, "grid")
+    if not sites or result.attribution is None:
+        return []
+    facts = tuple((fact.id, f"{fact.label} → {fact.answer}") for fact in result.attribution.facts)
+    controls = (
+        Control("site", "Where", tuple((s, site_title(s)) for s in sites), sites[0]),
+        Control("fact", "Fact", facts, facts[0][0] if facts else ""),
+        Control("lock", "Same colours for all facts and sites"),
+        Control("transpose", "Layers down"),
+    )
+    return [Offer("prompt_heatmap", "One prompt: token × layer", controls=controls)]
+
+
+def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
+    """Draw the site and fact that are asked for, by default the first."""
+    attribution = source.result.attribution
+    sites = sites_of(source.result, "grid")
+    site = choose(ask, "site", sites)
+    facts = attribution.facts if attribution else ()
+    wanted = choose(ask, "fact", [fact.id for fact in facts])
+    index = next(i for i, fact in enumerate(facts) if fact.id == wanted)
+    assert attribution is not None
+    info = source.info(f"grid.{site}")
+    locked = is_on(ask, "lock")
+    values = source.array(f"grid.{site}")
+    others = [source.array(f"grid.{s}") for s in sites] if locked else [values[index]]
+    colours = Colours.over(others, unit_of(info, attribution), info.signed)
+    grid = prompt_grid(attribution, facts[index], site, values[index], colours)
+    if locked:
+        said = " One colour range for all facts and sites of this run."
+        grid = replace(grid, caption=grid.caption + said)
+    return draw_grid(grid, is_on(ask, "transpose"))
+
+
+def prompt_grid(
+    attribution: Attribution, fact: TracedFact, site: str, values: NDArray[np.float32], c: Colours
+) -> Grid:
+    """The grid of one fact; `values` are (layer, position), NaN past the last position."""
+    n_layers, n = values.shape[0], len(fact.tokens)
+    by_token = values[:, :n].T
+    span = fact.clean - fact.corrupted
+    named = np.array([[f"blocks.{i}.{HOOKS.get(site, site)}" for i in range(n_layers)]] * n)
+    return Grid(
+        title=f"{fact.label}: {site_title(site)}, token × layer",
+        caption=_caption(attribution, fact, site),
+        rows=Side(
+            "token",
+            tuple(show_token(token) for token in fact.tokens),
+            bold=frozenset(range(*fact.subject)),
+        ),
+        columns=layers(n_layers),
+        values=by_token,
+        colours=c,
+        value_title=attribution.unit,
+        names=named,
+        others={"normalized": by_token / span} if span else None,
+        outlined=fact.subject,
+    )
+
+
+def _caption(attribution: Attribution, fact: TracedFact, site: str) -> str:
+    answer = f"“{fact.answer}”" + (f" against “{fact.foil}”" if fact.foil else "")
+    return (
+        f"{attribution.direction} Each cell is one token's {site_title(site)} in one layer, for "
+        f"{answer}: {attribution.metric.replace('_', ' ')} {significant(fact.clean)} on the clean "
+        f"prompt and {significant(fact.corrupted)} on the corrupted one. Normalized, 1 is the "
+        f"whole difference. The subject's tokens are bold and outlined."
+    )

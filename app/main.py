@@ -1,0 +1,71 @@
+"""Puts the web server together: pages and API discovered, static files mounted."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app import discovery, failures
+from app.access import csrf
+from app.access.guard import Guard
+from app.access.session import Sessions
+from app.templating import STATIC
+from worker.contract.settings import Settings
+from worker.contract.settings import settings as from_environment
+from worker.engine.client import Engine
+
+BODY_LIMIT = 2_000_000
+"""Bytes that a request may carry, except where a route allows more (uploads)."""
+
+
+def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+    """Make the application; `engine` is opened at start when none is given."""
+    settings = settings or from_environment()
+    pages = discovery.modules("app.pages")
+    app = FastAPI(
+        title="Lethe",
+        summary="Where a language model keeps a fact, and whether it is gone.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        max_body_size=BODY_LIMIT,
+    )
+    app.state.settings = settings
+    app.state.sessions = Sessions(settings)
+    app.state.nav = discovery.nav(pages)
+    app.state.engine = engine
+    app.add_middleware(Guard, settings=settings, sessions=app.state.sessions)
+    failures.install(app)
+    for page in pages:
+        app.include_router(
+            discovery.router(page), dependencies=[Depends(csrf.check)], include_in_schema=False
+        )
+    for resource in discovery.modules("app.api"):
+        app.include_router(discovery.router(resource), dependencies=[Depends(csrf.check)])
+    app.mount("/static", Static(directory=STATIC), name="static")
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if app.state.engine is None:
+        app.state.engine = await run_in_threadpool(Engine.open, app.state.settings)
+    yield
+
+
+class Static(StaticFiles):
+    """Static files; one asked for by its content's hash may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer with a file, and say for how long it may be kept."""
+        response = await super().get_response(path, scope)
+        kept = b"v=" in scope["query_string"] and response.status_code == 200
+        response.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if kept else "no-cache"
+        )
+        return response

@@ -1,0 +1,123 @@
+"""Renders templates: a whole page on direct load, a fragment for htmx.
+
+A page's template extends `layout` (base.html, or fragment.html for htmx) and fills `title` and
+`main`. With `block="rows"`, an htmx request gets that block alone.
+"""
+
+import hashlib
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from app import formats
+from app.access import csrf
+
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "static"
+TEMPLATES = ROOT / "templates"
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    block: str | None = None,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Answer with `templates/<template>` filled with `context`.
+
+    htmx gets the template without its frame, or only its block named `block`.
+    """
+    fragment = wants_fragment(request)
+    context = {
+        "request": request,
+        "layout": "fragment.html" if fragment else "base.html",
+        "nav": request.app.state.nav,
+        "path": request.url.path,
+        "csrf_token": csrf.token(request),
+        "live_workers": _live_workers(request),
+        **context,
+    }
+    found = environment().get_template(template)
+    if fragment and block:
+        text = "".join(found.blocks[block](found.new_context(context)))
+    else:
+        text = found.render(context)
+    answer = HTMLResponse(text, status_code, headers)
+    answer.headers["Vary"] = "HX-Request"
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
+def render_fragment(template: str, **context: Any) -> str:
+    """The text of a template by itself, for streams and for parts of an answer."""
+    return environment().get_template(template).render(context)
+
+
+def wants_fragment(request: Request) -> bool:
+    """Whether htmx asks for a part of a page; a restored or boosted page is a whole one."""
+    headers = request.headers
+    return (
+        headers.get("hx-request") == "true"
+        and headers.get("hx-request-type", "partial") != "full"
+        and "hx-boosted" not in headers
+        and "hx-history-restore-request" not in headers
+    )
+
+
+@lru_cache
+def environment() -> jinja2.Environment:
+    """The Jinja environment: escapes everything, and a misspelt name is an error."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(static_url=static_url, csrf_field=csrf_field)
+    env.filters.update(
+        number=formats.number,
+        percent=formats.percent,
+        duration=formats.duration,
+        size=formats.size,
+        when=when,
+    )
+    return env
+
+
+def static_url(name: str) -> str:
+    """The address of a file under `static/` with its content's hash, so that it may be kept."""
+    return f"/static/{name}?v={_hash(name, (STATIC / name).stat().st_mtime_ns)}"
+
+
+@cache
+def _hash(name: str, modified: int) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+@jinja2.pass_context
+def csrf_field(context: jinja2.runtime.Context) -> Markup:
+    """The hidden field that every posting form carries."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(
+        csrf.FIELD, context["csrf_token"]
+    )
+
+
+def when(time: Any) -> Markup:
+    """A time that the page's script rewrites in the reader's zone."""
+    if time is None:
+        return Markup("–")
+    return Markup('<time datetime="{}">{}</time>').format(formats.iso(time), formats.utc(time))
+
+
+def _live_workers(request: Request) -> list[Any]:
+    engine = getattr(request.app.state, "engine", None)
+    return [w for w in engine.store.workers() if w.alive] if engine else []

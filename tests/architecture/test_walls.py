@@ -1,0 +1,154 @@
+"""The walls of the design: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {
+    "app": {"app", "worker.contract", "worker.store", "worker.engine"},
+    "worker.contract": {"worker.contract"},
+    "worker.store": {"worker.store", "worker.contract"},
+    "worker.engine": {"worker.engine", "worker.store", "worker.contract"},
+    "worker.core": {"worker.core", "worker.contract"},
+    "worker.run": {"worker.core", "worker.contract"},
+    "worker.compute": {"worker.run", "worker.contract"},
+    "worker.local": {"worker.core", "worker.contract"},
+    "worker.doctor": {"worker.core", "worker.contract"},
+    "worker.cli": {
+        "worker.run",
+        "worker.local",
+        "worker.doctor",
+        "worker.engine",
+        "worker.contract",
+    },
+}
+METHOD_FOLDERS = ("localization", "unlearning", "evaluation", "explore", "study")
+TORCH_FREE = ("worker.contract", "worker.store", "worker.engine", "app")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def sources() -> dict[str, Path]:
+    files = [*ROOT.glob("app/**/*.py"), *ROOT.glob("worker/**/*.py")]
+    return {module_name(path): path for path in files}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module of ours or torch that a file imports anywhere, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def inside(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def room_of(module: str) -> str:
+    matches = [room for room in ALLOWED if inside(module, room)]
+    return max(matches, key=len, default="")
+
+
+def test_every_file_is_in_a_known_room() -> None:
+    assert [m for m in sources() if m not in ("worker",) and not room_of(m)] == []
+
+
+def test_no_import_crosses_a_wall() -> None:
+    crossings = []
+    for module, path in sources().items():
+        room = room_of(module)
+        for name in imports(path):
+            if name.split(".")[0] not in ("app", "worker") or not room:
+                continue
+            if name == "worker":
+                continue
+            if not any(inside(name, allowed) for allowed in ALLOWED[room] | {room}):
+                crossings.append(f"{module} imports {name}")
+    assert crossings == []
+
+
+def test_the_rooms_without_torch_name_no_library_of_the_computing_side() -> None:
+    heavy = {"torch", "transformers", "transformer_lens", "peft", "sklearn", "accelerate"}
+    found = [
+        f"{module} imports {name}"
+        for module, path in sources().items()
+        if any(inside(module, room) for room in TORCH_FREE)
+        for name in imports(path)
+        if name.split(".")[0] in heavy
+    ]
+    assert found == []
+
+
+def test_a_method_never_imports_another_method() -> None:
+    found = []
+    for module, path in sources().items():
+        for folder in METHOD_FOLDERS:
+            own = f"worker.core.{folder}"
+            if not inside(module, own):
+                continue
+            for name in imports(path):
+                parts = name.split(".")
+                if name == own or not inside(name, "worker.core"):
+                    continue
+                private = inside(name, own) and parts[3].startswith("_")
+                shared = parts[2] in ("models", "facts", "findings", "registry", "demo")
+                if not private and not shared and name != module:
+                    found.append(f"{module} imports {name}")
+    assert found == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    known = sources()
+    graph = {m: {n for n in imports(p) if n in known and n != m} for m, p in known.items()}
+    done: set[str] = set()
+
+    def walk(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail, module])
+        if module in done:
+            return
+        for name in graph[module]:
+            walk(name, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+@pytest.mark.parametrize("module", ["app.main", "worker.engine.supervisor", "worker.engine.client"])
+def test_importing_the_torch_free_side_loads_no_torch(module: str) -> None:
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_root_holds_only_the_agreed_names() -> None:
+    agreed = {"pyproject.toml", "README.md", "app", "static", "templates", "worker", "tests"}
+    agreed |= {"docker", "Makefile", "LICENSE", ".gitignore", ".ci"}
+    tracked = subprocess.run(
+        ["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout.splitlines()
+    assert {line.split("/")[0] for line in tracked} <= agreed
+
+
+def test_an_init_file_is_empty_or_one_docstring() -> None:
+    for path in [*ROOT.glob("app/**/__init__.py"), *ROOT.glob("worker/**/__init__.py")]:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) <= 1, path
+        assert all(isinstance(node, ast.Expr) for node in body), path

@@ -1,0 +1,154 @@
+"""`lethe …`: serve, worker, run, menu, doctor.
+
+What needs torch is imported by the command that does, so that the others start at once.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.contract.errors import LetheError, UserError
+from worker.contract.settings import Settings, settings
+
+app = typer.Typer(
+    help="Shows where a language model keeps a fact, takes it out, and proves whether it is gone.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Run the command line; what the user got wrong is one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        for field, sentence in error.problems:
+            typer.echo(f"lethe: {field}: {sentence}" if field else f"lethe: {sentence}", err=True)
+        sys.exit(2)
+    except LetheError as error:
+        typer.echo(f"lethe: {error}", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def serve() -> None:
+    """Start the web server and one worker on this machine; Ctrl+C stops both."""
+    commands = [[sys.executable, "-m", "app"], [sys.executable, "-m", "worker.engine.supervisor"]]
+    processes = [subprocess.Popen(command) for command in commands]
+
+    def stop(signum: int, frame: object) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while all(process.poll() is None for process in processes):
+        time.sleep(0.2)
+    stop(signal.SIGTERM, None)
+    codes = [process.wait(timeout=30) for process in processes]
+    raise typer.Exit(next((code for code in codes if code > 0), 0))
+
+
+@app.command()
+def worker() -> None:
+    """Start one worker: a supervisor of LETHE_DEVICE and its compute processes."""
+    from worker.engine.supervisor import main as supervise
+
+    supervise()
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(help="A spec as JSON, the same as the API's.")],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, arrays and delta.")],
+    edits: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folders of earlier `lethe run`s whose edits lie on the model, in order."
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="A file with the fact set that the spec names.")
+    ] = None,
+) -> None:
+    """Compute a spec in this process, without a server, and write its result to a folder."""
+    from worker.contract.progress import Event, Quiet
+    from worker.local import prepare
+    from worker.run import open_models
+    from worker.run import run as compute
+
+    parsed, inputs = prepare(_read_spec(spec), out, edits or [], facts)
+
+    def tell(event: Event) -> None:
+        if event.type == "progress":
+            typer.echo(f"{100 * (event.fraction or 0):3.0f} % {event.message}", err=True)
+
+    result = compute(parsed, inputs, Quiet(tell), open_models(settings()))
+    typer.echo(result.caption or "done")
+    typer.echo(f"{out / 'result.json'} ({result.seconds:.1f} s)")
+
+
+@app.command()
+def menu(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The whole announcement as JSON.")
+    ] = False,
+) -> None:
+    """List the models, fact sets and methods that this machine has, with their options."""
+    from worker.run import announce
+
+    found = announce(settings())
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    typer.echo(
+        "models: "
+        + ", ".join(m.id + (f" ({m.problem})" if m.problem else "") for m in found.models)
+    )
+    typer.echo("fact sets: " + ", ".join(f"{s.name} ({s.n_facts})" for s in found.fact_sets))
+    for method in found.methods:
+        typer.echo(f"\n{method.kind} {method.name}: {method.summary}")
+        for name, option in method.options.get("properties", {}).items():
+            default = json.dumps(option.get("default"))
+            typer.echo(f"  {name} = {default}  {option.get('description', '')}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can do, what is missing and the cure; describe every setting."""
+    from worker.doctor import examine
+
+    findings = examine(settings())
+    for finding in findings:
+        typer.echo(f"{'ok ' if finding.ok else 'NO '} {finding.what}")
+        if finding.cure:
+            typer.echo(f"     {finding.cure}")
+    typer.echo("\nSettings:")
+    for name, field in Settings.model_fields.items():
+        variable = f"LETHE_{name.upper()}"
+        value = "set" if name == "token" and os.environ.get(variable) else getattr(settings(), name)
+        shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+        typer.echo(f"  {variable} = {'' if shown is None else shown}\n     {field.description}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _read_spec(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no file {str(path)!r}.", field="spec") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{str(path)!r} is no JSON: {error}.", field="spec") from None
+
+
+if __name__ == "__main__":
+    main()

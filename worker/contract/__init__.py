@@ -1,0 +1,1 @@
+"""What the web server and the worker say to each other: frozen specs, results, errors. No torch."""

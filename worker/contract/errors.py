@@ -1,0 +1,47 @@
+"""The exception tree.
+
+LetheError
+├── UserError        what was asked cannot be done; its sentences are shown on the page as they are
+│   └── NotFound     what was named does not exist
+├── Cancelled        the user asked the run to stop
+└── Diverged         a training lost its way (NaN, or retain collapsed); the base is untouched
+
+Anything else that is raised is a bug.
+"""
+
+
+class LetheError(Exception):
+    """The root of every exception that Lethe raises on purpose."""
+
+
+class UserError(LetheError):
+    """What was asked cannot be done: what, which value, what was expected, the cure.
+
+    `problems` is a list of (field, sentence); the field is a dotted path into the spec, or "".
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        field: str = "",
+        problems: list[tuple[str, str]] | None = None,
+    ) -> None:
+        self.problems = problems or [(field, message)]
+        super().__init__(" ".join(sentence for _, sentence in self.problems))
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class NotFound(UserError):
+    """What was named does not exist."""
+
+
+class Cancelled(LetheError):
+    """The user asked the run to stop."""
+
+
+class Diverged(LetheError):
+    """A training lost its way; the message says how, and the base is untouched."""

@@ -1,0 +1,146 @@
+"""Facts, fact sets, and the selections that split them into forget and retain."""
+
+import hashlib
+import json
+import random
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from worker.contract.base import Contract, unknown
+from worker.contract.errors import UserError
+
+
+class Fact(Contract):
+    """One fact: `prompt` is a template with `{}` for the subject that ends before the answer."""
+
+    id: str = Field(min_length=1, max_length=200)
+    subject: str = Field(min_length=1, max_length=2000)
+    prompt: str = Field(min_length=2, max_length=20_000)
+    target: str = Field(min_length=1, max_length=2000)
+    edit_target: str = ""
+    group: str = ""
+    relation: str = ""
+    question: str = ""
+    paraphrases: tuple[str, ...] = ()
+    """Templates with `{}`, or whole prompts that contain the subject."""
+    neighbourhood: tuple[str, ...] = ()
+    """Whole prompts about other subjects whose answer is the same target."""
+
+    @model_validator(mode="after")
+    def _subject_is_in_prompt(self) -> Self:
+        if self.prompt.count("{}") != 1:
+            raise ValueError(
+                f"prompt {self.prompt!r} of {self.id!r} holds {self.prompt.count('{}')} times "
+                f"{{}}; expected exactly one, where the subject stands"
+            )
+        if not self.target.strip():
+            raise ValueError(f"target of {self.id!r} is empty; expected the true answer")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The prompt with the subject in its place."""
+        return fill(self.prompt, self.subject)
+
+
+def fill(template: str, subject: str) -> str:
+    """Put `subject` in the place of `{}`; a whole prompt (no `{}`) is returned as it is."""
+    return template.replace("{}", subject, 1)
+
+
+class FactSet(Contract):
+    """Named facts in a fixed order, with a content hash and named splits."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    facts: tuple[Fact, ...]
+    splits: dict[str, tuple[str, ...]] = {}
+    """Split name -> the ids of its forget facts."""
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        if len({fact.id for fact in self.facts}) != len(self.facts):
+            raise ValueError(
+                f"fact set {self.name!r} has ids that occur twice; expected unique ids"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the facts in order: the same facts have the same hash in any process."""
+        lines = (json.dumps(f.model_dump(), sort_keys=True, ensure_ascii=False) for f in self.facts)
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class FactsSpec(Contract):
+    """Which facts a run is about: a set by name and which of its facts are to be forgotten."""
+
+    set: str
+    forget: str = "first:16"
+    """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or `ids:[…]` as JSON), or a split's name."""
+
+
+class Selection(Contract):
+    """The facts of a run, split."""
+
+    forget: tuple[Fact, ...]
+    retain: tuple[Fact, ...]
+
+
+def select(fact_set: FactSet, forget: str, seed: int = 0) -> Selection:
+    """Split `fact_set` by a forget selection; raise UserError for one that cannot be followed."""
+    ids = _forget_ids(fact_set, forget.strip(), seed)
+    return Selection(
+        forget=tuple(f for f in fact_set.facts if f.id in ids),
+        retain=tuple(f for f in fact_set.facts if f.id not in ids),
+    )
+
+
+def _forget_ids(fact_set: FactSet, forget: str, seed: int) -> frozenset[str]:
+    facts = fact_set.facts
+    rule, _, argument = forget.partition(":")
+    if forget in fact_set.splits:
+        return frozenset(fact_set.splits[forget])
+    if rule in ("first", "random"):
+        n = _count(argument, len(facts), forget)
+        chosen = facts[:n] if rule == "first" else random.Random(seed).sample(facts, n)
+        return frozenset(f.id for f in chosen)
+    if rule == "group":
+        groups = sorted({f.group for f in facts})
+        if argument not in groups:
+            raise unknown("group", argument, groups, field="facts.forget")
+        return frozenset(f.id for f in facts if f.group == argument)
+    if rule == "ids":
+        return _listed_ids(argument, {f.id for f in facts})
+    raise UserError(
+        f"{forget!r} selects no facts; expected first:N, random:N, group:NAME, ids:a,b,c"
+        + (f" or a split ({', '.join(sorted(fact_set.splits))})." if fact_set.splits else "."),
+        field="facts.forget",
+    )
+
+
+def _count(argument: str, n_facts: int, forget: str) -> int:
+    if not argument.isdecimal() or not 1 <= int(argument) <= n_facts:
+        raise UserError(
+            f"{forget!r} asks for {argument or 'no'} facts; expected a number from 1 to {n_facts}.",
+            field="facts.forget",
+        )
+    return int(argument)
+
+
+def _listed_ids(argument: str, known: set[str]) -> frozenset[str]:
+    try:
+        listed = json.loads(argument) if argument.startswith("[") else argument.split(",")
+    except json.JSONDecodeError:
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(i, str) for i in listed):
+        raise UserError(f"ids:{argument!r} is no list of ids.", field="facts.forget")
+    wanted = [i.strip() for i in listed if i.strip()]
+    for one in wanted:
+        if one not in known:
+            raise unknown("fact", one, sorted(known), field="facts.forget")
+    if not wanted:
+        raise UserError("ids: names no fact; expected at least one id.", field="facts.forget")
+    return frozenset(wanted)

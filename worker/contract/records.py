@@ -1,0 +1,69 @@
+"""What the tables remember of runs, masks and workers, as the pages and the API show it."""
+
+from datetime import datetime
+from typing import Any
+
+from worker.contract.base import Contract
+from worker.contract.menu import Announcement
+from worker.contract.progress import RunState
+from worker.contract.spec import RunKind
+
+
+class RunRecord(Contract):
+    """One run without its result's arrays. Times are UTC and aware."""
+
+    id: str
+    kind: RunKind
+    title: str
+    spec: dict[str, Any]
+    state: RunState
+    owner: str = ""
+    attempt: int = 0
+    """How many times it was started."""
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    fraction: float = 0.0
+    message: str = ""
+    """The last progress message, or the reason of a failure in words."""
+    seconds_left: float | None = None
+    ahead: int = 0
+    """Queued runs that come before this one."""
+    worker: str = ""
+    parents: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    starred: bool = False
+    archived: bool = False
+    has_result: bool = False
+
+
+class MaskRecord(Contract):
+    """A named, versioned mask."""
+
+    id: str
+    name: str
+    version: int
+    model: str
+    components: tuple[str, ...]
+    n_parameters: int
+    source: str = ""
+    localization: str | None = None
+    owner: str = ""
+    created: datetime
+
+
+class WorkerRecord(Contract):
+    """One supervisor: who computes, on which device, and whether its heart beats."""
+
+    id: str
+    """`host:device`, the executor id."""
+    alive: bool
+    ready: bool
+    """Its compute process has announced what it can do."""
+    heartbeat: datetime
+    started: datetime
+    device: str
+    run: str = ""
+    """The run that it computes now."""
+    announcement: Announcement | None = None
+    problem: str = ""

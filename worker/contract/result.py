@@ -1,0 +1,186 @@
+"""What a run gives back. Small numbers are in here; arrays lie beside it as files."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from worker.contract.base import Contract
+from worker.contract.mask import Mask
+
+Direction = Literal["higher", "lower", "none"]
+
+
+class Axis(Contract):
+    """One axis of an array; `labels` name its entries where they have names."""
+
+    name: str
+    """`fact`, `layer`, `position`, `role`, `head`, `component`, `step`, `format`, …"""
+    labels: tuple[str, ...] | None = None
+
+
+class ArrayInfo(Contract):
+    """Where an array lies and what its numbers mean."""
+
+    file: str
+    """File name beside result.json (npz); the array's key in it is its name."""
+    axes: tuple[Axis, ...]
+    unit: str
+    title: str = ""
+    signed: bool = False
+    """Signed values are drawn on a diverging scale that is symmetric about 0."""
+
+
+class Table(Contract):
+    """A small table: rows of cells under named columns, with units in the columns' titles."""
+
+    title: str = ""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class LeftOut(Contract):
+    """A fact that a run could not use, and why."""
+
+    id: str
+    reason: str
+
+
+class TracedFact(Contract):
+    """One fact of a localization: what was traced and what the model said."""
+
+    id: str
+    label: str
+    tokens: tuple[str, ...]
+    """The prompt's tokens, in the order of the `position` axis of `grid.*` arrays."""
+    subject: tuple[int, int]
+    """First and one past the last position of the subject."""
+    answer: str
+    foil: str = ""
+    clean: float
+    """The metric on the clean prompt."""
+    corrupted: float
+    """The metric on the corrupted prompt."""
+
+
+class Attribution(Contract):
+    """Scores of a localization. Its arrays, where they apply:
+
+    `grid.<site>` (fact, layer, position): NaN past a fact's last position. `roles.<site>`
+    (layer, role): mean over facts by token role (first, middle, last subject token, after, last).
+    `components` (component): mean over facts; the labels are components' names.
+    `components.facts` (fact, component). Sites: `resid`, `mlp`, `attn`.
+    Other arrays (a probe curve, edges) have names and axes of their own.
+    """
+
+    method: str
+    metric: str
+    """`probability`, `logit_diff`, …"""
+    direction: str
+    """In words: what a positive score means, and on which run gradients were taken."""
+    unit: str
+    facts: tuple[TracedFact, ...] = ()
+    suggested: Mask | None = None
+    """The components that the method itself chooses, where it has a rule."""
+    operations: int | None = None
+    """Counted floating-point operations."""
+
+
+class ChangedTensor(Contract):
+    """One tensor of a receipt."""
+
+    name: str
+    n_changed: int
+    n_parameters: int
+    norm: float
+    """Frobenius norm of the change."""
+    relative_norm: float
+    """The change's norm over the tensor's norm before."""
+
+
+class Receipt(Contract):
+    """The proof of what an edit changed."""
+
+    tensors: tuple[ChangedTensor, ...]
+    n_parameters: int
+    """Parameters that the mask lets change."""
+    n_changed: int
+    hash_before: str
+    hash_after: str
+    outside_unchanged: bool
+    """Every parameter outside the mask is bit-identical to the base's."""
+    n_outside_checked: int
+    base_restored: bool
+    """After the run, the loaded base has the hash it had before."""
+
+
+class Estimate(Contract):
+    """A mean with its 95 % bootstrap interval over `n` facts."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Comparison(Contract):
+    """One measured quantity before and after the edits; `after` is None without edits."""
+
+    name: str
+    """Dotted, the same as in `Result.summary` without `.before`/`.after`."""
+    title: str
+    better: Direction
+    """Which direction is better where the quantity stands (an edit wants forget facts to fall)."""
+    before: Estimate | None = None
+    after: Estimate | None = None
+
+
+class Evaluation(Contract):
+    """What one evaluation found. `facts` has one row per fact and format, before and after."""
+
+    name: str
+    title: str
+    caption: str
+    aggregates: tuple[Comparison, ...]
+    facts: Table | None = None
+    tables: dict[str, Table] = {}
+
+
+class Provenance(Contract):
+    """What made a result."""
+
+    model: str
+    edits: tuple[str, ...] = ()
+    revision: str | None = None
+    weights_hash: str
+    fact_set: str | None = None
+    fact_set_hash: str | None = None
+    seed: int
+    device: str
+    dtype: str
+    versions: dict[str, str]
+
+
+class Result(Contract):
+    """What `lethe run` writes as result.json, and what the API gives at /api/runs/{id}/result."""
+
+    kind: str
+    spec: dict[str, Any]
+    """The spec with its defaults filled in."""
+    provenance: Provenance
+    seconds: float
+    peak_memory_bytes: int
+    arrays: dict[str, ArrayInfo] = {}
+    summary: dict[str, float | int | bool | str | None] = {}
+    """Flat named scalars, for example `probes.statement.forget.edit_probability.before`."""
+    caption: str = ""
+    """What was found, in words."""
+    left_out: tuple[LeftOut, ...] = ()
+    attribution: Attribution | None = None
+    mask: Mask | None = None
+    receipt: Receipt | None = None
+    evaluations: dict[str, Evaluation] = {}
+    tables: dict[str, Table] = {}
+    files: dict[str, str] = {}
+    """Other files beside the result, by what they are: `delta` -> `delta.safetensors`."""
+    view: dict[str, Any] = Field(default_factory=dict)
+    """What an explore view shows: small JSON of that view's own."""

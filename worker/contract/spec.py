@@ -1,0 +1,113 @@
+"""What a run is asked to do: one frozen JSON object per run."""
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Discriminator, Field, TypeAdapter, ValidationError
+
+from worker.contract.base import Contract, parse, unknown
+from worker.contract.errors import UserError
+from worker.contract.facts import FactsSpec
+from worker.contract.mask import MaskSpec
+
+RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study"]
+
+
+class EditedModel(Contract):
+    """A base model and the stack of edits on it, applied in order."""
+
+    base: str
+    edits: tuple[str, ...] = ()
+    """Ids of finished `unlearn` runs."""
+
+
+ModelSpec = Union[str, EditedModel]
+
+
+class _Spec(Contract):
+    model: ModelSpec = "demo"
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+    @property
+    def base(self) -> str:
+        """The base model's id."""
+        return self.model if isinstance(self.model, str) else self.model.base
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """Ids of the runs whose edits lie on the base."""
+        return () if isinstance(self.model, str) else self.model.edits
+
+
+class LocalizeSpec(_Spec):
+    """Ask where the facts are kept."""
+
+    kind: Literal["localize"] = "localize"
+    facts: FactsSpec
+    method: str
+    options: dict[str, Any] = {}
+
+
+class UnlearnSpec(_Spec):
+    """Take the facts out, or change them, through the mask's components alone."""
+
+    kind: Literal["unlearn"] = "unlearn"
+    facts: FactsSpec
+    mask: MaskSpec
+    method: str = "localized_finetuning"
+    options: dict[str, Any] = {}
+
+
+class EvaluateSpec(_Spec):
+    """Ask what a model, usually an edited one, still knows, before and after its edits."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    facts: FactsSpec
+    evaluations: tuple[str, ...] = ("probes",)
+    options: dict[str, dict[str, Any]] = {}
+    """Evaluation name -> its options."""
+
+
+class ExploreSpec(_Spec):
+    """Look at one prompt, or at a clean and a corrupted one."""
+
+    kind: Literal["explore"] = "explore"
+    view: str
+    options: dict[str, Any] = {}
+
+
+class StudySpec(_Spec):
+    """A tournament: masks × methods × seeds under one evaluation."""
+
+    kind: Literal["study"] = "study"
+    facts: FactsSpec
+    study: str
+    options: dict[str, Any] = {}
+
+
+Spec = Annotated[
+    Union[LocalizeSpec, UnlearnSpec, EvaluateSpec, ExploreSpec, StudySpec], Discriminator("kind")
+]
+SPECS: dict[str, type[_Spec]] = {
+    "localize": LocalizeSpec,
+    "unlearn": UnlearnSpec,
+    "evaluate": EvaluateSpec,
+    "explore": ExploreSpec,
+    "study": StudySpec,
+}
+_adapter: TypeAdapter[Spec] = TypeAdapter(Spec)
+
+
+def parse_spec(data: Any) -> Spec:
+    """Validate a JSON object as a spec; raise UserError with a sentence per field."""
+    if not isinstance(data, dict):
+        raise UserError(
+            f"A spec is one JSON object; this is a {type(data).__name__}.", field="spec"
+        )
+    kind = data.get("kind")
+    if kind not in SPECS:
+        raise unknown("kind of run", str(kind), list(SPECS), field="kind")
+    try:
+        return _adapter.validate_python(data)
+    except ValidationError:
+        parse(SPECS[kind], data)
+        raise

@@ -1,0 +1,1 @@
+"""Fact sets and formats: one file per set or format."""

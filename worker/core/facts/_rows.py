@@ -1,0 +1,215 @@
+"""From rows with columns to facts: columns found by name, and every refused row with its reason."""
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact
+from worker.contract.menu import ReadFacts, RefusedRow
+
+MAX_ROWS = 200_000
+MAX_CELL = 20_000
+MAX_REFUSED = 1_000
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "id": ("id", "case_id", "fact_id", "prompt_id"),
+    "subject": ("subject", "athlete", "entity", "name", "head"),
+    "prompt": ("prompt", "template", "statement", "cloze"),
+    "target": ("target", "target_true", "answer", "object", "sport", "true", "tail"),
+    "edit_target": (
+        "edit_target",
+        "target_new",
+        "target_false",
+        "inject_sport_without_golf",
+        "new",
+        "edit",
+    ),
+    "group": ("group", "relation_id", "relation", "category"),
+    "question": ("question",),
+    "paraphrases": ("paraphrases", "paraphrase_prompts", "paraphrase"),
+    "neighbourhood": ("neighbourhood", "neighborhood", "neighborhood_prompts"),
+}
+REQUIRED = ("subject", "prompt", "target")
+_LISTS = ("paraphrases", "neighbourhood")
+
+
+def find_columns(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Map a fact's fields to columns: as `mapping` says, otherwise by the columns' names.
+
+    A mapping's value that begins with `=` is a constant for every row, for example
+    `{"prompt": "={} plays the sport of"}`. Raises UserError for a field or column that is not
+    there.
+    """
+    columns = list(columns)
+    by_name = {column.strip().lower(): column for column in columns}
+    found: dict[str, str] = {}
+    for field, chosen in mapping.items():
+        if field not in NAMES:
+            raise UserError(
+                f"A fact has no field {field!r}; expected one of {', '.join(NAMES)}.",
+                field=f"mapping.{field}",
+            )
+        if not chosen:
+            continue
+        if not chosen.startswith("=") and chosen not in columns:
+            raise UserError(
+                f"The file has no column {chosen!r} for {field}; it has {_listed(columns)}.",
+                field=f"mapping.{field}",
+            )
+        found[field] = chosen
+    for field, names in NAMES.items():
+        if field not in found and field not in mapping:
+            match = next((by_name[name] for name in names if name in by_name), None)
+            if match is not None:
+                found[field] = match
+    for field in REQUIRED:
+        if field not in found:
+            raise UserError(
+                f"No column gives the {field}; the file has {_listed(columns)}. Name the column, "
+                f"or give one text for all rows, beginning with '='.",
+                field=f"mapping.{field}",
+            )
+    return found
+
+
+def read_rows(
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    columns: Iterable[str],
+    mapping: Mapping[str, str],
+    format: str,
+) -> ReadFacts:
+    """Make facts of numbered rows; what is not understood is refused with its row number."""
+    columns = tuple(columns)
+    found = find_columns(columns, mapping)
+    facts: dict[str, Fact] = {}
+    refused: list[RefusedRow] = []
+    n_refused = 0
+    for count, (number, row) in enumerate(rows):
+        if count >= MAX_ROWS:
+            raise UserError(
+                f"The file has more than {MAX_ROWS:,} rows; split it into smaller files.",
+                field="file",
+            )
+        try:
+            fact = _fact(row, found, number)
+            if fact.id in facts:
+                raise ValueError(f"id {fact.id!r} occurred before; ids must be unique")
+            facts[fact.id] = fact
+        except (ValueError, ValidationError) as error:
+            n_refused += 1
+            if len(refused) < MAX_REFUSED:
+                text = " · ".join(str(v) for v in list(row.values())[:6])[:120]
+                refused.append(RefusedRow(row=number, reason=_reason(error), text=text))
+    if not facts:
+        reason = f" Row {refused[0].row}: {refused[0].reason}" if refused else ""
+        raise UserError(f"The file holds no fact that can be used.{reason}", field="file")
+    notes = []
+    if n_refused > len(refused):
+        notes.append(f"{n_refused:,} rows were refused; the first {len(refused):,} are listed.")
+    if any(not f.edit_target for f in facts.values()):
+        n = sum(not f.edit_target for f in facts.values())
+        notes.append(f"{n:,} facts have no edit target: they can be unlearned, but not edited.")
+    return ReadFacts(
+        format=format,
+        columns=columns,
+        mapping=found,
+        facts=tuple(facts.values()),
+        refused=tuple(refused),
+        notes=tuple(notes),
+    )
+
+
+def template_of(prompt: str, subject: str) -> str:
+    """Put `{}` where the subject stands last in a prompt; ValueError when it stands nowhere."""
+    if "{}" in prompt:
+        return prompt
+    at = prompt.rfind(subject)
+    if at < 0:
+        raise ValueError(
+            f"the subject {subject!r} is not in its prompt {prompt[:80]!r}; "
+            f"expected it there, or {{}}"
+        )
+    return prompt[:at] + "{}" + prompt[at + len(subject) :]
+
+
+def _fact(row: Mapping[str, Any], found: Mapping[str, str], number: int) -> Fact:
+    values: dict[str, Any] = {}
+    for field, column in found.items():
+        value = column[1:] if column.startswith("=") else row.get(column)
+        values[field] = _list(value) if field in _LISTS else _text(value, field)
+    for field in REQUIRED:
+        if not values[field]:
+            raise ValueError(f"{field} is empty; expected text")
+    prompt = template_of(values["prompt"].rstrip(), values["subject"])
+    if values.get("edit_target") and values["edit_target"] == values["target"]:
+        raise ValueError(
+            f"the edit target {values['edit_target']!r} equals the target; expected another answer"
+        )
+    identifier = values.get("id") or f"row-{number}"
+    return Fact(**{**values, "id": identifier, "prompt": prompt, "group": _group(values)})
+
+
+def _group(values: Mapping[str, Any]) -> str:
+    """A fact without a group is grouped by its answer, as the sports facts are."""
+    return str(values.get("group") or values["target"])[:200]
+
+
+def _text(value: Any, field: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = value.get("str", "")
+    if isinstance(value, (list, tuple)):
+        raise ValueError(f"{field} is a list; expected text")
+    text = str(value).strip()
+    if len(text) > MAX_CELL:
+        raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
+    if "\x00" in text:
+        raise ValueError(f"{field} holds a NUL character; expected text")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
+    return text
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    """A list, or the text of one (as in the paper's CSV variant of CounterFact)."""
+    if isinstance(value, str):
+        value = _parsed_list(value.strip())
+    if value is None:
+        return ()
+    return tuple(_text(item, "a list's entry") for item in value if str(item).strip())
+
+
+def _parsed_list(text: str) -> Any:
+    if not text:
+        return ()
+    if len(text) > MAX_CELL * 5:
+        raise ValueError(f"a list has {len(text):,} characters; expected at most {MAX_CELL * 5:,}")
+    if not text.startswith("["):
+        return tuple(part for part in text.split("|"))
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list):
+            return value
+    raise ValueError(f'{text[:60]!r} is no list; expected ["…", "…"] or entries with | between')
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        where = ".".join(str(p) for p in first["loc"])
+        return f"{where}: {message}" if where else message
+    return str(error)
+
+
+def _listed(columns: list[str]) -> str:
+    shown = ", ".join(repr(c[:40]) for c in columns[:12])
+    return (shown or "no columns") + (", …" if len(columns) > 12 else "")

@@ -1,0 +1,37 @@
+"""Real athletes and the sport each is known for, in the prompt of Guo et al. 2024.
+
+The names are the project's own list, from general knowledge; whoever played two of the sports
+or shares a full name with another athlete is left out. Edit targets are one of the other two
+sports, as in the paper's athlete edits.
+"""
+
+import csv
+from pathlib import Path
+
+from worker.contract.facts import Fact, FactSet
+from worker.core.demo.formats import SPORTS_PARAPHRASES, SPORTS_PROMPT, SPORTS_QUESTION
+
+
+def fact_set() -> FactSet:
+    """Read the bundled athletes, in the file's order (which `first:N` follows)."""
+    with Path(__file__).with_name("athletes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    shared = {
+        "prompt": SPORTS_PROMPT,
+        "question": SPORTS_QUESTION,
+        "paraphrases": SPORTS_PARAPHRASES,
+        "relation": "athlete_sport",
+    }
+    return FactSet(
+        name="athletes",
+        title="Athletes and their sports",
+        description="Real athletes in basketball, football and baseball; golf is in the shot.",
+        facts=tuple(Fact(**row, **shared, neighbourhood=_neighbours(row, rows)) for row in rows),
+    )
+
+
+def _neighbours(row: dict[str, str], rows: list[dict[str, str]]) -> tuple[str, ...]:
+    """Prompts about the next three athletes of the same sport, in the file's order."""
+    same = [other["subject"] for other in rows if other["target"] == row["target"]]
+    at = same.index(row["subject"])
+    return tuple(SPORTS_PROMPT.format(same[(at + step) % len(same)]) for step in (1, 2, 3))

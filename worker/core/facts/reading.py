@@ -1,0 +1,36 @@
+"""Finds the bundled fact sets, and the reader for an uploaded file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.contract.errors import UserError
+from worker.contract.facts import FactSet
+from worker.contract.menu import ReadFacts
+from worker.core.registry import modules
+
+MAX_BYTES = 50_000_000
+
+
+def bundled_fact_sets() -> list[FactSet]:
+    """Every fact set that has a file in this folder (or in the plugins' `facts/`)."""
+    return [module.fact_set() for module in modules("facts") if hasattr(module, "fact_set")]
+
+
+def read_facts(path: Path, filename: str, mapping: Mapping[str, str]) -> ReadFacts:
+    """Read an uploaded file by its ending; raise UserError in words for what cannot be read."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise UserError(
+            f"{filename!r} has {size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB.",
+            field="file",
+        )
+    ending = Path(filename).suffix.lower()
+    readers = {e: m for m in modules("facts") if hasattr(m, "ENDINGS") for e in m.ENDINGS}
+    if ending not in readers:
+        raise UserError(
+            f"{filename[:100]!r} ends in {ending or 'nothing'!r}; "
+            f"expected {', '.join(sorted(readers))}.",
+            field="file",
+        )
+    found: ReadFacts = readers[ending].read(path.read_bytes(), mapping)
+    return found

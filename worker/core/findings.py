@@ -1,0 +1,54 @@
+"""What a method gives back to `run`: arrays in memory, small numbers, words."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from worker.contract.facts import Fact
+from worker.contract.mask import Mask
+from worker.contract.progress import Report
+from worker.contract.result import Attribution, Axis, Evaluation, LeftOut, Receipt, Table
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array with its axes, unit and title; see contract.result.ArrayInfo."""
+
+    values: np.ndarray
+    axes: tuple[Axis, ...]
+    unit: str
+    title: str = ""
+    signed: bool = False
+
+
+@dataclass
+class Findings:
+    """A method's result. `run` turns it into a Result and writes its arrays and delta."""
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    summary: dict[str, float | int | bool | str | None] = field(default_factory=dict)
+    caption: str = ""
+    left_out: list[LeftOut] = field(default_factory=list)
+    attribution: Attribution | None = None
+    receipt: Receipt | None = None
+    evaluation: Evaluation | None = None
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    """Filled by `run`, which gathers several evaluations into one result."""
+    tables: dict[str, Table] = field(default_factory=dict)
+    mask: Mask | None = None
+    """The mask that the method really used, where it differs from the one it was given."""
+    delta: dict[str, Tensor] | None = None
+    """Parameter name -> its values after the edit; only tensors that changed."""
+    view: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every method is given besides its model, facts and options."""
+
+    seed: int
+    report: Report
+    pool: tuple[Fact, ...] = ()
+    """Every fact of the set: what probes are trained on and other subjects are drawn from."""

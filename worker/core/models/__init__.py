@@ -1,0 +1,1 @@
+"""Load, name and measure a model; deltas; the restart engine; hooks."""

@@ -1,0 +1,92 @@
+"""Finds methods: one file in a folder is one method.
+
+A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
+`unlearn`, `evaluate`, `explore`, `study`); `PAPER` is optional. The module's docstring says what
+it measures or does; its first sentence is the summary on the form. Files whose names begin with
+`_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
+names are searched too.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+from worker.contract.base import Options, unknown
+from worker.contract.menu import MethodInfo, MethodKind
+from worker.contract.settings import settings
+
+FUNCTIONS: dict[str, str] = {
+    "localization": "localize",
+    "unlearning": "unlearn",
+    "evaluation": "evaluate",
+    "explore": "explore",
+    "study": "study",
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A found method: its announcement, its options' class and its function."""
+
+    info: MethodInfo
+    options: type[Options]
+    function: Callable[..., Any]
+
+
+def methods(kind: MethodKind) -> dict[str, Method]:
+    """Every method of a kind, by name."""
+    return {m.info.name: m for m in (_method(kind, module) for module in modules(kind))}
+
+
+def method(kind: MethodKind, name: str, field: str = "method") -> Method:
+    """The method of this name; raise UserError that names the nearest and lists all."""
+    found = methods(kind)
+    if name not in found:
+        raise unknown(
+            f"{kind} method" if kind != "evaluation" else kind, name, sorted(found), field
+        )
+    return found[name]
+
+
+def all_methods() -> list[Method]:
+    """Every method of every kind."""
+    return [found for kind in get_args(MethodKind) for found in methods(kind).values()]
+
+
+def modules(folder: str) -> list[ModuleType]:
+    """Import every public module in a folder of core and in the plugins' folder of that name."""
+    try:
+        package = importlib.import_module(f"worker.core.{folder}")
+    except ModuleNotFoundError as error:
+        if error.name != f"worker.core.{folder}":
+            raise
+        return []
+    plugins = settings().plugins
+    if plugins and (path := str(Path(plugins).resolve() / folder)) not in package.__path__:
+        package.__path__.append(path)
+    names = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
+    return [importlib.import_module(f"worker.core.{folder}.{name}") for name in names]
+
+
+def _method(kind: MethodKind, module: ModuleType) -> Method:
+    name = module.__name__.rpartition(".")[2]
+    for attribute in ("TITLE", "Options", FUNCTIONS[kind]):
+        if not hasattr(module, attribute):
+            raise TypeError(f"{module.__file__} has no {attribute}; every {kind} file needs one")
+    summary = " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
+    return Method(
+        info=MethodInfo(
+            kind=kind,
+            name=name,
+            title=module.TITLE,
+            summary=summary,
+            paper=getattr(module, "PAPER", ""),
+            options=module.Options.model_json_schema(),
+        ),
+        options=module.Options,
+        function=getattr(module, FUNCTIONS[kind]),
+    )

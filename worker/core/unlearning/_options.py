@@ -1,0 +1,94 @@
+"""The options that every gradient method shares: schedule, batches, weights, stopping, search."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from worker.contract.base import Options
+
+Objective = Literal["edit", "unlearn"]
+
+
+class Training(Options):
+    """How long, how fast and on how many rows a gradient method trains.
+
+    Defaults suit the bundled model (2 million parameters); a method's own file overrides those
+    that its paper sets otherwise.
+    """
+
+    steps: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Optimizer steps. Guo et al. 2024 take 50 on models of 7–9 billion parameters; "
+        "100 was measured to suit the bundled model.",
+    )
+    learning_rate: float = Field(
+        2e-3,
+        gt=0,
+        le=1,
+        description="Peak learning rate of AdamW, falling to 0 by a cosine. Guo et al. 2024 take "
+        "2e-6 to 1e-4 for billions of parameters; 2e-3 was measured to suit the bundled model.",
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, description="AdamW's weight decay on the mask's parameters (paper: 0)."
+    )
+    clip: float = Field(
+        1.0, gt=0, le=1000, description="Gradient norm above which gradients are scaled down (paper: 1)."
+    )
+    forget_batch: int = Field(
+        16, ge=1, le=512, description="Forget facts per backward pass (paper: 4, accumulated 16 times)."
+    )
+    retain_batch: int = Field(
+        16, ge=1, le=512, description="Retain facts per backward pass (paper: 4, accumulated 16 times)."
+    )
+    general_batch: int = Field(
+        8, ge=1, le=512, description="General sentences per backward pass (paper: 4, 16 times)."
+    )
+    accumulation: int = Field(
+        1, ge=1, le=256, description="Backward passes per optimizer step (paper: 16 of 4 rows)."
+    )
+    forget_weight: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="λ, the weight of the forget term. Guo et al. 2024 sweep 0.1 to 5.",
+    )
+    retain_weight: float = Field(
+        1.0, ge=0, le=1000, description="Weight of the retain facts' cross entropy (paper: 1)."
+    )
+    general_weight: float = Field(
+        1.0, ge=0, le=1000, description="Weight of the general text's cross entropy (paper: 1)."
+    )
+    retain_facts: int = Field(
+        256, ge=1, le=100_000, description="Retain facts that the training draws from, at most."
+    )
+    general_sentences: int = Field(
+        256, ge=1, le=100_000, description="General sentences that the training draws from, at most."
+    )
+    context: int = Field(
+        100, ge=8, le=8192, description="Tokens of a general sentence that are used (paper: 100)."
+    )
+    probe_every: int = Field(
+        10, ge=1, le=10_000, description="Steps between quick probes of forget and retain facts."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Which quick-probed checkpoint is kept. Best: highest product of the goal (edit "
+        "target's probability, or 1 − target's on forget facts) and retain probability.",
+    )
+    stop_goal: float = Field(
+        0.0, ge=0, le=1, description="Stop once the goal probability reaches this; 0 never stops early."
+    )
+    max_seconds: float = Field(0.0, ge=0, description="Stop after this many seconds; 0 is no limit.")
+    retain_floor: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Stop as lost once retain probability falls below this share of what it was.",
+    )
+    search: Literal["off", "small"] = Field(
+        "off",
+        description="Small: try the learning rate × and ÷ 3 and two forget weights (× and ÷ 2.5 of "
+        "the given ones), keep the best by the same score, and report every trial.",
+    )

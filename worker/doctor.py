@@ -1,0 +1,124 @@
+"""What this machine can do, what is missing, and the cure."""
+
+import importlib
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from worker.contract.settings import Settings
+
+PACKAGES = ("torch", "transformers", "transformer_lens", "dbos", "fastapi", "plotly", "peft")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    what: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at Python, packages, device, folders, database, model and browser."""
+    looks: list[Callable[[Settings], Finding]] = [
+        _python,
+        _packages,
+        _device,
+        _folder,
+        _database,
+        _model,
+        _roots,
+        _browser,
+    ]
+    return [look(settings) for look in looks]
+
+
+def _python(settings: Settings) -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(True, f"Python {version}, SQLite {sqlite3.sqlite_version}")
+
+
+def _packages(settings: Settings) -> Finding:
+    missing = []
+    for name in PACKAGES:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        return Finding(False, f"missing packages: {', '.join(missing)}", "Run `make serve` once.")
+    return Finding(True, f"packages: {', '.join(PACKAGES)}")
+
+
+def _device(settings: Settings) -> Finding:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.device.startswith("cuda") and not count:
+        return Finding(
+            False,
+            f"LETHE_DEVICE is {settings.device}, but torch {torch.__version__} sees no GPU",
+            "Install a CUDA build of torch, or set LETHE_DEVICE=cpu.",
+        )
+    names = [torch.cuda.get_device_name(i) for i in range(count)] or ["no GPU"]
+    return Finding(
+        True, f"device {settings.device}: {', '.join(names)}; {os.cpu_count()} CPU cores"
+    )
+
+
+def _folder(settings: Settings) -> Finding:
+    folder = settings.data.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".doctor"
+        probe.write_text("x")
+        probe.unlink()
+    except OSError as error:
+        return Finding(False, f"data folder {folder}: {error.strerror}", "Set LETHE_DATA.")
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < 1:
+        return Finding(False, f"data folder {folder}: {free:.1f} GB free", "Free some space.")
+    return Finding(True, f"data folder {folder}: writable, {free:.0f} GB free")
+
+
+def _database(settings: Settings) -> Finding:
+    url = settings.database
+    try:
+        with create_engine(url).connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        return Finding(False, f"database: {reason}", "Check LETHE_DATABASE_URL.")
+    return Finding(True, f"database answers ({url.split(':')[0]})")
+
+
+def _model(settings: Settings) -> Finding:
+    from worker.core.models.load import list_models
+
+    models = list_models(settings.model_roots)
+    if not any(m.id == "demo" and not m.problem for m in models):
+        return Finding(False, "the bundled model is not there", "Run `make demo` to train it.")
+    broken = [f"{m.id}: {m.problem}" for m in models if m.problem]
+    return Finding(not broken, f"{len(models)} models", "; ".join(broken))
+
+
+def _roots(settings: Settings) -> Finding:
+    missing = [str(root) for root in settings.model_roots if not Path(root).is_dir()]
+    if missing:
+        return Finding(False, f"model roots: {missing[0]} is no folder", "Mend LETHE_MODEL_ROOTS.")
+    return Finding(True, f"model roots: {len(settings.model_roots)} beside the bundled model")
+
+
+def _browser(settings: Settings) -> Finding:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    return Finding(
+        True, f"browser for the tests: {path or 'none found (only `make test` needs one)'}"
+    )

@@ -1,0 +1,102 @@
+"""From a spec's names to what they stand for: fact sets, masks and deltas, read from the store."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from worker.contract.choose import choose, control, mask_of
+from worker.contract.errors import UserError
+from worker.contract.facts import FactSet
+from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask, MaskSpec
+from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.result import Result
+from worker.contract.spec import ExploreSpec, Spec, UnlearnSpec
+from worker.store.store import Store
+
+
+def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> Inputs:
+    """Read from the store all that `spec` names; raise UserError for what is not there."""
+    return Inputs(
+        out=out,
+        fact_set=_fact_set(spec, store),
+        mask=resolve_mask(spec, store, announcement) if isinstance(spec, UnlearnSpec) else None,
+        deltas=tuple(_delta(run_id, spec.base, store) for run_id in spec.edits),
+    )
+
+
+def resolve_mask(spec: UnlearnSpec, store: Store, announcement: Announcement) -> Mask:
+    """Resolve a mask's source: names, a stored mask, a localization with a rule, or a control."""
+    parameters = model_info(spec.base, announcement).component_parameters
+    mask = spec.mask
+    if mask.id is not None:
+        record = store.mask(mask.id)
+        if record.model != spec.base:
+            raise UserError(
+                f"The mask {record.name!r} belongs to model {record.model!r}, not {spec.base!r}.",
+                field="mask.id",
+            )
+        return mask_of(list(record.components), parameters, f"{record.name} v{record.version}")
+    if mask.localization is not None:
+        result = store.result(mask.localization)
+        scores = component_scores(result, mask.localization, store)
+        assert mask.rule is not None
+        if result is not None and result.provenance.model != spec.base:
+            raise UserError(
+                f"The localization {mask.localization!r} was made on {result.provenance.model!r}, "
+                f"not {spec.base!r}.",
+                field="mask.localization",
+            )
+        source = f"{mask.rule.model_dump(exclude_defaults=True)} of run {mask.localization}"
+        return choose(scores, parameters, mask.rule, source)
+    return _named(mask, parameters, spec.seed)
+
+
+def component_scores(result: Result | None, run_id: str, store: Store) -> dict[str, float]:
+    """The aggregated score of every component of a finished localization."""
+    info = result.arrays.get("components") if result is not None else None
+    if info is None or info.axes[0].labels is None:
+        raise UserError(
+            f"The run {run_id!r} has no component scores; expected a finished localization "
+            f"that gives them.",
+            field="mask.localization",
+        )
+    with store.artifacts.open(f"runs/{run_id}/{info.file}") as file:
+        values = np.load(io.BytesIO(file.read()), allow_pickle=False)["components"]
+    return dict(zip(info.axes[0].labels, (float(v) for v in values), strict=True))
+
+
+def model_info(model: str, announcement: Announcement) -> ModelInfo:
+    """What the worker announced of a model."""
+    for info in announcement.models:
+        if info.id == model:
+            return info
+    known = ", ".join(info.id for info in announcement.models) or "none"
+    raise UserError(f"No model {model!r}. There are: {known}.", field="model")
+
+
+def _named(mask: MaskSpec, parameters: Mapping[str, int], seed: int) -> Mask:
+    if mask.control is not None:
+        return control(mask.control.kind, parameters, mask.control.parameters, seed)
+    return mask_of(list(mask.components or ()), parameters, "chosen by hand")
+
+
+def _fact_set(spec: Spec, store: Store) -> FactSet | None:
+    return None if isinstance(spec, ExploreSpec) else store.fact_set(spec.facts.set)
+
+
+def _delta(run_id: str, base: str, store: Store) -> str:
+    record, result = store.run(run_id), store.result(run_id)
+    if record.state != "done" or result is None or "delta" not in result.files:
+        raise UserError(
+            f"The run {run_id!r} is {record.state} and gives no edit; expected a finished "
+            f"unlearn run.",
+            field="model.edits",
+        )
+    if result.provenance.model != base:
+        raise UserError(
+            f"The edit {run_id!r} was made on {result.provenance.model!r}, not {base!r}.",
+            field="model.edits",
+        )
+    return str(store.artifacts.local(f"runs/{run_id}/{result.files['delta']}"))

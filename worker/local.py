@@ -1,0 +1,92 @@
+"""Inputs for a run without a server: bundled or given facts, and edits from earlier folders."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worker.contract.base import unknown
+from worker.contract.choose import choose, control, mask_of
+from worker.contract.errors import UserError
+from worker.contract.facts import FactSet
+from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask
+from worker.contract.menu import ModelInfo
+from worker.contract.result import Result
+from worker.contract.settings import settings
+from worker.contract.spec import ExploreSpec, Spec, UnlearnSpec, parse_spec
+from worker.core.facts.reading import bundled_fact_sets, read_facts
+from worker.core.models.load import list_models
+
+
+def prepare(
+    data: Any, out: Path, edits: list[Path], facts: Path | None = None
+) -> tuple[Spec, Inputs]:
+    """Parse a spec and resolve its names against this machine and folders of earlier runs.
+
+    In a spec for `lethe run`, `mask.localization` and `model.edits` name folders that earlier
+    runs wrote; `edits` are put on a model that the spec names without edits.
+    """
+    spec = parse_spec(data)
+    if edits:
+        spec = parse_spec({**data, "model": {"base": spec.base, "edits": [str(e) for e in edits]}})
+    fact_set = None if isinstance(spec, ExploreSpec) else _fact_set(spec.facts.set, facts)
+    mask = _mask(spec) if isinstance(spec, UnlearnSpec) else None
+    deltas = tuple(str(_delta(Path(folder))) for folder in spec.edits)
+    return spec, Inputs(out=str(out), fact_set=fact_set, mask=mask, deltas=deltas)
+
+
+def read_result(folder: Path) -> Result:
+    """Read the result.json of an earlier run's folder."""
+    path = folder / "result.json"
+    if not path.is_file():
+        raise UserError(f"{str(folder)!r} holds no result.json; expected a folder of `lethe run`.")
+    return Result.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _fact_set(name: str, file: Path | None) -> FactSet:
+    if file is not None:
+        if not file.is_file():
+            raise UserError(f"There is no file {str(file)!r}.", field="facts.set")
+        return FactSet(name=name, facts=read_facts(file, file.name, {}).facts)
+    known = {fact_set.name: fact_set for fact_set in bundled_fact_sets()}
+    if name not in known:
+        raise unknown("fact set", name, list(known), "facts.set")
+    return known[name]
+
+
+def _delta(folder: Path) -> Path:
+    result = read_result(folder)
+    if "delta" not in result.files:
+        raise UserError(
+            f"{str(folder)!r} holds a {result.kind} run and no edit.", field="model.edits"
+        )
+    return folder / result.files["delta"]
+
+
+def _mask(spec: UnlearnSpec) -> Mask:
+    parameters = _model(spec.base).component_parameters
+    asked = spec.mask
+    if asked.id is not None:
+        raise UserError(
+            "A stored mask needs a server; expected mask.components or mask.localization.",
+            field="mask.id",
+        )
+    if asked.localization is not None and asked.rule is not None:
+        folder = Path(asked.localization)
+        info = read_result(folder).arrays.get("components")
+        if info is None or info.axes[0].labels is None:
+            raise UserError(f"{str(folder)!r} has no component scores.", field="mask.localization")
+        values = np.load(folder / info.file, allow_pickle=False)["components"].tolist()
+        scores = dict(zip(info.axes[0].labels, values, strict=True))
+        return choose(scores, parameters, asked.rule, f"run {folder}")
+    if asked.control is not None:
+        return control(asked.control.kind, parameters, asked.control.parameters, spec.seed)
+    return mask_of(list(asked.components or ()), parameters, "chosen by hand")
+
+
+def _model(name: str) -> ModelInfo:
+    models = {info.id: info for info in list_models(settings().model_roots)}
+    if name not in models:
+        raise unknown("model", name, list(models), "model")
+    return models[name]

@@ -1,0 +1,349 @@
+"""The only door from the engine to core: announce, run a spec, answer a quick question.
+
+Loaded only in the compute process and by `lethe run`, because it imports torch.
+"""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worker.contract.base import Contract, parse, unknown
+from worker.contract.errors import UserError
+from worker.contract.facts import FactSet, Selection, select
+from worker.contract.inputs import (
+    AskExplore,
+    AskPreflight,
+    AskReadFacts,
+    Inputs,
+    Question,
+)
+from worker.contract.menu import Announcement, FactSetInfo, FormatInfo
+from worker.contract.progress import Quiet, Report
+from worker.contract.result import ArrayInfo, Provenance, Result
+from worker.contract.settings import Settings
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+)
+from worker.core.facts.reading import bundled_fact_sets, read_facts
+from worker.core.findings import Findings, Job
+from worker.core.models.cache import ModelCache
+from worker.core.models.deltas import checksum, edited, save_delta
+from worker.core.models.load import list_models
+from worker.core.models.model import Model
+from worker.core.registry import all_methods, method
+
+__all__ = ["announce", "answer", "bundled_fact_sets", "open_models", "run"]
+
+VERSIONS = ("lethe", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
+
+
+def open_models(settings: Settings) -> ModelCache:
+    """Make the cache of loaded models for this worker's device."""
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ModelCache(device=device, roots=settings.model_roots)
+
+
+def announce(settings: Settings) -> Announcement:
+    """Say what this worker can do."""
+    device = torch.device(open_models(settings).device)
+    cuda = device.type == "cuda"
+    return Announcement(
+        methods=tuple(found.info for found in all_methods()),
+        models=tuple(list_models(settings.model_roots)),
+        fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
+        formats=_formats(),
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if cuda else _processor(),
+        memory_bytes=torch.cuda.mem_get_info(device)[1] if cuda else _host_memory(),
+        versions=_versions(),
+    )
+
+
+def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Result:
+    """Compute a spec and write its arrays, delta and result.json into `inputs.out`.
+
+    Raises UserError for what cannot be done, Cancelled when the report says so. Whatever happens,
+    the loaded base is as it was: a model whose checksum differs afterwards is dropped.
+    """
+    started = time.perf_counter()
+    _reset_peak_memory(models)
+    options = check(spec)
+    report.progress(0.0, f"loading model {spec.base}")
+    model = models.get(spec.base)
+    base_hash = model.weights_hash
+    torch.manual_seed(spec.seed)
+    try:
+        found = _compute(spec, inputs, options, model, report)
+    finally:
+        restored = checksum(model) == base_hash
+        if not restored:
+            models.drop(spec.base)
+    if found.receipt is not None:
+        found.receipt = found.receipt.model_copy(update={"base_restored": restored})
+    return _write(spec, inputs, model, found, time.perf_counter() - started, options)
+
+
+def check(spec: Spec) -> dict[str, Contract]:
+    """Validate a spec's method and options; return the options with their defaults filled in."""
+    if isinstance(spec, EvaluateSpec):
+        stray = sorted(set(spec.options) - set(spec.evaluations))
+        if stray:
+            raise unknown("evaluation in this spec", stray[0], list(spec.evaluations), "options")
+        if not spec.evaluations:
+            raise UserError("The spec names no evaluation.", field="evaluations")
+        return {
+            name: parse(
+                method("evaluation", name, "evaluations").options,
+                spec.options.get(name, {}),
+                f"options.{name}",
+            )
+            for name in spec.evaluations
+        }
+    kind, name, field = _method_of(spec)
+    return {name: parse(method(kind, name, field).options, spec.options, "options")}
+
+
+def answer(question: Question, models: ModelCache) -> Contract:
+    """Answer a quick question; raise UserError in words."""
+    if isinstance(question, AskReadFacts):
+        return read_facts(Path(question.path), question.filename, question.mapping)
+    if isinstance(question, AskExplore):
+        return run(question.spec, question.inputs, Quiet(), models)
+    assert isinstance(question, AskPreflight)
+    check(question.spec)
+    from worker.core.preflight import preflight
+
+    return preflight(question.spec, question.inputs, models.get(question.spec.base))
+
+
+def _method_of(spec: Spec) -> tuple[str, str, str]:
+    if isinstance(spec, LocalizeSpec):
+        return "localization", spec.method, "method"
+    if isinstance(spec, UnlearnSpec):
+        return "unlearning", spec.method, "method"
+    if isinstance(spec, ExploreSpec):
+        return "explore", spec.view, "view"
+    assert isinstance(spec, StudySpec)
+    return "study", spec.study, "study"
+
+
+def _compute(
+    spec: Spec, inputs: Inputs, options: dict[str, Contract], model: Model, report: Report
+) -> Findings:
+    facts = inputs.fact_set
+    job = Job(seed=spec.seed, report=report, pool=facts.facts if facts else ())
+    deltas = [Path(path) for path in inputs.deltas]
+    if isinstance(spec, EvaluateSpec):
+        return _evaluate(spec, model, deltas, _selected(spec, facts), options, job)
+    kind, name, _ = _method_of(spec)
+    compute: Callable[..., Findings] = method(kind, name).function
+    with edited(model, deltas):
+        before = checksum(model)
+        if isinstance(spec, LocalizeSpec):
+            return compute(model, _selected(spec, facts).forget, options[name], job)
+        if isinstance(spec, UnlearnSpec):
+            found = compute(model, _selected(spec, facts), inputs.mask, options[name], job)
+            if found.delta is not None and found.receipt is not None:
+                path = Path(inputs.out) / "delta.safetensors"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_delta(
+                    path,
+                    found.delta,
+                    model=model,
+                    before_hash=before,
+                    after_hash=found.receipt.hash_after,
+                )
+            return found
+        return compute(model, options[name], job)
+
+
+def _selected(
+    spec: LocalizeSpec | UnlearnSpec | EvaluateSpec | StudySpec, facts: FactSet | None
+) -> Selection:
+    if facts is None:
+        raise UserError(f"The fact set {spec.facts.set!r} was not given.", field="facts.set")
+    return select(facts, spec.facts.forget, spec.seed)
+
+
+def _evaluate(
+    spec: EvaluateSpec,
+    model: Model,
+    deltas: list[Path],
+    selection: Selection,
+    options: dict[str, Contract],
+    job: Job,
+) -> Findings:
+    """Run each evaluation over the base and the edited model; gather them under their names."""
+    from worker.core.evaluation._models import BeforeAfter
+
+    gathered = Findings()
+    evaluations = {}
+    for number, name in enumerate(spec.evaluations):
+        part = Job(job.seed, _Part(job.report, number, len(spec.evaluations), name), job.pool)
+        models = BeforeAfter(model, tuple(deltas))
+        found: Findings = method("evaluation", name).function(
+            models, selection, options[name], part
+        )
+        for key, array in found.arrays.items():
+            gathered.arrays[key if key.startswith(f"{name}.") else f"{name}.{key}"] = array
+        gathered.summary |= found.summary
+        gathered.left_out += found.left_out
+        gathered.tables |= {f"{name}.{key}": table for key, table in found.tables.items()}
+        gathered.caption = f"{gathered.caption} {found.caption}".strip()
+        if found.evaluation is not None:
+            evaluations[name] = found.evaluation
+    gathered.evaluations = evaluations
+    return gathered
+
+
+class _Part:
+    """One of several evaluations' share of a run's progress."""
+
+    def __init__(self, report: Report, number: int, count: int, name: str) -> None:
+        self._report, self._number, self._count, self._name = report, number, count, name
+
+    def progress(self, fraction: float, message: str) -> None:
+        self._report.progress((self._number + fraction) / self._count, f"{self._name}: {message}")
+
+    def partial(self, name: str, data: object) -> None:
+        self._report.partial(name, data)
+
+    def log(self, message: str) -> None:
+        self._report.log(message)
+
+
+def _write(
+    spec: Spec,
+    inputs: Inputs,
+    model: Model,
+    found: Findings,
+    seconds: float,
+    options: dict[str, Contract],
+) -> Result:
+    out = Path(inputs.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if found.arrays:
+        arrays = {name: np.asarray(array.values) for name, array in found.arrays.items()}
+        np.savez_compressed(out / "arrays.npz", **arrays)
+    result = Result(
+        kind=spec.kind,
+        spec=_filled(spec, options),
+        provenance=_provenance(spec, inputs, model),
+        seconds=seconds,
+        peak_memory_bytes=_peak_memory(model.device),
+        arrays={
+            name: ArrayInfo(
+                file="arrays.npz",
+                axes=array.axes,
+                unit=array.unit,
+                title=array.title,
+                signed=array.signed,
+            )
+            for name, array in found.arrays.items()
+        },
+        summary={name: _plain(value) for name, value in found.summary.items()},
+        caption=found.caption,
+        left_out=tuple(found.left_out),
+        attribution=found.attribution,
+        mask=found.mask or inputs.mask,
+        receipt=found.receipt,
+        evaluations=found.evaluations,
+        tables=found.tables,
+        files={"delta": "delta.safetensors"} if found.delta is not None else {},
+        view=found.view,
+    )
+    (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    return result
+
+
+def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:
+    data = spec.model_dump(mode="json")
+    filled = {name: chosen.model_dump(mode="json") for name, chosen in options.items()}
+    data["options"] = filled if isinstance(spec, EvaluateSpec) else next(iter(filled.values()))
+    return data
+
+
+def _plain(value: object) -> float | int | bool | str | None:
+    """JSON knows no NaN: what could not be measured is null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    assert value is None or isinstance(value, (float, int, bool, str))
+    return value
+
+
+def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
+    return Provenance(
+        model=spec.base,
+        edits=spec.edits,
+        weights_hash=model.weights_hash,
+        fact_set=inputs.fact_set.name if inputs.fact_set else None,
+        fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
+        seed=spec.seed,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+
+
+def _info(fact_set: FactSet) -> FactSetInfo:
+    return FactSetInfo(
+        name=fact_set.name,
+        title=fact_set.title,
+        description=fact_set.description,
+        n_facts=len(fact_set.facts),
+        groups=tuple(sorted({f.group for f in fact_set.facts})),
+        splits=tuple(fact_set.splits),
+        hash=fact_set.hash,
+        bundled=True,
+    )
+
+
+def _formats() -> tuple[FormatInfo, ...]:
+    from worker.core.demo.formats import FORMATS
+
+    formats: Sequence[object] = list(FORMATS.values())
+    return tuple(FormatInfo(name=f.name, title=f.title, trained=f.trained) for f in formats)
+
+
+def _reset_peak_memory(models: ModelCache) -> None:
+    device = torch.device(models.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak bytes on the device; on a CPU the process's peak resident set since its start."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _processor() -> str:
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _host_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)

@@ -1,0 +1,1 @@
+"""What app and worker both remember: tables, migrations, runs, artifacts. No torch."""
