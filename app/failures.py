@@ -70,8 +70,10 @@ def _problem(error: dict[str, Any]) -> tuple[str, str]:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentence = _SENTENCES.get(error.status_code, str(error.detail))
-    sentence = sentence.format(path=request.url.path, method=request.method)
+    if known := _SENTENCES.get(error.status_code):
+        sentence = known.format(path=request.url.path, method=request.method)
+    else:
+        sentence = str(error.detail)
     return _answer(request, error.status_code, [("", sentence)], dict(error.headers or {}))
 
 

@@ -82,7 +82,9 @@ def run(
 ) -> None:
     """Compute a spec in this process, without a server, and write its result to a folder."""
     from worker.contract.progress import Event, Quiet
+    from worker.contract.spec import StudySpec
     from worker.local import prepare
+    from worker.local_study import run_study
     from worker.run import open_models
     from worker.run import run as compute
 
@@ -92,7 +94,11 @@ def run(
         if event.type == "progress":
             typer.echo(f"{100 * (event.fraction or 0):3.0f} % {event.message}", err=True)
 
-    result = compute(parsed, inputs, Quiet(tell), open_models(settings()))
+    models = open_models(settings())
+    if isinstance(parsed, StudySpec):
+        result = run_study(parsed, inputs, Quiet(tell), models, facts)
+    else:
+        result = compute(parsed, inputs, Quiet(tell), models)
     typer.echo(result.caption or "done")
     typer.echo(f"{out / 'result.json'} ({result.seconds:.1f} s)")
 

@@ -85,6 +85,11 @@ def _mask(spec: UnlearnSpec) -> Mask:
     return mask_of(list(asked.components or ()), parameters, "chosen by hand")
 
 
+def component_parameters(model: str) -> dict[str, int]:
+    """The parameters of every component of a model of this machine."""
+    return _model(model).component_parameters
+
+
 def _model(name: str) -> ModelInfo:
     models = {info.id: info for info in list_models(settings().model_roots)}
     if name not in models:

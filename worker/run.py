@@ -33,7 +33,6 @@ from worker.contract.spec import (
     ExploreSpec,
     LocalizeSpec,
     Spec,
-    StudySpec,
     UnlearnSpec,
 )
 from worker.core.facts.reading import bundled_fact_sets, read_facts
@@ -137,8 +136,9 @@ def _method_of(spec: Spec) -> tuple[str, str, str]:
         return "unlearning", spec.method, "method"
     if isinstance(spec, ExploreSpec):
         return "explore", spec.view, "view"
-    assert isinstance(spec, StudySpec)
-    return "study", spec.study, "study"
+    raise UserError(
+        f"A {spec.kind} is made of child runs and is not computed as one.", field="kind"
+    )
 
 
 def _compute(
@@ -171,9 +171,7 @@ def _compute(
         return compute(model, options[name], job)
 
 
-def _selected(
-    spec: LocalizeSpec | UnlearnSpec | EvaluateSpec | StudySpec, facts: FactSet | None
-) -> Selection:
+def _selected(spec: LocalizeSpec | UnlearnSpec | EvaluateSpec, facts: FactSet | None) -> Selection:
     if facts is None:
         raise UserError(f"The fact set {spec.facts.set!r} was not given.", field="facts.set")
     return select(facts, spec.facts.forget, spec.seed)

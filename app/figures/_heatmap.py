@@ -1,14 +1,15 @@
 """Heatmaps on numeric axes: one grid feeds the picture, the table and the download."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.figures._drawing import Drawing
-from app.figures._numbers import largest, quantize, significant
+from app.figures._numbers import largest, quantize
 from app.figures._words import plotly_text
+from app.formats import number
 from worker.contract.result import Table
 
 ROW_HEIGHT = 20
@@ -55,8 +56,8 @@ class Colours:
 class Grid:
     """Values (row, column) with the words around them.
 
-    `names` are the cells' components, `others` further values per cell (by their title) that are
-    shown on hover and downloaded.
+    The cells' components are `names`, or follow `name_format` (`blocks.{column}.mlp`) by the
+    indices of row and column. `normalized` values are shown on hover and downloaded too.
     """
 
     title: str
@@ -67,22 +68,34 @@ class Grid:
     colours: Colours
     value_title: str
     names: NDArray[Any] | None = None
-    others: dict[str, NDArray[Any]] | None = None
+    name_format: str = ""
+    normalized: NDArray[Any] | None = None
     outlined: tuple[int, int] | None = None
     """Rows from, up to and without, that are outlined: the subject's."""
 
     def transposed(self) -> "Grid":
-        return Grid(
-            self.title,
-            self.caption,
-            self.columns,
-            self.rows,
-            self.values.T,
-            self.colours,
-            self.value_title,
-            None if self.names is None else self.names.T,
-            None if self.others is None else {k: v.T for k, v in self.others.items()},
+        """The same cells with rows and columns exchanged."""
+        return replace(
+            self,
+            rows=self.columns,
+            columns=self.rows,
+            values=self.values.T,
+            names=None if self.names is None else self.names.T,
+            name_format=self.name_format.format(row="{column}", column="{row}"),
+            normalized=None if self.normalized is None else self.normalized.T,
+            outlined=None,
         )
+
+    def name(self, row: int, column: int) -> str:
+        """The component of a cell."""
+        if self.names is not None:
+            return str(self.names[row, column])
+        return self.name_format.format(row=row, column=column)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether cells are components."""
+        return self.names is not None or bool(self.name_format)
 
 
 def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
@@ -122,11 +135,8 @@ def heatmap_trace(grid: Grid, coloraxis: str = "coloraxis", **more: Any) -> dict
     }
     if grid.names is not None:
         trace["customdata"] = grid.names.tolist()
-    if grid.others:
-        trace["text"] = [
-            ["<br>".join(line) for line in zip(*columns, strict=True)]
-            for columns in zip(*(_worded(k, v) for k, v in grid.others.items()), strict=True)
-        ]
+    if grid.normalized is not None:
+        trace["text"] = quantize(grid.normalized, 2.0)
     return trace | more
 
 
@@ -178,7 +188,7 @@ def colour_axis(colours: Colours, **bar: Any) -> dict[str, Any]:
 def grid_table(grid: Grid) -> Table:
     """The grid as a reader's table, three significant figures."""
     rows = tuple(
-        (label, *(significant(float(v)) for v in values))
+        (label, *(number(float(v)) for v in values))
         for label, values in zip(grid.rows.labels, grid.values, strict=True)
     )
     corner = f"{grid.rows.title} \\ {grid.columns.title}"
@@ -187,15 +197,17 @@ def grid_table(grid: Grid) -> Table:
 
 def grid_cells(grid: Grid) -> Table:
     """The grid as one row per cell."""
-    others = grid.others or {}
     columns = [*_head(grid.rows), *_head(grid.columns)]
-    columns += ["component"] if grid.names is not None else []
+    columns += ["component"] if grid.is_named else []
+    columns += [grid.value_title] + (["normalized"] if grid.normalized is not None else [])
     rows: list[tuple[Any, ...]] = []
     for i, j in np.ndindex(grid.values.shape):
         row = [*_entry(grid.rows, i), *_entry(grid.columns, j)]
-        row += [grid.names[i, j]] if grid.names is not None else []
-        rows.append((*row, float(grid.values[i, j]), *(float(v[i, j]) for v in others.values())))
-    return Table(title=grid.title, columns=(*columns, grid.value_title, *others), rows=tuple(rows))
+        row += [grid.name(i, j)] if grid.is_named else []
+        row += [float(grid.values[i, j])]
+        row += [float(grid.normalized[i, j])] if grid.normalized is not None else []
+        rows.append(tuple(row))
+    return Table(title=grid.title, columns=tuple(columns), rows=tuple(rows))
 
 
 def _head(side: Side) -> list[str]:
@@ -210,19 +222,17 @@ def _hover(grid: Grid) -> str:
     lines = [_hovered("y", grid.rows), _hovered("x", grid.columns)]
     if grid.names is not None:
         lines.append("%{customdata}")
+    elif grid.name_format:
+        lines.append(grid.name_format.format(row="%{y:d}", column="%{x:d}"))
     lines.append(f"<b>{plotly_text(grid.value_title)} %{{z:.3g}}</b>")
-    if grid.others:
-        lines.append("%{text}")
+    if grid.normalized is not None:
+        lines.append("normalized %{text:.3g}")
     return "<br>".join(lines) + "<extra></extra>"
 
 
 def _hovered(axis: str, side: Side) -> str:
     number = f" %{{{axis}:d}}" if side.numbered else ""
     return f"{plotly_text(side.title)}{number} %{{{axis}}}".rstrip()
-
-
-def _worded(title: str, values: NDArray[Any]) -> list[list[str]]:
-    return [[f"{title} {significant(float(v))}" for v in row] for row in values]
 
 
 def _outline(grid: Grid, transpose: bool) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Numbers for the eye: quantized for figures, three significant figures for tables."""
+"""Numbers as figures need them: quantized for the eye, in full for the download."""
 
 import math
 from collections.abc import Sequence
@@ -27,22 +27,6 @@ def _plain(values: NDArray[Any]) -> list[Any]:
     if values.ndim > 1:
         return [_plain(row) for row in values]
     return [float(v) if np.isfinite(v) else None for v in values]
-
-
-def significant(value: Any, digits: int = 3) -> str:
-    """Write a number with three significant figures; what is no number is written as it is."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if isinstance(value, int):
-        return f"{value:,}".replace("-", "−")
-    if value and (abs(value) >= 1e5 or abs(value) < 1e-3):
-        return f"{value:.{digits - 1}e}".replace("-", "−")
-    places = digits - 1 - math.floor(math.log10(abs(value))) if value else digits - 1
-    return f"{value:.{min(max(places, 0), 5)}f}".replace("-", "−")
 
 
 def full(value: Any) -> Any:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from app.figures._ask import choose, is_on
 from app.figures._drawing import Control, Drawing, Offer, Source
 from app.figures._heatmap import Colours, Grid, Side, draw_grid
-from app.figures._numbers import significant
 from app.figures._sites import layers, site_title, sites_of, unit_of
 from app.figures._words import show_token
+from app.formats import number
 from worker.contract.result import Attribution, Result, TracedFact
 
 HOOKS = {"resid": "hook_resid_post", "mlp": "mlp", "attn": "attn"}
@@ -60,7 +60,6 @@ def prompt_grid(
     n_layers, n = values.shape[0], len(fact.tokens)
     by_token = values[:, :n].T
     span = fact.clean - fact.corrupted
-    named = np.array([[f"blocks.{i}.{HOOKS.get(site, site)}" for i in range(n_layers)]] * n)
     return Grid(
         title=f"{fact.label}: {site_title(site)}, token × layer",
         caption=_caption(attribution, fact, site),
@@ -73,8 +72,8 @@ def prompt_grid(
         values=by_token,
         colours=c,
         value_title=attribution.unit,
-        names=named,
-        others={"normalized": by_token / span} if span else None,
+        name_format=f"blocks.{{column}}.{HOOKS.get(site, site)}",
+        normalized=by_token / span if span else None,
         outlined=fact.subject,
     )
 
@@ -83,7 +82,7 @@ def _caption(attribution: Attribution, fact: TracedFact, site: str) -> str:
     answer = f"“{fact.answer}”" + (f" against “{fact.foil}”" if fact.foil else "")
     return (
         f"{attribution.direction} Each cell is one token's {site_title(site)} in one layer, for "
-        f"{answer}: {attribution.metric.replace('_', ' ')} {significant(fact.clean)} on the clean "
-        f"prompt and {significant(fact.corrupted)} on the corrupted one. Normalized, 1 is the "
+        f"{answer}: {attribution.metric.replace('_', ' ')} {number(fact.clean)} on the clean "
+        f"prompt and {number(fact.corrupted)} on the corrupted one. Normalized, 1 is the "
         f"whole difference. The subject's tokens are bold and outlined."
     )

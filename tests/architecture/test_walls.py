@@ -17,16 +17,24 @@ ALLOWED = {
     "worker.run": {"worker.core", "worker.contract"},
     "worker.compute": {"worker.run", "worker.contract"},
     "worker.local": {"worker.core", "worker.contract"},
+    "worker.local_study": {
+        "worker.local",
+        "worker.run",
+        "worker.engine.study",
+        "worker.contract",
+        "worker.core.models.cache",
+    },
     "worker.doctor": {"worker.core", "worker.contract"},
     "worker.cli": {
         "worker.run",
         "worker.local",
+        "worker.local_study",
         "worker.doctor",
         "worker.engine",
         "worker.contract",
     },
 }
-METHOD_FOLDERS = ("localization", "unlearning", "evaluation", "explore", "study")
+METHOD_FOLDERS = ("localization", "unlearning", "evaluation", "explore")
 TORCH_FREE = ("worker.contract", "worker.store", "worker.engine", "app")
 
 

@@ -17,7 +17,10 @@ def choose(
     taken until it is reached (the paper's rule: at least as many parameters as the budget).
     An attention and its own heads are never both taken.
     """
-    size = (lambda name: scores[name]) if rule.signed else (lambda name: abs(scores[name]))
+
+    def size(name: str) -> float:
+        return scores[name] if rule.signed else abs(scores[name])
+
     allowed = [name for name in scores if _allows(rule.only, parse_component(name))]
     ranked = sorted(allowed, key=lambda name: (-size(name), parse_component(name).layer, name))
     chosen: list[str] = []

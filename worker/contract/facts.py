@@ -79,7 +79,7 @@ class FactsSpec(Contract):
 
     set: str
     forget: str = "first:16"
-    """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or `ids:[…]` as JSON), or a split's name."""
+    """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or JSON `ids:[…]`), or a split's name."""
 
 
 class Selection(Contract):

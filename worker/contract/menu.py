@@ -5,7 +5,7 @@ from typing import Any, Literal
 from worker.contract.base import Contract
 from worker.contract.facts import Fact
 
-MethodKind = Literal["localization", "unlearning", "evaluation", "explore", "study"]
+MethodKind = Literal["localization", "unlearning", "evaluation", "explore"]
 
 
 class MethodInfo(Contract):

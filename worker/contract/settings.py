@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     plugins: Path | None = Field(
         None,
         description="Folder with more methods in localization/, unlearning/, evaluation/, "
-        "explore/, study/ and facts/: each file there is found like the built-in ones.",
+        "explore/ and facts/: each file there is found like the built-in ones.",
     )
 
     @field_validator("model_roots", mode="before")

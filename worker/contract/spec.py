@@ -1,13 +1,14 @@
 """What a run is asked to do: one frozen JSON object per run."""
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import Discriminator, Field, TypeAdapter, ValidationError
+from pydantic import Discriminator, Field, TypeAdapter, ValidationError, model_validator
 
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
 from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskSpec
+from worker.contract.study import Score, StudyMask, StudyMethod
 
 RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study"]
 
@@ -76,12 +77,38 @@ class ExploreSpec(_Spec):
 
 
 class StudySpec(_Spec):
-    """A tournament: masks × methods × seeds under one evaluation."""
+    """A tournament: masks × methods × seeds under the same evaluations."""
 
     kind: Literal["study"] = "study"
     facts: FactsSpec
-    study: str
-    options: dict[str, Any] = {}
+    """`random:N` draws other facts for every seed; any other selection keeps them."""
+    masks: dict[str, StudyMask] = Field(min_length=1)
+    methods: dict[str, StudyMethod] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    evaluations: tuple[str, ...] = ("probes",)
+    options: dict[str, dict[str, Any]] = {}
+    """Evaluation name -> its options."""
+    budget: str | None = None
+    """The mask whose parameter count the others are equalized to; None leaves every rule alone."""
+    reference: str | None = None
+    """The mask that the others are compared with in paired differences."""
+    score: Score | None = None
+    """How the search compares its trials; needed when a method searches."""
+
+    @model_validator(mode="after")
+    def _names_are_masks(self) -> Self:
+        for field in ("budget", "reference"):
+            name = getattr(self, field)
+            if name is not None and name not in self.masks:
+                raise ValueError(
+                    f"{field} is {name!r}, which is no mask of this study; expected one of "
+                    f"{', '.join(self.masks)}"
+                )
+        if self.score is None and any(method.search for method in self.methods.values()):
+            raise ValueError("a method searches its options, but no score says how; expected score")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds occur twice; expected different seeds")
+        return self
 
 
 Spec = Annotated[

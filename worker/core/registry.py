@@ -1,7 +1,7 @@
 """Finds methods: one file in a folder is one method.
 
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
-`unlearn`, `evaluate`, `explore`, `study`); `PAPER` is optional. The module's docstring says what
+`unlearn`, `evaluate`, `explore`); `PAPER` is optional. The module's docstring says what
 it measures or does; its first sentence is the summary on the form. Files whose names begin with
 `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
 names are searched too.
@@ -24,7 +24,6 @@ FUNCTIONS: dict[str, str] = {
     "unlearning": "unlearn",
     "evaluation": "evaluate",
     "explore": "explore",
-    "study": "study",
 }
 
 

@@ -103,11 +103,8 @@ def pool(model: Model, rows: Sequence[Row]) -> Pool:
     """Pad rows on the left into one pool on the model's device."""
     width = max(len(row.ids) for row in rows)
     kept = [sum(label != IGNORED for label in row.labels) for row in rows]
-    pad = model.tokenizer.pad_token_id
-    pad = model.tokenizer.eos_token_id if pad is None else pad
-    pad = 0 if pad is None else pad
     left = lambda values, fill: [fill] * (width - len(values)) + list(values)  # noqa: E731
-    ids = torch.tensor([left(row.ids, pad) for row in rows])
+    ids = torch.tensor([left(row.ids, model.pad_id) for row in rows])
     mask = torch.tensor([left([1] * len(row.ids), 0) for row in rows])
     labels = torch.tensor([left(row.labels, IGNORED) for row in rows])
     device = model.device

@@ -1,0 +1,62 @@
+"""`python -m app`: start the web server of this machine's settings."""
+
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from app.main import create_app
+from worker.contract.settings import Settings, settings
+
+
+def main() -> None:
+    """Serve until stopped, and print the address once the server answers."""
+    chosen = settings()
+    app = create_app(chosen)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with listening(chosen) as opened:
+        address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
+        token = app.state.sessions.token
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        )
+        Announcing(config, lambda: print(f"Lethe is at {address}/?token={token}", flush=True)).run(
+            sockets=[opened]
+        )
+
+
+class Announcing(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def listening(chosen: Settings) -> socket.socket:
+    """Open the settings' port; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    try:
+        return socket.create_server((chosen.host, chosen.port), family=family, backlog=256)
+    except OSError as error:
+        raise SystemExit(
+            f"Lethe cannot listen on {chosen.host}:{chosen.port}: {error.strerror}. "
+            f"Choose another with LETHE_PORT (0 takes a free one) or LETHE_HOST."
+        ) from None
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+if __name__ == "__main__":
+    main()

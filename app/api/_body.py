@@ -1,0 +1,46 @@
+"""Reads request bodies: JSON in words, and files on their way to the artifact store."""
+
+import json
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from worker.contract.errors import UserError
+
+
+async def read_json(request: Request) -> Any:
+    """Parse a body as JSON; raise UserError that says where it is none."""
+    body = await request.body()
+    if not body:
+        raise UserError("The body is empty; expected one JSON object.", field="body")
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The body is not UTF-8 at byte {error.start}; expected JSON in UTF-8.", field="body"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"The body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            field="body",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"The body cannot be read as JSON: {error}.", field="body") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+@contextmanager
+def temporary_copy(data: bytes) -> Iterator[Path]:
+    """Keep bytes in a local file for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="lethe-") as folder:
+        path = Path(folder) / secrets.token_hex(4)
+        path.write_bytes(data)
+        yield path

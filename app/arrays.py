@@ -1,0 +1,74 @@
+"""A result's arrays as downloads: npz, or CSV with one row per cell."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from worker.contract.base import unknown
+from worker.contract.errors import NotFound, UserError
+from worker.contract.result import ArrayInfo
+from worker.store.store import Store
+
+FORMATS = ("npz", "csv")
+
+
+def download(store: Store, run_id: str, name: str, format: str) -> Response:
+    """Answer with one array of a run; UserError for an unknown array or format."""
+    if format not in FORMATS:
+        raise unknown("format", format, list(FORMATS), field="format")
+    info = array_info(store, run_id, name)
+    values = load(store, run_id, name, info)
+    headers = {"Content-Disposition": f'attachment; filename="{run_id}-{name}.{format}"'}
+    if format == "csv":
+        return StreamingResponse(cells(values, info), media_type="text/csv", headers=headers)
+    import numpy as np
+
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **{name: values})
+    return Response(packed.getvalue(), media_type="application/x-npz", headers=headers)
+
+
+def array_info(store: Store, run_id: str, name: str) -> ArrayInfo:
+    """What a run's result says of one of its arrays."""
+    result = store.result(run_id)
+    if result is None:
+        raise NotFound(f"The run {run_id!r} has no result; it is {store.run(run_id).state}.")
+    if name not in result.arrays:
+        raise NotFound(unknown("array", name, list(result.arrays)).message, field="name")
+    return result.arrays[name]
+
+
+def load(store: Store, run_id: str, name: str, info: ArrayInfo) -> Any:
+    """Read one array from the artifact store."""
+    import numpy as np
+
+    if not info.file.endswith(".npz"):
+        raise UserError(f"The array {name!r} lies in {info.file}, which is no npz.", field="name")
+    with store.artifacts.open(f"runs/{run_id}/{info.file}") as file:
+        return np.load(io.BytesIO(file.read()), allow_pickle=False)[name]
+
+
+def cells(values: Any, info: ArrayInfo) -> Iterator[str]:
+    """CSV lines: one column per axis (its label, else its index), then the value; NaN is empty."""
+    import numpy as np
+
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow([axis.name for axis in info.axes] + [f"value ({info.unit})"])
+    for index, value in np.ndenumerate(values):
+        named = [
+            axis.labels[i] if axis.labels is not None else i
+            for axis, i in zip(info.axes, index, strict=True)
+        ]
+        number = value.item()
+        missing = isinstance(number, float) and math.isnan(number)
+        writer.writerow([*named, "" if missing else number])
+        if buffer.tell() > 65536:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()

@@ -1,0 +1,158 @@
+"""From a spec to a queued run: every check that can be made before queueing, for pages and API.
+
+1. The spec's own shape (contract). 2. Its names against what workers announced. 3. Its options
+against the methods' schemas. 4. Its facts, mask and edits against the store. 5. The preflight of
+a live worker. Only then is it written and queued, in one transaction.
+"""
+
+import json
+from typing import Any
+
+from app.forms import Problems, check_options
+from worker.contract.base import unknown
+from worker.contract.errors import UserError
+from worker.contract.facts import FactSet, select
+from worker.contract.inputs import AskPreflight, Inputs
+from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+    parse_spec,
+)
+from worker.engine.client import Engine, NoWorker
+from worker.engine.resolve import resolve
+
+SPEC_LIMIT = 500_000
+"""Characters of a spec as JSON; a mask that names every head of a large model has fewer."""
+
+
+def submit(
+    engine: Engine, data: Any, *, owner: str = "", title: str = "", tags: tuple[str, ...] = ()
+) -> str:
+    """Check a spec and queue it; the run's id, or UserError with a sentence for each field."""
+    spec, _ = check(engine, data)
+    refuse_odd_text({"title": title, "tags": list(tags)})
+    return engine.submit(spec, owner=owner, title=title[:200], tags=tags)
+
+
+def check(engine: Engine, data: Any) -> tuple[Spec, Preflight | None]:
+    """Check a spec; the preflight is None where no worker is alive to make it."""
+    refuse_odd_text(data)
+    spec = parse_spec(data)
+    announcement = engine.store.announcement()
+    if announcement is None:
+        raise UserError(
+            "No worker has announced what it can do yet, so this cannot be checked. Start one "
+            "with `lethe worker` and send it again."
+        )
+    _check_names(spec, announcement)
+    inputs = resolve(spec, engine.store, announcement, out="")
+    _check_facts(spec, inputs)
+    return spec, _preflight(engine, spec, inputs)
+
+
+def _preflight(engine: Engine, spec: Spec, inputs: Inputs) -> Preflight | None:
+    try:
+        answer = engine.ask(AskPreflight(spec=spec, inputs=inputs), timeout=30)
+    except NoWorker:
+        return None
+    return Preflight.model_validate(answer)
+
+
+def _check_names(spec: Spec, announcement: Announcement) -> None:
+    problems = _model_problems(spec, announcement)
+    for kind, name, field, options, prefix in _methods(spec):
+        method = method_named(announcement, kind, name)
+        if method is None:
+            known = [m.name for m in announcement.methods if m.kind == kind]
+            what = kind if kind == "evaluation" else f"{kind} method"
+            problems.append((field, unknown(what, name, known).message))
+        else:
+            problems += check_options(method.options, options, prefix)
+    if isinstance(spec, EvaluateSpec):
+        problems += _stray_options(spec)
+    if problems:
+        raise UserError(problems=problems)
+
+
+def method_named(announcement: Announcement, kind: MethodKind, name: str) -> MethodInfo | None:
+    """The announced method of this kind and name, if there is one."""
+    found = (m for m in announcement.methods if m.kind == kind and m.name == name)
+    return next(found, None)
+
+
+def _model_problems(spec: Spec, announcement: Announcement) -> Problems:
+    by_id = {info.id: info for info in announcement.models}
+    if spec.base not in by_id:
+        return [("model", unknown("model", spec.base, list(by_id)).message)]
+    if problem := by_id[spec.base].problem:
+        return [("model", f"The model {spec.base!r} cannot be loaded: {problem}")]
+    return []
+
+
+def _methods(spec: Spec) -> list[tuple[MethodKind, str, str, dict[str, Any], str]]:
+    """Every method that a spec names: kind, name, field, options, the options' prefix."""
+    if isinstance(spec, LocalizeSpec):
+        return [("localization", spec.method, "method", spec.options, "options")]
+    if isinstance(spec, UnlearnSpec):
+        return [("unlearning", spec.method, "method", spec.options, "options")]
+    if isinstance(spec, ExploreSpec):
+        return [("explore", spec.view, "view", spec.options, "options")]
+    if isinstance(spec, StudySpec):
+        return [("study", spec.study, "study", spec.options, "options")]
+    return [
+        ("evaluation", name, "evaluations", spec.options.get(name, {}), f"options.{name}")
+        for name in spec.evaluations
+    ]
+
+
+def _stray_options(spec: EvaluateSpec) -> Problems:
+    if not spec.evaluations:
+        return [("evaluations", "evaluations is empty; expected at least one evaluation's name.")]
+    return [
+        (f"options.{name}", unknown("chosen evaluation", name, list(spec.evaluations)).message)
+        for name in spec.options
+        if name not in spec.evaluations
+    ]
+
+
+def _check_facts(spec: Spec, inputs: Inputs) -> None:
+    if isinstance(spec, ExploreSpec):
+        return
+    fact_set: FactSet | None = inputs.fact_set
+    assert fact_set is not None
+    if not select(fact_set, spec.facts.forget, spec.seed).forget:
+        raise UserError(
+            f"{spec.facts.forget!r} selects none of the {len(fact_set.facts)} facts of "
+            f"{fact_set.name!r}; expected at least one.",
+            field="facts.forget",
+        )
+
+
+def refuse_odd_text(data: Any) -> None:
+    """Refuse what no database can keep: NUL, lone surrogates, and specs without measure."""
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        bad = f"U+{ord(error.object[error.start]):04X}"
+        raise UserError(
+            f"The text holds {bad}, half of a character; expected whole Unicode characters.",
+            field="spec",
+        ) from None
+    except (ValueError, RecursionError):
+        raise UserError(
+            "The spec holds NaN, an infinity or too many levels; expected plain JSON.", field="spec"
+        ) from None
+    if "\\u0000" in text:
+        raise UserError("The text holds a NUL character; take it out.", field="spec")
+    if len(text) > SPEC_LIMIT:
+        raise UserError(
+            f"The spec has {len(text)} characters; expected at most {SPEC_LIMIT}. Name a split or "
+            f"a stored mask instead of listing what it holds.",
+            field="spec",
+        )

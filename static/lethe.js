@@ -1,0 +1,171 @@
+// What every page does by itself: times in the reader's zone, Ctrl+Enter, focus kept after a swap,
+// questions before destructive actions, one loading sign, one live region, the menu on small screens.
+
+const say = (words) => {
+  document.getElementById("said").textContent = words;
+};
+
+// Times are sent in UTC and written in the reader's zone.
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const writeTimes = (root) => {
+  for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    const date = new Date(time.dateTime);
+    time.textContent = clock.format(date);
+    time.title = date.toString();
+    time.dataset.local = "";
+  }
+};
+
+// "12 s ago" style ages are not used: they would be wrong as soon as they were read.
+document.addEventListener("DOMContentLoaded", () => writeTimes(document));
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  const form = event.target.form || event.target.closest?.("form");
+  if (form) {
+    event.preventDefault();
+    form.requestSubmit();
+  }
+});
+
+// Focus stays where it was when the element under it is replaced by one with the same id or name.
+let focused = null;
+document.addEventListener("htmx:before:swap", () => {
+  const here = document.activeElement;
+  if (!here || here === document.body) return;
+  focused = {
+    id: here.id,
+    name: here.name,
+    value: here.type === "checkbox" || here.type === "radio" ? here.value : null,
+    start: here.selectionStart ?? null,
+    end: here.selectionEnd ?? null,
+    element: here,
+  };
+});
+document.addEventListener("htmx:after:swap", () => {
+  writeTimes(document);
+  drawProgress(document);
+  const was = focused;
+  focused = null;
+  const invalid = document.querySelector("[data-focus-first] [aria-invalid=true]");
+  if (invalid) {
+    invalid.closest("[data-focus-first]").removeAttribute("data-focus-first");
+    invalid.focus();
+    return;
+  }
+  if (!was || document.contains(was.element)) return;
+  const byName = () =>
+    [...document.getElementsByName(was.name)].find((e) => was.value === null || e.value === was.value);
+  const again = (was.id && document.getElementById(was.id)) || (was.name && byName());
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (was.start !== null && again.setSelectionRange && again.type !== "number") {
+    try {
+      again.setSelectionRange(was.start, was.end);
+    } catch {
+      // Some input types have no selection.
+    }
+  }
+});
+
+// Words that the server wants said (HX-Trigger: {"lethe:say": {"value": "…"}}): read out and shown.
+document.addEventListener("lethe:say", (event) => {
+  const words = event.detail.value ?? event.detail;
+  say(words);
+  const toast = document.createElement("p");
+  toast.textContent = words;
+  document.getElementById("toasts").append(toast);
+  setTimeout(() => toast.remove(), 6000);
+});
+
+// One loading sign, and only for what takes longer than a moment.
+let waiting = 0;
+const showLoading = (change) => {
+  waiting = Math.max(0, waiting + change);
+  setTimeout(() => {
+    document.getElementById("loading").hidden = waiting === 0;
+  }, waiting ? 250 : 0);
+};
+const isStream = (event) => event.target?.hasAttribute?.("hx-sse:connect");
+document.addEventListener("htmx:before:request", (event) => isStream(event) || showLoading(1));
+document.addEventListener("htmx:finally:request", (event) => isStream(event) || showLoading(-1));
+document.addEventListener("htmx:error", () => say("The server did not answer. Try again."));
+
+// Destructive actions ask first, for htmx (hx-confirm) and for plain forms (data-confirm).
+const ask = (words) =>
+  new Promise((resolve) => {
+    const dialog = document.getElementById("ask");
+    document.getElementById("ask-words").textContent = words;
+    dialog.returnValue = "no";
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.showModal();
+  });
+document.addEventListener("htmx:confirm", async (event) => {
+  const words = event.detail.ctx?.confirm;
+  if (!words) return;
+  event.preventDefault();
+  if (await ask(words)) event.detail.issueRequest();
+  else event.detail.dropRequest();
+});
+document.addEventListener("submit", async (event) => {
+  const words = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+  if (!words || event.target.dataset.confirmed) return;
+  event.preventDefault();
+  if (!(await ask(words))) return;
+  event.target.dataset.confirmed = "yes";
+  event.target.requestSubmit(event.submitter);
+  delete event.target.dataset.confirmed;
+});
+
+// A file that is too large is refused before it is sent.
+document.addEventListener("change", (event) => {
+  const input = event.target;
+  const limit = Number(input.dataset?.maxBytes);
+  if (input.type !== "file" || !limit) return;
+  const file = input.files[0];
+  const words =
+    file && file.size > limit
+      ? `${file.name} has ${(file.size / 1e6).toFixed(0)} MB; at most ${limit / 1e6} MB can be read. Split it, or take out the columns that are not needed.`
+      : "";
+  input.setCustomValidity(words);
+  input.reportValidity();
+});
+
+// "All of them" boxes.
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset?.selectAll;
+  if (name) {
+    const form = event.target.form;
+    for (const box of form.querySelectorAll(`input[type=checkbox][name="${name}"]`)) {
+      box.checked = event.target.checked;
+    }
+  }
+  const form = event.target.form;
+  const count = form?.querySelector("[data-selected-count]");
+  if (count) {
+    const n = form.querySelectorAll("input[type=checkbox][data-item]:checked").length;
+    count.textContent = n ? `${n} selected` : "None selected";
+  }
+});
+
+// The menu on small screens.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.(".menu-button");
+  if (!button) return;
+  const open = button.getAttribute("aria-expanded") !== "true";
+  button.setAttribute("aria-expanded", String(open));
+});
+
+// Widths of bars come as data, since the page's policy wants no inline styles of ours.
+const drawProgress = (root) => {
+  for (const bar of root.querySelectorAll("[data-fraction]")) {
+    bar.style.setProperty("--fraction", bar.dataset.fraction);
+  }
+};
+document.addEventListener("DOMContentLoaded", () => drawProgress(document));
+
+// When a stream cannot be had, the page asks now and then instead.
+document.addEventListener("htmx:sse:error", (event) => {
+  const poll = document.querySelector("[data-poll]");
+  if (poll && event.detail.connection?.attempt >= 1) htmx.trigger(poll, "lethe:poll");
+});

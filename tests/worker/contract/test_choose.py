@@ -1,0 +1,71 @@
+import pytest
+
+from worker.contract.choose import choose, control
+from worker.contract.errors import UserError
+from worker.contract.mask import MaskRule
+
+PARAMETERS = {
+    "blocks.0.mlp": 100,
+    "blocks.0.attn": 40,
+    "blocks.0.attn.head.0": 20,
+    "blocks.0.attn.head.1": 20,
+    "blocks.1.mlp": 100,
+    "blocks.1.attn": 40,
+}
+SCORES = {
+    "blocks.0.mlp": -3.0,
+    "blocks.0.attn": 2.0,
+    "blocks.0.attn.head.0": 1.9,
+    "blocks.1.mlp": 1.0,
+    "blocks.1.attn": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"top": 1}, ("blocks.0.mlp",)),
+        ({"top": 1, "signed": True}, ("blocks.0.attn",)),
+        ({"top": 2, "only": "mlp"}, ("blocks.0.mlp", "blocks.1.mlp")),
+        ({"threshold": 1.95}, ("blocks.0.attn", "blocks.0.mlp")),
+        ({"parameters": 101}, ("blocks.0.attn", "blocks.0.mlp")),
+        ({"top": 1, "only": "head"}, ("blocks.0.attn.head.0",)),
+    ],
+)
+def test_a_rule_takes_the_largest_scores_it_allows(
+    rule: dict[str, object], expected: tuple[str, ...]
+) -> None:
+    assert choose(SCORES, PARAMETERS, MaskRule.model_validate(rule)).components == expected
+
+
+def test_an_attention_and_its_own_head_are_never_both_taken() -> None:
+    mask = choose(SCORES, PARAMETERS, MaskRule(top=4))
+    assert "blocks.0.attn.head.0" not in mask.components
+    assert mask.n_parameters == 280
+
+
+def test_a_threshold_above_every_score_says_the_largest() -> None:
+    with pytest.raises(UserError, match="largest score is 3"):
+        choose(SCORES, PARAMETERS, MaskRule(threshold=5))
+
+
+def test_a_random_control_reaches_its_budget_and_repeats_with_its_seed() -> None:
+    mask = control("random_mlps", PARAMETERS, 150, seed=3)
+    assert mask.n_parameters == 200
+    assert mask == control("random_mlps", PARAMETERS, 150, seed=3)
+
+
+def test_all_takes_whole_components_once() -> None:
+    assert control("all", PARAMETERS).n_parameters == 280
+    assert control("all_mlps", PARAMETERS).components == ("blocks.0.mlp", "blocks.1.mlp")
+
+
+def test_a_control_without_a_budget_is_refused() -> None:
+    with pytest.raises(UserError, match="number of parameters"):
+        control("random", PARAMETERS)
+
+
+@pytest.mark.parametrize("given", [{}, {"top": 1, "threshold": 0.5}])
+def test_a_rule_gives_exactly_one_bound(given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        MaskRule.model_validate(given)

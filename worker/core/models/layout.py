@@ -1,0 +1,102 @@
+"""Where a model keeps its blocks, attentions and MLPs, read from TransformerLens' adapters.
+
+TransformerLens names each architecture's modules in an adapter's `component_mapping`; reading the
+names from it means that a family which the bridge knows needs no code here. The adapter is only
+asked for names: no bridge is built, so the model's modules, forwards and weights stay Hugging
+Face's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from worker.contract.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Module names: `blocks` from the model's root, the rest from one block."""
+
+    blocks: str
+    attn: str
+    o: str
+    """The attention's output projection; its input is the heads' outputs side by side."""
+    q: str = ""
+    k: str = ""
+    v: str = ""
+    qkv: str = ""
+    """The fused projection; empty where q, k and v are apart."""
+    mlp: str = ""
+    """Empty where the MLP has no module of its own (OPT)."""
+    mlp_projections: tuple[str, ...] = ()
+    mlp_out: str = ""
+    """The MLP's last projection."""
+    attn_write: str = ""
+    """The module whose output is added to the residual: the attention, or its post-norm."""
+    mlp_write: str = ""
+    """The module whose output is added to the residual: the MLP, its post-norm, or `mlp_out`."""
+
+
+def read_layout(hf: PreTrainedModel) -> Layout:
+    """Read the layout of a Hugging Face model; raise UserError for one the bridge does not know."""
+    mapping = _mapping(hf)
+    blocks = mapping["blocks"]
+    parts = blocks.submodules
+    block = hf.get_submodule(blocks.name)[0]  # type: ignore[index]
+    attn, mlp = parts["attn"], parts["mlp"]
+    names = {key: f"{attn.name}.{part.name}" for key, part in attn.submodules.items()}
+    present = {key: name for key, name in names.items() if _has(block, name)}
+    prefix = f"{mlp.name}." if mlp.name else ""
+    projections = {key: f"{prefix}{part.name}" for key, part in mlp.submodules.items()}
+    projections = {key: name for key, name in projections.items() if _has(block, name)}
+    mlp_out = projections.get("out", "")
+    return Layout(
+        blocks=blocks.name,
+        attn=attn.name,
+        mlp=mlp.name or "",
+        mlp_projections=tuple(projections.values()),
+        mlp_out=mlp_out,
+        attn_write=parts["ln1_post"].name if "ln1_post" in parts else attn.name,
+        mlp_write=parts["ln2_post"].name if "ln2_post" in parts else mlp.name or mlp_out,
+        **{key: present[key] for key in ("q", "k", "v", "qkv", "o") if key in present},
+    )
+
+
+def _mapping(hf: PreTrainedModel) -> dict[str, Any]:
+    # Imported here because it takes over a second, and reading prompts needs no layout.
+    from transformer_lens.factories.architecture_adapter_factory import (
+        SUPPORTED_ARCHITECTURES,
+        ArchitectureAdapterFactory,
+    )
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
+
+    architecture = type(hf).__name__
+    if architecture not in SUPPORTED_ARCHITECTURES:
+        raise UserError(
+            f"TransformerLens knows no modules for the architecture {architecture!r}; expected one "
+            f"of the {len(SUPPORTED_ARCHITECTURES)} that its bridge supports, such as "
+            f"LlamaForCausalLM. Choose a model of a supported family.",
+            field="model",
+        )
+    config = build_bridge_config_from_hf(hf.config, architecture, "model", torch.float32)
+    mapping = ArchitectureAdapterFactory.select_architecture_adapter(config).component_mapping
+    submodules = getattr((mapping or {}).get("blocks"), "submodules", None) or {}
+    if not mapping or not {"attn", "mlp"} <= set(submodules):
+        raise UserError(
+            f"A block of {architecture!r} has no attention and MLP of the usual kind; expected a "
+            f"decoder whose blocks each have both. Choose a transformer language model.",
+            field="model",
+        )
+    return mapping
+
+
+def _has(block: torch.nn.Module, name: str) -> bool:
+    try:
+        block.get_submodule(name)
+    except AttributeError:
+        return False
+    return True

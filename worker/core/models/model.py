@@ -1,0 +1,126 @@
+"""A loaded causal language model: raw Hugging Face weights, never folded."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from worker.core.models.layout import Layout, read_layout
+
+
+class Model:
+    """A causal LM with its tokenizer, its sizes and the names of its modules."""
+
+    def __init__(
+        self,
+        id: str,
+        hf: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        path: Path | None = None,
+        revision: str | None = None,
+    ) -> None:
+        self.id, self.hf, self.tokenizer = id, hf, tokenizer
+        self.path, self.revision = path, revision
+        hf.eval()
+        hf.requires_grad_(False)
+        config = hf.config.get_text_config()
+        self.n_layers: int = config.num_hidden_layers
+        self.n_heads: int = config.num_attention_heads
+        self.n_kv_heads: int = getattr(config, "num_key_value_heads", None) or self.n_heads
+        self.d_model: int = config.hidden_size
+        self.d_head: int = getattr(config, "head_dim", None) or self.d_model // self.n_heads
+        self.d_vocab: int = config.vocab_size
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.hf.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.hf.parameters()).dtype
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Names of the blocks, attentions and MLPs; read when first needed."""
+        return read_layout(self.hf)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        blocks = self.hf.get_submodule(self.layout.blocks)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+    @cached_property
+    def max_positions(self) -> int:
+        """Longest prompt in tokens."""
+        config = self.hf.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 1_000_000)
+
+    @cached_property
+    def pad_id(self) -> int:
+        """A token to fill padding with; the mask hides it, so any that has an embedding will do."""
+        n_rows = self.hf.get_input_embeddings().weight.shape[0]
+        for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if token is not None and token < n_rows:
+                return int(token)
+        return 0
+
+    @cached_property
+    def takes_position_ids(self) -> bool:
+        """Whether the forward takes positions; models with ALiBi read them from the mask."""
+        return "position_ids" in inspect.signature(self.hf.forward).parameters
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every parameter as it was when first asked, that is, of the base weights."""
+        return digest_parameters(self.hf)
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 over all base parameters' names, dtypes, shapes and bytes."""
+        return combine_digests(self.digests)
+
+    def logits(
+        self,
+        ids: Int[Tensor, "batch pos"],
+        mask: Int[Tensor, "batch pos"],
+        position_ids: Int[Tensor, "batch pos"],
+        keep: int = 1,
+    ) -> Float[Tensor, "batch keep vocab"]:
+        """Run the model; return float32 logits of the last `keep` positions only."""
+        places = {"position_ids": position_ids} if self.takes_position_ids else {}
+        out = self.hf(
+            input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep, **places
+        )
+        return out.logits.float()
+
+
+def digest_parameters(hf: nn.Module, names: set[str] | None = None) -> dict[str, str]:
+    """Compute each parameter's SHA-256 over dtype, shape and bytes (of `names` only, if given)."""
+    return {
+        name: digest(parameter)
+        for name, parameter in hf.named_parameters()
+        if names is None or name in names
+    }
+
+
+def digest(tensor: Tensor) -> str:
+    """Compute SHA-256 over a tensor's dtype, shape and bytes."""
+    head = f"{tensor.dtype} {tuple(tensor.shape)} ".encode()
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    sha = hashlib.sha256(head)
+    sha.update(memoryview(data))
+    return sha.hexdigest()
+
+
+def combine_digests(digests: dict[str, str]) -> str:
+    """Compute one SHA-256 over named digests, whatever their order."""
+    lines = "\n".join(f"{name} {digests[name]}" for name in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,128 @@
+"""What a model says next: answers scored by teacher forcing, next-token logits, greedy text.
+
+Log-softmax in float32; logits of the answer's positions only; prompts of like length share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.core.models.model import Model
+from worker.core.models.tokens import answer_ids, encode, pad
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One row per (prompt, answer). Log-probabilities are natural logarithms, on the CPU."""
+
+    log_prob: Float[Tensor, " n"]
+    """Of the whole answer: summed over its tokens, each given the true ones before it."""
+    first_log_prob: Float[Tensor, " n"]
+    rank: Int[Tensor, " n"]
+    """Of the answer's first token among all tokens; 0 is the model's own choice."""
+    top5: Int[Tensor, "n 5"]
+    """Token ids that the model finds likeliest after the prompt."""
+    n_tokens: Int[Tensor, " n"]
+
+
+@torch.no_grad()
+def score_answers(
+    model: Model, items: Sequence[tuple[str, str]], batch_size: int = BATCH_SIZE
+) -> Scores:
+    """Score each (prompt, answer): the answer's tokens after the prompt, teacher-forced."""
+    answers = [answer_ids(model, prompt, answer) for prompt, answer in items]
+    rows = [
+        [*_prompt_ids(model, prompt), *answer[:-1]]
+        for (prompt, _), answer in zip(items, answers, strict=True)
+    ]
+    n = len(items)
+    log_prob, first = torch.zeros(n), torch.zeros(n)
+    rank, top5 = torch.zeros(n, dtype=torch.long), torch.zeros(n, 5, dtype=torch.long)
+    for chosen in _buckets([len(row) for row in rows], batch_size):
+        keep = max(len(answers[i]) for i in chosen)
+        batch = pad(model, [rows[i] for i in chosen])
+        log_probs = model.logits(batch.ids, batch.mask, batch.position_ids, keep).log_softmax(-1)
+        for row, i in enumerate(chosen):
+            own = log_probs[row, keep - len(answers[i]) :]
+            token = torch.tensor(answers[i], device=own.device)
+            each = own.gather(-1, token[:, None])[:, 0]
+            log_prob[i], first[i] = each.sum(), each[0]
+            rank[i] = (own[0] > each[0]).sum()
+            top5[i, : own.shape[-1]] = own[0].topk(min(5, own.shape[-1])).indices
+    return Scores(log_prob, first, rank, top5, torch.tensor([len(a) for a in answers]))
+
+
+@torch.no_grad()
+def next_logits(
+    model: Model, prompts: Sequence[str], batch_size: int = BATCH_SIZE
+) -> Float[Tensor, "n vocab"]:
+    """Compute the logits of the token after each prompt, in float32 on the CPU."""
+    rows = [_prompt_ids(model, prompt) for prompt in prompts]
+    found: list[Tensor | None] = [None] * len(rows)
+    for chosen in _buckets([len(row) for row in rows], batch_size):
+        batch = pad(model, [rows[i] for i in chosen])
+        logits = model.logits(batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
+        for row, i in enumerate(chosen):
+            found[i] = logits[row]
+    return torch.stack([row for row in found if row is not None])
+
+
+@torch.no_grad()
+def generate(
+    model: Model, prompts: Sequence[str], max_new_tokens: int, batch_size: int = BATCH_SIZE
+) -> list[str]:
+    """Continue each prompt greedily to its end token or `max_new_tokens`; return the new text."""
+    rows = [_prompt_ids(model, prompt) for prompt in prompts]
+    texts = [""] * len(rows)
+    for chosen in _buckets([len(row) for row in rows], batch_size):
+        new = _continue(model, [rows[i] for i in chosen], max_new_tokens)
+        for i, ids in zip(chosen, new, strict=True):
+            texts[i] = model.tokenizer.decode(ids, skip_special_tokens=True)
+    return texts
+
+
+def _continue(model: Model, rows: list[list[int]], max_new_tokens: int) -> list[list[int]]:
+    batch = pad(model, rows)
+    ids, mask, position_ids = batch.ids, batch.mask, batch.position_ids
+    ends = {model.tokenizer.eos_token_id}
+    done = [False] * len(rows)
+    new: list[list[int]] = [[] for _ in rows]
+    past = None
+    for _ in range(max_new_tokens):
+        places = {"position_ids": position_ids} if model.takes_position_ids else {}
+        out = model.hf(
+            input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=True,
+            logits_to_keep=1, **places,
+        )  # fmt: skip
+        past = out.past_key_values
+        token = out.logits[:, -1].float().argmax(-1)
+        for row, value in enumerate(token.tolist()):
+            done[row] = done[row] or value in ends
+            if not done[row]:
+                new[row].append(value)
+        if all(done):
+            break
+        ids, position_ids = token[:, None], position_ids[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return new
+
+
+def _prompt_ids(model: Model, text: str) -> list[int]:
+    """A prompt's tokens without an end token, after which nothing would be continued."""
+    ids = list(encode(model, text, None).ids)
+    while len(ids) > 1 and ids[-1] == model.tokenizer.eos_token_id:
+        ids.pop()
+    return ids
+
+
+def _buckets(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

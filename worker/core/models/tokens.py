@@ -1,0 +1,172 @@
+"""Prompts as tokens: the subject's and the answer's tokens found by character offsets.
+
+Offsets, never re-joined or re-tokenized pieces: a piece alone is often cut otherwise than in its
+sentence, and SentencePiece adds a space to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import BatchEncoding
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact
+from worker.core.models.model import Model
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt cut into tokens; `subject` is the subject's first and one past its last token."""
+
+    text: str
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    subject: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded prompts; positions count from each prompt's first token, so that padding is inert."""
+
+    ids: Int[Tensor, "batch pos"]
+    mask: Int[Tensor, "batch pos"]
+    position_ids: Int[Tensor, "batch pos"]
+
+
+def encode(model: Model, text: str, subject: str | None, start: int | None = None) -> Prompt:
+    """Cut `text` into tokens and find its subject.
+
+    `start` is the character where the subject begins; without it the subject's last occurrence
+    is meant. Raises UserError where the subject is absent, or where one of its tokens also holds
+    other text. With subject None the span is (0, 0).
+    """
+    found = _tokenize(model, text)
+    ids, offsets = list(found["input_ids"]), list(found["offset_mapping"])
+    if len(ids) > model.max_positions:
+        raise UserError(
+            f"The prompt {_short(text)} has {len(ids)} tokens; {model.id!r} reads at most "
+            f"{model.max_positions}. Shorten it.",
+            field="facts",
+        )
+    tokens = tuple(
+        _token_text(model, text, i, offset) for i, offset in zip(ids, offsets, strict=True)
+    )
+    span = (0, 0) if subject is None else _find_span(text, subject, start, offsets)
+    return Prompt(text, tuple(ids), tokens, span)
+
+
+def encode_fact(model: Model, fact: Fact) -> Prompt:
+    """Cut a fact's prompt into tokens, its subject where the template has it."""
+    return encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
+
+
+def answer_ids(model: Model, prompt_text: str, answer: str) -> tuple[int, ...]:
+    """Find the tokens of the answer after the prompt, by offsets of the joint text.
+
+    Raises UserError where the prompt's last token and the answer's first are merged.
+    """
+    answer = answer.strip()
+    space = "" if prompt_text[-1:].isspace() else " "
+    found = _tokenize(model, prompt_text + space + answer)
+    ids, offsets = list(found["input_ids"]), list(found["offset_mapping"])
+    special = found["special_tokens_mask"]
+    joint = prompt_text + space + answer
+    answers = [
+        k for k, (a, b) in enumerate(offsets) if b > len(prompt_text) and b > a and not special[k]
+    ]
+    first = answers[0] if answers else len(ids)
+    prompt_ids = _tokenize(model, prompt_text)["input_ids"]
+    n_prompt = first if list(prompt_ids[:first]) == ids[:first] else -1
+    begins = min((offsets[k][0] for k in answers), default=0)
+    if (
+        not answers
+        or joint[begins : len(prompt_text)].strip()
+        or n_prompt != _bare(model, prompt_ids)
+    ):
+        raise UserError(
+            f"The answer {answer!r} has no tokens of its own after {_short(prompt_text)}; expected "
+            f"a prompt that ends before a new word. Remove what joins them.",
+            field="facts",
+        )
+    return tuple(ids[k] for k in answers)
+
+
+def pad(
+    model: Model, prompts: Sequence[Prompt | Sequence[int]], side: Literal["left", "right"] = "left"
+) -> Batch:
+    """Pad prompts to one length."""
+    rows = [list(p.ids if isinstance(p, Prompt) else p) for p in prompts]
+    longest = max(map(len, rows))
+    ids, mask = [], []
+    for row in rows:
+        gap = longest - len(row)
+        filler, holes = [model.pad_id] * gap, [0] * gap
+        ids.append(filler + row if side == "left" else row + filler)
+        ones = [1] * len(row)
+        mask.append(holes + ones if side == "left" else ones + holes)
+    masks = torch.tensor(mask, device=model.device)
+    return Batch(
+        ids=torch.tensor(ids, device=model.device),
+        mask=masks,
+        position_ids=(masks.cumsum(-1) - 1).clamp(min=0),
+    )
+
+
+def _tokenize(model: Model, text: str) -> BatchEncoding:
+    if not model.tokenizer.is_fast:
+        raise UserError(
+            f"{model.id!r} has a tokenizer without character offsets; expected a fast tokenizer "
+            f"(tokenizer.json). Save one with AutoTokenizer(..., use_fast=True).",
+            field="model",
+        )
+    return model.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+
+
+def _bare(model: Model, ids: Sequence[int]) -> int:
+    """Count a prompt's tokens without those that the tokenizer adds at the end."""
+    n = len(ids)
+    while n and ids[n - 1] == model.tokenizer.eos_token_id:
+        n -= 1
+    return n
+
+
+def _token_text(model: Model, text: str, token: int, offset: tuple[int, int]) -> str:
+    start, stop = offset
+    return text[start:stop] if stop > start else str(model.tokenizer.convert_ids_to_tokens(token))
+
+
+def _find_span(
+    text: str, subject: str, start: int | None, offsets: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
+    start = text.rfind(subject) if start is None else start
+    stop = start + len(subject)
+    if start < 0 or not subject or text[start:stop] != subject:
+        raise UserError(
+            f"The subject {subject!r} is not in the prompt {_short(text)}; expected the prompt to "
+            f"contain it word for word.",
+            field="facts",
+        )
+    inside = [k for k, (a, b) in enumerate(offsets) if b > a and a < stop and b > start]
+    if not inside:
+        raise UserError(f"The subject {subject!r} has no token in {_short(text)}.", field="facts")
+    outside = [text[offsets[k][0] : start] for k in inside[:1]]
+    outside += [text[stop : offsets[k][1]] for k in inside[-1:]]
+    if "".join(outside).strip():
+        merged = [text[offsets[k][0] : offsets[k][1]] for k in (inside[0], inside[-1])]
+        raise UserError(
+            f"The subject {subject!r} shares a token with its neighbours in {_short(text)} "
+            f"({' … '.join(map(repr, merged))}); expected tokens of its own. Put a space around "
+            f"it, or reword the prompt.",
+            field="facts",
+        )
+    return inside[0], inside[-1] + 1
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else "…" + text[-79:])

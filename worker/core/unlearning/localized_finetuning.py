@@ -1,0 +1,81 @@
+"""Trains only the chosen components to answer otherwise, while everything else is held fast.
+
+The method of the paper, with its three losses:
+
+1. Forget: in the objective `edit`, the cross entropy of the edit target on the forget facts
+   (injection); in `unlearn`, log(1 − p) of the target's first token, by log-sum-exp over all other
+   tokens, where a fact with log p below −5 pulls no more.
+2. Retain: the cross entropy of the target on the retain facts.
+3. General: the cross entropy of plain text.
+
+L = λ L_forget + L_retain + L_general, AdamW without decay, a cosine to 0, gradients clipped at 1.
+With `partitions` the forget facts are edited in groups, one after another, each with its own
+steps and a fresh optimizer; facts of earlier groups are never retain facts of later ones.
+
+Departures: the general text is the project's own everyday sentences instead of the Pile; weights
+in half precision are trained through float32 masters; partitions share one mask (stack runs to
+give each its own). Limits: only facts in the form of their own prompt are trained on.
+"""
+
+from typing import cast
+
+from pydantic import Field
+
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning import _losses
+from worker.core.unlearning._finetune import Material, finetune
+from worker.core.unlearning._options import Objective, Training
+from worker.core.unlearning._terms import general_term, retain_term
+from worker.core.unlearning._trainer import Term
+
+TITLE = "Localized fine-tuning"
+PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+
+
+class Options(Training):
+    """Options of localized fine-tuning."""
+
+    objective: Objective = Field(
+        "edit",
+        description="edit: put the edit target in the target's place. unlearn: only lower the "
+        "target's probability, by log(1 − p).",
+    )
+    partitions: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Groups of forget facts edited one after another (paper: 64 facts in 4 groups).",
+    )
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Edit or unlearn the forget facts through the mask's components."""
+    return finetune(
+        model,
+        selection,
+        mask,
+        options,
+        job,
+        _terms,
+        objective=options.objective,
+        partitions=options.partitions,
+    )
+
+
+def _terms(material: Material, options: Training) -> list[Term]:
+    editing = cast(Options, options).objective == "edit"
+    loss = _losses.cross_entropy if editing else _losses.log_one_minus_p
+    rows = material.edit if editing and material.edit else material.forget
+    forget = Term(
+        "forget",
+        options.forget_weight,
+        rows,
+        options.forget_batch,
+        lambda logits, batch: loss(logits, batch.labels),
+    )
+    return [forget, *retain_term(material, options), *general_term(material, options)]

@@ -1,0 +1,1 @@
+"""Studies: their plan, the children they fan out to, and what is made of the results."""

@@ -1,0 +1,206 @@
+"""From a study's children to its table: means over seeds with intervals, and paired differences."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.contract.result import ArrayInfo, Axis, Result, Table
+from worker.contract.spec import StudySpec
+from worker.engine.study.plan import Cell, Outcome
+
+Values = NDArray[np.float64]
+RESAMPLES = 2000
+
+
+def reduce_study(
+    spec: StudySpec, outcome: Outcome, seconds: float
+) -> tuple[Result, dict[str, Values]]:
+    """Make a study's Result and its arrays.
+
+    `study.values` is (group, metric, seed), `study.parameters` (group, seed); NaN where missing.
+
+    Raises ValueError when no child was evaluated.
+    """
+    first = next((child.result for child in outcome.evaluations.values() if child.result), None)
+    if first is None:
+        reasons = "; ".join(f"{what}: {why}" for what, why in outcome.failures[:3])
+        raise ValueError(f"no edit of the study could be evaluated. {reasons}")
+    groups = list(product(spec.masks, spec.methods))
+    metrics = metric_names(outcome)
+    values = collect(spec, outcome, groups, metrics)
+    parameters = _parameters(spec, outcome, groups)
+    arrays = {"study.values": values, "study.parameters": parameters}
+    axes = (
+        Axis(name="group", labels=tuple(_label(spec, *group) for group in groups)),
+        Axis(name="metric", labels=tuple(metrics)),
+        Axis(name="seed", labels=tuple(map(str, spec.seeds))),
+    )
+    result = Result(
+        kind="study",
+        spec=spec.model_dump(mode="json"),
+        provenance=first.provenance.model_copy(update={"edits": spec.edits, "seed": spec.seed}),
+        seconds=seconds,
+        peak_memory_bytes=max(
+            child.result.peak_memory_bytes for child in outcome.edits.values() if child.result
+        ),
+        arrays={
+            "study.values": ArrayInfo(
+                file="arrays.npz", axes=axes, unit="", title="Every metric of every edit"
+            ),
+            "study.parameters": ArrayInfo(
+                file="arrays.npz", axes=(axes[0], axes[2]), unit="parameters", title="Mask sizes"
+            ),
+        },
+        summary=_summary(spec, groups, metrics, values, parameters),
+        caption=(
+            f"{len(spec.masks)} masks × {len(spec.methods)} methods × {len(spec.seeds)} seeds: "
+            f"{len(outcome.evaluations)} of {len(groups) * len(spec.seeds)} edits evaluated."
+        ),
+        tables=_tables(spec, outcome, groups, metrics, values, parameters),
+    )
+    return result, arrays
+
+
+def interval(values: Values, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of the finite values with its 95 % percentile bootstrap interval; NaN for none."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return (float("nan"),) * 3
+    picks = np.random.default_rng(seed).integers(0, finite.size, (RESAMPLES, finite.size))
+    low, high = np.percentile(finite[picks].mean(axis=1), [2.5, 97.5])
+    return float(finite.mean()), float(low), float(high)
+
+
+def metric_names(outcome: Outcome) -> list[str]:
+    """Every number that any evaluation's summary holds, in order of appearance."""
+    names: dict[str, None] = {}
+    for child in outcome.evaluations.values():
+        for name, value in (child.result.summary if child.result else {}).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                names[name] = None
+    return list(names)
+
+
+def collect(
+    spec: StudySpec, outcome: Outcome, groups: Sequence[tuple[str, str]], metrics: Sequence[str]
+) -> Values:
+    """(group, metric, seed); NaN where a child failed or has no such number."""
+    values = np.full((len(groups), len(metrics), len(spec.seeds)), np.nan)
+    for g, (mask, method) in enumerate(groups):
+        for s, seed in enumerate(spec.seeds):
+            child = outcome.evaluations.get(Cell(mask, method, seed))
+            summary = child.result.summary if child and child.result else {}
+            for m, metric in enumerate(metrics):
+                value = summary.get(metric)
+                if isinstance(value, (int, float)):
+                    values[g, m, s] = value
+    return values
+
+
+def _parameters(spec: StudySpec, outcome: Outcome, groups: Sequence[tuple[str, str]]) -> Values:
+    counts = np.full((len(groups), len(spec.seeds)), np.nan)
+    for g, (mask, method) in enumerate(groups):
+        for s, seed in enumerate(spec.seeds):
+            child = outcome.edits.get(Cell(mask, method, seed))
+            if child and child.result and child.result.receipt:
+                counts[g, s] = child.result.receipt.n_parameters
+    return counts
+
+
+def _summary(
+    spec: StudySpec,
+    groups: Sequence[tuple[str, str]],
+    metrics: Sequence[str],
+    values: Values,
+    parameters: Values,
+) -> dict[str, float | int | bool | str | None]:
+    found: dict[str, float | int | bool | str | None] = {}
+    for g, (mask, method) in enumerate(groups):
+        found[f"study.{mask}.{method}.parameters"] = _number(interval(parameters[g])[0])
+        for m, metric in enumerate(metrics):
+            mean, low, high = interval(values[g, m])
+            key = f"study.{mask}.{method}.{metric}"
+            found |= {key: _number(mean), f"{key}.low": _number(low), f"{key}.high": _number(high)}
+    return found
+
+
+def _tables(
+    spec: StudySpec,
+    outcome: Outcome,
+    groups: Sequence[tuple[str, str]],
+    metrics: Sequence[str],
+    values: Values,
+    parameters: Values,
+) -> dict[str, Table]:
+    rows = [
+        (
+            _label(spec, *group),
+            _number(interval(parameters[g])[0]),
+            *(words(interval(values[g, m])) for m in range(len(metrics))),
+        )
+        for g, group in enumerate(groups)
+    ]
+    tables = {
+        "groups": Table(
+            title="Means over seeds with 95 % bootstrap intervals",
+            columns=("group", "parameters", *metrics),
+            rows=tuple(rows),
+        ),
+        "trials": Table(
+            title="Every trial of the search",
+            columns=("mask", "method", "options", "score", "run"),
+            rows=tuple(
+                (t.mask, t.method, str(t.options), t.score, t.handle) for t in outcome.trials
+            ),
+        ),
+        "failures": Table(
+            title="What could not be computed",
+            columns=("what", "reason"),
+            rows=tuple(outcome.failures),
+        ),
+    }
+    if spec.reference is not None:
+        tables["differences"] = _differences(spec, groups, metrics, values)
+    return tables
+
+
+def _differences(
+    spec: StudySpec, groups: Sequence[tuple[str, str]], metrics: Sequence[str], values: Values
+) -> Table:
+    """Reference minus each other mask, paired by seed, under the same method."""
+    rows = []
+    for g, (mask, method) in enumerate(groups):
+        if mask == spec.reference:
+            continue
+        assert spec.reference is not None
+        own = groups.index((spec.reference, method))
+        paired = values[own] - values[g]
+        rows.append(
+            (
+                _label(spec, mask, method),
+                *(words(interval(paired[m])) for m in range(len(metrics))),
+            )
+        )
+    assert spec.reference is not None
+    return Table(
+        title=f"{spec.masks[spec.reference].title} minus each other, paired by seed",
+        columns=("group", *metrics),
+        rows=tuple(rows),
+    )
+
+
+def words(estimate: tuple[float, float, float]) -> str:
+    """A mean and its interval to three figures, or a dash when nothing was measured."""
+    mean, low, high = estimate
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]" if np.isfinite(mean) else "–"
+
+
+def _label(spec: StudySpec, mask: str, method: str) -> str:
+    title = spec.masks[mask].title
+    return title if len(spec.methods) == 1 else f"{title}, {spec.methods[method].title}"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

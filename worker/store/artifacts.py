@@ -1,0 +1,118 @@
+"""Arrays, deltas and uploads: files in a folder or under any fsspec URL, by name."""
+
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from worker.contract.errors import NotFound, UserError
+
+
+class Artifacts:
+    """Named files under one URL. `cache` is a local folder for copies of remote files."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self._files, self._root = fsspec.core.url_to_fs(url)
+        self._is_local = isinstance(self._files, LocalFileSystem)
+        self._cache = cache
+
+    def put(self, name: str, local_path: Path) -> None:
+        """Store a copy of a local file; a reader sees the old file or the new one, whole."""
+        path = self._path(name)
+        if not self._is_local:
+            self._files.put_file(str(local_path), path)
+            return
+        with _replacing(Path(path)) as temporary:
+            shutil.copyfile(local_path, temporary)
+
+    def put_bytes(self, name: str, data: bytes) -> None:
+        """Store bytes under a name."""
+        path = self._path(name)
+        if not self._is_local:
+            self._files.pipe_file(path, data)
+            return
+        with _replacing(Path(path)) as temporary:
+            temporary.write_bytes(data)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open an artifact for reading; raise NotFound when there is none."""
+        try:
+            return cast(BinaryIO, self._files.open(self._path(name), "rb"))
+        except (FileNotFoundError, IsADirectoryError):
+            raise _missing(name) from None
+
+    def local(self, name: str) -> Path:
+        """A local path with the artifact's bytes: the file itself, or a cached copy of it."""
+        if self._is_local:
+            path = Path(self._path(name))
+            if not path.is_file():
+                raise _missing(name)
+            return path
+        copy = self._cache / name
+        if not copy.is_file():
+            self._path(name)
+            with (
+                self.open(name) as source,
+                _replacing(copy) as temporary,
+                temporary.open("wb") as target,
+            ):
+                shutil.copyfileobj(source, target)
+        return copy
+
+    def exists(self, name: str) -> bool:
+        return bool(self._files.isfile(self._path(name)))
+
+    def size(self, name: str) -> int:
+        """Bytes of an artifact."""
+        if not self.exists(name):
+            raise _missing(name)
+        return int(self._files.size(self._path(name)))
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the artifacts under a prefix, sorted."""
+        root = self._path(prefix)
+        if not self._files.exists(root):
+            return []
+        found = (str(path)[len(root) :].strip("/") for path in self._files.find(root))
+        return sorted(f"{prefix.rstrip('/')}/{name}" for name in found)
+
+    def delete_tree(self, prefix: str) -> None:
+        """Delete everything under a prefix; nothing there is no error."""
+        path = self._path(prefix)
+        if self._files.exists(path):
+            self._files.rm(path, recursive=True)
+        shutil.rmtree(self._cache / prefix, ignore_errors=True)
+
+    def _path(self, name: str) -> str:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+            raise UserError(
+                f"{name!r} is no artifact's name; expected a relative path such as "
+                f"runs/12ab/arrays.npz, without '..'."
+            )
+        return f"{self._root.rstrip('/')}/{'/'.join(parts)}"
+
+
+class _replacing:
+    """Write to a temporary file beside `path`, then put it in `path`'s place in one step."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+
+    def __enter__(self) -> Path:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self._temporary
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no artifact {name!r}; expected one that a finished run wrote.")

@@ -1,0 +1,111 @@
+"""The database of the tables and of DBOS: SQLite with the locking DBOS needs, or Postgres."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from worker.contract.errors import UserError
+
+BUSY_SECONDS = 30
+
+
+class Database:
+    """Two engines on one database.
+
+    `engine` writes, and DBOS uses it too: on SQLite every transaction takes the write lock at its
+    begin, because the driver opens none before a SELECT and check-then-write would race. `reader`
+    reads a snapshot without that lock. On Postgres they are one.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        if self.url.get_backend_name() == "sqlite":
+            _prepare_file(self.url)
+            self.engine = _sqlite(self.url, "BEGIN IMMEDIATE")
+            self.reader = _sqlite(self.url, "BEGIN")
+        else:
+            self.engine = self.reader = create_engine(
+                self.url, pool_size=10, max_overflow=20, pool_pre_ping=True
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that sees one snapshot; nothing written in it is kept."""
+        with Session(self.reader, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a session that commits at the end of the block and rolls back on an exception."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.reader.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UserError(
+            f"{url!r} is no database URL; expected sqlite:///PATH or "
+            f"postgresql+psycopg://USER:PASSWORD@HOST/NAME. Set LETHE_DATABASE_URL.",
+            field="database_url",
+        ) from None
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed
+    raise UserError(
+        f"The database {parsed.render_as_string()} cannot be used; expected a SQLite file or "
+        f"Postgres, which several processes can open. Set LETHE_DATABASE_URL.",
+        field="database_url",
+    )
+
+
+def _prepare_file(url: URL) -> None:
+    """Make the file and switch WAL on, once: a switch that meets another's gets no busy wait."""
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+def _sqlite(url: URL, begin: str) -> Engine:
+    engine = create_engine(url, pool_size=10, max_overflow=20)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def open_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,53 @@
+"""Words for a spec: a title when its owner gave none, what a search finds, what it builds on."""
+
+from typing import Any
+
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+)
+
+
+def title_of(spec: Spec) -> str:
+    """A run's title made from its spec, for example `causal_tracing: athletes first:16 on demo`."""
+    model = spec.base + (f" + {len(spec.edits)} edits" if len(spec.edits) > 1 else "")
+    model += " + 1 edit" if len(spec.edits) == 1 else ""
+    if isinstance(spec, ExploreSpec):
+        return f"{spec.view} on {model}"
+    return f"{method_of(spec)}: {spec.facts.set} {spec.facts.forget[:60]} on {model}"
+
+
+def method_of(spec: Spec) -> str:
+    """What computes a spec: its method, evaluations, view or study."""
+    if isinstance(spec, LocalizeSpec | UnlearnSpec):
+        return spec.method
+    if isinstance(spec, EvaluateSpec):
+        return ", ".join(spec.evaluations)
+    return "study" if isinstance(spec, StudySpec) else spec.view
+
+
+def parents_of(spec: Spec) -> list[str]:
+    """Ids of the runs whose results a spec builds on: its edits, and its mask's localization."""
+    parents = list(spec.edits)
+    if isinstance(spec, UnlearnSpec) and spec.mask.localization:
+        parents.append(spec.mask.localization)
+    return parents
+
+
+def search_text(id: str, title: str, spec: dict[str, Any]) -> str:
+    """What a search of the runs looks through, case-folded."""
+    facts = spec.get("facts") or {}
+    parts = [id, title, spec.get("kind"), spec.get("method"), spec.get("view")]
+    parts += [*(spec.get("evaluations") or ()), facts.get("set"), facts.get("forget")]
+    model = spec.get("model")
+    parts += [model] if isinstance(model, str) else [(model or {}).get("base")]
+    return plain(" ".join(str(part) for part in parts if part))
+
+
+def plain(text: str) -> str:
+    """Case-folded text that every database stores: no NUL, no lone surrogates."""
+    return text.casefold().replace("\0", " ").encode("utf-8", "replace").decode()

@@ -1,0 +1,196 @@
+"""Fact sets in the database: one row per fact, so that a page of 22,000 is read alone."""
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from worker.contract.base import unknown
+from worker.contract.errors import NotFound, UserError
+from worker.contract.facts import Fact, FactSet
+from worker.contract.menu import FactSetInfo
+from worker.store.database import Database
+from worker.store.describe import plain
+from worker.store.tables import FactBody, FactRow, FactSetRow, SplitRow, database_time
+
+
+_FACTS = TypeAdapter(tuple[Fact, ...])
+
+
+class FactStore:
+    """Fact sets, their facts and their splits."""
+
+    database: Database
+
+    def fact_sets(self) -> list[FactSetInfo]:
+        """Every fact set, bundled ones first, then by name."""
+        with self.database.read() as session:
+            splits = session.execute(select(SplitRow.set_name, SplitRow.name)).all()
+            rows = session.scalars(
+                select(FactSetRow).order_by(FactSetRow.bundled.desc(), FactSetRow.name)
+            ).all()
+        names = {row.name: tuple(sorted(n for s, n in splits if s == row.name)) for row in rows}
+        return [_info(row, names[row.name]) for row in rows]
+
+    def fact_set(self, name: str) -> FactSet:
+        """One fact set, whole; raises NotFound that names the nearest."""
+        with self.database.read() as session:
+            row = _set_row(session, name)
+            bodies = _bodies(session, name)
+            splits = session.scalars(select(SplitRow).where(SplitRow.set_name == name)).all()
+        return FactSet(
+            name=name,
+            title=row.title,
+            description=row.description,
+            facts=_parse(bodies),
+            splits={split.name: tuple(split.ids) for split in splits},
+        )
+
+    def facts_page(
+        self, name: str, *, search: str = "", group: str = "", limit: int = 50, offset: int = 0
+    ) -> tuple[list[Fact], int]:
+        """A page of the facts that hold every word of `search`, and how many there are in all."""
+        matching = [FactRow.set_name == name]
+        matching += [FactRow.search.contains(w, autoescape=True) for w in plain(search).split()]
+        if group:
+            matching.append(FactRow.group == group)
+        positions = select(FactRow.position).where(*matching).order_by(FactRow.position)
+        with self.database.read() as session:
+            _set_row(session, name)
+            found = session.scalars(positions).all()
+            bodies = _bodies(session, name, found[offset : offset + limit])
+        return list(_parse(bodies)), len(found)
+
+    def save_fact_set(
+        self, fact_set: FactSet, *, owner: str = "", bundled: bool = False
+    ) -> FactSetInfo:
+        """Store a fact set in place of the one of its name; a bundled one is replaced by none.
+
+        Raises UserError for a set without a name or a fact.
+        """
+        _check(fact_set)
+        with self.database.write() as session:
+            old = session.get(FactSetRow, fact_set.name)
+            if old is not None and old.bundled and not bundled:
+                raise UserError(
+                    f"{fact_set.name!r} is a bundled fact set; choose another name for yours.",
+                    field="name",
+                )
+            kept = _splits(session, fact_set.name) if old is not None else {}
+            session.execute(delete(FactSetRow).where(FactSetRow.name == fact_set.name))
+            session.execute(insert(FactSetRow).values(_set_values(fact_set, owner, bundled)))
+            _insert_facts(session, fact_set)
+            known = {fact.id for fact in fact_set.facts}
+            still = {split: ids for split, ids in kept.items() if known.issuperset(ids)}
+            for split, ids in (still | fact_set.splits).items():
+                session.add(SplitRow(set_name=fact_set.name, name=split, ids=list(ids)))
+            row = session.get_one(FactSetRow, fact_set.name, populate_existing=True)
+            return _info(row, tuple(sorted(still | fact_set.splits)))
+
+    def delete_fact_set(self, name: str) -> None:
+        """Delete a fact set that was brought; a bundled one stays."""
+        with self.database.write() as session:
+            if _set_row(session, name).bundled:
+                raise UserError(f"{name!r} is a bundled fact set and cannot be deleted.")
+            session.execute(delete(FactSetRow).where(FactSetRow.name == name))
+
+    def save_split(self, set_name: str, split: str, ids: tuple[str, ...] | list[str]) -> None:
+        """Name the facts that are to be forgotten; an empty list deletes the split."""
+        if not split.strip() or ":" in split:
+            raise UserError(
+                f"{split!r} is no name for a split; expected a word without ':', which begins "
+                f"rules such as first:16.",
+                field="split",
+            )
+        with self.database.write() as session:
+            _set_row(session, set_name)
+            known = {fact.id for fact in _parse(_bodies(session, set_name))}
+            for id in ids:
+                if id not in known:
+                    raise unknown("fact", id, sorted(known), field="ids")
+            gone = delete(SplitRow).where(SplitRow.set_name == set_name, SplitRow.name == split)
+            session.execute(gone)
+            if ids:
+                session.add(SplitRow(set_name=set_name, name=split, ids=list(ids)))
+
+
+def _check(fact_set: FactSet) -> None:
+    if not fact_set.name.strip() or len(fact_set.name) > 200:
+        raise UserError(
+            f"{fact_set.name[:40]!r} is no name for a fact set; expected 1 to 200 characters.",
+            field="name",
+        )
+    if not fact_set.facts:
+        raise UserError(f"The fact set {fact_set.name!r} has no fact; expected at least one.")
+    for fact in fact_set.facts:
+        try:
+            text = fact.model_dump_json()
+        except ValueError:
+            raise UserError(
+                f"The fact {fact.id!r} holds half of a character; expected whole Unicode."
+            ) from None
+        if "\\u0000" in text:
+            raise UserError(f"The fact {fact.id!r} holds a NUL character; take it out.")
+
+
+def _set_values(fact_set: FactSet, owner: str, bundled: bool) -> dict[str, object]:
+    return {
+        "name": fact_set.name,
+        "title": fact_set.title or fact_set.name,
+        "description": fact_set.description,
+        "n_facts": len(fact_set.facts),
+        "groups": sorted({fact.group for fact in fact_set.facts if fact.group}),
+        "hash": fact_set.hash,
+        "bundled": bundled,
+        "owner": owner,
+        "created": database_time(),
+    }
+
+
+def _insert_facts(session: Session, fact_set: FactSet) -> None:
+    rows, bodies = [], []
+    for position, fact in enumerate(fact_set.facts):
+        key = {"set_name": fact_set.name, "position": position}
+        words = (fact.id, fact.text, fact.target, fact.edit_target, fact.group, fact.relation)
+        rows.append(key | {"group": fact.group, "search": plain(" ".join(words))})
+        bodies.append(key | {"body": fact.model_dump_json(exclude_defaults=True)})
+    session.execute(insert(FactRow), rows)
+    session.execute(insert(FactBody), bodies)
+
+
+def _set_row(session: Session, name: str) -> FactSetRow:
+    row = session.get(FactSetRow, name)
+    if row is None:
+        known = list(session.scalars(select(FactSetRow.name).order_by(FactSetRow.name)))
+        raise NotFound(unknown("fact set", name, known).message, field="facts.set")
+    return row
+
+
+def _splits(session: Session, name: str) -> dict[str, tuple[str, ...]]:
+    rows = session.scalars(select(SplitRow).where(SplitRow.set_name == name))
+    return {row.name: tuple(row.ids) for row in rows}
+
+
+def _bodies(session: Session, name: str, positions: Sequence[int] | None = None) -> Sequence[str]:
+    query = select(FactBody.body).where(FactBody.set_name == name).order_by(FactBody.position)
+    if positions is not None:
+        query = query.where(FactBody.position.in_(positions))
+    return session.scalars(query).all()
+
+
+def _parse(bodies: Sequence[str]) -> tuple[Fact, ...]:
+    return _FACTS.validate_json(f"[{','.join(bodies)}]")
+
+
+def _info(row: FactSetRow, splits: tuple[str, ...]) -> FactSetInfo:
+    return FactSetInfo(
+        name=row.name,
+        title=row.title,
+        description=row.description,
+        n_facts=row.n_facts,
+        groups=tuple(row.groups),
+        splits=splits,
+        hash=row.hash,
+        bundled=row.bundled,
+    )

@@ -1,0 +1,41 @@
+"""The store: one database and one place for artifacts, opened by app and worker alike."""
+
+from typing import Self
+
+from sqlalchemy import Engine
+
+from worker.contract.settings import Settings
+from worker.store.artifacts import Artifacts
+from worker.store.attempts import AttemptStore
+from worker.store.database import Database
+from worker.store.facts import FactStore
+from worker.store.masks import MaskStore
+from worker.store.migrate import migrate
+from worker.store.runs import RunStore
+from worker.store.workers import WorkerStore
+
+
+class Store(RunStore, AttemptStore, FactStore, MaskStore, WorkerStore):
+    """Everything that is remembered. Usable from threads; one per process is enough."""
+
+    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+        self.database = database
+        self.artifacts = artifacts
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open the store that the settings name, and bring its tables to the newest revision."""
+        settings.data.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.database)
+        migrate(database)
+        cache = settings.data.resolve() / "cache" / "artifacts"
+        return cls(database, Artifacts(settings.artifacts, cache))
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that writes."""
+        return self.database.engine
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()

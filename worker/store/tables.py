@@ -1,0 +1,228 @@
+"""The tables. Times are seconds since 1970 by the database's clock; JSON is kept as ASCII text."""
+
+import json
+from typing import Annotated, Any
+
+from sqlalchemy import Dialect, Double, Float, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class database_time(FunctionElement[float]):
+    """Seconds since 1970 by the clock of the database, the only clock that hosts share."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(database_time, "sqlite")
+def _sqlite_time(element: database_time, compiler: SQLCompiler, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_time, "postgresql")
+def _postgres_time(element: database_time, compiler: SQLCompiler, **options: Any) -> str:
+    return "CAST(extract(epoch from clock_timestamp()) AS double precision)"
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as ASCII text: NaN, NUL and lone surrogates survive, which native JSON types refuse."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+RunId = Annotated[str, mapped_column(String(64))]
+Name = Annotated[str, mapped_column(String(255))]
+Long = Annotated[str, mapped_column(Text)]
+Seconds = Annotated[float, mapped_column(Double)]
+Body = Annotated[dict[str, Any], mapped_column(Json)]
+Names = Annotated[list[str], mapped_column(Json)]
+
+
+class Base(DeclarativeBase):
+    """The root of the tables."""
+
+
+class Run(Base):
+    """One job. `attempt` is its fence: only the worker that holds the newest number may write."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_in_queue", "state", "priority", "created"),
+        Index("runs_by_time", "created"),
+    )
+
+    id: Mapped[RunId] = mapped_column(primary_key=True)
+    kind: Mapped[Name]
+    title: Mapped[Long]
+    spec: Mapped[Body]
+    model: Mapped[Name]
+    search: Mapped[Long]
+    """Title, id, model, method and fact set, case-folded."""
+    state: Mapped[Name]
+    owner: Mapped[Name] = mapped_column(default="")
+    priority: Mapped[int]
+    """Lower is sooner."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
+    batch_scale: Mapped[float] = mapped_column(Float, default=1.0)
+    """Halved after each out-of-memory error."""
+    created: Mapped[Seconds]
+    started: Mapped[Seconds | None]
+    finished: Mapped[Seconds | None]
+    fraction: Mapped[float] = mapped_column(Double, default=0.0)
+    message: Mapped[Long] = mapped_column(default="")
+    seconds_left: Mapped[Seconds | None]
+    worker: Mapped[Name] = mapped_column(default="")
+    starred: Mapped[bool] = mapped_column(default=False)
+    archived: Mapped[bool] = mapped_column(default=False)
+    cancel_requested: Mapped[Seconds | None]
+    n_events: Mapped[int] = mapped_column(default=0)
+    has_result: Mapped[bool] = mapped_column(default=False)
+
+
+class RunTag(Base):
+    __tablename__ = "run_tags"
+
+    run_id: Mapped[RunId] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    tag: Mapped[Name] = mapped_column(primary_key=True)
+
+
+class RunParent(Base):
+    """Lineage: `run_id` used the result of `parent_id`, which therefore cannot be deleted."""
+
+    __tablename__ = "run_parents"
+
+    run_id: Mapped[RunId] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id"), index=True)
+
+
+class RunResult(Base):
+    """A run's Result, apart from `runs` so that reading a list never touches it."""
+
+    __tablename__ = "run_results"
+
+    run_id: Mapped[RunId] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    body: Mapped[Body]
+
+
+class RunEvent(Base):
+    """What happened to a run: offsets begin at 0 and have no gaps."""
+
+    __tablename__ = "run_events"
+
+    run_id: Mapped[RunId] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    offset: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[Name]
+    body: Mapped[Body]
+    created: Mapped[Seconds]
+
+
+class FactSetRow(Base):
+    __tablename__ = "fact_sets"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    title: Mapped[Long]
+    description: Mapped[Long]
+    n_facts: Mapped[int]
+    groups: Mapped[Names]
+    hash: Mapped[str] = mapped_column(String(64))
+    bundled: Mapped[bool]
+    owner: Mapped[Name]
+    created: Mapped[Seconds]
+
+
+class FactRow(Base):
+    """What one fact is found by. Narrow, so that a search of 22,000 reads little."""
+
+    __tablename__ = "facts"
+    __table_args__ = (Index("facts_by_group", "set_name", "group", "position"),)
+
+    set_name: Mapped[Name] = mapped_column(
+        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    group: Mapped[Long]
+    search: Mapped[Long]
+    """Id, filled prompt, targets, group and relation, case-folded."""
+
+
+class FactBody(Base):
+    """One fact, whole, as JSON text."""
+
+    __tablename__ = "fact_bodies"
+
+    set_name: Mapped[Name] = mapped_column(
+        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[Long]
+
+
+class SplitRow(Base):
+    __tablename__ = "splits"
+
+    set_name: Mapped[Name] = mapped_column(
+        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    ids: Mapped[Names]
+
+
+class MaskRow(Base):
+    __tablename__ = "masks"
+    __table_args__ = (Index("masks_by_name", "name", "version", unique=True),)
+
+    id: Mapped[RunId] = mapped_column(primary_key=True)
+    name: Mapped[Name]
+    version: Mapped[int]
+    model: Mapped[Name] = mapped_column(index=True)
+    components: Mapped[Names]
+    n_parameters: Mapped[int]
+    source: Mapped[Long]
+    localization: Mapped[RunId | None]
+    owner: Mapped[Name]
+    created: Mapped[Seconds]
+
+
+class WorkerRow(Base):
+    """One supervisor. `generation` names its present process; whoever clears it takes its runs."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[Name] = mapped_column(primary_key=True)
+    generation: Mapped[Name | None]
+    holder: Mapped[Body]
+    """Which process on which machine, so that a dead one is told from a silent one."""
+    device: Mapped[Name]
+    started: Mapped[Seconds]
+    heartbeat: Mapped[Seconds]
+    stopped: Mapped[Seconds | None]
+    adopted: Mapped[Seconds | None]
+    """When its runs were last given to others."""
+    ready: Mapped[bool] = mapped_column(default=False)
+    run: Mapped[Name] = mapped_column(default="")
+    problem: Mapped[Long] = mapped_column(default="")
+    address: Mapped[Name] = mapped_column(default="")
+    """Where questions are answered, as an http URL."""
+    token: Mapped[Name] = mapped_column(default="")
+    announcement: Mapped[Body | None] = mapped_column(default=None)
+    announced: Mapped[Seconds | None]

@@ -1,0 +1,186 @@
+"""Who computes: heartbeats by the database's clock, announcements, addresses of the quick lane."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from worker.contract.menu import Announcement
+from worker.contract.progress import Event
+from worker.contract.records import WorkerRecord
+from worker.store.attempts import Adopted, add_events
+from worker.store.database import Database
+from worker.store.runs import moment
+from worker.store.tables import Run, WorkerRow, database_time
+
+ALIVE_SECONDS = 15.0
+"""A worker whose last heartbeat is older is shown as not alive. It beats every 3 s."""
+
+
+class WorkerStore:
+    """The `workers` table."""
+
+    database: Database
+
+    def workers(self) -> list[WorkerRecord]:
+        """Every known worker, those alive first."""
+        query = select(WorkerRow, database_time()).order_by(WorkerRow.started)
+        with self.database.read() as session:
+            records = [_record(row, now) for row, now in session.execute(query)]
+        return sorted(records, key=lambda record: not record.alive)
+
+    def announcement(self) -> Announcement | None:
+        """What a live worker announced, else what was announced last; None if nothing ever was."""
+        query = (
+            select(WorkerRow, database_time())
+            .where(WorkerRow.announcement.is_not(None))
+            .order_by(WorkerRow.announced.desc())
+        )
+        with self.database.read() as session:
+            rows = [(row, _is_alive(row, now)) for row, now in session.execute(query)]
+        best = next((row for row, alive in rows if alive), rows[0][0] if rows else None)
+        return None if best is None else Announcement.model_validate(best.announcement)
+
+    def lanes(self) -> list[tuple[str, str]]:
+        """Address and token of every live worker that answers questions, idle ones first."""
+        query = (
+            select(WorkerRow.address, WorkerRow.token)
+            .where(WorkerRow.address != "", WorkerRow.ready, alive())
+            .order_by(WorkerRow.run != "", WorkerRow.heartbeat.desc())
+        )
+        with self.database.read() as session:
+            return [(row.address, row.token) for row in session.execute(query)]
+
+    def claim_worker(
+        self,
+        id: str,
+        generation: str,
+        holder: dict[str, Any],
+        device: str,
+        stale_seconds: float,
+        is_gone: Callable[[dict[str, Any]], bool],
+    ) -> dict[str, Any] | None:
+        """Take a worker's row for this process; return the present holder when it is held.
+
+        A row is free when it was stopped or adopted, when its heartbeat is older than
+        `stale_seconds`, or when `is_gone` knows its holder to be dead.
+        """
+        with self.database.write() as session:
+            if not self.database.is_sqlite:
+                session.execute(text("LOCK TABLE workers IN SHARE ROW EXCLUSIVE MODE"))
+            row = session.get(WorkerRow, id)
+            now = session.scalar(select(database_time())) or 0.0
+            if row and _is_held(row, now, stale_seconds) and not is_gone(row.holder):
+                return row.holder
+            row = row or WorkerRow(id=id, started=now)
+            row.generation, row.holder, row.device = generation, holder, device
+            row.started = row.heartbeat = now
+            row.stopped = row.adopted = None
+            row.ready, row.run, row.problem, row.address, row.token = False, "", "", "", ""
+            session.add(row)
+        return None
+
+    def beat(self, id: str, generation: str, **values: Any) -> None:
+        """Renew a worker's heartbeat and write `values` into its row; raises Adopted."""
+        with self.database.write() as session:
+            held = session.execute(
+                update(WorkerRow)
+                .where(WorkerRow.id == id, WorkerRow.generation == generation)
+                .values(heartbeat=database_time(), **values)
+                .returning(WorkerRow.id)
+            ).first()
+        if held is None:
+            raise Adopted(f"{id} was taken for dead while it was silent")
+
+    def announce(self, id: str, generation: str, announcement: Announcement) -> None:
+        """Store what a worker can do."""
+        body = announcement.model_dump(mode="json")
+        self.beat(id, generation, announcement=body, announced=database_time(), ready=True)
+
+    def release_worker(self, id: str, generation: str) -> None:
+        """Say that this process stops in good order."""
+        with self.database.write() as session:
+            session.execute(
+                update(WorkerRow)
+                .where(WorkerRow.id == id, WorkerRow.generation == generation)
+                .values(stopped=database_time(), ready=False, run="", address="", token="")
+            )
+
+    def adopt_dead(self, but: str, stale_seconds: float, again_seconds: float = 60.0) -> list[str]:
+        """Mark dead workers and return the ids whose runs are to be given to others now.
+
+        A silent worker loses its generation in the same step in which it is found silent, so it
+        cannot begin an attempt afterwards. An id is returned again after `again_seconds` while
+        runs still stand under it: the adopter may itself have died.
+        """
+        silent = WorkerRow.heartbeat < database_time() - stale_seconds
+        dead = or_(silent, WorkerRow.stopped.is_not(None))
+        due = or_(WorkerRow.adopted.is_(None), WorkerRow.adopted < database_time() - again_seconds)
+        owns = exists().where(
+            Run.worker == WorkerRow.id, Run.state.in_(("loading", "running", "interrupted"))
+        )
+        with self.database.write() as session:
+            found = session.scalars(
+                update(WorkerRow)
+                .where(WorkerRow.id != but, dead, due, owns)
+                .values(generation=None, adopted=database_time(), ready=False, run="", address="")
+                .returning(WorkerRow.id),
+                execution_options={"synchronize_session": False},
+            ).all()
+            for id in found:
+                _interrupt_runs(session, id)
+        return list(found)
+
+
+def alive(seconds: float = ALIVE_SECONDS) -> ColumnElement[bool]:
+    """The condition that a worker's heart beats."""
+    return and_(
+        WorkerRow.stopped.is_(None),
+        WorkerRow.generation.is_not(None),
+        WorkerRow.heartbeat > database_time() - seconds,
+    )
+
+
+def run_is_computed() -> ColumnElement[bool]:
+    """The condition that a run's worker is alive."""
+    return exists().where(WorkerRow.id == Run.worker, alive())
+
+
+def _interrupt_runs(session: Session, worker: str) -> None:
+    ids = session.scalars(
+        update(Run)
+        .where(Run.worker == worker, Run.state.in_(("loading", "running")))
+        .values(state="interrupted", crashes=Run.crashes + 1, attempt=Run.attempt + 1)
+        .returning(Run.id),
+        execution_options={"synchronize_session": False},
+    ).all()
+    words = f"The worker {worker} stopped answering; another one starts the run again."
+    for id in ids:
+        session.execute(update(Run).where(Run.id == id).values(message=words))
+        add_events(session, id, [Event(type="state", state="interrupted", message=words)])
+
+
+def _is_held(row: WorkerRow, now: float, stale_seconds: float) -> bool:
+    fresh = row.heartbeat > now - stale_seconds
+    return fresh and row.stopped is None and row.generation is not None
+
+
+def _is_alive(row: WorkerRow, now: float) -> bool:
+    return _is_held(row, now, ALIVE_SECONDS)
+
+
+def _record(row: WorkerRow, now: float) -> WorkerRecord:
+    alive = _is_alive(row, now)
+    said = None if row.announcement is None else Announcement.model_validate(row.announcement)
+    return WorkerRecord(
+        id=row.id,
+        alive=alive,
+        ready=alive and row.ready,
+        heartbeat=moment(row.heartbeat),
+        started=moment(row.started),
+        device=row.device,
+        run=row.run if alive else "",
+        announcement=said,
+        problem=row.problem,
+    )
