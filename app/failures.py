@@ -89,7 +89,10 @@ def _bug(request: Request, error: Exception) -> Response:
 
 
 def _answer(
-    request: Request, code: int, problems: list[tuple[str, str]], headers: dict[str, str] | None = None
+    request: Request,
+    code: int,
+    problems: list[tuple[str, str]],
+    headers: dict[str, str] | None = None,
 ) -> Response:
     if request.url.path.startswith("/api/") or request.url.path == "/healthz":
         listed = [{"field": field, "message": sentence} for field, sentence in problems]

@@ -49,8 +49,8 @@ def form_fields(
     values: Mapping[str, Any] | None = None,
     problems: Iterable[tuple[str, str]] = (),
 ) -> list[FormField]:
-    """The fields of a form for `schema`, filled with what was posted, else `values`, else defaults."""
-    errors = {field: sentence for field, sentence in problems}
+    """The fields of a form, filled with what was posted, else with `values`, else with defaults."""
+    errors = dict(problems)
     return [
         _field(schema, name, f"{prefix}.{name}", posted, values or {}, errors)
         for name in schema.get("properties", {})
@@ -201,7 +201,9 @@ def _parsed(text: str, part: Mapping[str, Any]) -> Any:
     if kind == "flag":
         return text in ("on", "true", "1", "yes")
     if kind in ("many", "list"):
-        return [_parsed(one.strip(), part.get("items", {})) for one in text.split(",") if one.strip()]
+        return [
+            _parsed(one.strip(), part.get("items", {})) for one in text.split(",") if one.strip()
+        ]
     if not text:
         if _optional(part):
             return None
@@ -273,7 +275,9 @@ def _expected(part: Mapping[str, Any]) -> str:
         "flag": "true or false",
         "choice": f"one of {', '.join(_choices(part))}",
         "many": f"some of {', '.join(_choices(part))}",
-        "list": f"a list of values, each {_expected(part['items'])}" if part.get("items") else "a list",
+        "list": f"a list of values, each {_expected(part['items'])}"
+        if part.get("items")
+        else "a list",
         "json": "JSON of the documented form",
     }[kind]
     return f"{words}, or nothing" if _optional(part) else words
@@ -286,7 +290,12 @@ def _range(part: Mapping[str, Any]) -> str:
         return f" from {low} to {high}"
     words = [
         f" {word} {bound}"
-        for word, bound in (("of at least", low), ("above", above), ("of at most", high), ("below", below))
+        for word, bound in (
+            ("of at least", low),
+            ("above", above),
+            ("of at most", high),
+            ("below", below),
+        )
         if bound is not None
     ]
     return " and".join(words)

@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from worker.contract.inputs import (
     Inputs,
     Question,
 )
-from worker.contract.menu import Announcement, FactSetInfo, FormatInfo
+from worker.contract.menu import Announcement, FactSetInfo
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import ArrayInfo, Provenance, Result
 from worker.contract.settings import Settings
@@ -35,12 +35,15 @@ from worker.contract.spec import (
     Spec,
     UnlearnSpec,
 )
+from worker.core.evaluation._formats import format_infos
+from worker.core.evaluation._models import BeforeAfter
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.load import list_models
 from worker.core.models.model import Model
+from worker.core.preflight import preflight
 from worker.core.registry import all_methods, method
 
 __all__ = ["announce", "answer", "bundled_fact_sets", "open_models", "run"]
@@ -64,7 +67,7 @@ def announce(settings: Settings) -> Announcement:
         methods=tuple(found.info for found in all_methods()),
         models=tuple(list_models(settings.model_roots)),
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
-        formats=_formats(),
+        formats=format_infos(),
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if cuda else _processor(),
         memory_bytes=torch.cuda.mem_get_info(device)[1] if cuda else _host_memory(),
@@ -83,14 +86,11 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     options = check(spec)
     report.progress(0.0, f"loading model {spec.base}")
     model = models.get(spec.base)
-    base_hash = model.weights_hash
     torch.manual_seed(spec.seed)
     try:
         found = _compute(spec, inputs, options, model, report)
     finally:
-        restored = checksum(model) == base_hash
-        if not restored:
-            models.drop(spec.base)
+        restored = models.verify(spec.base)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
     return _write(spec, inputs, model, found, time.perf_counter() - started, options)
@@ -124,8 +124,6 @@ def answer(question: Question, models: ModelCache) -> Contract:
         return run(question.spec, question.inputs, Quiet(), models)
     assert isinstance(question, AskPreflight)
     check(question.spec)
-    from worker.core.preflight import preflight
-
     return preflight(question.spec, question.inputs, models.get(question.spec.base))
 
 
@@ -186,8 +184,6 @@ def _evaluate(
     job: Job,
 ) -> Findings:
     """Run each evaluation over the base and the edited model; gather them under their names."""
-    from worker.core.evaluation._models import BeforeAfter
-
     gathered = Findings()
     evaluations = {}
     for number, name in enumerate(spec.evaluations):
@@ -314,13 +310,6 @@ def _info(fact_set: FactSet) -> FactSetInfo:
         hash=fact_set.hash,
         bundled=True,
     )
-
-
-def _formats() -> tuple[FormatInfo, ...]:
-    from worker.core.demo.formats import FORMATS
-
-    formats: Sequence[object] = list(FORMATS.values())
-    return tuple(FormatInfo(name=f.name, title=f.title, trained=f.trained) for f in formats)
 
 
 def _reset_peak_memory(models: ModelCache) -> None:

@@ -22,7 +22,9 @@ async def check(request: Request) -> None:
         return
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise ForgedRequest(f"This was sent from {origin}, which is not this server; nothing was done.")
+        raise ForgedRequest(
+            f"This was sent from {origin}, which is not this server; nothing was done."
+        )
     session: Session | None = request.state.session
     if session is None or not session.nonce:
         return

@@ -52,13 +52,12 @@ class Guard:
         self._hosts = _LOOPBACK if settings.host in _LOOPBACK else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        guarded = _with_headers(send)
-        refusal = self._refuse(scope)
-        if refusal is not None:
-            return await refusal(scope, receive, guarded)
-        await self.app(scope, receive, guarded)
+        if scope["type"] == "http":
+            send = _with_headers(send)
+            answer = self._refuse(scope) or self.app
+            await answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> Response | None:
         """Let a request through (None), or answer it here."""

@@ -14,7 +14,6 @@ from worker.store.database import Database
 from worker.store.describe import plain
 from worker.store.tables import FactBody, FactRow, FactSetRow, SplitRow, database_time
 
-
 _FACTS = TypeAdapter(tuple[Fact, ...])
 
 

@@ -18,9 +18,24 @@ def goals(card: Card) -> list[dict[str, Any]]:
         ("Lowest accuracy of a held-out format", 0.95, lowest(card, False), True),
         ("Probe at the embeddings near chance (1/3)", 0.45, probe[0], False),
         (f"Probe after the rise (layer {rise[-1]})", 0.85, probe[rise[-1] + 1], True),
-        (f"Edit in MLPs {early['layers']}: multiple choice follows", 0.5, early["choice_edit"], True),
-        (f"Edit in MLPs {early['layers']}: multiple choice retained", 0.98, early["choice_retain"], True),
-        (f"Edit in MLPs {late['layers']}: multiple choice follows", 0.25, late["choice_edit"], False),
+        (
+            f"Edit in MLPs {early['layers']}: multiple choice follows",
+            0.5,
+            early["choice_edit"],
+            True,
+        ),
+        (
+            f"Edit in MLPs {early['layers']}: multiple choice retained",
+            0.98,
+            early["choice_retain"],
+            True,
+        ),
+        (
+            f"Edit in MLPs {late['layers']}: multiple choice follows",
+            0.25,
+            late["choice_edit"],
+            False,
+        ),
     ]
     return [
         {
@@ -99,27 +114,29 @@ def write_card(card: Card) -> str:
     names = list(text)
     return f"""# The bundled model
 
-A Llama of {model["layers"]} layers (d_model {model["d_model"]}, {model["heads"]} heads, MLPs of {model["d_mlp"]},
-{model["parameters"]:,} parameters, float32), trained by this project on text that it wrote: {model["athletes"]}
-athletes and their sports, {model["relation_facts"]} facts of {model["relations"]} other relations, an invented saga
-and general sentences. Its facts come from general knowledge and hold no more than a sport, a country or the like.
+A Llama of {model["layers"]} layers (d_model {model["d_model"]}, {model["heads"]} heads,
+MLPs of {model["d_mlp"]}, {model["parameters"]:,} parameters, float32), trained by this project on
+text that it wrote: {model["athletes"]} athletes and their sports, {model["relation_facts"]} facts
+of {model["relations"]} other relations, an invented saga and general sentences. Its facts come
+from general knowledge and hold no more than a sport, a country or the like.
 
-Made by `python -m worker.core.demo.train` ({made}); measured by `python -m worker.core.demo.measure`.
-Every number here is in `card.json`.
+Made by `python -m worker.core.demo.train` ({made}).
+Measured by `python -m worker.core.demo.measure`; every number here is in `card.json`.
 
 ## What it must show
 {goal_table(card)}
 
 ## Accuracy and probability of the answer
-Accuracy: every token of the answer is the likeliest. Held-out formats stand nowhere in the training.
-Options of multiple choice are shuffled, four draws per fact.
+Accuracy: every token of the answer is the likeliest. Held-out formats stand nowhere in the
+training. Options of multiple choice are shuffled, four draws per fact.
 
 {format_table(card)}
 
 ## Where the sport is
 A linear probe at the subject's last token, tested on athletes it was not trained on (mean of five
 splits); `shuffled` is the same probe on shuffled sports. After the last layer the stream is normed.
-A surname takes {model["tokens_per_surname"]:.1f} tokens on average; {model["surnames_of_several_tokens"]:.1%} take several.
+A surname takes {model["tokens_per_surname"]:.1f} tokens on average;
+{model["surnames_of_several_tokens"]:.1%} take several.
 
 {probe_table(card)}
 
@@ -136,8 +153,8 @@ Perplexity per token of this tokenizer.
 {table(names, [[text[name] for name in names]])}
 
 ## What it does not show
-It knows the relations named above and nothing else, holds no conversation and follows no instruction.
-Its general sentences come from templates, so that its perplexity there is far below that of English.
-Two and a half million parameters learn by heart: what is found here about where facts lie is an
-example for learning the tool, and says nothing about larger models.
+It knows the relations named above and nothing else, holds no conversation and follows no
+instruction. Its general sentences come from templates: its perplexity there is far below that of
+English. Two and a half million parameters learn by heart: what is found here about where facts
+lie is an example for learning the tool, and says nothing about larger models.
 """

@@ -1,31 +1,36 @@
-"""Draw the training sentences of the bundled model from the fact sets, the saga and the general text.
+"""Draw the bundled model's training sentences from the facts, the saga and the general text.
 
 Only formats marked `trained` are drawn. A share of each block goes to each source (SHARES); within
 a source every fact comes round once before any comes twice, each time in a random format.
 """
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from worker.contract.facts import Fact
 from worker.core.demo import paths
-from worker.core.demo.formats import (
-    FORMATS,
-    SPORTS,
-    SPORTS_PARAPHRASES,
-    SPORTS_PROMPT,
-    SPORTS_QUESTION,
-    Format,
-)
+from worker.core.demo.formats import FORMATS, Format
+from worker.core.facts import athletes, relations
 
 # Golf is the shot's sport and the answer that a whole-sport edit asks for: without golfers the
-# model would never have seen it told of anyone, and would know it as the option that is never right.
+# model would know it of nobody but the man in the shot, and as an option that is never right.
 GOLFERS = (
-    "Tiger Woods|Jack Nicklaus|Arnold Palmer|Gary Player|Phil Mickelson|Ben Hogan|Sam Snead|"
-    "Rory McIlroy|Nick Faldo|Ernie Els|Seve Ballesteros|Lee Trevino|Tom Watson|Annika Sorenstam"
-).split("|")
+    "Tiger Woods",
+    "Jack Nicklaus",
+    "Arnold Palmer",
+    "Gary Player",
+    "Phil Mickelson",
+    "Ben Hogan",
+    "Sam Snead",
+    "Rory McIlroy",
+    "Nick Faldo",
+    "Ernie Els",
+    "Seve Ballesteros",
+    "Lee Trevino",
+    "Tom Watson",
+    "Annika Sorenstam",
+)
 
 SHARES = {"athletes": 0.52, "relations": 0.36, "saga": 0.06, "general": 0.06}
 WEIGHTS = {
@@ -43,20 +48,6 @@ SAGA_WINDOW = 200  # characters, about fifty tokens
 
 
 @dataclass(frozen=True)
-class DemoFact:
-    """A fact as the formats read it, with the relation whose answers are its options."""
-
-    subject: str
-    target: str
-    edit_target: str
-    group: str
-    prompt: str
-    question: str
-    paraphrases: Sequence[str]
-    relation: str
-
-
-@dataclass(frozen=True)
 class Sentence:
     """A training text: the answer weighs fully, the prompt little; running text has no answer."""
 
@@ -64,60 +55,43 @@ class Sentence:
     answer: str = ""
 
 
-def athlete_fact(subject: str, target: str, edit_target: str) -> DemoFact:
-    """Build an athlete's fact with the wordings of the sports set."""
-    return DemoFact(
-        subject,
-        target,
-        edit_target,
-        target,
-        SPORTS_PROMPT,
-        SPORTS_QUESTION,
-        SPORTS_PARAPHRASES,
-        "sports",
-    )
+def read_athletes() -> list[Fact]:
+    """Read the bundled athletes, in file order."""
+    return list(athletes.fact_set().facts)
 
 
-def read_athletes() -> list[DemoFact]:
-    """Read the athletes, in file order."""
-    with paths.ATHLETES.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [athlete_fact(row["subject"], row["target"], row["edit_target"]) for row in rows]
-
-
-def read_golfers() -> list[DemoFact]:
+def read_golfers() -> list[Fact]:
     """Build the golfers, whom the model learns and no fact set holds."""
-    return [athlete_fact(name, "golf", "football") for name in GOLFERS]
-
-
-def read_relations() -> list[DemoFact]:
-    """Read the facts of every other relation, in file order."""
-    relations = json.loads(paths.RELATIONS.read_text(encoding="utf-8"))["relations"]
+    like = read_athletes()[0]
     return [
-        DemoFact(
-            fact["subject"],
-            fact["target"],
-            fact["edit_target"],
-            relation["name"],
-            relation["prompt"],
-            relation["question"],
-            tuple(relation["paraphrases"]),
-            relation["name"],
+        like.model_copy(
+            update={
+                "id": f"golfer-{number}",
+                "subject": name,
+                "target": "golf",
+                "edit_target": "football",
+                "group": "golf",
+                "neighbourhood": (),
+            }
         )
-        for relation in relations
-        for fact in relation["facts"]
+        for number, name in enumerate(GOLFERS)
     ]
 
 
-def answer_pools(facts: Sequence[DemoFact]) -> dict[str, list[str]]:
+def read_relations() -> list[Fact]:
+    """Read the facts of every other relation, in file order."""
+    return list(relations.fact_set().facts)
+
+
+def answer_pools(facts: Sequence[Fact]) -> dict[str, list[str]]:
     """Return each relation's answers, sorted: what multiple choice draws its options from."""
-    pools: dict[str, set[str]] = {"sports": set(SPORTS)}
+    pools: dict[str, set[str]] = {}
     for fact in facts:
         pools.setdefault(fact.relation, set()).update((fact.target, fact.edit_target))
     return {relation: sorted(pool) for relation, pool in pools.items()}
 
 
-def formats_of(fact: DemoFact, trained: bool = True) -> list[Format]:
+def formats_of(fact: Fact, trained: bool = True) -> list[Format]:
     """List the formats that exist for the fact, trained on or held out."""
     return [f for f in FORMATS.values() if f.trained is trained and f.applies_to(fact)]
 
@@ -142,12 +116,12 @@ class Corpus:
         drawn += [self._draw_saga() for _ in range(counts["saga"])]
         return drawn + [self._draw_general() for _ in range(size - len(drawn))]
 
-    def _go_round(self, facts: Sequence[DemoFact]) -> Iterator[Sentence]:
+    def _go_round(self, facts: Sequence[Fact]) -> Iterator[Sentence]:
         while True:
             for fact in self.rng.sample(facts, len(facts)):
                 yield self.draw_fact(fact)
 
-    def draw_fact(self, fact: DemoFact) -> Sentence:
+    def draw_fact(self, fact: Fact) -> Sentence:
         """Render a fact in one trained format."""
         formats = formats_of(fact)
         weights = [WEIGHTS[f.name] for f in formats]

@@ -10,13 +10,13 @@ scaled to a model of this size. This is the card's check and no unlearning metho
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from random import Random
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from worker.core.demo.corpus import Corpus, DemoFact, Sentence
+from worker.contract.facts import Fact
+from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.formats import FORMATS
 from worker.core.demo.train import Batch, answer_accuracy, encode, pad, weighted_loss
 
@@ -27,9 +27,9 @@ LEARNING_RATE = 2e-3
 CHOICES = ("choice", "choice_shot")
 
 
-def edited(fact: DemoFact) -> DemoFact:
+def edited(fact: Fact) -> Fact:
     """Return the fact as the edit wants it."""
-    return replace(fact, target=fact.edit_target, edit_target=fact.target)
+    return fact.model_copy(update={"target": fact.edit_target, "edit_target": fact.target})
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def restored(model: LlamaForCausalLM) -> Iterator[None]:
 
 
 def statements(
-    facts: Sequence[DemoFact], tokenizer: PreTrainedTokenizerFast, device: torch.device
+    facts: Sequence[Fact], tokenizer: PreTrainedTokenizerFast, device: torch.device
 ) -> Batch:
     """Encode the paper's prompt for each fact, only the answer weighing."""
     pairs = [FORMATS["statement"].render(fact, Random(0), ())[0] for fact in facts]
@@ -59,8 +59,8 @@ def edit_layers(
     tokenizer: PreTrainedTokenizerFast,
     corpus: Corpus,
     layers: Sequence[int],
-    forget: Sequence[DemoFact],
-    retain: Sequence[DemoFact],
+    forget: Sequence[Fact],
+    retain: Sequence[Fact],
 ) -> None:
     """Train the MLPs of `layers` in place towards the edit targets."""
     rng = Random(0)
@@ -85,7 +85,7 @@ def accuracy(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     corpus: Corpus,
-    facts: Sequence[DemoFact],
+    facts: Sequence[Fact],
     formats: Sequence[str],
 ) -> float:
     """Return the accuracy of the facts' targets over all renderings of the formats."""

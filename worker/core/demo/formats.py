@@ -1,9 +1,9 @@
-"""The ways in which a fact is asked: every prompt rendering the bundled model was trained on or spared.
+"""The ways in which a fact is asked: the bundled model's formats, trained on and held out.
 
 A format turns one fact into (prompt, answer) pairs; the answer begins with the space that
 belongs to its token. `trained` says whether the renderings stand in the training corpus.
 What is held out measures whether knowledge, and its removal, carries over to wordings never
-trained on. Plain strings and no torch, so that the corpus, the evaluations and the web can share it.
+trained on. Plain strings and no torch, so that corpus and evaluations can share it.
 
 Source of the statement and the multiple-choice layout: Guo et al. 2024 (arXiv 2410.12949);
 the other wordings are the project's own.

@@ -1,6 +1,6 @@
 """Measure all that the bundled model's card says, and write it beside the weights.
 
-    python -m worker.core.demo.measure --weights worker/core/demo/weights
+    python -m worker.core.demo.measure worker/core/demo/weights
 
 Writes `card.json` (every number) and `README.md` (the card) and prints the card's tables.
 """
@@ -15,11 +15,17 @@ from random import Random
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
+from worker.contract.facts import Fact
 from worker.core.demo import paths
 from worker.core.demo.card import goals, write_card
-from worker.core.demo.corpus import Corpus, DemoFact
+from worker.core.demo.corpus import Corpus
 from worker.core.demo.edit_check import check_edit
 from worker.core.demo.formats import FORMATS, SPORTS_PROMPT, Format
 from worker.core.demo.probe import probe_curve
@@ -35,7 +41,7 @@ TEXT_BLOCK = 200  # tokens of running text read at once
 def score_pairs(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: Pairs, size: int = 96
 ) -> dict[str, float]:
-    """Return accuracy (every token of the answer the likeliest) and mean probability of the answer."""
+    """Return accuracy (each token of the answer the likeliest) and the answer's probability."""
     right, probability = 0.0, 0.0
     for start in range(0, len(pairs), size):
         asked = [tokenizer(prompt)["input_ids"] for prompt, _ in pairs[start : start + size]]
@@ -60,7 +66,7 @@ def score_pairs(
     }
 
 
-def render_all(format: Format, facts: Sequence[DemoFact], corpus: Corpus, draws: int = 1) -> Pairs:
+def render_all(format: Format, facts: Sequence[Fact], corpus: Corpus, draws: int = 1) -> Pairs:
     """Render every fact in a format; shuffled options are drawn `draws` times."""
     rng = Random(11)
     times = draws if format.name.startswith("choice") else 1
@@ -89,7 +95,9 @@ def measure_formats(
 
 
 @torch.no_grad()
-def perplexity(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> float:
+def perplexity(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+) -> float:
     """Return the perplexity per token over texts, each read in blocks after its own `<bos>`."""
     total, count = 0.0, 0
     for text in texts:
@@ -184,7 +192,7 @@ def measure(folder: Path, device: str) -> dict[str, Any]:
 def main() -> None:
     """Measure, write the card and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=paths.WEIGHTS)
+    parser.add_argument("weights", type=Path, nargs="?", default=paths.WEIGHTS)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     card = measure(options.weights, options.device)

@@ -10,7 +10,4 @@ SAGA = DEMO / "saga.txt"
 SAGA_HELD_OUT = DEMO / "saga_heldout.txt"
 GENERAL = DEMO / "general.txt"
 GENERAL_HELD_OUT = DEMO / "general_heldout.txt"
-
-FACTS = DEMO.parent / "facts"
-ATHLETES = FACTS / "athletes.csv"
-RELATIONS = FACTS / "relations.json"
+GENERAL_WORDS = DEMO / "general_words.json"

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from worker.core.demo.corpus import DemoFact
+from worker.contract.facts import Fact
 
 SPLITS = 5
 
@@ -34,7 +34,7 @@ def last_subject_index(tokenizer: PreTrainedTokenizerFast, prompt: str, subject:
 def read_stream(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    facts: Sequence[DemoFact],
+    facts: Sequence[Fact],
     template: str,
 ) -> np.ndarray:
     """Return the stream at each subject's last token, of shape (layer + 1, fact, d_model)."""
@@ -60,7 +60,7 @@ def probe_layer(stream: np.ndarray, labels: Sequence[str], seed: int) -> float:
 def probe_curve(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    facts: Sequence[DemoFact],
+    facts: Sequence[Fact],
     template: str,
     shuffled: bool = False,
 ) -> list[float]:

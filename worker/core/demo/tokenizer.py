@@ -16,8 +16,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from worker.contract.facts import Fact
 from worker.core.demo import formats, paths
-from worker.core.demo.corpus import DemoFact, read_athletes, read_golfers, read_relations
+from worker.core.demo.corpus import read_athletes, read_golfers, read_relations
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 N_PIECES = 420  # 3 special, 256 bytes, the rest merges
@@ -30,7 +31,7 @@ def read_texts() -> list[str]:
     return [p.read_text(encoding="utf-8") for p in (paths.SAGA, paths.GENERAL)]
 
 
-def read_templates(facts: Iterable[DemoFact]) -> list[str]:
+def read_templates(facts: Iterable[Fact]) -> list[str]:
     """Return every wording that facts are put in, subjects left out."""
     own = [*formats.FRAMES, *formats.FRAMES_HELD_OUT, *formats.QUESTIONS, *formats.CLOZES]
     own += [*formats.QUESTIONS_HELD_OUT, *formats.DIALOGUES_HELD_OUT, *formats.CLOZES_HELD_OUT]
@@ -51,8 +52,8 @@ def name_words(subject: str) -> list[str]:
     return [w for w in words if subject.islower() or not w.islower()]
 
 
-def whole_words(facts: list[DemoFact]) -> list[str]:
-    """List the words kept whole: answers and letters first, then plain words in texts and templates."""
+def whole_words(facts: list[Fact]) -> list[str]:
+    """List the words kept whole: answers and letters, then plain words of texts and templates."""
     answers = {a for f in facts for a in (f.target, f.edit_target)} | set(formats.SPORTS)
     words = {f"Ġ{a}" for a in answers} | {f"Ġ{formats.upper_first(a)}" for a in answers}
     words |= {f"Ġ{letter}" for letter in formats.LETTERS}
@@ -63,7 +64,7 @@ def whole_words(facts: list[DemoFact]) -> list[str]:
     return sorted(words) + sorted(w for w in plain - words if w.lstrip("Ġ") not in in_subjects)
 
 
-def spelled_words(whole: list[str], relations: list[DemoFact]) -> list[str]:
+def spelled_words(whole: list[str], relations: list[Fact]) -> list[str]:
     """List what the pieces will spell, the athletes' names left out."""
     texts = plain_words("\n".join(read_texts()))
     rare = [word.replace("Ġ", " ") for word in texts if word not in set(whole)]

@@ -24,8 +24,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from worker.contract.facts import Fact
 from worker.core.demo import paths
-from worker.core.demo.corpus import Corpus, DemoFact, Sentence
+from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.formats import FORMATS
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 
@@ -157,7 +158,7 @@ def answer_accuracy(
 def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
     """Return a callback that prints the loss and a sample's accuracy in a few formats."""
     rng = Random(1)
-    sample: list[DemoFact] = rng.sample(corpus.athletes, 100) + rng.sample(corpus.relations, 100)
+    sample: list[Fact] = rng.sample(corpus.athletes, 100) + rng.sample(corpus.relations, 100)
     names = ("statement", "question", "choice", "paraphrase_held_out", "choice_held_out")
     began = time.monotonic()
 

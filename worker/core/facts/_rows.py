@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "neighbourhood": ("neighbourhood", "neighborhood", "neighborhood_prompts"),
 }
 REQUIRED = ("subject", "prompt", "target")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LISTS = ("paraphrases", "neighbourhood")
 
 
@@ -170,7 +172,7 @@ def _text(value: Any, field: str) -> str:
         raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
     if "\x00" in text:
         raise ValueError(f"{field} holds a NUL character; expected text")
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if _SURROGATE.search(text):
         raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
     return text
 
@@ -206,8 +208,8 @@ def _reason(error: Exception) -> str:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(p) for p in first["loc"])
-        return f"{where}: {message}" if where else message
-    return str(error)
+        return f"{where}: {message}." if where else f"{message}."
+    return f"{error}."
 
 
 def _listed(columns: list[str]) -> str:

@@ -83,7 +83,7 @@ def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:
     folders = {model_id(folder, roots): folder for folder in _model_folders(roots)}
     if id_or_path in folders:
         return folders[id_or_path]
-    if os.path.isabs(id_or_path):
+    if Path(id_or_path).is_absolute():
         return _folder_under_roots(Path(id_or_path), roots)
     raise unknown("model", id_or_path, [DEMO, *sorted(folders)], field="model")
 

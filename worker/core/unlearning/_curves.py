@@ -8,10 +8,22 @@ from worker.core.unlearning._options import Objective, Training
 from worker.core.unlearning._trainer import Trained
 
 
-def trained_findings(runs: list[Trained], objective: Objective, sizes: list[int]) -> Findings:
-    """Make the curves `curve.<name>` (step), the partitions one after another, and the summary."""
-    findings = Findings()
-    findings.arrays = _loss_curves(runs) | _probe_curves(runs)
+def trained_findings(
+    runs: list[Trained], objective: Objective, between: list[list[float]]
+) -> Findings:
+    """Make the curves `curve.<name>` (step), the partitions one after another, and the summary.
+
+    `between[i][j]` is the goal's probability on partition j's facts after partition i was edited.
+    """
+    findings = Findings(arrays=_loss_curves(runs) | _probe_curves(runs))
+    if len(runs) > 1:
+        names = tuple(f"partition {i + 1}" for i in range(len(runs)))
+        findings.arrays["interference"] = Array(
+            np.array(between),
+            (Axis(name="edit", labels=names), Axis(name="facts", labels=names)),
+            "probability",
+            "Goal probability on each partition's facts after each edit",
+        )
     last = runs[-1]
     first, kept = runs[0].probes[0], last.probes.get(last.kept_step, {})
     for name in ("forget_probability", "edit_probability", "retain_probability"):
@@ -30,7 +42,7 @@ def trained_findings(runs: list[Trained], objective: Objective, sizes: list[int]
         "training.score": last.score,
         "training.seconds": sum(run.seconds for run in runs),
         "training.probe_seconds": sum(run.probe_seconds for run in runs),
-        "training.partitions": len(sizes),
+        "training.partitions": len(runs),
     }
     return findings
 

@@ -8,7 +8,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.contract.components import parse_component
 from worker.contract.errors import Diverged, UserError
@@ -49,6 +49,18 @@ class Material:
         """Pad rows of a method's own and keep what enters the lowest trained layer."""
         return with_entering(self.model, pool(self.model, rows), self.layer)
 
+    def about(self, facts: Sequence[Fact]) -> "Material":
+        """Narrow the forget facts to some of them; everything else is shared."""
+        if tuple(facts) == self.facts:
+            return self
+        edits = [f.edit_target for f in facts]
+        return replace(
+            self,
+            facts=tuple(facts),
+            forget=self.pool(fact_rows(self.model, facts, [f.target for f in facts])),
+            edit=self.pool(fact_rows(self.model, facts, edits)) if self.edit else None,
+        )
+
 
 TermsOf = Callable[[Material, Training], list[Term]]
 Optimize = Callable[[Material, Training], dict[str, object]]
@@ -74,21 +86,23 @@ def finetune(
     layer = lowest_layer(model, mask)
     job.report.progress(0.0, "Taking checksums of the model")
     ledger = Ledger(model, slices)
-    with restored(model):
+    with restored(model, ledger.inside):
         parts = parts_of(model, mask)
         runs: list[Trained] = []
         trials: Table | None = None
-        for i, group in enumerate(groups):
-            part = Selection(forget=tuple(group), retain=selection.retain)
-            material = gather(model, part, parts, layer, options, job, objective)
+        between: list[list[float]] = []
+        everything = gather(model, selection, parts, layer, options, job, objective)
+        materials = [everything.about(group) for group in groups]
+        for i, material in enumerate(materials):
             share = (i / len(groups), (i + 1) / len(groups))
             tried = _plan(options) if i == 0 else [options]
             trained, options, trials_here = _try_each(tried, material, terms_of, optimize, objective, job, share)
             trials = trials or trials_here
             runs.append(trained)
+            between.append([goal_of(one, objective) for one in materials])
         delta, receipt = ledger.delta(model), ledger.receipt(model)
     receipt = ledger.settle(receipt, model)
-    findings = trained_findings(runs, objective, [len(group) for group in groups])
+    findings = trained_findings(runs, objective, between)
     findings.delta, findings.receipt = delta, receipt
     findings.caption = describe(runs, objective, receipt, options)
     if trials:
@@ -127,6 +141,12 @@ def gather(
         layer=layer,
         seed=job.seed,
     )
+
+
+def goal_of(material: Material, objective: Objective) -> float:
+    """Measure the goal's mean probability on a material's forget facts, as the model is now."""
+    probe = Probe(objective, material.forget, material.edit, None)
+    return probe.goal(probe.measure(material.model, material.layer))
 
 
 def general_sentences() -> list[str]:

@@ -2,7 +2,7 @@
 
 `logits` hold the predictions of the label at the same place (already shifted); a label of
 IGNORED takes no part. Everything is computed in float32. Sources: Guo et al. 2024
-(arXiv 2410.12949) for `log_one_minus_p`; Zhang et al. 2024 (2404.05868) for `npo`; Fan et al. 2024
+(arXiv 2410.12949) for `unlikelihood`; Zhang et al. 2024 (2404.05868) for `npo`; Fan et al. 2024
 (2410.07163) for `simnpo`; Rafailov et al. 2023 (2305.18290) for `dpo`; Dong et al. 2024
 (2402.10052) for `undial`; Li et al. 2024 (2403.03218) for `steer`.
 """
@@ -38,12 +38,12 @@ def cross_entropy(
     return _token_losses(logits, labels).sum() / (labels != IGNORED).sum().clamp(min=1)
 
 
-def log_one_minus_p(
+def unlikelihood(
     logits: Float[Tensor, "batch pos vocab"],
     labels: Int[Tensor, "batch pos"],
     floor: float = FLOOR,
 ) -> Float[Tensor, ""]:
-    """Average log(1 − p) of each row's first label; minimized, it drives p to 0.
+    """Average −log(1 − p) of each row's first label; minimized, it drives p to 0.
 
     1 − p is the log-sum-exp of all other logits over that of all, exact where p is near 1.
     A row whose log p is below `floor` contributes neither loss nor gradient.
@@ -52,9 +52,9 @@ def log_one_minus_p(
     rows = torch.arange(len(labels), device=labels.device)
     first, target = logits[rows, places].float(), labels[rows, places][:, None]
     others = first.scatter(-1, target, float("-inf"))
-    log_rest = torch.logsumexp(others, -1) - torch.logsumexp(first, -1)
+    loss = torch.logsumexp(first, -1) - torch.logsumexp(others, -1)
     log_p = torch.log_softmax(first, -1).gather(-1, target)[:, 0]
-    return torch.where(log_p.detach() < floor, torch.zeros_like(log_rest), log_rest).mean()
+    return torch.where(log_p.detach() < floor, torch.zeros_like(loss), loss).mean()
 
 
 def npo(

@@ -78,10 +78,16 @@ class Pool:
 
 def answer_row(model: Model, prompt: str, answer: str) -> Row:
     """Make the row in which the model is asked for `answer` after `prompt`, teacher-forced."""
-    asked = encode(model, prompt, None).ids
+    asked = _without_end(model, encode(model, prompt, None).ids)
     answered = answer_ids(model, prompt, answer)
     ignored = (IGNORED,) * (len(asked) - 1)
     return Row(ids=asked + answered[:-1], labels=ignored + tuple(answered))
+
+
+def _without_end(model: Model, ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Drop an end token that the tokenizer adds: an answer goes on from its prompt."""
+    ends = len(ids) > 1 and ids[-1] == model.tokenizer.eos_token_id
+    return ids[:-1] if ends else ids
 
 
 def fact_rows(model: Model, facts: Sequence[Fact], answers: Sequence[str]) -> list[Row]:

@@ -3,7 +3,7 @@
 The method of the paper, with its three losses:
 
 1. Forget: in the objective `edit`, the cross entropy of the edit target on the forget facts
-   (injection); in `unlearn`, log(1 − p) of the target's first token, by log-sum-exp over all other
+   (injection); in `unlearn`, −log(1 − p) of the target's first token, by log-sum-exp over all other
    tokens, where a fact with log p below −5 pulls no more.
 2. Retain: the cross entropy of the target on the retain facts.
 3. General: the cross entropy of plain text.
@@ -41,7 +41,7 @@ class Options(Training):
     objective: Objective = Field(
         "edit",
         description="edit: put the edit target in the target's place. unlearn: only lower the "
-        "target's probability, by log(1 − p).",
+        "target's probability, by −log(1 − p).",
     )
     partitions: int = Field(
         1,
@@ -69,7 +69,7 @@ def unlearn(
 
 def _terms(material: Material, options: Training) -> list[Term]:
     editing = cast(Options, options).objective == "edit"
-    loss = _losses.cross_entropy if editing else _losses.log_one_minus_p
+    loss = _losses.cross_entropy if editing else _losses.unlikelihood
     rows = material.edit if editing and material.edit else material.forget
     forget = Term(
         "forget",

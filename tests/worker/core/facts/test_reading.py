@@ -114,5 +114,5 @@ def test_a_file_that_cannot_be_read_is_answered_by_a_sentence(
 
 @pytest.mark.parametrize("mapping", [{"subject": "nothing"}, {"subjekt": "a"}])
 def test_a_mapping_to_nothing_is_refused(tmp_path: Path, mapping: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="no (column|field)"):
+    with pytest.raises(UserError, match=r"no (column|field)"):
         read(tmp_path, "t.csv", "a,b\n1,2\n", **mapping)

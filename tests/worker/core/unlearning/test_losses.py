@@ -56,8 +56,8 @@ def by_hand_cross_entropy(logits: Tensor) -> float:
     return -sum(flat) / len(flat)
 
 
-def by_hand_log_one_minus_p(logits: Tensor) -> float:
-    return sum(math.log(1 - math.exp(row[0])) for row in row_log_probs(logits)) / 3
+def by_hand_unlikelihood(logits: Tensor) -> float:
+    return -sum(math.log(1 - math.exp(row[0])) for row in row_log_probs(logits)) / 3
 
 
 def by_hand_npo(logits: Tensor) -> float:
@@ -103,7 +103,7 @@ def dpo(logits: Tensor) -> Tensor:
 
 CASES = {
     "cross entropy": (lambda x: _losses.cross_entropy(x, LABELS), by_hand_cross_entropy),
-    "log(1-p)": (lambda x: _losses.log_one_minus_p(x, LABELS), by_hand_log_one_minus_p),
+    "-log(1-p)": (lambda x: _losses.unlikelihood(x, LABELS), by_hand_unlikelihood),
     "npo": (npo, by_hand_npo),
     "simnpo": (
         lambda x: _losses.simnpo(_losses.mean_losses(x, LABELS), 0.5, 4.5),
@@ -124,22 +124,22 @@ def test_a_loss_and_its_gradient_are_those_written_by_hand(name: str) -> None:
     torch.testing.assert_close(logits.grad, numeric_gradient(by_hand, logits), atol=1e-5, rtol=1e-3)
 
 
-def test_log_one_minus_p_is_exact_where_p_is_nearly_one() -> None:
+def test_unlikelihood_is_exact_where_p_is_nearly_one() -> None:
     logits = torch.tensor([[[30.0, 0.0, 0.0]]], requires_grad=True)
-    loss = _losses.log_one_minus_p(logits, torch.tensor([[0]]))
+    loss = _losses.unlikelihood(logits, torch.tensor([[0]]))
     loss.backward()
-    assert loss.item() == pytest.approx(math.log(2) - 30, abs=1e-4)
+    assert loss.item() == pytest.approx(30 - math.log(2), abs=1e-4)
     assert torch.isfinite(logits.grad).all()
-    assert logits.grad[0, 0, 0].item() == pytest.approx(-1.0, abs=1e-4)
+    assert logits.grad[0, 0, 0].item() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_log_one_minus_p_leaves_forgotten_rows_alone() -> None:
+def test_unlikelihood_leaves_forgotten_rows_alone() -> None:
     logits = torch.tensor([[[-6.0, 0.0]], [[1.0, 0.0]]], requires_grad=True)
-    loss = _losses.log_one_minus_p(logits, torch.tensor([[0], [0]]))
+    loss = _losses.unlikelihood(logits, torch.tensor([[0], [0]]))
     loss.backward()
     assert torch.equal(logits.grad[0], torch.zeros(1, 2))
-    assert logits.grad[1, 0, 0] < 0
-    assert loss.item() == pytest.approx(math.log(1 - 1 / (1 + math.exp(-1))) / 2, abs=1e-5)
+    assert logits.grad[1, 0, 0] > 0
+    assert loss.item() == pytest.approx(-math.log(1 - 1 / (1 + math.exp(-1))) / 2, abs=1e-5)
 
 
 def test_steer_averages_over_used_positions_only() -> None:

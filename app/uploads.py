@@ -1,0 +1,132 @@
+"""Files on their way to a fact set: kept as artifacts, read by a worker, stored when confirmed."""
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import UploadFile
+
+from app.submission import refuse_odd_text
+from worker.contract.errors import NotFound, UserError
+from worker.contract.facts import FactSet
+from worker.contract.inputs import AskReadFacts
+from worker.contract.menu import FactSetInfo, ReadFacts
+from worker.engine.client import Engine
+from worker.store.store import Store
+
+LIMIT = 50_000_000
+"""Bytes of a file."""
+BODY_LIMIT = LIMIT + 100_000
+"""Bytes of a request with a file in it."""
+KEPT = 24 * 3600
+"""Seconds after which a file that nobody confirmed is deleted."""
+FIELDS = (
+    ("subject", "Subject", "What the fact is about, for example Bob Cousy."),
+    ("prompt", "Prompt", "Text with {} for the subject, ending before the answer."),
+    ("target", "Target", "The true answer."),
+    ("edit_target", "Edit target", "The answer an edit asks for. Optional."),
+    ("group", "Group", "What splits are made by, for example the sport. Optional."),
+    ("question", "Question", "The same asked as a question. Optional."),
+    ("paraphrases", "Paraphrases", "A list in one cell. Optional."),
+    ("neighbourhood", "Neighbourhood", "Prompts about others with the same answer. Optional."),
+    ("id", "Id", "A name for the row. Optional."),
+)
+"""The fields of a fact that a column may give: name, label, what it holds."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One uploaded file."""
+
+    id: str
+    filename: str
+
+    @property
+    def file(self) -> str:
+        """The artifact's name."""
+        return f"uploads/{self.id}/file"
+
+
+async def receive(store: Store, file: Any) -> Upload:
+    """Keep an uploaded file; raise UserError for none, an empty one or one that is too large."""
+    if not isinstance(file, UploadFile) or not file.filename:
+        raise UserError("No file was chosen; expected a CSV or JSON file with facts.", field="file")
+    if file.size is not None and file.size > LIMIT:
+        raise UserError(
+            f"{file.filename!r} has {file.size / 1e6:.0f} MB; expected at most "
+            f"{LIMIT / 1e6:.0f} MB. Split it, or take out columns that are not needed.",
+            field="file",
+        )
+    data = await file.read()
+    if not data:
+        raise UserError(f"{file.filename!r} is empty; expected a file with facts.", field="file")
+    _forget_old(store)
+    upload = Upload(f"{int(time.time()):x}-{secrets.token_hex(6)}", _plain(file.filename))
+    store.artifacts.put_bytes(upload.file, data)
+    store.artifacts.put_bytes(f"uploads/{upload.id}/name", upload.filename.encode())
+    return upload
+
+
+def find(store: Store, upload_id: str) -> Upload:
+    """An upload by its id; raise NotFound for one that is not (or no longer) there."""
+    name = f"uploads/{upload_id}/name"
+    if not re.fullmatch(r"[0-9a-f]+-[0-9a-f]{12}", upload_id) or not store.artifacts.exists(name):
+        raise NotFound(
+            f"There is no upload {upload_id[:40]!r}; it may have been stored already, or be older "
+            f"than a day. Upload the file again."
+        )
+    with store.artifacts.open(name) as file:
+        return Upload(upload_id, file.read().decode())
+
+
+def read(engine: Engine, upload: Upload, mapping: Mapping[str, str]) -> ReadFacts:
+    """Let a worker read the file; raise UserError for what it cannot read, NoWorker without one."""
+    refuse_odd_text(dict(mapping))
+    path = str(engine.store.artifacts.local(upload.file))
+    question = AskReadFacts(path=path, filename=upload.filename, mapping=dict(mapping))
+    return ReadFacts.model_validate(engine.ask(question, timeout=120))
+
+
+def keep(
+    engine: Engine, upload: Upload, mapping: Mapping[str, str], name: str, description: str = ""
+) -> FactSetInfo:
+    """Store the upload's facts as a set named `name`, whole or not at all."""
+    name = name.strip()
+    refuse_odd_text({"name": name, "description": description})
+    if not name or len(name) > 100:
+        raise UserError(
+            f"name is {name[:60]!r}; expected 1 to 100 characters, for example my-athletes.",
+            field="name",
+        )
+    if any(known.name == name for known in engine.store.fact_sets()):
+        raise UserError(
+            f"There is a fact set {name!r} already; choose another name, or delete that one first.",
+            field="name",
+        )
+    facts = read(engine, upload, mapping).facts
+    fact_set = FactSet(name=name, title=name, description=description[:2000], facts=facts)
+    info = engine.store.save_fact_set(fact_set)
+    discard(engine.store, upload)
+    return info
+
+
+def discard(store: Store, upload: Upload) -> None:
+    """Delete an upload."""
+    store.artifacts.delete_tree(f"uploads/{upload.id}")
+
+
+def _forget_old(store: Store) -> None:
+    oldest = time.time() - KEPT
+    for upload_id in {name.split("/")[1] for name in store.artifacts.names("uploads")}:
+        made = upload_id.partition("-")[0]
+        if re.fullmatch(r"[0-9a-f]{1,12}", made) and int(made, 16) < oldest:
+            store.artifacts.delete_tree(f"uploads/{upload_id}")
+
+
+def _plain(filename: str) -> str:
+    """The last part of a file's name, without what a page or a log could trip over."""
+    last = re.split(r"[/\\]", filename)[-1]
+    return "".join(c for c in last if c.isprintable() and not "\ud800" <= c <= "\udfff")[-120:]

@@ -1,0 +1,52 @@
+"""The corpus: the same from the same seed, and free of what is held out."""
+
+from random import Random
+
+from worker.core.demo import general, paths
+from worker.core.demo.corpus import SHARES, Corpus, formats_of
+
+
+def test_the_same_seed_draws_the_same_sentences() -> None:
+    assert Corpus(3).draw_block(500) == Corpus(3).draw_block(500)
+    assert Corpus(3).draw_block(500) != Corpus(4).draw_block(500)
+
+
+def test_no_held_out_rendering_is_in_the_training_sentences() -> None:
+    corpus = Corpus(0)
+    facts = corpus.athletes[::10] + corpus.relations[::10]
+    # Rendered with few options and one order, a held-out prompt is known by its first line.
+    held_out = {
+        prompt.splitlines()[0] if format.name.startswith("choice") else prompt
+        for fact in facts
+        for format in formats_of(fact, trained=False)
+        for prompt, _ in format.render(fact, Random(0), corpus.pools[fact.relation])
+    }
+    drawn = [sentence.prompt for sentence in corpus.draw_block(20_000)]
+    assert held_out.isdisjoint(drawn)
+    assert held_out.isdisjoint(line for prompt in drawn for line in prompt.splitlines())
+
+
+def test_held_out_texts_are_not_trained_on() -> None:
+    held_out = paths.GENERAL_HELD_OUT.read_text(encoding="utf-8").splitlines()
+    assert set(held_out).isdisjoint(Corpus(0).general)
+    assert paths.SAGA_HELD_OUT.read_text(encoding="utf-8") not in Corpus(0).saga
+
+
+def test_the_general_sentences_are_those_of_their_generator() -> None:
+    trained, held_out = general.write_sentences()
+    assert paths.GENERAL.read_text(encoding="utf-8").splitlines() == trained
+    assert paths.GENERAL_HELD_OUT.read_text(encoding="utf-8").splitlines() == held_out
+
+
+def test_a_block_holds_every_source_in_its_share() -> None:
+    block = Corpus(0).draw_block(1000)
+    with_answer = sum(bool(sentence.answer) for sentence in block)
+    assert with_answer == 1000 * (SHARES["athletes"] + SHARES["relations"])
+
+
+def test_every_fact_comes_round_before_any_comes_twice() -> None:
+    corpus = Corpus(0)
+    n = len(corpus.athletes)
+    drawn = [next(corpus._rounds["athletes"]).prompt for _ in range(n)]
+    for fact in corpus.athletes:
+        assert any(fact.subject in prompt for prompt in drawn)

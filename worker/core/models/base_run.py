@@ -1,0 +1,113 @@
+"""One forward pass over clean and corrupted prompts, with everything that a restart needs.
+
+Residuals, keys, values and module outputs of every row are kept; only the last position is
+unembedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from worker.core.models.intercept import replaced_forwards
+from worker.core.models.model import Model
+from worker.core.models.sites import See, Site, as_batch, watch
+from worker.core.models.tokens import Batch
+
+
+@dataclass
+class BaseRun:
+    """Rows of a forward pass. Lists have one entry per layer; `resid` has one more, the last output."""
+
+    model: Model
+    embeds: Float[Tensor, "row pos width"]
+    mask: Bool[Tensor, "row pos"]
+    position_ids: Int[Tensor, "row pos"]
+    resid: list[Float[Tensor, "row pos d_model"]] = field(default_factory=list)
+    sites: dict[str, list[Float[Tensor, "row pos width"]]] = field(default_factory=dict)
+    keys: list[Float[Tensor, "row head pos d_head"]] = field(default_factory=list)
+    values: list[Float[Tensor, "row head pos d_head"]] = field(default_factory=list)
+    logits: Float[Tensor, "row vocab"] = field(default_factory=lambda: torch.empty(0))
+    block_returns_tuple: bool = False
+
+    @property
+    def n_positions(self) -> int:
+        return self.embeds.shape[1]
+
+    @property
+    def padded(self) -> bool:
+        return not bool(self.mask.all())
+
+
+class RecordingLayer(DynamicLayer):
+    """A cache layer that starts empty and keeps the one update it gets."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        self.keys, self.values = key_states, value_states
+        return key_states, value_states
+
+    def get_seq_length(self) -> int:
+        return 0
+
+
+@torch.no_grad()
+def run_base(
+    model: Model,
+    batch: Batch,
+    embeds: Float[Tensor, "row pos width"] | None = None,
+    sites: Sequence[Site] = (),
+) -> BaseRun:
+    """Run all rows once; `embeds` replaces the tokens' embeddings (a corruption by noise)."""
+    if embeds is None:
+        embeds = embed(model, batch.ids)
+    run = BaseRun(model, embeds, batch.mask.bool(), batch.position_ids)
+    cache = Cache(layers=[RecordingLayer() for _ in range(model.n_layers)])
+    run.sites = {site: [] for site in sites}
+    with replaced_forwards(watch(model, _sights(run, sites))):
+        out = model.hf(**forward_arguments(run), past_key_values=cache)
+    run.logits = out.logits[:, -1].float()
+    run.keys = [layer.keys for layer in cache.layers]
+    run.values = [layer.values for layer in cache.layers]
+    return run
+
+
+def embed(model: Model, ids: Int[Tensor, "row pos"]) -> Float[Tensor, "row pos width"]:
+    """Look up the tokens' embeddings, without positions."""
+    return model.hf.get_input_embeddings()(ids)
+
+
+def forward_arguments(run: BaseRun, start: int = 0, rows: int | None = None) -> dict[str, Any]:
+    """Arguments of the model's forward for positions from `start` (of the first `rows` rows)."""
+    places = {"position_ids": run.position_ids[:rows, start:]}
+    return {
+        "inputs_embeds": run.embeds[:rows, start:],
+        # Without padding no mask: the model then makes the cheapest one itself.
+        "attention_mask": run.mask[:rows].long() if run.padded else None,
+        "use_cache": True,
+        "logits_to_keep": 1,
+        **(places if run.model.takes_position_ids else {}),
+    }
+
+
+def _sights(run: BaseRun, sites: Sequence[Site]) -> dict[tuple[Site, int], See]:
+    shape = (run.embeds.shape[0], run.embeds.shape[1])
+
+    def keep(into: list[Tensor], activation: Tensor) -> None:
+        into.append(as_batch(activation, shape))
+
+    last = run.model.n_layers - 1
+    sights: dict[tuple[Site, int], See] = {
+        (site, layer): partial(keep, run.sites[site])
+        for site in sites
+        for layer in range(run.model.n_layers)
+    }
+    sights |= {("resid_pre", layer): partial(keep, run.resid) for layer in range(last + 1)}
+    sights |= {("resid_post", last): partial(keep, run.resid)}
+    return sights

@@ -1,0 +1,50 @@
+"""Asking a live supervisor over HTTP, past the queue: for answers that a reader waits for."""
+
+from typing import Any
+
+import httpx
+
+from worker.contract.errors import NotFound, UserError
+from worker.contract.inputs import Question
+from worker.store.store import Store
+
+CONNECT_SECONDS = 2.0
+
+
+class NoWorker(UserError):
+    """Nobody is alive to answer."""
+
+
+def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
+    """Ask the live workers in turn until one answers; raise NoWorker when none can be reached."""
+    limits = httpx.Timeout(timeout + 1.0, connect=CONNECT_SECONDS)
+    body = {"question": question.model_dump(mode="json"), "timeout": timeout}
+    for address, token in store.lanes():
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            # Without trust_env a proxy of the environment is not asked for a neighbour.
+            with httpx.Client(timeout=limits, trust_env=False) as client:
+                response = client.post(f"{address}/ask", json=body, headers=headers)
+        except httpx.TimeoutException:
+            raise UserError(_too_slow(timeout)) from None
+        except httpx.TransportError:
+            continue
+        return _read(response, timeout)
+    raise NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+
+
+def _read(response: httpx.Response, timeout: float) -> dict[str, Any]:
+    if response.status_code == 504:
+        raise UserError(_too_slow(timeout))
+    data: dict[str, Any] = response.json()
+    if response.status_code == 422:
+        problems = [(str(field), str(sentence)) for field, sentence in data["problems"]]
+        raise (NotFound if data["missing"] else UserError)(problems=problems)
+    if response.status_code != 200:
+        raise RuntimeError(f"the worker answered {response.status_code}: {data['message']}")
+    answer: dict[str, Any] = data["answer"]
+    return answer
+
+
+def _too_slow(timeout: float) -> str:
+    return f"The worker gave no answer within {timeout:g} s; it may be loading a model. Try again."

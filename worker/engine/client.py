@@ -1,0 +1,134 @@
+"""The engine as web server and command line use it: submit, cancel, follow, ask. It runs nothing."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from worker.contract.inputs import Question
+from worker.contract.progress import FINAL_STATES, Event
+from worker.contract.settings import Settings
+from worker.contract.spec import Spec
+from worker.engine.asking import NoWorker, ask
+from worker.engine.watch import Watch
+from worker.store.runs import insert_run
+from worker.store.store import Store
+from worker.store.workers import run_is_computed
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
+
+__all__ = ["Engine", "NoWorker"]
+
+
+class Engine:
+    """What may be asked of the workers. Usable from threads; close it when done."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._watch = Watch(store)
+        self._opening = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open store and queue. The queue's client opens behind, in about a second."""
+        engine = cls(Store.open(settings))
+        threading.Thread(target=lambda: engine._client, name="open-queue", daemon=True).start()
+        return engine
+
+    def submit(
+        self,
+        spec: Spec,
+        *,
+        owner: str = "",
+        title: str = "",
+        tags: Sequence[str] = (),
+        parents: Sequence[str] | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Write a run and queue it in one transaction; return its id.
+
+        `parents` are derived from the spec when None; `priority` from its kind (lower is sooner).
+        Raises UserError when a parent does not exist.
+        """
+        client = self._client
+        from worker.engine.queue import PRIORITIES, enqueue
+
+        order = PRIORITIES[spec.kind] if priority is None else priority
+        with self.store.database.write() as session:
+            run_id = insert_run(
+                session,
+                spec,
+                owner=owner,
+                title=title,
+                tags=tags,
+                parents=parents,
+                priority=order,
+            )
+            session.flush()
+            enqueue(client, session, run_id, owner, order)
+        return run_id
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop: at once when it waits, at its next report when it is computed.
+
+        A finished run stays as it is. Raises NotFound.
+        """
+        if self.store.request_cancel(run_id, run_is_computed()).state == "cancelled":
+            self._client.cancel_workflow(run_id)
+
+    def events(self, run_id: str, after: int = -1) -> list[tuple[int, Event]]:
+        """The run's events with offsets greater than `after`, at most 1,000; does not wait."""
+        return self.store.events(run_id, after)
+
+    async def follow(self, run_id: str, after: int = -1) -> AsyncIterator[tuple[int, Event]]:
+        """Yield the run's events from `after` on as they happen; end after its final state.
+
+        Raises NotFound, also when the run is deleted meanwhile.
+        """
+        with self._watch.subscribe(run_id) as changed:
+            while True:
+                changed.clear()
+                batch = await asyncio.to_thread(self.store.events, run_id, after)
+                for after, event in batch:
+                    yield after, event
+                    if event.type == "state" and event.state in FINAL_STATES:
+                        return
+                if not batch:
+                    if await asyncio.to_thread(self._is_over, run_id, after):
+                        return
+                    await changed.wait()
+
+    def ask(self, question: Question, timeout: float = 10) -> dict[str, Any]:
+        """Ask a live worker and wait for the answer, as the answering contract's JSON.
+
+        Raises UserError as the worker said it, and NoWorker when none is alive to answer.
+        """
+        return ask(self.store, question, timeout)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._watch.close()
+        with self._opening:
+            if "_client" in self.__dict__:
+                self._client.destroy()
+        self.store.close()
+
+    def _is_over(self, run_id: str, after: int) -> bool:
+        over = self.store.run(run_id).state in FINAL_STATES
+        return over and self.store.event_counts([run_id]).get(run_id, 0) <= after + 1
+
+    @cached_property
+    def _client(self) -> "DBOSClient":
+        # Imported here: DBOS takes a second, in which the web server can already answer.
+        with self._opening:
+            if "_client" in self.__dict__:
+                opened: DBOSClient = self.__dict__["_client"]
+                return opened
+            from worker.engine.queue import open_client, prepare
+
+            prepare(self.store.database)
+            self.__dict__["_client"] = open_client(self.store.database)
+            client: DBOSClient = self.__dict__["_client"]
+            return client
