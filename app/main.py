@@ -53,9 +53,14 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    if app.state.engine is None:
-        app.state.engine = await run_in_threadpool(Engine.open, app.state.settings)
-    yield
+    if app.state.engine is not None:
+        yield
+        return
+    app.state.engine = await run_in_threadpool(Engine.open, app.state.settings)
+    try:
+        yield
+    finally:
+        app.state.engine.close()
 
 
 class Static(StaticFiles):

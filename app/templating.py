@@ -90,6 +90,8 @@ def environment() -> jinja2.Environment:
         size=formats.size,
         when=when,
     )
+    # A block that is rendered alone does not see its template's imports.
+    env.globals["ui"] = env.get_template("fragments/ui.html").module
     return env
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.contract.bundle import differences, read_bundle
 from worker.contract.errors import LetheError, UserError
 from worker.contract.settings import Settings, settings
 
@@ -68,7 +69,9 @@ def worker() -> None:
 
 @app.command()
 def run(
-    spec: Annotated[Path, typer.Argument(help="A spec as JSON, the same as the API's.")],
+    spec: Annotated[
+        Path, typer.Argument(help="A spec as JSON, the same as the API's, or a run's bundle (zip).")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for result.json, arrays and delta.")],
     edits: Annotated[
         list[Path] | None,
@@ -88,7 +91,11 @@ def run(
     from worker.run import open_models
     from worker.run import run as compute
 
-    parsed, inputs = prepare(_read_spec(spec), out, edits or [], facts)
+    recorded = None
+    if spec.suffix == ".zip":
+        parsed, inputs, recorded = read_bundle(spec, out / "inputs", out)
+    else:
+        parsed, inputs = prepare(_read_spec(spec), out, edits or [], facts)
 
     def tell(event: Event) -> None:
         if event.type == "progress":
@@ -101,6 +108,32 @@ def run(
         result = compute(parsed, inputs, Quiet(tell), models)
     typer.echo(result.caption or "done")
     typer.echo(f"{out / 'result.json'} ({result.seconds:.1f} s)")
+    if recorded is not None:
+        differing = differences(recorded, result)
+        for line in differing:
+            typer.echo(line)
+        typer.echo(f"{len(recorded.summary)} recorded numbers, {len(differing)} differ")
+        raise typer.Exit(1 if differing else 0)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="The folder of an unlearn run.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the Hugging Face model.")],
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of evaluations to put on the model card.")
+    ] = None,
+) -> None:
+    """Save an edited model as a Hugging Face folder with a card of what was edited."""
+    from worker.core.export import export_folder
+    from worker.local import delta_paths, read_result
+    from worker.run import open_models
+
+    edit = read_result(folder)
+    model = open_models(settings()).get(edit.provenance.model)
+    known = [edit, *(read_result(path) for path in results or [])]
+    digest = export_folder(model, delta_paths(folder), out, known)
+    typer.echo(f"{out}: weights {digest[:16]}")
 
 
 @app.command()

@@ -44,6 +44,12 @@ def read_result(folder: Path) -> Result:
     return Result.model_validate_json(path.read_text(encoding="utf-8"))
 
 
+def delta_paths(folder: Path) -> list[Path]:
+    """The deltas of an unlearn run's folder: those under its model, in order, then its own."""
+    below = read_result(folder).provenance.edits
+    return [*(_delta(Path(edit)) for edit in below), _delta(folder)]
+
+
 def _fact_set(name: str, file: Path | None) -> FactSet:
     if file is not None:
         if not file.is_file():

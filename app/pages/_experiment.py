@@ -46,6 +46,10 @@ class Typed:
     """The options as typed; None where they are not on the form yet."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options that an earlier run had, for "change and run"."""
+    evaluations: tuple[str, ...] = ()
+    """Evaluations that an earlier run had."""
+    given: FormData | None = None
+    """Everything as it was sent."""
     problems: Problems = field(default_factory=list)
 
     def get(self, name: str, default: str = "") -> str:
@@ -68,7 +72,8 @@ async def typed(request: Request) -> Typed:
     given = await request.form() if request.method == "POST" else _asked(request)
     values = {k: v for k, v in given.multi_items() if isinstance(v, str)}
     is_shown = values.get("options.of", "") == values.get("method", "")
-    return Typed(values, posted=given if is_shown and "options.of" in values else None)
+    posted = given if is_shown and "options.of" in values else None
+    return Typed(values, posted=posted, given=given)
 
 
 def _asked(request: Request) -> FormData:
@@ -85,7 +90,9 @@ def from_run(record: RunRecord) -> Typed:
         rule, _, rest = str(facts["forget"]).partition(":")
         how = rule if rule in HOW and rest else "split"
         values |= {"facts.how": how, PARTS[how]: rest if how != "split" else facts["forget"]}
-    return Typed(values, options=spec.get("options", {}))
+    return Typed(
+        values, options=spec.get("options", {}), evaluations=tuple(spec.get("evaluations", ()))
+    )
 
 
 def model_value(model: Any) -> str:

@@ -80,7 +80,7 @@ class Editor:
         return f"the {number(int(self.value))} largest"
 
     @property
-    def rows(self) -> tuple[tuple[str, ...], list[tuple[int, list[dict[str, Any]]]]]:
+    def rows(self) -> tuple[tuple[str, ...], list[tuple[int, list[dict[str, Any] | None]]]]:
         """Column titles, and for every layer its cells: component, score, whether it is chosen."""
         titles, names, values = by_layer(self.scores)
         known = self.model.component_parameters

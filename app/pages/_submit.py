@@ -1,6 +1,7 @@
 """The three requests of every experiment's form: draw it anew, look ahead, and start the run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,7 +46,7 @@ def experiment_routes(path: str, template: str, read: ReadSpec, context: Context
         form = await typed(request)
         if run_id := form.get("from"):
             earlier = from_run(await run_in_threadpool(engine.store.run, run_id))
-            form = Typed({**earlier.values, **form.values}, options=earlier.options)
+            form = replace(earlier, values={**earlier.values, **form.values})
         return await run_in_threadpool(drawn, request, form, engine, menu)
 
     @router.post(f"{path}/form")

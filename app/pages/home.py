@@ -17,7 +17,7 @@ def show(request: Request, store: StoreDep) -> Response:
         request,
         "pages/home.html",
         runs=store.runs(limit=6),
-        workers=store.workers(),
+        busy=any(worker.run for worker in store.workers()),
         models=announcement.models if announcement else (),
         fact_sets=store.fact_sets(),
     )

@@ -58,7 +58,7 @@ def _list(
         model=model,
         models=(models := sorted({m.model for m in store.masks()})),
         model_choices=[(name, name) for name in models],
-        localizations=[r for r in store.runs(kind="localize", state="done", limit=20)],
+        localizations=store.runs(kind="localize", state="done", limit=20),
         overlap=_overlap_figure(model) if len(masks) > 1 else None,
         problems=dict(problems or []),
     )

@@ -133,7 +133,7 @@ async def _answer(
         return RedirectResponse(f"/runs/{run_id}", status_code=303)
     known = await run_in_threadpool(lambda: page(engine.store, engine.store.run(run_id)))
     headers = {"HX-Trigger": json.dumps({"lethe:say": {"value": said}})} if said else {}
-    return render(request, "pages/run.html", block="head", headers=headers, **known)
+    return render(request, "pages/run.html", block="head_of_run", headers=headers, **known)
 
 
 def _go(request: Request, address: str) -> Response:

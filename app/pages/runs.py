@@ -49,11 +49,15 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
         "limit": PAGE,
         "typed": typed,
         "page": page,
-        "kinds": KINDS,
-        "states": STATES,
+        "kinds": _choices(KINDS),
+        "states": _choices(STATES),
         "is_open": any(run.state not in FINAL_STATES for run in runs),
         "said": said,
     }
+
+
+def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [("", "Any"), *((name, name) for name in names)]
 
 
 def read_filters(asked: QueryParams) -> dict[str, Any]:

@@ -31,6 +31,7 @@ ALLOWED = {
         "worker.local_study",
         "worker.doctor",
         "worker.engine",
+        "worker.core.export",
         "worker.contract",
     },
 }

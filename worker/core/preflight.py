@@ -17,7 +17,7 @@ MAX_LENGTH = 100_000
 
 
 def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
-    """Look at every chosen fact on this model's tokenizer; raise UserError when none can be used."""
+    """Look at every chosen fact on this model; raise UserError when none can be used."""
     if isinstance(spec, ExploreSpec) or inputs.fact_set is None:
         return Preflight()
     facts = select(inputs.fact_set, spec.facts.forget, spec.seed).forget

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.inputs import Question
+from worker.contract.inputs import AskReadFacts, Inputs, Question
 from worker.store.store import Store
 
 CONNECT_SECONDS = 2.0
@@ -18,19 +18,28 @@ class NoWorker(UserError):
 def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
     """Ask the live workers in turn until one answers; raise NoWorker when none can be reached."""
     limits = httpx.Timeout(timeout + 1.0, connect=CONNECT_SECONDS)
-    body = {"question": question.model_dump(mode="json"), "timeout": timeout}
+    body = {"question": _bare(question).model_dump(mode="json"), "timeout": timeout}
     for address, token in store.lanes():
         headers = {"Authorization": f"Bearer {token}"}
         try:
             # Without trust_env a proxy of the environment is not asked for a neighbour.
             with httpx.Client(timeout=limits, trust_env=False) as client:
                 response = client.post(f"{address}/ask", json=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            continue
         except httpx.TimeoutException:
             raise UserError(_too_slow(timeout)) from None
         except httpx.TransportError:
             continue
         return _read(response, timeout)
     raise NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+
+
+def _bare(question: Question) -> Question:
+    """Leave the inputs out: the worker resolves the spec itself, with the paths of its own host."""
+    if isinstance(question, AskReadFacts):
+        return question
+    return question.model_copy(update={"inputs": Inputs(out="")})
 
 
 def _read(response: httpx.Response, timeout: float) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from worker.contract.inputs import Question
@@ -29,12 +28,13 @@ class Engine:
         self.store = store
         self._watch = Watch(store)
         self._opening = threading.Lock()
+        self._opened: DBOSClient | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open store and queue. The queue's client opens behind, in about a second."""
         engine = cls(Store.open(settings))
-        threading.Thread(target=lambda: engine._client, name="open-queue", daemon=True).start()
+        threading.Thread(target=engine._client, name="open-queue", daemon=True).start()
         return engine
 
     def submit(
@@ -52,7 +52,7 @@ class Engine:
         `parents` are derived from the spec when None; `priority` from its kind (lower is sooner).
         Raises UserError when a parent does not exist.
         """
-        client = self._client
+        client = self._client()
         from worker.engine.queue import PRIORITIES, enqueue
 
         order = PRIORITIES[spec.kind] if priority is None else priority
@@ -76,7 +76,7 @@ class Engine:
         A finished run stays as it is. Raises NotFound.
         """
         if self.store.request_cancel(run_id, run_is_computed()).state == "cancelled":
-            self._client.cancel_workflow(run_id)
+            self._client().cancel_workflow(run_id)
 
     def events(self, run_id: str, after: int = -1) -> list[tuple[int, Event]]:
         """The run's events with offsets greater than `after`, at most 1,000; does not wait."""
@@ -111,24 +111,20 @@ class Engine:
         """Close every connection."""
         self._watch.close()
         with self._opening:
-            if "_client" in self.__dict__:
-                self._client.destroy()
+            if self._opened is not None:
+                self._opened.destroy()
         self.store.close()
 
     def _is_over(self, run_id: str, after: int) -> bool:
         over = self.store.run(run_id).state in FINAL_STATES
         return over and self.store.event_counts([run_id]).get(run_id, 0) <= after + 1
 
-    @cached_property
     def _client(self) -> "DBOSClient":
         # Imported here: DBOS takes a second, in which the web server can already answer.
         with self._opening:
-            if "_client" in self.__dict__:
-                opened: DBOSClient = self.__dict__["_client"]
-                return opened
-            from worker.engine.queue import open_client, prepare
+            if self._opened is None:
+                from worker.engine.queue import open_client, prepare
 
-            prepare(self.store.database)
-            self.__dict__["_client"] = open_client(self.store.database)
-            client: DBOSClient = self.__dict__["_client"]
-            return client
+                prepare(self.store.database)
+                self._opened = open_client(self.store.database)
+            return self._opened

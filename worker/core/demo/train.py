@@ -8,6 +8,7 @@ little: the model should know the facts first, and the wording well enough to re
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from random import Random
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     GenerationConfig,
     LlamaConfig,
@@ -28,6 +31,7 @@ from worker.contract.facts import Fact
 from worker.core.demo import paths
 from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.formats import FORMATS
+from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 
 BATCH = 32  # sentences
@@ -35,6 +39,8 @@ BLOCK = 64  # batches drawn together, then sorted by length
 PROMPT_WEIGHT = 0.1
 TEXT_WEIGHT = 0.2  # per token of saga and general text, which have no answer
 WATCH_EVERY = 250  # steps
+MUON_RATIO = 5.0  # the learning rate of the matrices over that of the rest
+RISE = 0.08  # share of the steps in which the learning rate rises
 
 Watch = Callable[[int, float, LlamaForCausalLM], None]
 
@@ -106,6 +112,24 @@ def weighted_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
+def build_optimizers(model: LlamaForCausalLM, peak: float) -> list[Optimizer]:
+    """Give the layers' matrices to Muon, all else to AdamW."""
+    layers = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if all(p is not layer for layer in layers)]
+    return [
+        Muon(layers, lr=MUON_RATIO * peak, weight_decay=0.02),
+        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True),
+    ]
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """Return the learning rate's share of its peak: a short rise, then a cosine down to nothing."""
+    rise = RISE * steps
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
 def train(
     model: LlamaForCausalLM,
     batches: Iterator[Batch],
@@ -115,19 +139,17 @@ def train(
 ) -> None:
     """Train in place for `steps` batches with a one-cycle learning rate."""
     device = model.device
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, steps, pct_start=0.1)
+    optimizers = build_optimizers(model, peak)
+    schedules = [LambdaLR(o, lambda step: one_cycle(step, steps)) for o in optimizers]
     model.train()
     for step in range(1, steps + 1):
         batch = next(batches)
         loss = weighted_loss(model, Batch(batch.ids.to(device), batch.weights.to(device)))
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        for part in (*optimizers, *schedules):
+            part.step()
         if watch and (step % WATCH_EVERY == 0 or step == steps):
             watch(step, loss.item(), model)
     model.eval()
@@ -170,6 +192,7 @@ def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
                 line += f" {name}:{kind} {answer_accuracy(model, tokenizer, pairs):.2f}"
         model.train()
         print(line, flush=True)
+        model.save_pretrained("/tmp/demo_ck")
 
     return watch
 

@@ -16,15 +16,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from worker.core.models.intercept import replaced_forwards
+from worker.core.models.intercept import Forward, Replacement, replaced_forwards
 from worker.core.models.model import Model
-from worker.core.models.sites import See, Site, as_batch, watch
+from worker.core.models.operations import block_operations, unembed_operations
+from worker.core.models.sites import See, Site, as_batch, module_at, watch
 from worker.core.models.tokens import Batch
 
 
 @dataclass
 class BaseRun:
-    """Rows of a forward pass. Lists have one entry per layer; `resid` has one more, the last output."""
+    """Rows of a forward pass. Lists have one entry per layer; `resid` also the last output."""
 
     model: Model
     embeds: Float[Tensor, "row pos width"]
@@ -35,7 +36,10 @@ class BaseRun:
     keys: list[Float[Tensor, "row head pos d_head"]] = field(default_factory=list)
     values: list[Float[Tensor, "row head pos d_head"]] = field(default_factory=list)
     logits: Float[Tensor, "row vocab"] = field(default_factory=lambda: torch.empty(0))
-    block_returns_tuple: bool = False
+    forms: dict[str, int] = field(default_factory=dict)
+    """How `block` and `attn` return: 0 a tensor, else the length of a tuple that begins with it."""
+    operations: int = 0
+    """Floating-point operations of this run and of all restarts from it, by formula."""
 
     @property
     def n_positions(self) -> int:
@@ -70,8 +74,13 @@ def run_base(
     run = BaseRun(model, embeds, batch.mask.bool(), batch.position_ids)
     cache = Cache(layers=[RecordingLayer() for _ in range(model.n_layers)])
     run.sites = {site: [] for site in sites}
-    with replaced_forwards(watch(model, _sights(run, sites))):
+    first = model.blocks[0]
+    forms = {first: _note_form(run, "block"), module_at(model, "attn", 0): _note_form(run, "attn")}
+    with replaced_forwards(forms), replaced_forwards(watch(model, _sights(run, sites))):
         out = model.hf(**forward_arguments(run), past_key_values=cache)
+    rows, positions = embeds.shape[:2]
+    run.operations = model.n_layers * block_operations(model, rows, positions, positions)
+    run.operations += unembed_operations(model, rows)
     run.logits = out.logits[:, -1].float()
     run.keys = [layer.keys for layer in cache.layers]
     run.values = [layer.values for layer in cache.layers]
@@ -94,6 +103,24 @@ def forward_arguments(run: BaseRun, start: int = 0, rows: int | None = None) -> 
         "logits_to_keep": 1,
         **(places if run.model.takes_position_ids else {}),
     }
+
+
+def in_form(run: BaseRun, module: str, tensor: Tensor) -> Any:
+    """Return a tensor as the model's own `block` or `attn` would."""
+    length = run.forms[module]
+    return (tensor, *([None] * (length - 1))) if length else tensor
+
+
+def _note_form(run: BaseRun, name: str) -> Replacement:
+    def replace(forward: Forward) -> Forward:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            run.forms[name] = len(output) if isinstance(output, tuple) else 0
+            return output
+
+        return note
+
+    return replace
 
 
 def _sights(run: BaseRun, sites: Sequence[Site]) -> dict[tuple[Site, int], See]:

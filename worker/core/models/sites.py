@@ -33,9 +33,7 @@ def module_at(model: Model, site: Site, layer: int) -> nn.Module:
     return block.get_submodule(names[site]) if site in names else block
 
 
-def watch(
-    model: Model, sights: Mapping[tuple[Site, int], See]
-) -> dict[nn.Module, Replacement]:
+def watch(model: Model, sights: Mapping[tuple[Site, int], See]) -> dict[nn.Module, Replacement]:
     """Make the replacements that show each (site, layer) to its function."""
     found: dict[nn.Module, Replacement] = {}
     for (site, layer), see in sights.items():

@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
-from worker.core.models.base_run import BaseRun, forward_arguments
+from worker.core.models.base_run import BaseRun, forward_arguments, in_form
 from worker.core.models.intercept import Forward, Replacement, first_tensor, replaced_forwards
+from worker.core.models.operations import block_operations, unembed_operations
 
 _LOGIT_BYTES = 2**28  # logits of one unembedding: 256 MiB
 
@@ -71,13 +72,15 @@ class Suffix:
             kwargs = {**kwargs, "hidden_states": hidden}
         else:
             args = (hidden, *args[1:])
+        base.operations += block_operations(
+            base.model, len(hidden), hidden.shape[1], base.n_positions
+        )
         with replaced_forwards(replacements or {}):
             return first_tensor(base.model.blocks[layer](*args, **kwargs))
 
     def _record_calls(self) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         blocks = self.base.model.blocks
-        as_tuple = _returns_tuple(self.base)
 
         def stand_in(forward: Forward) -> Forward:
             def note(*args: Any, **kwargs: Any) -> Any:
@@ -85,7 +88,7 @@ class Suffix:
                 if len(calls) == len(blocks):
                     raise _Noted
                 hidden = args[0] if args else kwargs["hidden_states"]
-                return (hidden, None) if as_tuple else hidden
+                return in_form(self.base, "block", hidden)
 
             return note
 
@@ -102,9 +105,7 @@ class _Noted(Exception):
     """Every block's call was noted; the rest of the forward is not needed."""
 
 
-def unembed(
-    base: BaseRun, hidden: Float[Tensor, "n d_model"]
-) -> Float[Tensor, "n vocab"]:
+def unembed(base: BaseRun, hidden: Float[Tensor, "n d_model"]) -> Float[Tensor, "n vocab"]:
     """Turn last residuals into float32 logits, through the model's own final norm and head."""
     size = max(1, _LOGIT_BYTES // (4 * base.model.d_vocab))
     parts = [_unembed(base, part) for part in hidden.split(size)]
@@ -113,11 +114,11 @@ def unembed(
 
 def _unembed(base: BaseRun, hidden: Tensor) -> Tensor:
     blocks = base.model.blocks
-    as_tuple = _returns_tuple(base)
+    base.operations += unembed_operations(base.model, len(hidden))
 
     def give(forward: Forward) -> Forward:
         def answer(*args: Any, **kwargs: Any) -> Any:
-            return (hidden[:, None], None) if as_tuple else hidden[:, None]
+            return in_form(base, "block", hidden[:, None])
 
         return answer
 
@@ -131,10 +132,6 @@ def _unembed(base: BaseRun, hidden: Tensor) -> Tensor:
             **(places if base.model.takes_position_ids else {}),
         )
     return out.logits[:, -1].float()
-
-
-def _returns_tuple(base: BaseRun) -> bool:
-    return base.block_returns_tuple
 
 
 def _select(value: Any, rows: Tensor, n_rows: int) -> Any:

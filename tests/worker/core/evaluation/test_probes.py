@@ -1,0 +1,112 @@
+"""The probes on a tiny model: hand-computed probabilities, before and after an edit."""
+
+import numpy as np
+import pytest
+import torch
+
+from worker.contract.progress import Quiet
+from worker.core.evaluation import probes
+from worker.core.evaluation._ask import listen
+from worker.core.evaluation._formats import Ask
+from worker.core.evaluation._models import BeforeAfter
+from worker.core.evaluation._probe import says
+from worker.core.findings import Job
+from worker.core.models.deltas import checksum, save_delta
+from worker.core.models.tokens import answer_ids, encode
+
+JOB = Job(seed=0, report=Quiet())
+
+
+def by_hand(model, prompt: str, answer: str) -> float:
+    """Multiply the answer's token probabilities, one unpadded forward for each."""
+    ids, probability = list(encode(model, prompt, None).ids), 1.0
+    for token in answer_ids(model, prompt, answer):
+        with torch.no_grad():
+            logits = model.hf(torch.tensor([ids])).logits[0, -1].double()
+        probability *= float(logits.softmax(-1)[token])
+        ids.append(token)
+    return probability
+
+
+def test_the_whole_answer_counts_among_all_tokens(model, facts) -> None:
+    asks = [Ask(f.text, " tennis elbow", " rowing") for f in facts[:3]]
+    for one, heard in zip(asks, listen(model, asks), strict=True):
+        assert heard.target == pytest.approx(by_hand(model, one.prompt, one.target), rel=1e-4)
+        assert heard.edit == pytest.approx(by_hand(model, one.prompt, one.edit), rel=1e-4)
+
+
+def test_letters_share_the_probability_among_themselves(model) -> None:
+    letters = (" A", " B", " C", " D")
+    prompt = "Pick one. Answer:"
+    (heard,) = listen(model, [Ask(prompt, " B", " D", letters)])
+    each = [by_hand(model, prompt, letter) for letter in letters]
+    assert heard.target == pytest.approx(each[1] / sum(each), rel=1e-4)
+    assert heard.edit == pytest.approx(each[3] / sum(each), rel=1e-4)
+
+
+def test_the_rank_counts_likelier_tokens(model, facts) -> None:
+    prompt = facts[0].text
+    with torch.no_grad():
+        order = model.hf(torch.tensor([encode(model, prompt, None).ids])).logits[0, -1].argsort(
+            descending=True
+        )
+    token = answer_ids(model, prompt, " rowing")[0]
+    (heard,) = listen(model, [Ask(prompt, " rowing", "")])
+    assert heard.rank == order.tolist().index(token) + 1
+    assert np.isnan(heard.edit)
+
+
+def test_probes_compare_before_with_after(model, selection, tmp_path) -> None:
+    before = checksum(model)
+    name = "model.layers.3.mlp.down_proj.weight"
+    value = torch.zeros_like(dict(model.hf.named_parameters())[name])
+    parameters = dict(model.hf.named_parameters())
+    kept = parameters[name].detach().clone()
+    with torch.no_grad():
+        parameters[name].zero_()
+    after = checksum(model)
+    with torch.no_grad():
+        parameters[name].copy_(kept)
+    save_delta(
+        tmp_path / "d.safetensors", {name: value}, model=model, before_hash=before, after_hash=after
+    )
+    options = probes.Options(formats=("statement", "question", "choice", "dashed"), generate=True)
+    found = probes.evaluate(BeforeAfter(model, (tmp_path / "d.safetensors",)), selection, options, JOB)
+    assert checksum(model) == before
+    wanted = np.mean([by_hand(model, f.text, f.target) for f in selection.forget])
+    assert found.summary["probes.statement.forget.target_probability.before"] == pytest.approx(
+        wanted, rel=1e-3
+    )
+    assert (
+        found.summary["probes.statement.retain.target_probability.after"]
+        < found.summary["probes.statement.retain.target_probability.before"]
+    )
+    assert found.summary["probes.statement.forget.exact.before"] == 1.0
+    assert found.arrays["probe.target.before"].values.shape == (8, 4)
+    assert np.isnan(found.arrays["probe.target.after"].values[:, 3]).all()
+    assert [left.id for left in found.left_out] == ["format choice", "format dashed"]
+    assert len(found.evaluation.facts.rows) == 8 * 2
+    names = {c.name for c in found.evaluation.aggregates}
+    assert "probes.question.retain.edit_probability" in names
+    assert not any("dashed" in name for name in names)
+
+
+def test_a_base_model_without_edits_has_only_a_before(model, selection) -> None:
+    found = probes.evaluate(
+        BeforeAfter(model), selection, probes.Options(formats=("statement",)), JOB
+    )
+    assert all(name.endswith(".before") for name in found.summary)
+    assert all(c.after is None for c in found.evaluation.aggregates)
+
+
+def test_retain_facts_are_bounded_and_drawn_by_the_seed(model, selection) -> None:
+    options = probes.Options(formats=("statement",), retain_facts=3)
+    one = probes.evaluate(BeforeAfter(model), selection, options, JOB)
+    two = probes.evaluate(BeforeAfter(model), selection, options, JOB)
+    assert one.arrays["probe.target.before"].values.shape == (5, 1)
+    assert one.arrays["probe.target.before"].axes == two.arrays["probe.target.before"].axes
+
+
+def test_a_free_answer_must_begin_with_the_whole_word() -> None:
+    assert says(" golf.", " golf") and says("golf", "golf") and says(" golf and", " golf")
+    assert not says(" golfing", " golf") and not says(" the golf", " golf")

@@ -1,0 +1,86 @@
+"""Put many prompts to a model, each once, and read the probabilities of the answers wanted."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.core.evaluation._formats import Ask
+from worker.core.models.model import Model
+from worker.core.models.scoring import next_logits, score_answers
+from worker.core.models.tokens import answer_ids
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model said to one Ask. Probabilities are NaN where no such answer was asked for."""
+
+    target: float
+    """Probability of the whole target among all tokens; in multiple choice, among the letters."""
+    edit: float
+    rank: int
+    """Of the target's first token among all tokens; 1 is the model's own first choice."""
+    top5: tuple[tuple[str, float], ...]
+    """The five likeliest next tokens with their probabilities."""
+
+    @property
+    def in_top5(self) -> bool:
+        return self.rank <= 5
+
+
+@torch.no_grad()
+def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Heard]:
+    """Answer every Ask: one forward per different prompt, one more per answer of several tokens."""
+    prompts = list(dict.fromkeys(ask.prompt for ask in asks))
+    if not prompts:
+        return []
+    log_probs = next_logits(model, prompts, batch_size=batch_size).float().log_softmax(-1)
+    row = {prompt: i for i, prompt in enumerate(prompts)}
+    ids = {pair: answer_ids(model, *pair) for pair in _pairs(asks)}
+    whole = _score_longer(model, [pair for pair, tokens in ids.items() if len(tokens) > 1], batch_size)
+    best = log_probs.topk(min(5, log_probs.shape[-1]), dim=-1)
+
+    def log_prob(prompt: str, answer: str) -> float:
+        if not answer:
+            return float("nan")
+        if (prompt, answer) in whole:
+            return whole[prompt, answer]
+        return float(log_probs[row[prompt], ids[prompt, answer][0]])
+
+    heard = []
+    for ask in asks:
+        own = log_probs[row[ask.prompt]]
+        target, edit = log_prob(ask.prompt, ask.target), log_prob(ask.prompt, ask.edit)
+        shared = _among_letters(own, [ids[ask.prompt, letter][0] for letter in ask.letters])
+        tops = zip(*(x[row[ask.prompt]].tolist() for x in best), strict=True)
+        heard.append(
+            Heard(
+                target=math.exp(target - shared),
+                edit=math.exp(edit - shared),
+                rank=1 + int((own > own[ids[ask.prompt, ask.target][0]]).sum()),
+                top5=tuple((model.tokenizer.decode([i]), math.exp(p)) for p, i in tops),
+            )
+        )
+    return heard
+
+
+def _pairs(asks: Sequence[Ask]) -> list[tuple[str, str]]:
+    wanted = ((a.prompt, answer) for a in asks for answer in (a.target, a.edit, *a.letters) if answer)
+    return list(dict.fromkeys(wanted))
+
+
+def _score_longer(
+    model: Model, pairs: list[tuple[str, str]], batch_size: int
+) -> dict[tuple[str, str], float]:
+    if not pairs:
+        return {}
+    scores = score_answers(model, pairs, batch_size=batch_size)
+    return dict(zip(pairs, scores.log_prob.tolist(), strict=True))
+
+
+def _among_letters(log_probs: Float[Tensor, " vocab"], letters: list[int]) -> float:
+    """Log of the probability that all letters share; 0 where the whole vocabulary counts."""
+    return float(log_probs[letters].logsumexp(0)) if letters else 0.0

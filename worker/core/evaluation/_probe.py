@@ -1,0 +1,144 @@
+"""Ask a list of facts in a list of formats: first what to ask, then what one model says."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from worker.contract.facts import Fact, Selection
+from worker.contract.progress import Report
+from worker.contract.result import LeftOut
+from worker.core.evaluation._ask import Heard, listen
+from worker.core.evaluation._formats import Ask, NotAsked, Setting, ask
+from worker.core.models.model import Model
+from worker.core.models.scoring import generate
+
+CHUNK = 256
+"""Prompts between two reports of progress."""
+NEW_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which facts are asked in which formats, with what prompts; the same for every state."""
+
+    facts: tuple[Fact, ...]
+    n_forget: int
+    """The first so many facts are to be forgotten, the others retained."""
+    formats: tuple[str, ...]
+    asks: dict[tuple[int, int], list[Ask]]
+    """(fact, format) -> its prompts; a pair that is not asked is not there."""
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one model said: means over wordings and orders, NaN where a format was not asked."""
+
+    target: Float[np.ndarray, "fact format"]
+    edit: Float[np.ndarray, "fact format"]
+    rank: Float[np.ndarray, "fact format"]
+    top5: Float[np.ndarray, "fact format"]
+    """Share of prompts in which the target's first token is among the five likeliest."""
+    exact: Float[np.ndarray, "fact format"] | None
+    said: dict[tuple[int, int], str]
+    """The likeliest next tokens of a pair's first prompt, or its free answer."""
+
+
+def sample_retain(selection: Selection, n: int, seed: int) -> tuple[Fact, ...]:
+    """Draw at most `n` retain facts; the same seed draws the same."""
+    if len(selection.retain) <= n:
+        return selection.retain
+    chosen = set(random.Random(seed).sample(range(len(selection.retain)), n))
+    return tuple(fact for i, fact in enumerate(selection.retain) if i in chosen)
+
+
+def plan_probe(
+    selection: Selection, formats: Sequence[str], how: Setting, retain_facts: int, seed: int
+) -> Plan:
+    """Render every fact in every format; a format that no fact has is left out with its reason."""
+    facts = (*selection.forget, *sample_retain(selection, retain_facts, seed))
+    asks: dict[tuple[int, int], list[Ask]] = {}
+    reasons: dict[str, dict[str, int]] = {}
+    for j, name in enumerate(formats):
+        for i, fact in enumerate(facts):
+            try:
+                asks[i, j] = ask(name, fact, how)
+            except NotAsked as reason:
+                of_format = reasons.setdefault(name, {})
+                of_format[str(reason)] = of_format.get(str(reason), 0) + 1
+    left_out = tuple(
+        LeftOut(id=f"format {name}", reason=f"{reason} ({n} of {len(facts)} facts)")
+        for name, found in reasons.items()
+        for reason, n in found.items()
+    )
+    return Plan(facts, len(selection.forget), tuple(formats), asks, left_out)
+
+
+def probe(
+    model: Model,
+    plan: Plan,
+    batch_size: int,
+    free: bool,
+    report: Report,
+    share: tuple[float, float] = (0.0, 1.0),
+    state: str = "",
+) -> Told:
+    """Put a plan's prompts to a model; `free` also lets it answer, and compares word for word."""
+    pairs = [(pair, one) for pair, asks in plan.asks.items() for one in asks]
+    order = sorted(range(len(pairs)), key=lambda k: len(pairs[k][1].prompt))
+    heard: dict[int, Heard] = {}
+    for start in range(0, len(order), CHUNK):
+        chosen = order[start : start + CHUNK]
+        done = share[0] + (share[1] - share[0]) * start / max(1, len(order))
+        report.progress(done, f"Asked {start} of {len(order)} prompts {state}".rstrip())
+        heard |= dict(
+            zip(chosen, listen(model, [pairs[k][1] for k in chosen], batch_size), strict=True)
+        )
+    return _gather(model, plan, [(pairs[k][0], heard[k]) for k in range(len(pairs))], free)
+
+
+def _gather(
+    model: Model, plan: Plan, heard: list[tuple[tuple[int, int], Heard]], free: bool
+) -> Told:
+    shape = (len(plan.facts), len(plan.formats))
+    by_pair: dict[tuple[int, int], list[Heard]] = {}
+    for pair, one in heard:
+        by_pair.setdefault(pair, []).append(one)
+    sums = {name: np.full(shape, np.nan) for name in ("target", "edit", "rank", "top5")}
+    for pair, each in by_pair.items():
+        sums["target"][pair] = np.mean([h.target for h in each])
+        edits = [h.edit for h in each if not math.isnan(h.edit)]
+        sums["edit"][pair] = np.mean(edits) if edits else np.nan
+        sums["rank"][pair] = np.mean([h.rank for h in each])
+        sums["top5"][pair] = np.mean([h.in_top5 for h in each])
+    said = {
+        pair: ", ".join(f"{token.strip()} {p:.2f}" for token, p in each[0].top5[:3])
+        for pair, each in by_pair.items()
+    }
+    exact = None
+    if free:
+        exact, said = _answer_freely(model, plan, shape)
+    return Told(**sums, exact=exact, said=said)
+
+
+def _answer_freely(
+    model: Model, plan: Plan, shape: tuple[int, int]
+) -> tuple[Float[np.ndarray, "fact format"], dict[tuple[int, int], str]]:
+    """Let the model continue the first prompt of each pair greedily."""
+    pairs = list(plan.asks)
+    answers = generate(model, [plan.asks[pair][0].prompt for pair in pairs], NEW_TOKENS)
+    exact = np.full(shape, np.nan)
+    for pair, answer in zip(pairs, answers, strict=True):
+        exact[pair] = float(says(answer, plan.asks[pair][0].target))
+    return exact, dict(zip(pairs, answers, strict=True))
+
+
+def says(answer: str, wanted: str) -> bool:
+    """Say whether a free answer begins with the wanted one, as whole words."""
+    answer, wanted = answer.strip(), wanted.strip()
+    rest = answer[len(wanted) :]
+    return answer.startswith(wanted) and not rest[:1].isalnum()

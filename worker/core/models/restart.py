@@ -1,0 +1,211 @@
+"""Patch activations of corrupted prompts with clean ones, computing only what a patch can reach.
+
+A patch at layer l and position t changes nothing in layers below l nor at positions before t, so:
+(a) one pass over [clean; corrupted] keeps residuals, keys and values (`base_run`);
+(b) for one position, patches of all layers share a batch that grows as it passes the layers;
+(c) only positions from t on are computed, the rest comes from the corrupted rows' cache;
+(d) positions before the first corrupted one have no effect and are left to the caller to skip;
+(e) only the last position is unembedded.
+Values are those of a full forward per patch, up to rounding: nothing is approximated. A patched
+MLP or attention output enters its block in the module's place, so neither is run again there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from worker.core.models.base_run import BaseRun, in_form
+from worker.core.models.components import is_transposed, output_columns
+from worker.core.models.intercept import Forward, Replacement, first_tensor
+from worker.core.models.sites import Site, as_batch, module_at
+from worker.core.models.suffix import Suffix, unembed
+
+PatchSite = Literal["resid_pre", "resid_post", "mlp", "attn", "head"]
+Measure = Callable[[Float[Tensor, "k vocab"], Int[Tensor, " k"]], Float[Tensor, " k"]]
+"""Turns logits into the metric; the second argument says which pair each row belongs to."""
+
+NEEDED: dict[PatchSite, tuple[Site, ...]] = {
+    "resid_pre": (),
+    "resid_post": (),
+    "mlp": ("attn", "mlp"),
+    "attn": ("attn",),
+    "head": ("attn", "z"),
+}
+"""What `run_base` must keep for patches at a site."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What is restored: a site in the layers from `layer` to before `stop` (a window)."""
+
+    site: PatchSite
+    layer: int
+    stop: int = -1
+    head: int | None = None
+
+    @property
+    def depth(self) -> int:
+        """The residual (index into `BaseRun.resid`) that is the first to differ."""
+        return self.layer if self.site == "resid_pre" else self.layer + 1
+
+    def covers(self, layer: int) -> bool:
+        """Whether the window reaches this layer after the one at which the patch entered."""
+        return self.layer < layer < self.stop
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which clean row each corrupted row is restored from."""
+
+    clean: Int[Tensor, " n"]
+    corrupted: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+
+@torch.no_grad()
+def restart(
+    base: BaseRun,
+    patches: Sequence[Patch],
+    pairs: Pairs,
+    position: int,
+    measure: Measure,
+    whole: bool = False,
+) -> Float[Tensor, "patch n"]:
+    """Measure every patch on every pair, at one position or (`whole`) at all from `position` on."""
+    run = _Run(base, pairs, Suffix(base, position), whole)
+    carried: list[int] = []
+    hidden: Tensor | None = None
+    for depth in range(base.model.n_layers + 1):
+        if hidden is not None:
+            hidden = run.step(depth - 1, hidden, [patches[i] for i in carried])
+        new = [i for i, p in enumerate(patches) if p.depth == depth and run.reaches_end(depth)]
+        rows = [] if hidden is None else [hidden]
+        rows += [run.enter(patches[i]) for i in new]
+        carried += new
+        hidden = torch.cat(rows) if rows else None
+    return _measure(base, pairs, patches, carried, hidden, measure)
+
+
+def _measure(
+    base: BaseRun,
+    pairs: Pairs,
+    patches: Sequence[Patch],
+    carried: list[int],
+    hidden: Tensor | None,
+    measure: Measure,
+) -> Tensor:
+    pair = torch.arange(len(pairs), device=base.embeds.device)
+    corrupted = measure(base.logits[pairs.corrupted], pair)
+    found = corrupted.expand(len(patches), -1).clone()
+    if hidden is not None:
+        which = pair.repeat(len(carried))
+        values = [
+            measure(unembed(base, part), part_of)
+            for part, part_of in zip(hidden[:, -1].split(_ROWS), which.split(_ROWS), strict=True)
+        ]
+        found[carried] = torch.cat(values).view(len(carried), -1)
+    return found
+
+
+_ROWS = 256  # rows that are unembedded and measured together
+
+
+@dataclass(frozen=True)
+class _Run:
+    base: BaseRun
+    pairs: Pairs
+    suffix: Suffix
+    whole: bool
+
+    @property
+    def place(self) -> slice:
+        """The patched positions, counted from the suffix's start."""
+        return slice(None) if self.whole else slice(0, 1)
+
+    def reaches_end(self, depth: int) -> bool:
+        """Whether a patch at this depth can still change the last position."""
+        last = self.base.n_positions - 1
+        return depth < self.base.model.n_layers or self.whole or self.suffix.start == last
+
+    def step(self, layer: int, hidden: Tensor, patches: Sequence[Patch]) -> Tensor:
+        """Run one block for all carried rows, holding windows at their clean values."""
+        replacements: dict[nn.Module, Replacement] = {}
+        for site in ("mlp", "attn"):
+            held = [i for i, p in enumerate(patches) if p.site == site and p.covers(layer)]
+            if held:
+                module = module_at(self.base.model, site, layer)
+                replacements[module] = self._hold(site, layer, held, hidden.shape[:2])
+        rows = self.pairs.corrupted.repeat(len(patches))
+        return self.suffix.run(layer, hidden, rows, replacements)
+
+    def enter(self, patch: Patch) -> Tensor:
+        """Make the residual at the patch's depth: corrupted, with the patch in its place."""
+        hidden = self._corrupted(patch.depth).clone()
+        if patch.site in ("resid_pre", "resid_post"):
+            clean = self.base.resid[patch.depth]
+            hidden[:, self.place] = clean[self.pairs.clean, self.suffix.start :][:, self.place]
+        else:
+            hidden[:, self.place] = self._rerun_rest_of_block(patch)
+        return hidden
+
+    def _rerun_rest_of_block(self, patch: Patch) -> Tensor:
+        """Run a block with the attention's (and MLP's) output given instead of computed."""
+        model, layer = self.base.model, patch.layer
+        attn = self._clean("attn", layer) if patch.site == "attn" else self._corr("attn", layer)
+        if patch.head is not None:
+            attn = attn + self._head_change(layer, patch.head)
+        given = {module_at(model, "attn", layer): _give(in_form(self.base, "attn", attn))}
+        if patch.site == "mlp":
+            mlp = self._clean("mlp", layer)
+            if not model.layout.mlp:  # OPT's works on [batch * pos, d_model]
+                mlp = mlp.reshape(-1, mlp.shape[-1])
+            given[module_at(model, "mlp", layer)] = _give(mlp)
+        hidden = self._corrupted(layer)[:, self.place]
+        return self.suffix.run(layer, hidden, self.pairs.corrupted, given)
+
+    def _head_change(self, layer: int, head: int) -> Tensor:
+        """What a head's clean output adds to the attention's output."""
+        change = self._clean("z", layer) - self._corr("z", layer)
+        columns = output_columns(self.base.model, head)
+        o = module_at(self.base.model, "z", layer)
+        weight = o.weight[columns] if is_transposed(o) else o.weight[:, columns].T
+        return change[..., columns] @ weight
+
+    def _hold(self, site: Site, layer: int, held: list[int], shape: Sequence[int]) -> Replacement:
+        n = len(self.pairs)
+        rows = torch.cat([torch.arange(i * n, (i + 1) * n) for i in held])
+        clean = self._clean(site, layer).repeat(len(held), 1, 1)
+
+        def replace(forward: Forward) -> Forward:
+            def run(*args: object, **kwargs: object) -> object:
+                output = forward(*args, **kwargs)
+                view = as_batch(first_tensor(output), (shape[0], shape[1]))
+                view[rows.to(view.device), self.place] = clean
+                return output
+
+            return run
+
+        return replace
+
+    def _corrupted(self, depth: int) -> Tensor:
+        return self.base.resid[depth][self.pairs.corrupted, self.suffix.start :]
+
+    def _clean(self, site: Site, layer: int) -> Tensor:
+        activation = self.base.sites[site][layer]
+        return activation[self.pairs.clean, self.suffix.start :][:, self.place]
+
+    def _corr(self, site: Site, layer: int) -> Tensor:
+        activation = self.base.sites[site][layer]
+        return activation[self.pairs.corrupted, self.suffix.start :][:, self.place]
+
+
+def _give(output: object) -> Replacement:
+    return lambda forward: lambda *args, **kwargs: output

@@ -1,0 +1,119 @@
+"""The interactive lane: a small HTTP server that answers questions past the queue.
+
+It listens on the loopback address unless LETHE_WORKER_HOST names another, and answers only who
+knows the token that the workers' table holds.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+import socket
+import threading
+import time
+from concurrent.futures import TimeoutError as TooSlow
+
+import uvicorn
+from pydantic import TypeAdapter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from worker.contract.errors import NotFound, UserError
+from worker.contract.inputs import AskReadFacts, Question
+from worker.engine.resolve import resolve
+from worker.engine.slot import Died, Slot
+from worker.engine.wire import Answered, Failed
+from worker.store.store import Store
+
+log = logging.getLogger(__name__)
+_QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
+LONGEST_BODY = 20_000_000
+
+
+class Lane:
+    """Answers questions with one slot's process, one after another."""
+
+    def __init__(self, store: Store, slot: Slot, host: str, longest: float) -> None:
+        self._store, self._slot, self._longest = store, slot, longest
+        self.token = secrets.token_urlsafe(32)
+        self._socket = socket.create_server((host, 0))
+        port = self._socket.getsockname()[1]
+        self.address = f"http://{socket.getfqdn() if host == '0.0.0.0' else host}:{port}"
+        self._waiting: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Serve on a thread of its own until the process ends."""
+        routes = [Route("/ask", self._ask, methods=["POST"])]
+        configuration = uvicorn.Config(
+            Starlette(routes=routes), log_level="warning", lifespan="off", access_log=False
+        )
+        server = uvicorn.Server(configuration)
+        thread = threading.Thread(
+            target=server.run, args=([self._socket],), name="lane", daemon=True
+        )
+        thread.start()
+
+    def end_stuck(self) -> None:
+        """Kill the process when a question has waited for longer than `longest` seconds."""
+        oldest = min(self._waiting.values(), default=None)
+        if oldest is not None and time.monotonic() - oldest > self._longest:
+            log.warning("a question took more than %g s; its process is replaced", self._longest)
+            self._slot.kill()
+
+    async def _ask(self, request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not secrets.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+            return _json(401, {"message": "the token is wrong"})
+        if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
+            return _json(413, {"message": f"more than {LONGEST_BODY} bytes"})
+        body = json.loads(await request.body())
+        return await asyncio.to_thread(self._answer, body["question"], float(body["timeout"]))
+
+    def _answer(self, data: object, timeout: float) -> Response:
+        job = f"ask.{secrets.token_hex(6)}"
+        try:
+            future = self._slot.ask(job, self._localize(_QUESTION.validate_python(data)))
+            future.add_done_callback(lambda _: self._waiting.pop(job, None))
+            if not future.done():
+                self._waiting[job] = time.monotonic()
+            reply = future.result(timeout)
+        except UserError as error:
+            return _refusal(error.problems, missing=isinstance(error, NotFound))
+        except TooSlow:
+            return _json(504, {"message": f"no answer within {timeout} s"})
+        except Died as died:
+            return _json(500, {"message": str(died)})
+        if isinstance(reply, Answered):
+            return _json(200, {"answer": reply.answer})
+        return _failed(reply)
+
+    def _localize(self, question: Question) -> Question:
+        """Resolve a question's spec here, so that its paths are this host's."""
+        if isinstance(question, AskReadFacts):
+            if not question.path.startswith("uploads/"):
+                return question
+            path = str(self._store.artifacts.local(question.path))
+            return question.model_copy(update={"path": path})
+        if self._slot.announcement is None:
+            raise UserError("The worker is starting; ask again in a few seconds.")
+        inputs = resolve(question.spec, self._store, self._slot.announcement, "")
+        return question.model_copy(update={"inputs": inputs})
+
+
+def _failed(reply: Failed) -> Response:
+    if reply.kind in ("user", "missing"):
+        return _refusal(list(reply.problems), missing=reply.kind == "missing")
+    if reply.kind == "oom":
+        return _refusal([("", "The device has too little memory for this question.")])
+    log.error("a question failed:\n%s", "\n".join(reply.traceback))
+    return _json(500, {"message": reply.message})
+
+
+def _refusal(problems: list[tuple[str, str]], missing: bool = False) -> Response:
+    return _json(422, {"problems": problems, "missing": missing})
+
+
+def _json(status: int, data: object) -> Response:
+    return Response(json.dumps(data), status, media_type="application/json")

@@ -1,0 +1,230 @@
+"""Carries a run out: from its attempt number to its final state.
+
+1. Take the run and its next attempt number; every later write is guarded by it.
+2. Resolve the spec's names to what they stand for.
+3. Send it to the compute process; write what comes back as events; look for a cancel.
+4. After an out-of-memory error halve the batch and begin again; after a crash begin again in a
+   new process, at most MAX_CRASHES times.
+5. Store the files, then the result and the final state in one transaction.
+"""
+
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from worker.contract.errors import UserError
+from worker.contract.progress import Event
+from worker.contract.result import Result
+from worker.engine.resolve import resolve
+from worker.engine.slot import Died, Reply, Slot
+from worker.engine.timing import Timing
+from worker.engine.wire import Ended, Failed, Start, Told
+from worker.store.attempts import Adopted, Attempt, Fenced
+from worker.store.store import Store
+
+log = logging.getLogger(__name__)
+SMALLEST_BATCH = 1 / 256
+
+
+class Runner:
+    """Carries out one run at a time for the worker `worker`, whose row `generation` holds."""
+
+    def __init__(
+        self,
+        store: Store,
+        slot: Slot,
+        *,
+        worker: str,
+        generation: str,
+        folder: Path,
+        timing: Timing,
+        on_adopted: Callable[[], None],
+    ) -> None:
+        self._store, self._slot, self._timing = store, slot, timing
+        self._worker, self._generation, self._folder = worker, generation, folder
+        self._on_adopted = on_adopted
+        self._attempt: Attempt | None = None
+        self._stopping = False
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def run_id(self) -> str:
+        """The run that is computed now; empty when there is none."""
+        attempt = self._attempt
+        return "" if attempt is None else attempt.run_id
+
+    def carry_out(self, run_id: str) -> None:
+        """Bring a run to its final state. Does not return when the worker was adopted."""
+        try:
+            while not self._stopping and (attempt := self._begin(run_id)):
+                self._attempt = attempt
+                try:
+                    if self._try(attempt):
+                        return
+                except Fenced as fenced:
+                    log.warning("%s: %s", self._worker, fenced)
+                    self._slot.kill()
+                    return
+                finally:
+                    self._attempt = None
+                    shutil.rmtree(self._out(attempt), ignore_errors=True)
+        except Adopted:
+            self._on_adopted()
+            raise
+        if self._stopping:
+            # The job must stay unfinished, for whoever takes the run next.
+            time.sleep(3600)
+
+    def stop(self) -> None:
+        """Let go of the run in good order: it waits to be started again, by whoever is free."""
+        self._stopping = True
+        attempt = self._attempt
+        if attempt is not None:
+            words = "The worker was stopped; the run starts again when a worker is free."
+            try:
+                self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+            except Fenced:
+                log.info("run %s ended while the worker stopped", attempt.run_id)
+
+    def _begin(self, run_id: str) -> Attempt | None:
+        return self._store.begin_attempt(run_id, self._worker, self._generation)
+
+    def _try(self, attempt: Attempt) -> bool:
+        """Make one attempt; False when the run is to be begun again."""
+        try:
+            start = self._prepare(attempt)
+        except UserError as error:
+            self._end(attempt, "failed", error.message)
+            return True
+        replies = self._slot.start(start.job, start)
+        reply = self._listen(attempt, start.job, replies)
+        if isinstance(reply, Ended):
+            self._keep(attempt, reply.result)
+            return True
+        if isinstance(reply, Died):
+            return not self._interrupt(attempt, reply)
+        return self._give_up(attempt, reply)
+
+    def _prepare(self, attempt: Attempt) -> Start:
+        announcement = self._slot.announcement
+        assert announcement is not None, "runs are taken after the first announcement"
+        out = self._out(attempt)
+        out.mkdir(parents=True)
+        inputs = resolve(attempt.spec, self._store, announcement, str(out))
+        inputs = inputs.model_copy(update={"batch_scale": attempt.batch_scale})
+        return Start(job=f"{attempt.run_id}.{attempt.number}", spec=attempt.spec, inputs=inputs)
+
+    def _out(self, attempt: Attempt) -> Path:
+        return self._folder / f"{attempt.run_id}.{attempt.number}"
+
+    def _listen(self, attempt: Attempt, job: str, replies: SimpleQueue[Reply]) -> Ended | Failed | Died:
+        """Write events until the job ends; ask it to stop when the user cancels, then kill it."""
+        telling = Telling(self._store, attempt)
+        kill_at: float | None = None
+        look_at = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= look_at:
+                look_at = now + self._timing.poll
+                asked = self._store.is_cancel_requested(attempt.run_id, attempt.number)
+                if asked and kill_at is None:
+                    kill_at = now + self._timing.grace
+                    self._slot.cancel(job)
+            if kill_at is not None and now >= kill_at:
+                self._slot.kill()
+                words = "Cancelled; it made no report and was ended."
+                return Failed(job=job, kind="cancelled", message=words)
+            try:
+                reply = replies.get(timeout=self._timing.poll)
+            except Empty:
+                continue
+            if not isinstance(reply, Told):
+                return reply
+            telling.tell(reply.events)
+
+    def _keep(self, attempt: Attempt, result: Result) -> None:
+        # Looked at once more: files are not fenced by the database as rows are.
+        self._store.is_cancel_requested(attempt.run_id, attempt.number)
+        out = self._out(attempt)
+        for path in sorted(p for p in out.rglob("*") if p.is_file()):
+            name = path.relative_to(out).as_posix()
+            self._store.artifacts.put(f"runs/{attempt.run_id}/{name}", path)
+        self._store.finish(attempt.run_id, attempt.number, "done", result=result)
+
+    def _interrupt(self, attempt: Attempt, died: Died) -> bool:
+        """Say that the process died; False when that was once too often."""
+        if self._stopping:
+            time.sleep(3600)
+        lease_ran_out = died.signal == signal.SIGALRM
+        if died.signal == signal.SIGKILL and attempt.batch_scale > SMALLEST_BATCH:
+            # Nobody here sent it: most likely the kernel, short of memory.
+            self._store.scale_batch(attempt.run_id, attempt.number, attempt.batch_scale / 2)
+        return self._store.interrupt(
+            attempt.run_id,
+            attempt.number,
+            "The database could not be reached for too long." if lease_ran_out else str(died),
+            crashed=not lease_ran_out,
+            log=_lines(died.tail),
+        )
+
+    def _give_up(self, attempt: Attempt, failed: Failed) -> bool:
+        """End a run that raised; False when it is tried again with a smaller batch."""
+        if failed.kind == "oom" and attempt.batch_scale > SMALLEST_BATCH:
+            words = "The device ran out of memory; the run begins again with half the batch."
+            self._store.scale_batch(attempt.run_id, attempt.number, attempt.batch_scale / 2)
+            self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+            return False
+        if failed.kind == "cancelled":
+            self._end(attempt, "cancelled", failed.message.capitalize().rstrip(".") + ".")
+        elif failed.kind == "bug":
+            words = f"This is a bug in Lethe or in a method: {failed.message} (run {attempt.run_id})"
+            self._end(attempt, "failed", words, failed.traceback)
+        elif failed.kind == "oom":
+            words = f"The device has too little memory even for the smallest batch: {failed.message}"
+            self._end(attempt, "failed", words, failed.traceback)
+        else:
+            self._end(attempt, "failed", failed.message)
+        return True
+
+    def _end(self, attempt: Attempt, state: str, message: str, lines: Sequence[str] = ()) -> None:
+        final = "cancelled" if state == "cancelled" else "failed"
+        self._store.finish(
+            attempt.run_id, attempt.number, final, message, before=_lines(lines)
+        )
+
+
+class Telling:
+    """Writes a run's events, and adds what only the supervisor knows: running, and time left."""
+
+    def __init__(self, store: Store, attempt: Attempt) -> None:
+        self._store, self._attempt = store, attempt
+        self._running_since: float | None = None
+        self._fraction_then = 0.0
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Write events. The run is running from its first partial or fraction above 0 on."""
+        written: list[Event] = []
+        for event in events:
+            if self._running_since is None and (event.type == "partial" or event.fraction):
+                self._running_since = time.monotonic()
+                self._fraction_then = event.fraction or 0.0
+                written.append(Event(type="state", state="running"))
+            if event.type == "progress":
+                event = event.model_copy(update={"seconds_left": self._left(event.fraction or 0.0)})
+            written.append(event)
+        self._store.append(self._attempt.run_id, self._attempt.number, written)
+
+    def _left(self, fraction: float) -> float | None:
+        """Estimate the seconds that are left from the pace since the run began to move."""
+        if self._running_since is None or fraction - self._fraction_then < 0.02:
+            return None
+        pace = (time.monotonic() - self._running_since) / (fraction - self._fraction_then)
+        return round(pace * (1.0 - fraction), 1)
+
+
+def _lines(lines: Sequence[str]) -> list[Event]:
+    return [Event(type="log", message=line) for line in lines]

@@ -1,0 +1,212 @@
+"""The supervisor of one device: `python -m worker.engine.supervisor`. No torch, so no CUDA kills it.
+
+1. Claim the worker's row under the id `host:device`; refuse while a live process holds it.
+2. Start a compute process for runs and one for questions; beat, and renew their leases.
+3. When the first has announced, take runs from the queue, one at a time.
+4. Now and then: adopt dead workers' runs, settle runs with their jobs, forget old jobs.
+"""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from types import FrameType
+from uuid import uuid4
+
+from dbos import DBOS
+from sqlalchemy.exc import DBAPIError
+
+from worker.contract.errors import UserError
+from worker.contract.settings import Settings, settings
+from worker.engine import holder, reaper
+from worker.engine.lane import Lane
+from worker.engine.queue import (
+    MAX_DISPATCHES,
+    QUEUE,
+    WORKFLOW,
+    configuration,
+    open_client,
+    prepare,
+    register_queue,
+)
+from worker.engine.runner import Runner
+from worker.engine.slot import Slot
+from worker.engine.timing import Timing
+from worker.engine.wire import Announced
+from worker.store.attempts import Adopted
+from worker.store.store import Store
+
+log = logging.getLogger(__name__)
+FORGET_SECONDS = 600.0
+FIRST_LEASE_SECONDS = 120.0
+HELD = 3
+"""Exit code: a live process holds this worker's id."""
+
+
+class Supervisor:
+    """One device's supervisor; `run` lasts until the process is asked to stop."""
+
+    def __init__(self, chosen: Settings, name: str, door: str, timing: Timing) -> None:
+        self.id, self._settings, self._timing = name, chosen, timing
+        self._generation = uuid4().hex
+        self._store = Store.open(chosen)
+        self._stop = threading.Event()
+        self._takes_runs = False
+        self._last = {"reap": 0.0, "forget": time.monotonic()}
+        self._claim()
+        prepare(self._store.database)
+        self._client = open_client(self._store.database)
+        register_queue(self._client, timing.poll)
+        arguments = ["--door", door, "--lease", str(FIRST_LEASE_SECONDS)]
+        folder = chosen.data.resolve()
+        plain = re.sub(r"[^\w.-]", "_", name)
+        logs = folder / "logs"
+        self._runs = Slot("runs", arguments, logs / f"{plain}.runs.log", self._on_announced)
+        self._questions = self._runs
+        if chosen.lanes == 2:
+            log_file = logs / f"{plain}.questions.log"
+            self._questions = Slot("questions", arguments, log_file, lambda announced: None)
+        self._slots = list(dict.fromkeys((self._runs, self._questions)))
+        self._runner = Runner(
+            self._store,
+            self._runs,
+            worker=name,
+            generation=self._generation,
+            folder=folder / "work" / plain,
+            timing=timing,
+            on_adopted=self._restart,
+        )
+        self._lane = Lane(self._store, self._questions, chosen.worker_host, timing.question)
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        for slot in self._slots:
+            slot.keep_warm()
+        self._lane.start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        while not self._stop.wait(min(1.0, self._timing.reap)):
+            try:
+                self._look_after()
+            except DBAPIError as error:
+                log.warning("%s: the database did not answer: %s", self.id, error.orig)
+        self._shut_down()
+
+    def _claim(self) -> None:
+        held_by = self._store.claim_worker(
+            self.id,
+            self._generation,
+            holder.this_process(),
+            self._settings.device,
+            self._timing.stale,
+            holder.is_gone,
+        )
+        if held_by is not None:
+            raise UserError(
+                f"A live worker holds the id {self.id!r} (process {held_by.get('pid')}); two "
+                f"would compute the same runs. Stop it, or wait {self._timing.stale:g} s if it "
+                f"died on another machine."
+            )
+
+    def _on_announced(self, announced: Announced) -> None:
+        for fact_set in announced.fact_sets:
+            self._store.sync_bundled(fact_set)
+        self._store.announce(self.id, self._generation, announced.announcement)
+
+    def _beat(self) -> None:
+        """Beat, and renew the leases from the moment at which the beat was begun."""
+        while True:
+            begun = time.monotonic()
+            try:
+                self._store.beat(
+                    self.id,
+                    self._generation,
+                    run=self._runner.run_id,
+                    problem=self._runs.problem or self._questions.problem,
+                    address=self._lane.address,
+                    token=self._lane.token,
+                )
+            except Adopted:
+                self._restart()
+            except DBAPIError as error:
+                log.warning("%s: a heartbeat failed: %s", self.id, error.orig)
+            else:
+                for slot in self._slots:
+                    slot.renew(begun + self._timing.lease)
+            time.sleep(self._timing.beat)
+
+    def _look_after(self) -> None:
+        for slot in self._slots:
+            slot.keep_warm()
+        self._lane.end_stuck()
+        if self._runs.announcement is None:
+            return
+        if not self._takes_runs:
+            self._take_runs()
+        if self._is_due("reap", self._timing.reap):
+            reaper.adopt(self._store, self.id, self._timing.stale, DBOS._recover_pending_workflows)
+            reaper.settle(self._store, self._client)
+        if self._is_due("forget", FORGET_SECONDS):
+            reaper.forget(self._client, self._timing.keep_jobs)
+
+    def _take_runs(self) -> None:
+        DBOS(config=configuration(self._store.database, self.id))
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)(self._runner.carry_out)
+        DBOS.listen_queues([QUEUE])
+        DBOS.launch()
+        self._takes_runs = True
+
+    def _is_due(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now - self._last[what] < seconds:
+            return False
+        self._last[what] = now
+        return True
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _shut_down(self) -> None:
+        """Let the run go, stop computing, and leave the job to whoever comes next."""
+        self._runner.stop()
+        for slot in self._slots:
+            slot.close()
+        self._store.release_worker(self.id, self._generation)
+        logging.shutdown()
+        os._exit(0)
+
+    def _restart(self) -> None:
+        """Begin anew in the same process: others have this worker's runs, so all it held is void."""
+        log.warning("%s was taken for dead while it was silent; it starts anew", self.id)
+        for slot in self._slots:
+            slot.close()
+        logging.shutdown()
+        os.execv(sys.executable, sys.orig_argv)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Supervise this machine's device until told to stop."""
+    parser = argparse.ArgumentParser(prog="lethe worker", description=__doc__)
+    parser.add_argument("--name", default="", help="the worker's id; default host:device")
+    parser.add_argument("--door", default="worker.run", help="module that computes")
+    parser.add_argument("--timing", default="{}", help="JSON of worker.engine.timing.Timing")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    chosen = settings()
+    name = given.name or f"{socket.gethostname()}:{chosen.device}"
+    try:
+        supervisor = Supervisor(chosen, name, given.door, Timing.model_validate_json(given.timing))
+    except UserError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(HELD)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a supervisor and its compute process say to each other: one JSON object per line.
+
+NaN and infinities are written as JSON's usual extension, because arrays of floats hold them.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Discriminator, TypeAdapter
+
+from worker.contract.base import Contract
+from worker.contract.facts import FactSet
+from worker.contract.inputs import Inputs, Question
+from worker.contract.menu import Announcement
+from worker.contract.progress import Event
+from worker.contract.result import Result
+from worker.contract.spec import Spec
+
+
+class Lease(Contract):
+    """Live until this time of the machine's monotonic clock; then the kernel ends the process."""
+
+    say: Literal["lease"] = "lease"
+    until: float
+
+
+class Start(Contract):
+    """Compute a run. `job` names this attempt in every answer."""
+
+    say: Literal["start"] = "start"
+    job: str
+    spec: Spec
+    inputs: Inputs
+
+
+class Ask(Contract):
+    """Answer a question."""
+
+    say: Literal["ask"] = "ask"
+    job: str
+    question: Question
+
+
+class Cancel(Contract):
+    """Stop the job at its next report."""
+
+    say: Literal["cancel"] = "cancel"
+    job: str
+
+
+class Announced(Contract):
+    """The first thing that a compute process says."""
+
+    say: Literal["announced"] = "announced"
+    announcement: Announcement
+    fact_sets: tuple[FactSet, ...]
+    """The bundled sets, whole."""
+
+
+class Told(Contract):
+    """What happened to a run since the last time, in order."""
+
+    say: Literal["told"] = "told"
+    job: str
+    events: tuple[Event, ...]
+
+
+class Ended(Contract):
+    """A run has its result; its files lie in the folder that its inputs named."""
+
+    say: Literal["ended"] = "ended"
+    job: str
+    result: Result
+
+
+class Answered(Contract):
+    """The answer to a question, as its contract's JSON."""
+
+    say: Literal["answered"] = "answered"
+    job: str
+    answer: dict[str, Any]
+
+
+class Failed(Contract):
+    """A job ended with an exception."""
+
+    say: Literal["failed"] = "failed"
+    job: str
+    kind: Literal["user", "missing", "cancelled", "diverged", "oom", "bug"]
+    message: str
+    problems: tuple[tuple[str, str], ...] = ()
+    """Of a UserError: (field, sentence)."""
+    traceback: tuple[str, ...] = ()
+
+
+ToCompute = Annotated[Union[Lease, Start, Ask, Cancel], Discriminator("say")]
+FromCompute = Annotated[Union[Announced, Told, Ended, Answered, Failed], Discriminator("say")]
+_TO: TypeAdapter[ToCompute] = TypeAdapter(ToCompute)
+_FROM: TypeAdapter[FromCompute] = TypeAdapter(FromCompute)
+
+
+def encode(message: Contract) -> bytes:
+    """Write a message as one line."""
+    return json.dumps(message.model_dump(mode="json")).encode() + b"\n"
+
+
+def decode_to_compute(line: bytes) -> ToCompute:
+    return _TO.validate_python(json.loads(line))
+
+
+def decode_from_compute(line: bytes) -> FromCompute:
+    return _FROM.validate_python(json.loads(line))
