@@ -14,7 +14,7 @@ def main() -> None:
     """Serve until stopped, and print the address once the server answers."""
     chosen = settings()
     app = create_app(chosen)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     with listening(chosen) as opened:
         address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
         token = app.state.sessions.token

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from worker.contract.errors import UserError
 from worker.contract.menu import Announcement
-from worker.engine.client import Engine
+from worker.engine.client import Engine, NoWorker
 from worker.store.store import Store
 
 
@@ -22,10 +21,10 @@ def store(request: Request) -> Store:
 
 
 def announcement(request: Request) -> Announcement:
-    """What workers can do; raise UserError before any worker was ever here."""
+    """What workers can do; raise NoWorker before any worker was ever here."""
     found = store(request).announcement()
     if found is None:
-        raise UserError(
+        raise NoWorker(
             "No worker has announced what it can do yet, so there is nothing to choose from. "
             "Start one with `lethe worker` and try again."
         )

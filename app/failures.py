@@ -18,6 +18,7 @@ from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
+from worker.engine.client import NoWorker
 
 log = logging.getLogger("lethe.app")
 
@@ -26,7 +27,13 @@ _SENTENCES = {
     405: "{path} cannot be asked this way ({method}).",
     413: "What was sent is too large for {path}. Send less at once.",
 }
-_TITLES = {403: "Refused", 404: "Not found", 413: "Too large", 422: "This cannot be done"}
+_TITLES = {
+    403: "Refused",
+    404: "Not found",
+    413: "Too large",
+    422: "This cannot be done",
+    503: "Nobody computes",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -46,6 +53,8 @@ def status(error: UserError) -> int:
     """The HTTP status that says what kind of refusal this is."""
     if isinstance(error, ForgedRequest):
         return 403
+    if isinstance(error, NoWorker):
+        return 503
     return 404 if isinstance(error, NotFound) else 422
 
 

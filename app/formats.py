@@ -53,6 +53,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def about(seconds: float) -> str:
+    """Write an estimated time no finer than it is known."""
+    if seconds < 10:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 5) * 5} s" if seconds < 97 else duration(seconds)
+
+
 def size(n_bytes: float | None) -> str:
     """Write a number of bytes with the unit that suits it."""
     if not n_bytes:

@@ -248,10 +248,9 @@ def _is_number(value: Any, kind: FieldKind) -> bool:
 
 def _within(value: float, part: Mapping[str, Any]) -> bool:
     infinity = float("inf")
-    return (
-        part.get("minimum", -infinity) <= value <= part.get("maximum", infinity)
-        and part.get("exclusiveMinimum", -infinity) < value < part.get("exclusiveMaximum", infinity)
-    )  # fmt: skip
+    low, high = part.get("minimum", -infinity), part.get("maximum", infinity)
+    above, below = part.get("exclusiveMinimum", -infinity), part.get("exclusiveMaximum", infinity)
+    return bool(low <= value <= high and above < value < below)
 
 
 def _is_list(value: Any, part: Mapping[str, Any]) -> bool:

@@ -64,12 +64,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class Static(StaticFiles):
-    """Static files; one asked for by its content's hash may be kept for ever."""
+    """Static files; one with a hash in its address, or a version in its name, is kept for ever."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with a file, and say for how long it may be kept."""
         response = await super().get_response(path, scope)
-        kept = b"v=" in scope["query_string"] and response.status_code == 200
+        named = b"v=" in scope["query_string"] or path.startswith("vendor/")
+        kept = named and response.status_code == 200
         response.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if kept else "no-cache"
         )

@@ -26,6 +26,8 @@ from worker.contract.spec import (
 from worker.engine.client import Engine, NoWorker
 from worker.engine.resolve import resolve
 
+Named = tuple[MethodKind, str, str, dict[str, Any], str]
+"""A method that a spec names: kind, name, field, options, the options' prefix."""
 SPEC_LIMIT = 500_000
 """Characters of a spec as JSON; a mask that names every head of a large model has fewer."""
 
@@ -45,7 +47,7 @@ def check(engine: Engine, data: Any) -> tuple[Spec, Preflight | None]:
     spec = parse_spec(data)
     announcement = engine.store.announcement()
     if announcement is None:
-        raise UserError(
+        raise NoWorker(
             "No worker has announced what it can do yet, so this cannot be checked. Start one "
             "with `lethe worker` and send it again."
         )
@@ -73,7 +75,7 @@ def _check_names(spec: Spec, announcement: Announcement) -> None:
             problems.append((field, unknown(what, name, known).message))
         else:
             problems += check_options(method.options, options, prefix)
-    if isinstance(spec, EvaluateSpec):
+    if isinstance(spec, EvaluateSpec | StudySpec):
         problems += _stray_options(spec)
     if problems:
         raise UserError(problems=problems)
@@ -94,23 +96,34 @@ def _model_problems(spec: Spec, announcement: Announcement) -> Problems:
     return []
 
 
-def _methods(spec: Spec) -> list[tuple[MethodKind, str, str, dict[str, Any], str]]:
-    """Every method that a spec names: kind, name, field, options, the options' prefix."""
+def _methods(spec: Spec) -> list[Named]:
+    """Every method that a spec names."""
     if isinstance(spec, LocalizeSpec):
         return [("localization", spec.method, "method", spec.options, "options")]
     if isinstance(spec, UnlearnSpec):
         return [("unlearning", spec.method, "method", spec.options, "options")]
     if isinstance(spec, ExploreSpec):
         return [("explore", spec.view, "view", spec.options, "options")]
-    if isinstance(spec, StudySpec):
-        return [("study", spec.study, "study", spec.options, "options")]
-    return [
+    methods: list[Named] = [
         ("evaluation", name, "evaluations", spec.options.get(name, {}), f"options.{name}")
         for name in spec.evaluations
     ]
+    if isinstance(spec, StudySpec):
+        for name, chosen in spec.methods.items():
+            where = f"methods.{name}"
+            methods += [
+                ("unlearning", chosen.method, f"{where}.method", trial, f"{where}.options")
+                for trial in (chosen.options, *_trials(chosen.search))
+            ]
+    return methods
 
 
-def _stray_options(spec: EvaluateSpec) -> Problems:
+def _trials(search: dict[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Every searched value as options of its own, to be checked one by one."""
+    return [{name: value} for name, values in search.items() for value in values]
+
+
+def _stray_options(spec: EvaluateSpec | StudySpec) -> Problems:
     if not spec.evaluations:
         return [("evaluations", "evaluations is empty; expected at least one evaluation's name.")]
     return [

@@ -88,6 +88,7 @@ def environment() -> jinja2.Environment:
         percent=formats.percent,
         duration=formats.duration,
         size=formats.size,
+        about=formats.about,
         when=when,
     )
     # A block that is rendered alone does not see its template's imports.

@@ -13,6 +13,10 @@
 
    The state of the controls is kept in the page's address as FIGURE.PARAMETER=VALUE. */
 
+(() => {
+if (window.letheFigures) return; // the file may be named by a page and by a part of it
+window.letheFigures = true;
+
 const LIVE_MS = 1000;
 const drawings = new WeakMap(); // figure -> what was drawn last
 const busy = new WeakMap(); // figure -> AbortController of the request under way
@@ -106,7 +110,8 @@ async function show(figure, Plotly) {
   const drawing = drawings.get(figure);
   const plot = figure.querySelector("[data-plot]");
   plot.style.minWidth = drawing.min_width ? `${drawing.min_width}px` : "";
-  plot.style.height = `${drawing.layout.height}px`;
+  plot.style.maxWidth = drawing.max_width ? `${drawing.max_width}px` : "";
+  plot.style.height = plot.style.minHeight = `${drawing.layout.height}px`;
   await Plotly.react(plot, drawing.data, themed(figure, drawing), drawing.config);
   if (!plot.dataset.listens) {
     plot.dataset.listens = "true";
@@ -339,3 +344,4 @@ new MutationObserver((changes) => {
 }).observe(document.body, { childList: true, subtree: true });
 new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 meet(document.body);
+})();

@@ -26,7 +26,7 @@ async def check(request: Request) -> None:
             f"This was sent from {origin}, which is not this server; nothing was done."
         )
     session: Session | None = request.state.session
-    if session is None or not session.nonce:
+    if session is None or not session.nonce or request.url.path == "/login":
         return
     sessions: Sessions = request.app.state.sessions
     given = request.headers.get(HEADER) or (await request.form()).get(FIELD)

@@ -30,6 +30,8 @@ class Drawing:
     """Colour axis -> `diverging` or `sequential`; the page's script colours them by theme."""
     min_width: int = 0
     """Pixels below which the figure scrolls sideways instead of shrinking."""
+    max_width: int = 0
+    """Pixels beyond which the figure does not stretch; 0 for no such bound."""
 
     def figure(self) -> dict[str, Any]:
         """Make the plotly figure as plain JSON: data, layout, config, and what the script needs.
@@ -56,6 +58,7 @@ class Drawing:
             "caption": self.caption,
             "themes": themes,
             "min_width": self.min_width,
+            "max_width": self.max_width,
         }
 
     def csv(self) -> str:

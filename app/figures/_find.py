@@ -15,7 +15,7 @@ from app.figures._drawing import Drawing, Offer, Source
 from worker.contract.base import unknown
 from worker.contract.result import Result
 
-ORDER = ("prompt_heatmap", "roles_heatmap", "components_heatmap", "layer_bars")
+ORDER = ("prompt_heatmap", "roles_heatmap", "components_heatmap", "probes_heatmap")
 """What a reader wants to see first; the others follow by name."""
 
 

@@ -12,8 +12,9 @@ from app.figures._words import plotly_text
 from app.formats import number
 from worker.contract.result import Table
 
-ROW_HEIGHT = 20
+ROW_HEIGHT = 22
 COLUMN_WIDTH = 24
+WIDEST_COLUMN = 84
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,13 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
             "yaxis": {**side_axis(shown.rows), "range": [n_rows - 0.5, -0.5]},
             "coloraxis": colour_axis(grid.colours),
             "shapes": _outline(grid, transpose),
-            "height": 120 + ROW_HEIGHT * n_rows,
+            "height": 130 + ROW_HEIGHT * n_rows,
         },
         table=grid_table(grid),
         cells=grid_cells(grid),
         scales={"coloraxis": grid.colours.kind},
         min_width=120 + COLUMN_WIDTH * n_columns,
+        max_width=max(480, 160 + WIDEST_COLUMN * n_columns),
     )
 
 

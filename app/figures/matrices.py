@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from app.figures._ask import choose, is_on
 from app.figures._drawing import Control, Drawing, Offer, Source
 from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.figures.probes_heatmap import is_fact_by_format
 from worker.contract.result import Axis, Result
 
-CLAIMED = ("roles.", "components.", "grid.", "probes.")
+CLAIMED = ("roles.", "components.", "grid.")
 """Beginnings of the names that figures of their own draw, or that only the download holds."""
 
 
@@ -29,7 +30,7 @@ def matrices(result: Result) -> list[str]:
     return [
         name
         for name, info in result.arrays.items()
-        if len(info.axes) == 2 and not name.startswith(CLAIMED)
+        if len(info.axes) == 2 and not name.startswith(CLAIMED) and not is_fact_by_format(info.axes)
     ]
 
 

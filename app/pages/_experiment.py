@@ -80,19 +80,39 @@ def _asked(request: Request) -> FormData:
     return FormData([(k, v) for k, v in request.query_params.multi_items()])
 
 
-def from_run(record: RunRecord) -> Typed:
-    """The form that would start a run again."""
+def from_run(record: RunRecord, kind: str) -> Typed:
+    """The form that would start a run again, or one of another kind on the same facts."""
     spec = record.spec
     values = {"seed": str(spec.get("seed", 0)), "model": model_value(spec["model"])}
-    values |= {k: str(spec[k]) for k in ("method",) if k in spec}
     if facts := spec.get("facts"):
         values["facts.set"] = facts["set"]
         rule, _, rest = str(facts["forget"]).partition(":")
         how = rule if rule in HOW and rest else "split"
         values |= {"facts.how": how, PARTS[how]: rest if how != "split" else facts["forget"]}
+    if record.kind != kind:
+        return Typed(values)
+    values |= {"method": spec["method"]} if "method" in spec else {}
+    values |= mask_values(spec.get("mask") or {})
     return Typed(
         values, options=spec.get("options", {}), evaluations=tuple(spec.get("evaluations", ()))
     )
+
+
+def mask_values(mask: Mapping[str, Any]) -> dict[str, str]:
+    """A spec's mask as the form names its parts."""
+    given = {k: v for k, v in mask.items() if v is not None}
+    source = next((k for k in ("id", "localization", "components", "control") if k in given), "")
+    values = {"mask.from": source} if source else {}
+    if source in ("id", "localization"):
+        values[f"mask.{source}"] = str(given[source])
+    if source == "components":
+        values["mask.components"] = ", ".join(given["components"])
+    for part in ("rule", "control"):
+        values |= {f"mask.{part}.{k}": str(v) for k, v in (given.get(part) or {}).items() if v}
+    for kind in ("top", "threshold", "parameters"):
+        if f"mask.rule.{kind}" in values:
+            values |= {"mask.rule.kind": kind, "mask.rule.value": values[f"mask.rule.{kind}"]}
+    return values
 
 
 def model_value(model: Any) -> str:

@@ -1,34 +1,125 @@
 """The tables of an evaluation: aggregates with intervals, and one row per fact and format."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from worker.contract.errors import NotFound
 from worker.contract.result import Comparison, Evaluation, Result
+
+PAGE = 50
+STEPS = (0.05, 0.25, 0.6)
+"""Changes from which a cell's colour is faint, clear, strong."""
+NEEDED = ("fact", "subject", "set", "format")
 
 
 @dataclass(frozen=True)
-class Tables:
-    """One evaluation as the page shows it."""
+class Row:
+    """Where a quantity was measured: its comparisons by group (forget, retain, or all)."""
+
+    place: str
+    by_group: dict[str, Comparison]
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """One evaluation's means: quantity in words -> rows."""
 
     evaluation: Evaluation
-    groups: dict[str, list[Comparison]]
-    """Quantity in words -> its comparisons."""
-    columns: tuple[str, ...] = ()
-    rows: list[list[Any]] = field(default_factory=list)
+    quantities: dict[str, list[Row]]
+    groups: dict[str, list[str]]
+    has_after: bool
+    has_facts: bool
 
 
-def probe_tables(result: Result) -> list[Tables]:
-    """Every evaluation of a result."""
-    return [_tables(found) for found in result.evaluations.values()]
+def aggregates(result: Result) -> list[Aggregates]:
+    """The means of every evaluation of a result."""
+    return [_aggregates(found) for found in result.evaluations.values()]
 
 
-def _tables(found: Evaluation) -> Tables:
-    groups: dict[str, list[Comparison]] = {}
+def _aggregates(found: Evaluation) -> Aggregates:
+    quantities: dict[str, dict[str, dict[str, Comparison]]] = {}
+    groups: dict[str, list[str]] = {}
     for comparison in found.aggregates:
-        quantity = comparison.name.rpartition(".")[2].replace("_", " ")
-        groups.setdefault(quantity, []).append(comparison)
-    rows: Sequence[Sequence[Any]] = found.facts.rows if found.facts else ()
-    return Tables(
-        found, groups, found.facts.columns if found.facts else (), [list(row) for row in rows]
+        *place, quantity = comparison.name.removeprefix(f"{found.name}.").split(".")
+        group = place.pop() if place and place[-1] in ("forget", "retain") else ""
+        words = _words(quantity)
+        where = _words(" ".join(place)) or comparison.title
+        quantities.setdefault(words, {}).setdefault(where, {})[group] = comparison
+        if group not in groups.setdefault(words, []):
+            groups[words].append(group)
+    return Aggregates(
+        found,
+        {q: [Row(place, by) for place, by in rows.items()] for q, rows in quantities.items()},
+        groups,
+        any(comparison.after for comparison in found.aggregates),
+        found.facts is not None and set(NEEDED) <= set(found.facts.columns),
     )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its value, and how it compares to the state before.
+
+    `tone` is `good-1` … `good-3`, `bad-1` … `bad-3` or empty; `sign` says the same without colour.
+    """
+
+    value: Any
+    tone: str = ""
+    sign: str = ""
+
+
+@dataclass(frozen=True)
+class FactPage:
+    """A page of the facts' table."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Cell]]
+    total: int
+    formats: list[str]
+    evaluation: str
+
+
+def fact_page(result: Result, name: str, asked: Mapping[str, str], offset: int) -> FactPage:
+    """The rows that match `set`, `format` and `search`, in the evaluation's order: worst first."""
+    found = result.evaluations.get(name)
+    if found is None or found.facts is None:
+        raise NotFound(f"This run has no table of facts for {name!r}.")
+    at = {column: i for i, column in enumerate(found.facts.columns)}
+    words = asked.get("search", "").casefold().split()
+    rows = [
+        row
+        for row in found.facts.rows
+        if all(not asked.get(f) or row[at[f]] == asked[f] for f in ("set", "format") if f in at)
+        and all(word in " ".join(map(str, row[:6])).casefold() for word in words)
+    ]
+    shown = [c for c in found.facts.columns if c != "fact"]
+    return FactPage(
+        columns=tuple(shown),
+        rows=[[_cell(row, c, at) for c in shown] for row in rows[offset : offset + PAGE]],
+        total=len(rows),
+        formats=list(dict.fromkeys(str(row[at["format"]]) for row in found.facts.rows)),
+        evaluation=name,
+    )
+
+
+def _cell(row: tuple[Any, ...], column: str, at: Mapping[str, int]) -> Cell:
+    value = row[at[column]]
+    quantity, _, state = column.rpartition(" ")
+    before = row[at[f"{quantity} before"]] if f"{quantity} before" in at else None
+    if state != "after" or not isinstance(before, (int, float)) or value is None:
+        return Cell(value)
+    if "probability" not in quantity:
+        return Cell(value)
+    change = float(value) - float(before)
+    strength = sum(abs(change) >= step for step in STEPS)
+    if not strength:
+        return Cell(value)
+    wanted = -1 if ("target" in quantity) == (row[at["set"]] == "forget") else 1
+    tone = "good" if change * wanted > 0 else "bad"
+    return Cell(value, f"{tone}-{strength}", "▲" if change > 0 else "▼")
+
+
+def _words(name: str) -> str:
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]

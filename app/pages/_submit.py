@@ -17,6 +17,7 @@ from app.submission import check, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement, Preflight
+from worker.contract.spec import RunKind
 from worker.engine.client import Engine
 
 ReadSpec = Callable[[Typed, Engine, Announcement], tuple[dict[str, Any], Problems]]
@@ -25,7 +26,9 @@ Context = Callable[[Typed, Engine, Announcement], dict[str, Any]]
 """What the form's template shows."""
 
 
-def experiment_routes(path: str, template: str, read: ReadSpec, context: Context) -> APIRouter:
+def experiment_routes(
+    kind: RunKind, path: str, template: str, read: ReadSpec, context: Context
+) -> APIRouter:
     """Make a page's routes: GET and POST `path`, POST `path`/form and `path`/preflight.
 
     `template` fills `main` with a block `experiment`, the form.
@@ -45,7 +48,7 @@ def experiment_routes(path: str, template: str, read: ReadSpec, context: Context
         """The form, as the address fills it; `from=RUN` takes over a run's settings."""
         form = await typed(request)
         if run_id := form.get("from"):
-            earlier = from_run(await run_in_threadpool(engine.store.run, run_id))
+            earlier = from_run(await run_in_threadpool(engine.store.run, run_id), kind)
             form = replace(earlier, values={**earlier.values, **form.values})
         return await run_in_threadpool(drawn, request, form, engine, menu)
 

@@ -17,9 +17,8 @@ from worker.contract.menu import FactSetInfo
 from worker.store.store import Store
 
 NAV = (20, "Facts", "/facts")
-PAGE = 50
+PAGE = 30
 RULES = (
-    ("checked", "the rows ticked in the table"),
     ("first", "the first N"),
     ("random", "N at random, by a seed"),
     ("group", "one group"),
@@ -110,24 +109,27 @@ async def split(request: Request, store: StoreDep) -> Response:
 
 
 def _save_split(store: Store, form: FormData) -> None:
-    name, rule = str(form.get("split", "")).strip(), str(form.get("rule", "checked"))
-    set_name = str(form.get("set", ""))
+    by_hand = form.get("do") == "ticked"
+    name = str(form.get("ticked_split" if by_hand else "split", "")).strip()
+    field = "ticked" if by_hand else "split"
+    rule, set_name = str(form.get("rule", "first")), str(form.get("set", ""))
     refuse_odd_text([name, set_name])
     if not name:
-        raise UserError("name is empty; expected a word to find the split by.", field="split")
+        raise UserError("name is empty; expected a word to find the split by.", field=field)
     fact_set = store.fact_set(set_name)
-    if rule == "checked":
+    if by_hand:
         ids = [str(one) for one in form.getlist("fact")]
         if not ids:
             raise UserError(
-                "No row is ticked; tick the facts to forget, or choose another rule.", field="rule"
+                "No row is ticked; tick the facts to forget, or save a split by a rule.",
+                field="ticked",
             )
         if form.get("add") and name in fact_set.splits:
             ids = list(dict.fromkeys([*fact_set.splits[name], *ids]))
     else:
         ids = _ids_by_rule(fact_set, rule, form)
     if len(name) > 100:
-        raise UserError(f"name has {len(name)} characters; expected at most 100.", field="split")
+        raise UserError(f"name has {len(name)} characters; expected at most 100.", field=field)
     store.save_split(set_name, name, ids)
 
 

@@ -48,4 +48,4 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
     }
 
 
-router = experiment_routes("/localize", "pages/localize.html", read, context)
+router = experiment_routes("localize", "/localize", "pages/localize.html", read, context)

@@ -85,4 +85,4 @@ def _fields(form: Typed, method: MethodInfo) -> list[FormField]:
     )
 
 
-router = experiment_routes("/probes", "pages/probes.html", read, context)
+router = experiment_routes("evaluate", "/probes", "pages/probes.html", read, context)

@@ -3,10 +3,10 @@
 While a run computes, the same addresses give what has come of its result so far.
 """
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,7 +16,7 @@ from app.figures._drawing import Drawing, Offer, Source
 from app.figures._find import draw, offers
 from app.figures._live import draw_live_curves, draw_live_grid
 from app.pages._mask_editor import editor
-from app.pages._probe_table import probe_tables
+from app.pages._probe_table import PAGE, aggregates, fact_page
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
 from worker.contract.progress import FINAL_STATES
@@ -58,9 +58,38 @@ def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
     """What only some kinds of result show."""
     return {
         "mask": editor(engine.store, record.id, {}) if "components" in result.arrays else None,
-        "probes": probe_tables(result),
+        "probes": aggregates(result),
         "children": engine.store.children(record.id),
     }
+
+
+@router.get("/facts")
+def facts(
+    request: Request,
+    run_id: str,
+    store: StoreDep,
+    evaluation: str,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> Response:
+    """A page of an evaluation's facts, worst first."""
+    result = store.result(run_id)
+    if result is None:
+        raise NotFound(f"The run {run_id!r} has no result yet.")
+    asked = {k: v for k, v in request.query_params.items() if k != "offset"}
+    page = fact_page(result, evaluation, asked, offset)
+    address = f"/runs/{run_id}/facts"
+    return render(
+        request,
+        "fragments/probe_facts.html",
+        page=page,
+        run_id=run_id,
+        address=address,
+        asked=asked,
+        formats=[(name, name.replace("_", " ")) for name in page.formats],
+        offset=offset,
+        size=PAGE,
+        url=lambda start: f"{address}?{urlencode({**asked, 'offset': start})}",
+    )
 
 
 @router.get("/figures/{figure}.json")

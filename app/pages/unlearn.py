@@ -51,4 +51,4 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
     }
 
 
-router = experiment_routes("/unlearn", "pages/unlearn.html", read, context)
+router = experiment_routes("unlearn", "/unlearn", "pages/unlearn.html", read, context)

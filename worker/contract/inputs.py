@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Union
 
-from pydantic import Discriminator
+from pydantic import Discriminator, Field
 
 from worker.contract.base import Contract
 from worker.contract.facts import FactSet
@@ -19,6 +19,8 @@ class Inputs(Contract):
     mask: Mask | None = None
     deltas: tuple[str, ...] = ()
     """Local paths of the edits' delta files, in the order in which they are applied."""
+    batch_scale: float = Field(1.0, gt=0, le=1)
+    """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 
 
 class AskPreflight(Contract):

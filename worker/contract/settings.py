@@ -33,6 +33,18 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         None, description="Login and API token; generated and printed at start when not set."
     )
+    lanes: int = Field(
+        2,
+        ge=1,
+        le=2,
+        description="2: quick questions have a compute process and a model of their own; 1: they "
+        "share the runs' and wait for the present run, for a device too small for two.",
+    )
+    worker_host: str = Field(
+        "127.0.0.1",
+        description="Address at which this worker answers quick questions; name this host's own "
+        "when the web server is on another.",
+    )
     plugins: Path | None = Field(
         None,
         description="Folder with more methods in localization/, unlearning/, evaluation/, "

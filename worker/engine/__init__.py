@@ -1,1 +1,1 @@
-"""The job engine on DBOS: submit, cancel, progress, the supervisor of a device, the reaper. No torch."""
+"""The job engine on DBOS: submit, cancel, progress, supervise a device, reap. No torch."""

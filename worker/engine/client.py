@@ -1,4 +1,4 @@
-"""The engine as web server and command line use it: submit, cancel, follow, ask. It runs nothing."""
+"""The engine as web server and command line use it: submit, cancel, follow, ask."""
 
 import asyncio
 import threading

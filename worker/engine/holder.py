@@ -20,7 +20,7 @@ def is_gone(holder: dict[str, Any]) -> bool:
     """Whether the holder was on this machine and is dead; False when that cannot be known."""
     if not holder.get("machine") or holder["machine"] != _machine():
         return False
-    return _start_time(int(holder["pid"])) != holder["started"]
+    return _start_time(int(holder["pid"])) != str(holder["started"])
 
 
 def _machine() -> str:

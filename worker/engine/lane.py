@@ -75,9 +75,8 @@ class Lane:
         job = f"ask.{secrets.token_hex(6)}"
         try:
             future = self._slot.ask(job, self._localize(_QUESTION.validate_python(data)))
+            self._waiting[job] = time.monotonic()
             future.add_done_callback(lambda _: self._waiting.pop(job, None))
-            if not future.done():
-                self._waiting[job] = time.monotonic()
             reply = future.result(timeout)
         except UserError as error:
             return _refusal(error.problems, missing=isinstance(error, NotFound))

@@ -4,8 +4,6 @@ DBOS lies in the same database as the tables and is given the same engine, so th
 job are written in one transaction.
 """
 
-from typing import Any
-
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy.orm import Session
 
@@ -69,7 +67,7 @@ def enqueue(client: DBOSClient, session: Session, run_id: str, owner: str, prior
 
 def configuration(database: Database, executor: str) -> DBOSConfig:
     """The configuration of a process that runs jobs under the id `executor`."""
-    settings: dict[str, Any] = {
+    return {
         "name": APPLICATION,
         "system_database_url": database.url.render_as_string(hide_password=False),
         "system_database_engine": database.engine,
@@ -82,4 +80,3 @@ def configuration(database: Database, executor: str) -> DBOSConfig:
         "scheduler_polling_interval_sec": 3600.0,
         "log_level": "WARNING",
     }
-    return DBOSConfig(**settings)  # type: ignore[typeddict-item]

@@ -50,6 +50,8 @@ def settle(store: Store, client: DBOSClient) -> int:
     """End the runs whose jobs have ended without them; return how many."""
     with store.database.read() as session:
         ids = list(session.scalars(select(Run.id).where(Run.state.not_in(FINAL_STATES))))
+    if not ids:
+        return 0
     jobs = client.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
     states = {job.workflow_id: job.status for job in jobs}
     over = {id: states.get(id, "") for id in ids if states.get(id, "") in ENDS}

@@ -11,13 +11,18 @@
 import logging
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
 
 from worker.contract.errors import UserError
-from worker.contract.progress import Event
+from worker.contract.progress import Event, RunState
 from worker.contract.result import Result
 from worker.engine.resolve import resolve
 from worker.engine.slot import Died, Reply, Slot
@@ -28,6 +33,7 @@ from worker.store.store import Store
 
 log = logging.getLogger(__name__)
 SMALLEST_BATCH = 1 / 256
+T = TypeVar("T")
 
 
 class Runner:
@@ -49,6 +55,7 @@ class Runner:
         self._on_adopted = on_adopted
         self._attempt: Attempt | None = None
         self._stopping = False
+        self._writing = threading.Lock()
         shutil.rmtree(folder, ignore_errors=True)
 
     @property
@@ -58,40 +65,65 @@ class Runner:
         return "" if attempt is None else attempt.run_id
 
     def carry_out(self, run_id: str) -> None:
-        """Bring a run to its final state. Does not return when the worker was adopted."""
+        """Bring a run to its final state.
+
+        Does not return when the worker was adopted or is stopping: the job must stay unfinished
+        for whoever takes the run next.
+        """
         try:
-            while not self._stopping and (attempt := self._begin(run_id)):
-                self._attempt = attempt
-                try:
-                    if self._try(attempt):
-                        return
-                except Fenced as fenced:
-                    log.warning("%s: %s", self._worker, fenced)
-                    self._slot.kill()
-                    return
-                finally:
-                    self._attempt = None
-                    shutil.rmtree(self._out(attempt), ignore_errors=True)
+            self._try_until_over(run_id)
         except Adopted:
             self._on_adopted()
             raise
+        except Exception:
+            if not self._stopping:
+                raise
         if self._stopping:
-            # The job must stay unfinished, for whoever takes the run next.
-            time.sleep(3600)
+            threading.Event().wait()
 
     def stop(self) -> None:
         """Let go of the run in good order: it waits to be started again, by whoever is free."""
-        self._stopping = True
-        attempt = self._attempt
-        if attempt is not None:
-            words = "The worker was stopped; the run starts again when a worker is free."
+        with self._writing:
+            self._stopping = True
+            attempt = self._attempt
+            if attempt is not None:
+                words = "The worker was stopped; the run starts again when a worker is free."
+                with suppress(Fenced):
+                    self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+
+    def _try_until_over(self, run_id: str) -> None:
+        while not self._stopping and (attempt := self._begin(run_id)):
+            self._attempt = attempt
             try:
-                self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
-            except Fenced:
-                log.info("run %s ended while the worker stopped", attempt.run_id)
+                if self._try(attempt):
+                    return
+            except Fenced as fenced:
+                log.warning("%s: %s", self._worker, fenced)
+                self._slot.kill()
+                return
+            finally:
+                self._attempt = None
+                shutil.rmtree(self._out(attempt), ignore_errors=True)
 
     def _begin(self, run_id: str) -> Attempt | None:
-        return self._store.begin_attempt(run_id, self._worker, self._generation)
+        return self._patiently(
+            lambda: self._store.begin_attempt(run_id, self._worker, self._generation)
+        )
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Use the database, again and again while it is away, for as long as the lease lasts."""
+        deadline = time.monotonic() + self._timing.lease
+        while True:
+            try:
+                with self._writing:
+                    if self._stopping:
+                        raise InterruptedError("the worker stops; its run is another's to write")
+                    return write()
+            except OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("%s: the database did not answer: %s", self._worker, error.orig)
+                time.sleep(1.0)
 
     def _try(self, attempt: Attempt) -> bool:
         """Make one attempt; False when the run is to be begun again."""
@@ -121,16 +153,18 @@ class Runner:
     def _out(self, attempt: Attempt) -> Path:
         return self._folder / f"{attempt.run_id}.{attempt.number}"
 
-    def _listen(self, attempt: Attempt, job: str, replies: SimpleQueue[Reply]) -> Ended | Failed | Died:
+    def _listen(
+        self, attempt: Attempt, job: str, replies: SimpleQueue[Reply]
+    ) -> Ended | Failed | Died:
         """Write events until the job ends; ask it to stop when the user cancels, then kill it."""
-        telling = Telling(self._store, attempt)
+        telling = Telling()
         kill_at: float | None = None
         look_at = 0.0
         while True:
             now = time.monotonic()
             if now >= look_at:
                 look_at = now + self._timing.poll
-                asked = self._store.is_cancel_requested(attempt.run_id, attempt.number)
+                asked = self._is_cancelled(attempt)
                 if asked and kill_at is None:
                     kill_at = now + self._timing.grace
                     self._slot.cancel(job)
@@ -144,79 +178,102 @@ class Runner:
                 continue
             if not isinstance(reply, Told):
                 return reply
-            telling.tell(reply.events)
+            self._write_events(attempt, telling.complete(reply.events))
+
+    def _write_events(self, attempt: Attempt, events: Sequence[Event]) -> None:
+        self._patiently(lambda: self._store.append(attempt.run_id, attempt.number, events))
+
+    def _is_cancelled(self, attempt: Attempt) -> bool:
+        return self._patiently(
+            lambda: self._store.is_cancel_requested(attempt.run_id, attempt.number)
+        )
 
     def _keep(self, attempt: Attempt, result: Result) -> None:
         # Looked at once more: files are not fenced by the database as rows are.
-        self._store.is_cancel_requested(attempt.run_id, attempt.number)
+        self._is_cancelled(attempt)
         out = self._out(attempt)
         for path in sorted(p for p in out.rglob("*") if p.is_file()):
             name = path.relative_to(out).as_posix()
             self._store.artifacts.put(f"runs/{attempt.run_id}/{name}", path)
-        self._store.finish(attempt.run_id, attempt.number, "done", result=result)
+        self._patiently(
+            lambda: self._store.finish(attempt.run_id, attempt.number, "done", result=result)
+        )
 
     def _interrupt(self, attempt: Attempt, died: Died) -> bool:
         """Say that the process died; False when that was once too often."""
-        if self._stopping:
-            time.sleep(3600)
         lease_ran_out = died.signal == signal.SIGALRM
         if died.signal == signal.SIGKILL and attempt.batch_scale > SMALLEST_BATCH:
             # Nobody here sent it: most likely the kernel, short of memory.
-            self._store.scale_batch(attempt.run_id, attempt.number, attempt.batch_scale / 2)
-        return self._store.interrupt(
-            attempt.run_id,
-            attempt.number,
-            "The database could not be reached for too long." if lease_ran_out else str(died),
-            crashed=not lease_ran_out,
-            log=_lines(died.tail),
+            self._halve(attempt)
+        words = "The database could not be reached for too long." if lease_ran_out else str(died)
+        return self._patiently(
+            lambda: self._store.interrupt(
+                attempt.run_id,
+                attempt.number,
+                words,
+                crashed=not lease_ran_out,
+                log=_lines(died.tail),
+            )
         )
+
+    def _halve(self, attempt: Attempt) -> None:
+        scale = attempt.batch_scale / 2
+        self._patiently(lambda: self._store.scale_batch(attempt.run_id, attempt.number, scale))
 
     def _give_up(self, attempt: Attempt, failed: Failed) -> bool:
         """End a run that raised; False when it is tried again with a smaller batch."""
         if failed.kind == "oom" and attempt.batch_scale > SMALLEST_BATCH:
             words = "The device ran out of memory; the run begins again with half the batch."
-            self._store.scale_batch(attempt.run_id, attempt.number, attempt.batch_scale / 2)
-            self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+            self._halve(attempt)
+            self._patiently(
+                lambda: self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+            )
             return False
         if failed.kind == "cancelled":
             self._end(attempt, "cancelled", failed.message.capitalize().rstrip(".") + ".")
         elif failed.kind == "bug":
-            words = f"This is a bug in Lethe or in a method: {failed.message} (run {attempt.run_id})"
+            words = (
+                f"This is a bug in Lethe or in a method: {failed.message} (run {attempt.run_id})"
+            )
             self._end(attempt, "failed", words, failed.traceback)
         elif failed.kind == "oom":
-            words = f"The device has too little memory even for the smallest batch: {failed.message}"
+            words = (
+                f"The device has too little memory even for the smallest batch: {failed.message}"
+            )
             self._end(attempt, "failed", words, failed.traceback)
         else:
             self._end(attempt, "failed", failed.message)
         return True
 
-    def _end(self, attempt: Attempt, state: str, message: str, lines: Sequence[str] = ()) -> None:
-        final = "cancelled" if state == "cancelled" else "failed"
-        self._store.finish(
-            attempt.run_id, attempt.number, final, message, before=_lines(lines)
+    def _end(
+        self, attempt: Attempt, state: RunState, message: str, lines: Sequence[str] = ()
+    ) -> None:
+        self._patiently(
+            lambda: self._store.finish(
+                attempt.run_id, attempt.number, state, message, before=_lines(lines)
+            )
         )
 
 
 class Telling:
-    """Writes a run's events, and adds what only the supervisor knows: running, and time left."""
+    """Adds to a run's events what only the supervisor knows: that it is running, and time left."""
 
-    def __init__(self, store: Store, attempt: Attempt) -> None:
-        self._store, self._attempt = store, attempt
+    def __init__(self) -> None:
         self._running_since: float | None = None
         self._fraction_then = 0.0
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Write events. The run is running from its first partial or fraction above 0 on."""
-        written: list[Event] = []
+    def complete(self, events: Sequence[Event]) -> list[Event]:
+        """The run is running from its first partial, or its first fraction above 0, on."""
+        completed: list[Event] = []
         for event in events:
-            if self._running_since is None and (event.type == "partial" or event.fraction):
-                self._running_since = time.monotonic()
-                self._fraction_then = event.fraction or 0.0
-                written.append(Event(type="state", state="running"))
+            fraction = event.fraction or 0.0
+            if self._running_since is None and (event.type == "partial" or fraction):
+                self._running_since, self._fraction_then = time.monotonic(), fraction
+                completed.append(Event(type="state", state="running"))
             if event.type == "progress":
-                event = event.model_copy(update={"seconds_left": self._left(event.fraction or 0.0)})
-            written.append(event)
-        self._store.append(self._attempt.run_id, self._attempt.number, written)
+                event = event.model_copy(update={"seconds_left": self._left(fraction)})
+            completed.append(event)
+        return completed
 
     def _left(self, fraction: float) -> float | None:
         """Estimate the seconds that are left from the pace since the run began to move."""

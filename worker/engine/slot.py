@@ -119,7 +119,7 @@ class Slot:
 
     def _living(self) -> Child:
         if self._closed:
-            raise RuntimeError("the slot is closed")
+            raise RuntimeError("the supervisor is stopping")
         if self._child is None:
             self._has_announced = False
             self._child = Child(

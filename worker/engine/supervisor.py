@@ -1,4 +1,4 @@
-"""The supervisor of one device: `python -m worker.engine.supervisor`. No torch, so no CUDA kills it.
+"""The supervisor of one device. It holds no torch, so that no CUDA error can end it.
 
 1. Claim the worker's row under the id `host:device`; refuse while a live process holds it.
 2. Start a compute process for runs and one for questions; beat, and renew their leases.
@@ -144,7 +144,8 @@ class Supervisor:
     def _look_after(self) -> None:
         for slot in self._slots:
             slot.keep_warm()
-        self._lane.end_stuck()
+        if len(self._slots) == 2:
+            self._lane.end_stuck()
         if self._runs.announcement is None:
             return
         if not self._takes_runs:
@@ -157,7 +158,11 @@ class Supervisor:
 
     def _take_runs(self) -> None:
         DBOS(config=configuration(self._store.database, self.id))
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)(self._runner.carry_out)
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
+        def compute_run(run_id: str) -> None:
+            self._runner.carry_out(run_id)
+
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
         self._takes_runs = True
@@ -182,7 +187,7 @@ class Supervisor:
         os._exit(0)
 
     def _restart(self) -> None:
-        """Begin anew in the same process: others have this worker's runs, so all it held is void."""
+        """Begin anew in the same process: others have its runs, so all it held is void."""
         log.warning("%s was taken for dead while it was silent; it starts anew", self.id)
         for slot in self._slots:
             slot.close()
@@ -196,8 +201,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", default="", help="the worker's id; default host:device")
     parser.add_argument("--door", default="worker.run", help="module that computes")
     parser.add_argument("--timing", default="{}", help="JSON of worker.engine.timing.Timing")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(arguments or [])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("dbos").setLevel(logging.WARNING)
     chosen = settings()
     name = given.name or f"{socket.gethostname()}:{chosen.device}"
     try:
@@ -209,4 +215,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

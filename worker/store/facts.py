@@ -70,6 +70,7 @@ class FactStore:
         """
         _check(fact_set)
         with self.database.write() as session:
+            self.database.lock(session, f"facts {fact_set.name}")
             old = session.get(FactSetRow, fact_set.name)
             if old is not None and old.bundled and not bundled:
                 raise UserError(
@@ -86,6 +87,13 @@ class FactStore:
                 session.add(SplitRow(set_name=fact_set.name, name=split, ids=list(ids)))
             row = session.get_one(FactSetRow, fact_set.name, populate_existing=True)
             return _info(row, tuple(sorted(still | fact_set.splits)))
+
+    def sync_bundled(self, fact_set: FactSet) -> None:
+        """Store a bundled set unless it is there already; a set that somebody brought stays."""
+        with self.database.read() as session:
+            row = session.get(FactSetRow, fact_set.name)
+        if row is None or (row.bundled and not _is_same(row, fact_set)):
+            self.save_fact_set(fact_set, bundled=True)
 
     def delete_fact_set(self, name: str) -> None:
         """Delete a fact set that was brought; a bundled one stays."""
@@ -131,6 +139,11 @@ def _check(fact_set: FactSet) -> None:
             ) from None
         if "\\u0000" in text:
             raise UserError(f"The fact {fact.id!r} holds a NUL character; take it out.")
+
+
+def _is_same(row: FactSetRow, fact_set: FactSet) -> bool:
+    words = (fact_set.title or fact_set.name, fact_set.description)
+    return row.hash == fact_set.hash and (row.title, row.description) == words
 
 
 def _set_values(fact_set: FactSet, owner: str, bundled: bool) -> dict[str, object]:

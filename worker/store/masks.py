@@ -49,6 +49,7 @@ class MaskStore:
                 f"{name[:40]!r} is no name for a mask; expected 1 to 200 characters.", field="name"
             )
         with self.database.write() as session:
+            self.database.lock(session, f"mask {name}")
             newest = select(func.max(MaskRow.version)).where(MaskRow.name == name)
             row = MaskRow(
                 id=secrets.token_hex(6),

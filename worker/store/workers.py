@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.contract.menu import Announcement
@@ -67,8 +67,7 @@ class WorkerStore:
         `stale_seconds`, or when `is_gone` knows its holder to be dead.
         """
         with self.database.write() as session:
-            if not self.database.is_sqlite:
-                session.execute(text("LOCK TABLE workers IN SHARE ROW EXCLUSIVE MODE"))
+            self.database.lock(session, f"worker {id}")
             row = session.get(WorkerRow, id)
             now = session.scalar(select(database_time())) or 0.0
             if row and _is_held(row, now, stale_seconds) and not is_gone(row.holder):

@@ -16,7 +16,16 @@ from transformers import (
 from worker.contract.facts import Fact, Selection
 from worker.core.models.model import Model
 
-NAMES = ("Ada Lund", "Bo Marsh", "Cy Nolan", "Di Ortega", "Ed Pace", "Flo Quist", "Gus Reed", "Hal Stone")
+NAMES = (
+    "Ada Lund",
+    "Bo Marsh",
+    "Cy Nolan",
+    "Di Ortega",
+    "Ed Pace",
+    "Flo Quist",
+    "Gus Reed",
+    "Hal Stone",
+)
 SPORTS = ("tennis", "rowing", "chess")
 
 
@@ -72,7 +81,9 @@ def build(family: str, tokenizer: PreTrainedTokenizerFast, dtype: torch.dtype) -
     if family == "llama":  # grouped heads
         hf = LlamaForCausalLM(LlamaConfig(**sizes, **wide, num_key_value_heads=2))
     elif family == "gemma2":  # (1 + w) norms, post-norms, tied embeddings
-        config = Gemma2Config(**sizes, **wide, num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=8)
+        config = Gemma2Config(
+            **sizes, **wide, num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=8
+        )
         config._attn_implementation = "eager"
         hf = Gemma2ForCausalLM(config)
     else:  # GPT-2: transposed Conv1D, fused q-k-v, biases, tied embeddings

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from worker.core.evaluation._formats import Ask
 from worker.core.models.model import Model
@@ -40,7 +38,9 @@ def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Hear
     log_probs = next_logits(model, prompts, batch_size=batch_size).float().log_softmax(-1)
     row = {prompt: i for i, prompt in enumerate(prompts)}
     ids = {pair: answer_ids(model, *pair) for pair in _pairs(asks)}
-    whole = _score_longer(model, [pair for pair, tokens in ids.items() if len(tokens) > 1], batch_size)
+    whole = _score_longer(
+        model, [pair for pair, tokens in ids.items() if len(tokens) > 1], batch_size
+    )
     best = log_probs.topk(min(5, log_probs.shape[-1]), dim=-1)
 
     def log_prob(prompt: str, answer: str) -> float:
@@ -54,7 +54,8 @@ def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Hear
     for ask in asks:
         own = log_probs[row[ask.prompt]]
         target, edit = log_prob(ask.prompt, ask.target), log_prob(ask.prompt, ask.edit)
-        shared = _among_letters(own, [ids[ask.prompt, letter][0] for letter in ask.letters])
+        letters = [log_prob(ask.prompt, letter) for letter in ask.letters]
+        shared = math.log(sum(map(math.exp, letters))) if letters else 0.0
         tops = zip(*(x[row[ask.prompt]].tolist() for x in best), strict=True)
         heard.append(
             Heard(
@@ -68,7 +69,9 @@ def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Hear
 
 
 def _pairs(asks: Sequence[Ask]) -> list[tuple[str, str]]:
-    wanted = ((a.prompt, answer) for a in asks for answer in (a.target, a.edit, *a.letters) if answer)
+    wanted = (
+        (a.prompt, answer) for a in asks for answer in (a.target, a.edit, *a.letters) if answer
+    )
     return list(dict.fromkeys(wanted))
 
 
@@ -79,8 +82,3 @@ def _score_longer(
         return {}
     scores = score_answers(model, pairs, batch_size=batch_size)
     return dict(zip(pairs, scores.log_prob.tolist(), strict=True))
-
-
-def _among_letters(log_probs: Float[Tensor, " vocab"], letters: list[int]) -> float:
-    """Log of the probability that all letters share; 0 where the whole vocabulary counts."""
-    return float(log_probs[letters].logsumexp(0)) if letters else 0.0

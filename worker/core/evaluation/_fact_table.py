@@ -58,7 +58,10 @@ def aggregate(name: str, plan: Plan, told: Tells, seed: int) -> list[Comparison]
     titles = {info.name: info.title for info in format_infos()}
     found = []
     for j, form in enumerate(plan.formats):
-        for group, rows in (("forget", slice(0, plan.n_forget)), ("retain", slice(plan.n_forget, None))):
+        for group, rows in (
+            ("forget", slice(0, plan.n_forget)),
+            ("retain", slice(plan.n_forget, None)),
+        ):
             for quantity, (field, words) in _QUANTITIES.items():
                 columns = {s: _column(t, field, rows, j) for s, t in told.items()}
                 if any(c is None or np.isnan(c).all() for c in columns.values()):

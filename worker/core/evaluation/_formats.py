@@ -156,7 +156,11 @@ def _ask_choice(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
     found = []
     for order in orders:
         choices = demo.draw_choices(stand_in, _Order(order, key), options)
-        letter = f" {demo.LETTERS[choices.index(fact.edit_target)]}" if fact.edit_target in choices else ""
+        letter = (
+            f" {demo.LETTERS[choices.index(fact.edit_target)]}"
+            if fact.edit_target in choices
+            else ""
+        )
         rendered = demo.FORMATS[name].render(stand_in, _Order(order, key, before), options)
         letters = tuple(f" {letter}" for letter in demo.LETTERS)
         found += [Ask(p, answer, letter, letters) for p, answer in rendered[: how.wordings]]
@@ -164,7 +168,9 @@ def _ask_choice(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
 
 
 def _asked(fact: Fact) -> Asked:
-    statement = fact.prompt.rpartition("\n")[2] if "{}" in fact.prompt.rpartition("\n")[2] else fact.prompt
+    statement = (
+        fact.prompt.rpartition("\n")[2] if "{}" in fact.prompt.rpartition("\n")[2] else fact.prompt
+    )
     plain = statement.removeprefix("Fact: ")
     return Asked(
         subject=fact.subject,

@@ -22,7 +22,9 @@ def estimate(
     drawn = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
     mean = float(values.mean())
-    return Estimate(mean=mean, low=min(float(low), mean), high=max(float(high), mean), n=len(values))
+    return Estimate(
+        mean=mean, low=min(float(low), mean), high=max(float(high), mean), n=len(values)
+    )
 
 
 def compare(

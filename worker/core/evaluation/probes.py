@@ -70,7 +70,9 @@ class Options(BaseOptions):
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Ask forget and retain facts in every format, before and after."""
     check_formats(options.formats, "options.probes.formats")
-    formats = options.formats + (("own",) if options.templates and "own" not in options.formats else ())
+    formats = options.formats + (
+        ("own",) if options.templates and "own" not in options.formats else ()
+    )
     how = setting(
         selection,
         models.base,

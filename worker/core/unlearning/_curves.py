@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.contract.result import Axis, Receipt
+from worker.contract.result import Axis
 from worker.core.findings import Array, Findings
 from worker.core.unlearning._options import Objective, Training
 from worker.core.unlearning._trainer import Trained
@@ -47,9 +47,7 @@ def trained_findings(
     return findings
 
 
-def describe(
-    runs: list[Trained], objective: Objective, receipt: Receipt, options: Training
-) -> str:
+def describe(runs: list[Trained], objective: Objective, options: Training) -> str:
     """Say in words what was trained and what the quick probes found."""
     last = runs[-1]
     before, after = runs[0].probes[0], last.probes.get(last.kept_step, {})
@@ -67,8 +65,7 @@ def describe(
     stopped = f" Stopped early: {last.stopped}." if last.stopped else ""
     text = "; ".join(moved)
     return (
-        f"{receipt.n_changed:,} of {receipt.n_parameters:,} parameters in the mask changed in "
-        f"{sum(run.steps for run in runs)} steps at a peak learning rate of "
+        f"Trained {sum(run.steps for run in runs)} steps at a peak learning rate of "
         f"{options.learning_rate:g}; step {last.kept_step} was kept. By quick probes "
         f"(teacher-forced, at most 32 facts), {text}.{stopped}"
     )

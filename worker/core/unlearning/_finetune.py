@@ -6,9 +6,13 @@
 3. Take the delta and the receipt, put the base back bit for bit, and prove it.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
 
 from worker.contract.components import parse_component
 from worker.contract.errors import Diverged, UserError
@@ -17,15 +21,14 @@ from worker.contract.mask import Mask
 from worker.contract.result import Table
 from worker.core.demo.paths import GENERAL
 from worker.core.findings import Findings, Job
-from worker.core.models.deltas import restored
 from worker.core.models.model import Model
 from worker.core.unlearning._check import check_selection
 from worker.core.unlearning._curves import describe, trained_findings
+from worker.core.unlearning._edit import edit
 from worker.core.unlearning._forward import with_entering
 from worker.core.unlearning._options import Objective, Training
 from worker.core.unlearning._parts import Parts, components_of, parts_of, slices_of
 from worker.core.unlearning._pool import Pool, Row, fact_rows, pool, text_rows
-from worker.core.unlearning._receipt import Ledger
 from worker.core.unlearning._trainer import Probe, Term, Trained, Trainer
 
 
@@ -63,7 +66,7 @@ class Material:
 
 
 TermsOf = Callable[[Material, Training], list[Term]]
-Optimize = Callable[[Material, Training], dict[str, object]]
+Optimize = Callable[[Material, Training], dict[str, Any]]
 """Gives a trainer another optimizer and what it does after each step."""
 
 
@@ -82,31 +85,58 @@ def finetune(
     """Edit `model` by gradient through the mask's parts, take the delta, put the base back."""
     check_selection(selection, objective, options.retain_weight)
     groups = partition(selection.forget, partitions)
-    slices = slices_of(model, mask)
-    layer = lowest_layer(model, mask)
-    job.report.progress(0.0, "Taking checksums of the model")
-    ledger = Ledger(model, slices)
-    with restored(model, ledger.inside):
-        parts = parts_of(model, mask)
-        runs: list[Trained] = []
-        trials: Table | None = None
-        between: list[list[float]] = []
+
+    def change() -> Findings:
+        parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         everything = gather(model, selection, parts, layer, options, job, objective)
         materials = [everything.about(group) for group in groups]
-        for i, material in enumerate(materials):
-            share = (i / len(groups), (i + 1) / len(groups))
-            tried = _plan(options) if i == 0 else [options]
-            trained, options, trials_here = _try_each(tried, material, terms_of, optimize, objective, job, share)
-            trials = trials or trials_here
-            runs.append(trained)
-            between.append([goal_of(one, objective) for one in materials])
-        delta, receipt = ledger.delta(model), ledger.receipt(model)
-    receipt = ledger.settle(receipt, model)
-    findings = trained_findings(runs, objective, between)
-    findings.delta, findings.receipt = delta, receipt
-    findings.caption = describe(runs, objective, receipt, options)
-    if trials:
-        findings.tables["search"] = trials
+        trainer = _Trials(terms_of, objective, optimize, job)
+        return _train_each(materials, options, trainer)
+
+    return edit(model, slices_of(model, mask), job, change)
+
+
+@dataclass(frozen=True)
+class _Trials:
+    terms_of: TermsOf
+    objective: Objective
+    optimize: Optimize | None
+    job: Job
+
+    def train(self, options: Training, material: Material, share: tuple[float, float]) -> Trained:
+        """Train once from where the model is."""
+        terms = self.terms_of(material, options)
+        probe = Probe(self.objective, material.forget, material.edit, material.retain)
+        more: dict[str, Any] = self.optimize(material, options) if self.optimize else {}
+        return Trainer(
+            material.model,
+            material.parts,
+            terms,
+            probe,
+            options,
+            self.job,
+            lowest_layer=material.layer,
+            share=share,
+            **more,
+        ).train()
+
+
+def _train_each(materials: list[Material], options: Training, trials: _Trials) -> Findings:
+    """Train on one partition after another; a search's choice on the first serves for all."""
+    runs: list[Trained] = []
+    between: list[list[float]] = []
+    table: Table | None = None
+    for i, material in enumerate(materials):
+        share = (i / len(materials), (i + 1) / len(materials))
+        plan = _plan(options) if i == 0 else [options]
+        trained, options, tried = _try_each(plan, material, trials, share)
+        table = table or tried
+        runs.append(trained)
+        between.append([goal_of(one, trials.objective) for one in materials])
+    findings = trained_findings(runs, trials.objective, between)
+    findings.caption = describe(runs, trials.objective, options)
+    if table:
+        findings.tables["search"] = table
         findings.summary["search.learning_rate"] = options.learning_rate
         findings.summary["search.forget_weight"] = options.forget_weight
     return findings
@@ -171,7 +201,7 @@ def partition(facts: Sequence[Fact], n: int) -> list[Sequence[Fact]]:
             field="options.partitions",
         )
     bounds = [round(i * len(facts) / n) for i in range(n + 1)]
-    return [facts[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [facts[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _sample(values: Sequence, n: int, rng: random.Random) -> list:  # type: ignore[type-arg]
@@ -188,68 +218,30 @@ def _plan(options: Training) -> list[Training]:
 
 
 def _try_each(
-    plan: list[Training],
-    material: Material,
-    terms_of: TermsOf,
-    optimize: Optimize | None,
-    objective: Objective,
-    job: Job,
-    share: tuple[float, float],
+    plan: list[Training], material: Material, trials: _Trials, share: tuple[float, float]
 ) -> tuple[Trained, Training, Table | None]:
     """Train once per trial from the same start; leave the best trial's values in the model."""
-    start, best, rows = material.parts.copy(), None, []
+    start, rows = material.parts.copy(), []
+    best: tuple[Trained, Training, list[Tensor]] | None = None
+    width = (share[1] - share[0]) / len(plan)
     for i, options in enumerate(plan):
         material.parts.load(start)
-        width = (share[1] - share[0]) / len(plan)
         here = (share[0] + i * width, share[0] + (i + 1) * width)
         try:
-            trained = _train(options, material, terms_of, optimize, objective, job, here)
+            trained = trials.train(options, material, here)
         except Diverged as error:
             if len(plan) == 1:
                 raise
             rows.append((options.learning_rate, options.forget_weight, None, None, str(error)))
             continue
-        probed = trained.probes.get(trained.kept_step, {})
-        rows.append(
-            (
-                options.learning_rate,
-                options.forget_weight,
-                trained.score,
-                probed.get("retain_probability"),
-                trained.stopped or f"kept step {trained.kept_step}",
-            )
-        )
+        kept = trained.probes.get(trained.kept_step, {}).get("retain_probability")
+        ended = trained.stopped or f"kept step {trained.kept_step}"
+        rows.append((options.learning_rate, options.forget_weight, trained.score, kept, ended))
         if best is None or trained.score > best[0].score:
             best = (trained, options, material.parts.copy())
     if best is None:
         raise Diverged(f"All {len(plan)} trials of the search diverged; the first: {rows[0][-1]}")
     material.parts.load(best[2])
-    if len(plan) == 1:
-        return best[0], best[1], None
     columns = ("learning rate", "forget weight", "score", "retain probability", "how it ended")
-    return best[0], best[1], Table(title="Search", columns=columns, rows=tuple(rows))
-
-
-def _train(
-    options: Training,
-    material: Material,
-    terms_of: TermsOf,
-    optimize: Optimize | None,
-    objective: Objective,
-    job: Job,
-    share: tuple[float, float],
-) -> Trained:
-    terms = terms_of(material, options)
-    probe = Probe(objective, material.forget, material.edit, material.retain)
-    more = optimize(material, options) if optimize else {}
-    return Trainer(
-        material.model,
-        material.parts,
-        terms,
-        probe,
-        options,
-        job,
-        lowest_layer=material.layer,
-        share=share,
-        **more,  # type: ignore[arg-type]
-    ).train()
+    table = Table(title="Search", columns=columns, rows=tuple(rows)) if len(plan) > 1 else None
+    return best[0], best[1], table

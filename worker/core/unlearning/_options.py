@@ -34,13 +34,22 @@ class Training(Options):
         0.0, ge=0, le=1, description="AdamW's weight decay on the mask's parameters (paper: 0)."
     )
     clip: float = Field(
-        1.0, gt=0, le=1000, description="Gradient norm above which gradients are scaled down (paper: 1)."
+        1.0,
+        gt=0,
+        le=1000,
+        description="Gradient norm above which gradients are scaled down (paper: 1).",
     )
     forget_batch: int = Field(
-        16, ge=1, le=512, description="Forget facts per backward pass (paper: 4, accumulated 16 times)."
+        16,
+        ge=1,
+        le=512,
+        description="Forget facts per backward pass (paper: 4, accumulated 16 times).",
     )
     retain_batch: int = Field(
-        16, ge=1, le=512, description="Retain facts per backward pass (paper: 4, accumulated 16 times)."
+        16,
+        ge=1,
+        le=512,
+        description="Retain facts per backward pass (paper: 4, accumulated 16 times).",
     )
     general_batch: int = Field(
         8, ge=1, le=512, description="General sentences per backward pass (paper: 4, 16 times)."
@@ -64,7 +73,10 @@ class Training(Options):
         256, ge=1, le=100_000, description="Retain facts that the training draws from, at most."
     )
     general_sentences: int = Field(
-        256, ge=1, le=100_000, description="General sentences that the training draws from, at most."
+        256,
+        ge=1,
+        le=100_000,
+        description="General sentences that the training draws from, at most.",
     )
     context: int = Field(
         100, ge=8, le=8192, description="Tokens of a general sentence that are used (paper: 100)."
@@ -78,9 +90,14 @@ class Training(Options):
         "target's probability, or 1 − target's on forget facts) and retain probability.",
     )
     stop_goal: float = Field(
-        0.0, ge=0, le=1, description="Stop once the goal probability reaches this; 0 never stops early."
+        0.0,
+        ge=0,
+        le=1,
+        description="Stop once the goal probability reaches this; 0 never stops early.",
     )
-    max_seconds: float = Field(0.0, ge=0, description="Stop after this many seconds; 0 is no limit.")
+    max_seconds: float = Field(
+        0.0, ge=0, description="Stop after this many seconds; 0 is no limit."
+    )
     retain_floor: float = Field(
         0.25,
         ge=0,

@@ -65,7 +65,6 @@ class Ledger:
         return rest
 
 
-
 def _changed(name: str, before: Tensor, after: Tensor) -> ChangedTensor:
     old, new = before.double(), after.double()
     norm, size = float((new - old).norm()), float(old.norm())

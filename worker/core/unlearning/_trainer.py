@@ -200,7 +200,9 @@ class Trainer:
         retain, first = measured.get("retain_probability"), self.probes[0].get("retain_probability")
         if retain is not None and first is not None and not retain >= options.retain_floor * first:
             self.lost = True
-            self.stopped = f"retain probability fell from {first:.2f} to {retain:.2f} at step {step}"
+            self.stopped = (
+                f"retain probability fell from {first:.2f} to {retain:.2f} at step {step}"
+            )
         elif options.stop_goal and self.probe.goal(measured) >= options.stop_goal:
             self.stopped = f"the goal {options.stop_goal:g} was reached at step {step}"
         elif options.max_seconds and time.perf_counter() - self.began > options.max_seconds:

@@ -28,7 +28,7 @@ from worker.core.models.model import Model
 from worker.core.unlearning import _losses
 from worker.core.unlearning._finetune import Material, finetune
 from worker.core.unlearning._options import Objective, Training
-from worker.core.unlearning._terms import general_term, retain_term
+from worker.core.unlearning._terms import forget_term, kept_terms
 from worker.core.unlearning._trainer import Term
 
 TITLE = "Localized fine-tuning"
@@ -47,7 +47,7 @@ class Options(Training):
         1,
         ge=1,
         le=64,
-        description="Groups of forget facts edited one after another (paper: 64 facts in 4 groups).",
+        description="Groups of forget facts edited one after another (paper: 4 of 16 facts).",
     )
 
 
@@ -70,12 +70,10 @@ def unlearn(
 def _terms(material: Material, options: Training) -> list[Term]:
     editing = cast(Options, options).objective == "edit"
     loss = _losses.cross_entropy if editing else _losses.unlikelihood
-    rows = material.edit if editing and material.edit else material.forget
-    forget = Term(
-        "forget",
-        options.forget_weight,
-        rows,
-        options.forget_batch,
+    forget = forget_term(
+        material,
+        options,
         lambda logits, batch: loss(logits, batch.labels),
+        material.edit if editing else None,
     )
-    return [forget, *retain_term(material, options), *general_term(material, options)]
+    return [forget, *kept_terms(material, options)]

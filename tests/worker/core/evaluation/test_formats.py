@@ -25,7 +25,9 @@ def bare(i: int, **more) -> Fact:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [n for n in demo.FORMATS if n not in ("choice", "choice_shot", "choice_held_out")])
+@pytest.mark.parametrize(
+    "name", [n for n in demo.FORMATS if n not in ("choice", "choice_shot", "choice_held_out")]
+)
 def test_open_formats_are_the_renderings_of_the_bundled_model(name: str) -> None:
     rendered = demo.FORMATS[name].render(ATHLETE, Random(0), ())
     assert [(a.prompt, a.target) for a in ask(name, ATHLETE, HOW)] == rendered

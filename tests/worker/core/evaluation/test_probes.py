@@ -12,6 +12,7 @@ from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._probe import says
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
+from worker.core.models.scoring import generate
 from worker.core.models.tokens import answer_ids, encode
 
 JOB = Job(seed=0, report=Quiet())
@@ -47,8 +48,10 @@ def test_letters_share_the_probability_among_themselves(model) -> None:
 def test_the_rank_counts_likelier_tokens(model, facts) -> None:
     prompt = facts[0].text
     with torch.no_grad():
-        order = model.hf(torch.tensor([encode(model, prompt, None).ids])).logits[0, -1].argsort(
-            descending=True
+        order = (
+            model.hf(torch.tensor([encode(model, prompt, None).ids]))
+            .logits[0, -1]
+            .argsort(descending=True)
         )
     token = answer_ids(model, prompt, " rowing")[0]
     (heard,) = listen(model, [Ask(prompt, " rowing", "")])
@@ -71,7 +74,9 @@ def test_probes_compare_before_with_after(model, selection, tmp_path) -> None:
         tmp_path / "d.safetensors", {name: value}, model=model, before_hash=before, after_hash=after
     )
     options = probes.Options(formats=("statement", "question", "choice", "dashed"), generate=True)
-    found = probes.evaluate(BeforeAfter(model, (tmp_path / "d.safetensors",)), selection, options, JOB)
+    found = probes.evaluate(
+        BeforeAfter(model, (tmp_path / "d.safetensors",)), selection, options, JOB
+    )
     assert checksum(model) == before
     wanted = np.mean([by_hand(model, f.text, f.target) for f in selection.forget])
     assert found.summary["probes.statement.forget.target_probability.before"] == pytest.approx(
@@ -81,7 +86,9 @@ def test_probes_compare_before_with_after(model, selection, tmp_path) -> None:
         found.summary["probes.statement.retain.target_probability.after"]
         < found.summary["probes.statement.retain.target_probability.before"]
     )
-    assert found.summary["probes.statement.forget.exact.before"] == 1.0
+    free = generate(model, [f.text for f in selection.forget], 8)
+    right = np.mean([says(a, f.target) for a, f in zip(free, selection.forget, strict=True)])
+    assert found.summary["probes.statement.forget.exact.before"] == right
     assert found.arrays["probe.target.before"].values.shape == (8, 4)
     assert np.isnan(found.arrays["probe.target.after"].values[:, 3]).all()
     assert [left.id for left in found.left_out] == ["format choice", "format dashed"]

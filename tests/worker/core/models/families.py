@@ -1,4 +1,4 @@
-"""Tiny random models of every supported family, with a byte-level tokenizer."""
+"""Tiny random models of every supported family, with a byte-level tokenizer that knows a few words."""
 
 from functools import lru_cache
 
@@ -11,7 +11,8 @@ from worker.core.models.model import Model
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 BOS, PAD = "<bos>", "<pad>"
-N_TOKENS = len(ALPHABET) + 2
+WORDS = ["Ġball", "Ġgolf", "Ġchess", "Ġgo"]  # answers of one token
+N_TOKENS = len(ALPHABET) + len(WORDS) + 2
 
 _sizes = {
     "vocab_size": N_TOKENS,
@@ -58,8 +59,8 @@ FAMILIES = sorted(CONFIGS)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    vocab = {token: i for i, token in enumerate([BOS, PAD, *ALPHABET])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    vocab = {token: i for i, token in enumerate([BOS, PAD, *ALPHABET, *WORDS])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     special = [(BOS, 0)]
     tokenizer.post_processor = processors.Sequence(

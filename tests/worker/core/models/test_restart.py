@@ -22,7 +22,11 @@ def make_base(model, clean=CLEAN, corrupted=CORRUPTED):
     prompts = [encode(model, text, None) for text in [*clean, *corrupted]]
     n = len(clean)
     batch = pad(model, prompts)
-    return batch, run_base(model, batch, sites=SITES), Pairs(torch.arange(n), torch.arange(n, 2 * n))
+    return (
+        batch,
+        run_base(model, batch, sites=SITES),
+        Pairs(torch.arange(n), torch.arange(n, 2 * n)),
+    )
 
 
 def naive(model, batch, pairs, patch, positions, source):

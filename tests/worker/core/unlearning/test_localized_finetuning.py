@@ -159,7 +159,9 @@ def test_curves_hold_one_loss_per_step_and_one_probe_per_probed_step(model, sele
     )
     assert found.arrays["curve.forget_loss"].values.shape == (20,)
     assert found.arrays["curve.edit_probability"].axes[0].labels == ("0", "10", "20")
-    assert found.arrays["curve.forget_loss"].values[-1] < found.arrays["curve.forget_loss"].values[0]
+    assert (
+        found.arrays["curve.forget_loss"].values[-1] < found.arrays["curve.forget_loss"].values[0]
+    )
     points = [event.data for event in told if event.type == "partial"]
     assert {"step", "forget_loss", "retain_loss", "general_loss"} <= set(points[5])
     assert points[0]["edit_probability"] < points[-1]["edit_probability"]
@@ -209,4 +211,3 @@ def test_facts_that_cannot_be_edited_are_refused_in_words(model, facts) -> None:
         edit(model, Selection(forget=facts, retain=()))
     with pytest.raises(UserError, match="5 partitions"):
         edit(model, Selection(forget=facts[:2], retain=facts[2:]), partitions=5)
-

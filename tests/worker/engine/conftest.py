@@ -1,0 +1,191 @@
+"""Real supervisors over a fresh database: SQLite always, Postgres where a URL of one is given."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from worker.contract.facts import FactsSpec
+from worker.contract.records import RunRecord
+from worker.contract.settings import Settings
+from worker.contract.spec import LocalizeSpec
+from worker.engine.client import Engine
+from worker.store.tables import RunEvent
+
+ROOT = Path(__file__).parents[3]
+POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
+TIMING = {"poll": 0.1, "beat": 0.2, "lease": 1.5, "stale": 2.5, "grace": 0.5, "reap": 0.25}
+DATABASES = [
+    "sqlite",
+    pytest.param(
+        "postgres",
+        marks=pytest.mark.skipif(
+            not POSTGRES,
+            reason="LETHE_TEST_POSTGRES_URL is not set; would do the same on Postgres",
+        ),
+    ),
+]
+
+
+@pytest.fixture(params=DATABASES)
+def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    with _settings(request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _settings(database: str, folder: Path) -> Iterator[Settings]:
+    if database == "sqlite":
+        yield Settings(data=folder, device="cpu")
+        return
+    name = f"lethe_{uuid4().hex[:8]}"
+    server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    yield Settings(data=folder, device="cpu", database_url=url)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
+
+
+@pytest.fixture
+def engine(chosen: Settings) -> Iterator[Engine]:
+    opened = Engine.open(chosen)
+    yield opened
+    opened.close()
+
+
+class Fleet:
+    """Starts supervisors, and ends them and all that they started."""
+
+    def __init__(self, chosen: Settings, engine: Engine) -> None:
+        self.data, self.engine, self.store = chosen.data, engine, engine.store
+        self._started: list[subprocess.Popen[str]] = []
+        self.environment = os.environ | {
+            "LETHE_DATA": str(chosen.data),
+            "LETHE_DATABASE_URL": chosen.database_url,
+            "LETHE_DEVICE": "cpu",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
+        }
+
+    def launch(self, name: str = "w1", lanes: int = 1, **timing: float) -> subprocess.Popen[str]:
+        """Start a supervisor and do not wait for it."""
+        command = [sys.executable, "-m", "worker.engine.supervisor", "--door", "fake_door"]
+        command += ["--name", name, "--timing", json.dumps(TIMING | timing)]
+        with (self.data / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(
+                command, env=self.environment | {"LETHE_LANES": str(lanes)}, stderr=log, text=True
+            )
+        self._started.append(process)
+        return process
+
+    def start(self, name: str = "w1", lanes: int = 1, **timing: float) -> subprocess.Popen[str]:
+        """Start a supervisor and wait until it takes runs."""
+        process = self.launch(name, lanes, **timing)
+        self.wait(lambda: self.is_ready(name, process), 30)
+        return process
+
+    def is_ready(self, name: str, process: subprocess.Popen[str]) -> bool:
+        assert process.poll() is None, (self.data / f"{name}.log").read_text()
+        return any(w.id == name and w.ready for w in self.store.workers())
+
+    def computes(self) -> list[int]:
+        """Pids of the compute processes that live now."""
+        folder = self.data / "computes"
+        pids = [int(path.name) for path in folder.iterdir()] if folder.exists() else []
+        return [pid for pid in pids if _is_running(pid)]
+
+    def submit(self, **options: Any) -> str:
+        """Submit a run that the fake door computes as its options say."""
+        return self.engine.submit(self.spec(**options))
+
+    def spec(self, **options: Any) -> LocalizeSpec:
+        facts = FactsSpec(set="tiny", forget="first:1")
+        return LocalizeSpec(facts=facts, method="fake", options=options)
+
+    def state(self, run_id: str, *wanted: str, seconds: float = 20) -> RunRecord:
+        """Wait until a run is in one of the states."""
+
+        def reached() -> RunRecord | None:
+            record = self.store.run(run_id)
+            return record if record.state in wanted else None
+
+        found: RunRecord = self.wait(reached, seconds)
+        return found
+
+    def written(self, run_id: str, offset: int) -> float:
+        """When an event was written, in seconds since 1970."""
+        with self.store.database.read() as session:
+            return session.get_one(RunEvent, (run_id, offset)).created
+
+    def notes(self, run_id: str) -> list[dict[str, Any]]:
+        """What the fake door wrote of a run: its starts and ends."""
+        path = self.data / "starts" / run_id
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def starts(self, run_id: str) -> int:
+        return sum(note["what"] == "start" for note in self.notes(run_id))
+
+    def compute_of(self, run_id: str) -> int:
+        """Wait until a run is computed, and return the pid of its compute process."""
+        notes: list[dict[str, Any]] = self.wait(lambda: self.notes(run_id))
+        return int(notes[-1]["pid"])
+
+    @staticmethod
+    def wait(until: Callable[[], Any], seconds: float = 20.0) -> Any:
+        """Wait until something holds, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (found := until()):
+            assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+            time.sleep(0.02)
+        return found
+
+    def stop(self) -> None:
+        for process in self._started:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+        for pid in self.computes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def fleet(chosen: Settings, engine: Engine) -> Iterator[Fleet]:
+    started = Fleet(chosen, engine)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def busy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """One supervisor with two lanes for all tests of a module that leave it as it was."""
+    with _settings(request.param, tmp_path_factory.mktemp("busy")) as made:
+        opened = Engine.open(made)
+        started = Fleet(made, opened)
+        started.start(lanes=2)
+        yield started
+        started.stop()
+        opened.close()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,0 +1,179 @@
+"""Run patches over positions for many facts at once, through the restart engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.contract.progress import Report
+from worker.core.localization._corruption import Corrupted
+from worker.core.localization._metric import Metric, answer_tensor, foil_tensor, measure
+from worker.core.models.base_run import BaseRun, embed, run_base
+from worker.core.models.batches import free_bytes
+from worker.core.models.model import Model
+from worker.core.models.restart import NEEDED, Pairs, Patch, restart
+from worker.core.models.sites import Site
+from worker.core.models.tokens import pad
+
+SHOWN_FACTS = 8  # facts whose heatmap fills while it runs; all are in the result
+
+
+@dataclass
+class Bench:
+    """Facts with their corrupted copies, run once and ready for patches.
+
+    Rows: every fact's clean prompt first, then all corrupted copies, fact by fact, left-padded.
+    """
+
+    items: Sequence[Corrupted]
+    base: BaseRun
+    pairs: Pairs
+    fact_of_pair: Int[Tensor, " pair"]
+    answers: Int[Tensor, " pair"]
+    foils: Int[Tensor, " pair"] | None
+    metric: Metric
+    offsets: list[int] = field(default_factory=list)
+    """Padding before each fact's first token."""
+    clean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    corrupted: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """The metric per fact, the corrupted one averaged over its copies."""
+
+    def measure(self, logits: Float[Tensor, "k vocab"], pair: Int[Tensor, " k"]) -> Tensor:
+        clean = self.base.logits[self.pairs.clean[pair]] if self.metric == "kl" else None
+        foils = None if self.foils is None else self.foils[pair]
+        return measure(self.metric, logits, self.answers[pair], foils, clean)
+
+    def starts(self) -> list[int]:
+        """Each fact's first corrupted position, counted with the padding."""
+        return [
+            offset + item.case.prompt.subject[0]
+            for offset, item in zip(self.offsets, self.items, strict=True)
+        ]
+
+    def positions(self) -> Iterator[tuple[int, Tensor]]:
+        """Go through positions that matter, each with the pairs that are corrupted by then."""
+        start = torch.tensor(self.starts(), device=self.fact_of_pair.device)[self.fact_of_pair]
+        for position in range(min(self.starts()), self.base.n_positions):
+            yield position, torch.nonzero(start <= position).flatten()
+
+    def patch(
+        self, patches: Sequence[Patch], position: int, chosen: Tensor, whole: bool = False
+    ) -> np.ndarray:
+        """Measure patches (patch, fact): averaged over copies; NaN for facts not chosen."""
+        pairs = Pairs(self.pairs.clean[chosen], self.pairs.corrupted[chosen])
+        values = restart(
+            self.base,
+            patches,
+            pairs,
+            position,
+            lambda logits, pair: self.measure(logits, chosen[pair]),
+            whole,
+        )
+        return _mean_by(values.cpu(), self.fact_of_pair[chosen].cpu(), len(self.items))
+
+
+def make_bench(
+    model: Model, items: Sequence[Corrupted], metric: Metric, sites: Sequence[Site] = ()
+) -> Bench:
+    """Run clean and corrupted rows of some facts once."""
+    n = len(items)
+    copies = [len(item.embeds) for item in items]
+    fact = torch.tensor([i for i, k in enumerate(copies) for _ in range(k)], device=model.device)
+    cases = [item.case for item in items]
+    batch = pad(model, [case.prompt for case in cases] + [cases[i].prompt for i in fact.tolist()])
+    embeds = embed(model, batch.ids)
+    row = n
+    for item in items:
+        embeds[row : row + len(item.embeds), embeds.shape[1] - item.case.length :] = item.embeds
+        row += len(item.embeds)
+    base = run_base(model, batch, embeds, sites)
+    foils = foil_tensor(cases, model.device)
+    bench = Bench(
+        items=items,
+        base=base,
+        pairs=Pairs(fact, torch.arange(n, n + len(fact), device=model.device)),
+        fact_of_pair=fact,
+        answers=answer_tensor(cases, model.device)[fact],
+        foils=None if foils is None else foils[fact],
+        metric=metric,
+        offsets=[base.n_positions - case.length for case in cases],
+    )
+    every = torch.arange(len(fact), device=model.device)
+    for name, rows in (("clean", bench.pairs.clean), ("corrupted", bench.pairs.corrupted)):
+        values = bench.measure(base.logits[rows], every)
+        setattr(bench, name, _mean_by(values[None].cpu(), fact.cpu(), n)[0])
+    return bench
+
+
+def needed_sites(patches: Sequence[Patch]) -> list[Site]:
+    """Which activations the base run must keep for these patches."""
+    return list(dict.fromkeys(site for patch in patches for site in NEEDED[patch.site]))
+
+
+def patch_grid(
+    bench: Bench, patches: Sequence[Patch], tell: Callable[[float], None]
+) -> Float[np.ndarray, "fact patch pos"]:
+    """Measure each patch at each position of each fact, as the change from the corrupted metric.
+
+    Before a fact's first corrupted position the change is 0 by construction; padding is NaN.
+    """
+    n_positions = bench.base.n_positions
+    found = np.full((len(bench.items), len(patches), n_positions), np.nan)
+    for i, (offset, start) in enumerate(zip(bench.offsets, bench.starts(), strict=True)):
+        found[i, :, offset:start] = 0.0
+    for position, chosen in bench.positions():
+        values = bench.patch(patches, position, chosen).T
+        here = ~np.isnan(values[:, 0])
+        found[here, :, position] = values[here] - bench.corrupted[here, None]
+        tell(position / n_positions)
+    return found
+
+
+def patch_whole(bench: Bench, patches: Sequence[Patch]) -> Float[np.ndarray, "fact patch"]:
+    """Measure each patch at all corrupted positions at once, as the change from corrupted."""
+    starts = torch.tensor(bench.starts(), device=bench.fact_of_pair.device)[bench.fact_of_pair]
+    found = np.full((len(bench.items), len(patches)), np.nan)
+    for start in sorted(set(bench.starts())):
+        values = bench.patch(patches, start, torch.nonzero(starts == start).flatten(), True).T
+        here = ~np.isnan(values[:, 0])
+        found[here] = values[here] - bench.corrupted[here, None]
+    return found
+
+
+def facts_per_batch(model: Model, items: Sequence[Corrupted], n_patches: int) -> int:
+    """Guess how many facts fit: kept activations, and rows that a restart carries."""
+    copies = max(len(item.embeds) for item in items)
+    longest = max(item.case.length for item in items)
+    kept = (copies + 1) * longest * model.n_layers * 5 * model.d_model
+    carried = copies * n_patches * longest * 8 * model.d_model
+    fits = free_bytes(model.device) // (4 * (kept + carried))
+    # On a CPU small batches cost little, and rows of the heatmap appear sooner.
+    most = 4 if model.device.type == "cpu" else 256
+    return int(max(1, min(fits, most)))
+
+
+def report_rows(report: Report, item: Corrupted, site: str, grid: np.ndarray) -> None:
+    """Give a fact's grid of one site as partial results, one row per layer."""
+    prompt = item.case.prompt
+    for layer, values in enumerate(grid):
+        data = {
+            "fact": item.case.fact.id,
+            "site": site,
+            "layer": layer,
+            "values": [float(value) for value in values],
+            "tokens": list(prompt.tokens),
+            "subject": list(prompt.subject),
+        }
+        report.partial("grid", data)
+
+
+def _mean_by(values: Tensor, group: Tensor, n_groups: int) -> np.ndarray:
+    """Average columns of (row, column) by group; NaN for a group without columns."""
+    sums = torch.zeros(len(values), n_groups).index_add(1, group, values.float())
+    counts = torch.zeros(n_groups).index_add(0, group, torch.ones(len(group)))
+    return (sums / counts).double().numpy()

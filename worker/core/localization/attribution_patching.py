@@ -1,0 +1,209 @@
+"""Estimates from one gradient what restoring every activation would do.
+
+1. Each fact's prompt and a corrupted one of the same length (another subject with another answer,
+   or random tokens) are run, with the activations after every block, MLP, attention and head kept.
+2. One backward pass gives the metric's gradient at all of them, on the clean or the corrupted run.
+3. The score of an activation is (clean - corrupted) times gradient, summed over its entries: the
+   first-order estimate of the change of the metric when it alone is restored.
+4. A component's score is the sum over positions of its output's scores.
+
+Paper: Nanda 2023, Attribution Patching; Syed et al. 2023, Attribution Patching Outperforms
+Automated Circuit Discovery.
+
+Departures: the direction is an option. Nanda's library takes gradients on the corrupted run,
+Mechanistic Unlearning (Guo et al. 2024) on the clean one with the opposite sign; here a positive
+score always means that the clean activation speaks for the answer. Heads are scored at their own
+output, before the output projection, which gives the same numbers as after it and works under
+grouped-query attention. Outputs are taken as they are added to the residual stream: after the
+post-norm, where there is one.
+
+Limits: a first-order estimate. It fails where the answer saturates: with gradients on a clean run
+whose softmax is flat, scores vanish; take the logit difference there, as by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from worker.contract import base
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact
+from worker.core.findings import Findings, Job
+from worker.core.localization import _metric
+from worker.core.localization._cases import prepare, require_cases
+from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
+from worker.core.localization._metric import UNITS, Metric
+from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
+from worker.core.localization._pairing import PairBatch, make_pairs, zero_metric
+from worker.core.localization._tracing import SHOWN_FACTS, report_rows
+from worker.core.models.batches import in_batches
+from worker.core.models.gradients import Gradients, activations, gradients
+from worker.core.models.model import Model
+from worker.core.models.operations import forward_operations
+from worker.core.models.sites import Site
+
+TITLE = "Attribution patching"
+PAPER = "https://arxiv.org/abs/2310.10348"
+SITES: dict[str, Site] = {"resid": "resid_post", "mlp": "mlp_write", "attn": "attn_write"}
+
+
+class Options(base.Options):
+    """Defaults compare the answer with the edit target, gradients on the corrupted run."""
+
+    metric: Metric = Field("logit_diff", description=_metric.DESCRIPTION)
+    direction: Literal["corrupted", "clean"] = Field(
+        "corrupted", description="The run on which gradients are taken."
+    )
+    corruption: Corruption = Field(
+        "other_subject",
+        description=DESCRIPTIONS + " A fact without another subject that fits gets random tokens.",
+    )
+    samples: int = Field(1, ge=1, le=100, description="Corrupted copies of each prompt.")
+    noise_level: float = Field(
+        3.0, gt=0, le=100, description="Noise in standard deviations of the subjects' embeddings."
+    )
+    batch_size: int = Field(16, ge=1, le=1024, description="Facts per batch; halved if too many.")
+    min_probability: float = Field(
+        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
+    )
+
+
+def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
+    """Attribute each fact; see the module's docstring."""
+    if options.metric == "kl" and options.direction == "clean":
+        raise UserError(
+            "The metric kl has gradient zero on the clean run, so every score would be zero; "
+            "expected direction corrupted. Change the direction or the metric.",
+            field="options.direction",
+        )
+    job.report.progress(0.0, "asking the model for the facts")
+    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
+    items = corrupt(
+        model,
+        prepared,
+        options.corruption,
+        samples=options.samples,
+        noise_level=options.noise_level,
+        seed=job.seed,
+        or_random=True,
+    )
+    run = _Run(model, options, job, len(items))
+    by_length = sorted(items, key=lambda item: item.case.length)
+    in_batches(model, "attribution", by_length, options.batch_size, run.attribute)
+    for item in run.zero:
+        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
+    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
+    require_cases(prepared)
+    findings = build_findings(
+        model,
+        ordered(run.traced, prepared),
+        prepared,
+        method="attribution_patching",
+        metric=options.metric,
+        unit=UNITS[options.metric],
+        direction=f"(clean - corrupted) times gradient on the {options.direction} run: positive "
+        f"speaks for the answer.",
+        operations=run.operations,
+    )
+    hows = [item.how for item in items]
+    findings.summary |= {f"corruption.{how}": hows.count(how) for how in sorted(set(hows))}
+    found = findings.summary
+    findings.caption = (
+        f"First-order estimates for {len(run.traced)} facts. Largest MLP: "
+        f"{found['components.top_mlp']} ({found['components.top_mlp_score']:+.3f}); largest head: "
+        f"{found['components.top_head']} ({found['components.top_head_score']:+.3f}), in "
+        f"{UNITS[options.metric]}s."
+    )
+    return findings
+
+
+class _Run:
+    def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
+        self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
+        self.traced: dict[str, Traced] = {}
+        self.zero: list[Corrupted] = []
+        self.operations = 0
+        self.names = component_names(model, heads=True)
+
+    def attribute(self, items: list[Corrupted]) -> None:
+        """Attribute some facts together: two forwards and one backward."""
+        pairs = make_pairs(self.model, items)
+        keep: list[Site] = [*SITES.values(), "z"]
+        on_clean = self.options.direction == "clean"
+        here, there = (pairs.clean, pairs.corrupted) if on_clean else (pairs.corrupted, pairs.clean)
+        other = activations(self.model, pairs.batch, there, keep)
+        clean_logits = other.logits if not on_clean else None
+
+        def measure(logits: Tensor) -> Tensor:
+            reference = logits.detach() if clean_logits is None else clean_logits
+            return pairs.measure(self.options.metric, logits, reference)
+
+        slopes = gradients(self.model, pairs.batch, here, keep, measure)
+        reference = slopes.activations.logits if on_clean else other.logits
+        elsewhere = pairs.measure(self.options.metric, other.logits, reference)
+        clean, corrupted = slopes.metric, elsewhere
+        if not on_clean:
+            clean, corrupted = elsewhere, slopes.metric
+        self._score(pairs, slopes, other.sites, -1.0 if not on_clean else 1.0, clean, corrupted)
+        rows, positions = here.shape[:2]
+        # A backward through activations alone costs as much as a forward.
+        self.operations += 3 * forward_operations(self.model, rows, positions)
+        done = (len(self.traced) + len(self.zero)) / self.n_facts
+        self.job.report.progress(done, f"{len(self.traced)} of {self.n_facts} facts attributed")
+
+    def _score(
+        self,
+        pairs: PairBatch,
+        slopes: Gradients,
+        other: dict[Site, list[Tensor]],
+        sign: float,
+        clean: Tensor,
+        corrupted: Tensor,
+    ) -> None:
+        here = slopes.activations.sites
+        scores = {
+            site: torch.stack(
+                [
+                    sign
+                    * ((a - b) * g).float().unflatten(-1, (_groups(self.model, site), -1)).sum(-1)
+                    for a, b, g in zip(here[site], other[site], slopes.sites[site], strict=True)
+                ],
+                dim=1,
+            )
+            for site in other
+        }
+        per_fact = {site: pairs.by_fact(values) for site, values in scores.items()}
+        cleans, corrupteds = pairs.by_fact(clean), pairs.by_fact(corrupted)
+        for i, item in enumerate(pairs.items):
+            if abs(cleans[i] - corrupteds[i]) < 1e-6:
+                self.zero.append(item)
+                continue
+            own = {site: values[i][:, pairs.offsets[i] :] for site, values in per_fact.items()}
+            self._keep(item, own, float(cleans[i]), float(corrupteds[i]))
+
+    def _keep(
+        self, item: Corrupted, own: dict[Site, np.ndarray], clean: float, corrupted: float
+    ) -> None:
+        traced = Traced(item.case, clean, corrupted)
+        for name, site in SITES.items():
+            traced.grids[name] = own[site][..., 0]
+            if len(self.traced) < SHOWN_FACTS:
+                report_rows(self.job.report, item, name, own[site][..., 0])
+        whole = {name: own[site][..., 0].sum(1) for name, site in SITES.items()}
+        heads = own["z"].sum(1)
+        for name in self.names:
+            part = name.split(".")
+            layer = int(part[1])
+            score = heads[layer, int(part[4])] if len(part) > 3 else whole[part[2]][layer]
+            traced.components[name] = float(score)
+        self.traced[item.case.fact.id] = traced
+
+
+def _groups(model: Model, site: Site) -> int:
+    return model.n_heads if site == "z" else 1

@@ -1,0 +1,26 @@
+"""The frame around every edit: checksums before, the change, delta and receipt, the base put back."""
+
+from collections.abc import Callable
+
+from worker.core.findings import Findings, Job
+from worker.core.models.deltas import restored
+from worker.core.models.model import Model
+from worker.core.unlearning._parts import Index
+from worker.core.unlearning._receipt import Ledger
+
+
+def edit(
+    model: Model, slices: list[tuple[str, Index]], job: Job, change: Callable[[], Findings]
+) -> Findings:
+    """Let `change` alter the slices, take delta and receipt, put the base back bit for bit."""
+    job.report.progress(0.0, "Taking checksums of the model")
+    ledger = Ledger(model, slices)
+    with restored(model, ledger.inside):
+        findings = change()
+        findings.delta, findings.receipt = ledger.delta(model), ledger.receipt(model)
+    findings.receipt = ledger.settle(findings.receipt, model)
+    changed = f"{findings.receipt.n_changed:,} of {findings.receipt.n_parameters:,} parameters"
+    findings.caption = f"{changed} in the mask changed. {findings.caption}".strip()
+    findings.summary["edit.n_changed"] = findings.receipt.n_changed
+    findings.summary["edit.n_parameters"] = findings.receipt.n_parameters
+    return findings

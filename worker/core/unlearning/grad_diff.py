@@ -1,0 +1,48 @@
+"""Raises the loss of the forget facts while it lowers that of the retain facts.
+
+1. L = −λ · CE(forget) + α · CE(retain) + CE(general text).
+2. Train the mask's components on it and keep the best checkpoint.
+
+Source: Liu et al. 2022 (arXiv 2203.12817); Maini et al. 2024 (2401.06121) for the form with retain
+facts. Departure: the general-text term (weight 0 gives the published loss). Limits: the forget
+term has no lower bound; `npo` and `simnpo` are bounded.
+"""
+
+from pydantic import Field
+
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning import _losses
+from worker.core.unlearning._finetune import Material, finetune
+from worker.core.unlearning._options import Training
+from worker.core.unlearning._terms import forget_term, kept_terms
+from worker.core.unlearning._trainer import Term
+
+TITLE = "Gradient difference"
+PAPER = "Maini et al. 2024, TOFU, arXiv 2401.06121"
+
+
+class Options(Training):
+    """Options of gradient difference."""
+
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="Peak learning rate of AdamW (1e-5 for billions of parameters)."
+    )
+    forget_weight: float = Field(
+        0.5, ge=0, le=1000, description="Weight of the negated forget loss (published: 1)."
+    )
+    probe_every: int = Field(5, ge=1, le=10_000, description="Steps between quick probes.")
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Raise the forget facts' loss and lower the retain facts' through the mask's components."""
+    return finetune(model, selection, mask, options, job, _terms, objective="unlearn")
+
+
+def _terms(material: Material, options: Training) -> list[Term]:
+    ascent = lambda logits, batch: -_losses.cross_entropy(logits, batch.labels)  # noqa: E731
+    return [forget_term(material, options, ascent), *kept_terms(material, options)]

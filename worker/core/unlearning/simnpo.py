@@ -1,0 +1,56 @@
+"""Negative preference optimization without a reference: the target's loss per token must be high.
+
+1. L = λ · −(2/β) · mean log σ(β (L/|y| − δ)) + CE(retain) + CE(general text), where L/|y| is the
+   target's negative log likelihood per token.
+2. Train the mask's components on it and keep the best checkpoint.
+
+Source: Fan et al. 2024 (arXiv 2410.07163). Departure: the general-text term. Limits: as NPO's.
+"""
+
+from typing import cast
+
+from pydantic import Field
+
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning import _losses
+from worker.core.unlearning._finetune import Material, finetune
+from worker.core.unlearning._options import Training
+from worker.core.unlearning._terms import forget_term, kept_terms
+from worker.core.unlearning._trainer import Term
+
+TITLE = "SimNPO"
+PAPER = "Fan et al. 2024, Simplicity Prevails, arXiv 2410.07163"
+
+
+class Options(Training):
+    """Options of SimNPO."""
+
+    beta: float = Field(4.5, gt=0, le=100, description="β, the inverse temperature (paper: 4.5).")
+    delta: float = Field(
+        0.0, ge=0, le=100, description="δ, the loss per token that is aimed above, nats (paper: 0)."
+    )
+    forget_weight: float = Field(
+        0.125, ge=0, le=1000, description="Weight of the forget term (paper: γ = 0.125)."
+    )
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Raise the forget facts' loss per token above δ, through the mask's components."""
+    return finetune(model, selection, mask, options, job, _terms, objective="unlearn")
+
+
+def _terms(material: Material, options: Training) -> list[Term]:
+    own = cast(Options, options)
+    forget = forget_term(
+        material,
+        options,
+        lambda logits, batch: _losses.simnpo(
+            _losses.mean_losses(logits, batch.labels), own.delta, own.beta
+        ),
+    )
+    return [forget, *kept_terms(material, options)]
