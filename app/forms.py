@@ -170,7 +170,7 @@ def _optional(part: Mapping[str, Any]) -> bool:
 
 def _choices(part: Mapping[str, Any]) -> tuple[str, ...]:
     listed = part.get("enum") or part.get("items", {}).get("enum") or ()
-    return tuple(str(one) for one in (part["const"],) if "const" in part) or tuple(map(str, listed))
+    return (str(part["const"]),) if "const" in part else tuple(map(str, listed))
 
 
 def _bounds(part: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app import discovery, failures
+from app import discovery, failures, uploads
 from app.access import csrf
+from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.session import Sessions
 from app.templating import STATIC
@@ -18,8 +19,8 @@ from worker.contract.settings import Settings
 from worker.contract.settings import settings as from_environment
 from worker.engine.client import Engine
 
-BODY_LIMIT = 2_000_000
-"""Bytes that a request may carry, except where a route allows more (uploads)."""
+LARGER = dict.fromkeys(("/api/facts", "/facts/upload"), uploads.BODY_LIMIT)
+"""Paths that may carry a file, with their limits in bytes."""
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
@@ -33,12 +34,12 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        max_body_size=BODY_LIMIT,
     )
     app.state.settings = settings
     app.state.sessions = Sessions(settings)
     app.state.nav = discovery.nav(pages)
     app.state.engine = engine
+    app.add_middleware(BodyLimit, larger=LARGER)
     app.add_middleware(Guard, settings=settings, sessions=app.state.sessions)
     failures.install(app)
     for page in pages:

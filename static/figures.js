@@ -209,7 +209,7 @@ function marks(figure, drawing, ink) {
     (trace.customdata ?? []).forEach((row, y) =>
       row.forEach((name, x) => {
         if (!chosen.has(name)) return;
-        const inside = { x0: x - 0.45, x1: x + 0.45, y0: y - 0.45, y1: y + 0.45 };
+        const inside = { x0: x - 0.48, x1: x + 0.48, y0: y - 0.46, y1: y + 0.46 };
         shapes.push({ type: "rect", name: `mask ${name}`, line: { width: 2.5, color: ink }, ...inside });
       }),
     );

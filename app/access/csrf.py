@@ -1,5 +1,6 @@
 """Nobody else's page may post in a reader's name: the origin and a token are checked."""
 
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -16,7 +17,16 @@ class ForgedRequest(UserError):
     """A post that did not come from one of this server's own forms."""
 
 
-async def check(request: Request) -> None:
+async def check(request: Request) -> AsyncIterator[None]:
+    """Let only our own pages' posts and scripts' requests to a route, and close its files after."""
+    try:
+        await _check(request)
+        yield
+    finally:
+        await request.close()
+
+
+async def _check(request: Request) -> None:
     """Raise ForgedRequest unless a changing request comes from our own page, or by a token."""
     if request.method in _SAFE:
         return

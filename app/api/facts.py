@@ -51,7 +51,6 @@ def list_sets(store: StoreDep) -> list[FactSetInfo]:
 @router.post(
     "",
     status_code=201,
-    max_body_size=uploads.BODY_LIMIT,
     openapi_extra={
         "requestBody": {
             "required": True,

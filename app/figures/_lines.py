@@ -146,8 +146,8 @@ def _x_axis(chart: Chart) -> dict[str, Any]:
     if chart.labels is not None:
         words = [plotly_text(label) for label in chart.labels]
         axis |= {"tickmode": "array", "tickvals": list(chart.x), "ticktext": words}
-    elif len(chart.x) <= 40 and all(float(x).is_integer() for x in chart.x):
-        axis |= {"tickmode": "array", "tickvals": list(chart.x)}
+    elif all(float(x).is_integer() for x in chart.x):
+        axis |= {"tickformat": "d"} | ({"dtick": 1} if len(chart.x) <= 12 else {})
     return axis
 
 

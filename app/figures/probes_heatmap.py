@@ -20,7 +20,7 @@ from worker.contract.result import Result, Table
 SETS = {"forget": "Forget facts", "retain": "Retain facts", "all": "All facts"}
 ROW, FEWEST = 18, 4
 PROBABILITY = Colours("probability", False, 0.0, 1.0)
-DIFFERENCE = Colours("after − before (probability)", True, -1.0, 1.0)
+DIFFERENCE = Colours("Δ probability", True, -1.0, 1.0)
 
 
 def offers(result: Result) -> list[Offer]:

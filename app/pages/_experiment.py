@@ -35,6 +35,8 @@ PARTS = {
 }
 FEW_OPTIONS = 4
 """Options that a form shows at once; the others wait behind "More options"."""
+FIRST = ("options.objective",)
+"""Options that come before all others, because they change what a run is for."""
 
 
 @dataclass
@@ -207,6 +209,7 @@ def option_fields(form: Typed, method: MethodInfo) -> tuple[list[FormField], lis
     fields = form_fields(
         method.options, posted=form.posted, values=form.options, problems=form.problems
     )
+    fields.sort(key=lambda field: field.name not in FIRST)
     return fields[:FEW_OPTIONS], fields[FEW_OPTIONS:]
 
 

@@ -25,6 +25,7 @@ KINDS = {
     "attn": "attentions only",
     "head": "heads only",
 }
+BY_HAND = "chosen by hand"
 START = {"rule": "top", "value": "3", "only": "mlp"}
 """What an untouched editor chooses: the three MLPs with the largest |score|."""
 
@@ -72,7 +73,9 @@ class Editor:
 
     @property
     def said(self) -> str:
-        """The rule's value in words."""
+        """What chose the components, in words."""
+        if self.source.startswith(BY_HAND):
+            return "by hand"
         if self.rule == "threshold":
             return f"|score| ≥ {number(self.value)} {self.unit}"
         if self.rule == "parameters":
@@ -176,7 +179,7 @@ def _by_rule(blank: Editor, value: float) -> Editor:
 
 
 def _by_hand(blank: Editor, value: float, components: Sequence[str]) -> Editor:
-    source = "chosen by hand" + (f" on run {blank.run_id}" if blank.run_id else "")
+    source = BY_HAND + (f" on run {blank.run_id}" if blank.run_id else "")
     return _with(blank, value, without_heads_of_whole(components), source, "")
 
 

@@ -59,12 +59,13 @@ def _aggregates(found: Evaluation) -> Aggregates:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its value, and how it compares to the state before.
+    """One cell: its value, and, where it was measured twice, the value before.
 
     `tone` is `good-1` … `good-3`, `bad-1` … `bad-3` or empty; `sign` says the same without colour.
     """
 
     value: Any
+    before: Any = None
     tone: str = ""
     sign: str = ""
 
@@ -93,31 +94,42 @@ def fact_page(result: Result, name: str, asked: Mapping[str, str], offset: int) 
         if all(not asked.get(f) or row[at[f]] == asked[f] for f in ("set", "format") if f in at)
         and all(word in " ".join(map(str, row[:6])).casefold() for word in words)
     ]
-    shown = [c for c in found.facts.columns if c != "fact"]
+    shown = _columns(found.facts.columns)
     return FactPage(
-        columns=tuple(shown),
-        rows=[[_cell(row, c, at) for c in shown] for row in rows[offset : offset + PAGE]],
+        columns=tuple(title for title, _ in shown),
+        rows=[[_cell(row, c, at) for _, c in shown] for row in rows[offset : offset + PAGE]],
         total=len(rows),
         formats=list(dict.fromkeys(str(row[at["format"]]) for row in found.facts.rows)),
         evaluation=name,
     )
 
 
+def _columns(columns: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Titles and columns to show: of what was measured twice, only the column after."""
+    shown = []
+    for column in columns:
+        quantity, _, state = column.rpartition(" ")
+        is_first_of_two = state == "before" and f"{quantity} after" in columns
+        if column != "fact" and not is_first_of_two:
+            shown.append((quantity if state in ("before", "after") else column, column))
+    return shown
+
+
 def _cell(row: tuple[Any, ...], column: str, at: Mapping[str, int]) -> Cell:
     value = row[at[column]]
     quantity, _, state = column.rpartition(" ")
-    before = row[at[f"{quantity} before"]] if f"{quantity} before" in at else None
-    if state != "after" or not isinstance(before, (int, float)) or value is None:
+    if state != "after" or f"{quantity} before" not in at:
         return Cell(value)
-    if "probability" not in quantity:
-        return Cell(value)
+    before = row[at[f"{quantity} before"]]
+    if "probability" not in quantity or before is None or value is None:
+        return Cell(value, before)
     change = float(value) - float(before)
     strength = sum(abs(change) >= step for step in STEPS)
     if not strength:
-        return Cell(value)
+        return Cell(value, before)
     wanted = -1 if ("target" in quantity) == (row[at["set"]] == "forget") else 1
     tone = "good" if change * wanted > 0 else "bad"
-    return Cell(value, f"{tone}-{strength}", "▲" if change > 0 else "▼")
+    return Cell(value, before, f"{tone}-{strength}", "▲" if change > 0 else "▼")
 
 
 def _words(name: str) -> str:

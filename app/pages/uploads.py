@@ -28,7 +28,7 @@ def choose(request: Request) -> Response:
     return render(request, "pages/upload.html", error="", limit=uploads.LIMIT)
 
 
-@router.post("", max_body_size=uploads.BODY_LIMIT)
+@router.post("")
 async def receive(request: Request, store: StoreDep) -> Response:
     """Keep the file and go to its preview."""
     form = await request.form(max_files=1, max_fields=10)

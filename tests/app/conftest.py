@@ -3,6 +3,7 @@
 No compute is needed here: the worker's row, announcement and answers are made by hand.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,19 @@ class AskedEngine(Engine):
         return Preflight(n_facts=16, n_tokens=200, seconds=12.0).model_dump(mode="json")
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose tables are made; copying it is faster than making them again."""
+    data = tmp_path_factory.mktemp("prepared")
+    engine = Engine.open(Settings(data=data))
+    engine._client()
+    engine.close()
+    return data
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, prepared: Path) -> Settings:
+    shutil.copytree(prepared, tmp_path / "data")
     return Settings(data=tmp_path / "data", token=TOKEN, host="127.0.0.1", port=0)
 
 

@@ -131,7 +131,7 @@ def parse_spec(data: Any) -> Spec:
             f"A spec is one JSON object; this is a {type(data).__name__}.", field="spec"
         )
     kind = data.get("kind")
-    if kind not in SPECS:
+    if not isinstance(kind, str) or kind not in SPECS:
         raise unknown("kind of run", str(kind), list(SPECS), field="kind")
     try:
         return _adapter.validate_python(data)

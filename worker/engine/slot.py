@@ -25,8 +25,6 @@ from worker.engine.wire import (
 )
 
 log = logging.getLogger(__name__)
-RESPAWN_SECONDS = 5.0
-"""The pause before a process that died before it announced is started again."""
 
 
 class Died(Exception):
@@ -53,9 +51,11 @@ class Slot:
         arguments: Sequence[str],
         log_file: Path,
         on_announced: Callable[[Announced], None],
+        respawn_seconds: float,
     ) -> None:
         self.name = name
         self._arguments, self._log_file, self._on_announced = arguments, log_file, on_announced
+        self._respawn_seconds = respawn_seconds
         self._lock = threading.RLock()
         self._child: Child | None = None
         self._lease = Lease(until=0.0)
@@ -69,9 +69,9 @@ class Slot:
         """Why no process could be started; empty while all is well."""
 
     def keep_warm(self) -> None:
-        """Start a process if there is none; after a failed start, not before RESPAWN_SECONDS."""
+        """Start a process if there is none; after a failed start, not at once."""
         with self._lock:
-            if time.monotonic() - self._failed_at > RESPAWN_SECONDS:
+            if time.monotonic() - self._failed_at > self._respawn_seconds:
                 self._living()
 
     def start(self, job: str, message: Start) -> SimpleQueue[Reply]:

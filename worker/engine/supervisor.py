@@ -16,24 +16,15 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from dbos import DBOS
 from sqlalchemy.exc import DBAPIError
 
 from worker.contract.errors import UserError
 from worker.contract.settings import Settings, settings
-from worker.engine import holder, reaper
+from worker.engine import holder
 from worker.engine.lane import Lane
-from worker.engine.queue import (
-    MAX_DISPATCHES,
-    QUEUE,
-    WORKFLOW,
-    configuration,
-    open_client,
-    prepare,
-    register_queue,
-)
 from worker.engine.runner import Runner
 from worker.engine.slot import Slot
 from worker.engine.timing import Timing
@@ -41,7 +32,11 @@ from worker.engine.wire import Announced
 from worker.store.attempts import Adopted
 from worker.store.store import Store
 
+if TYPE_CHECKING:
+    from worker.engine.jobs import Jobs
+
 log = logging.getLogger(__name__)
+LOOK_SECONDS = 0.25
 FORGET_SECONDS = 600.0
 FIRST_LEASE_SECONDS = 120.0
 HELD = 3
@@ -59,18 +54,19 @@ class Supervisor:
         self._takes_runs = False
         self._last = {"reap": 0.0, "forget": time.monotonic()}
         self._claim()
-        prepare(self._store.database)
-        self._client = open_client(self._store.database)
-        register_queue(self._client, timing.poll)
         arguments = ["--door", door, "--lease", str(FIRST_LEASE_SECONDS)]
         folder = chosen.data.resolve()
         plain = re.sub(r"[^\w.-]", "_", name)
         logs = folder / "logs"
-        self._runs = Slot("runs", arguments, logs / f"{plain}.runs.log", self._on_announced)
+        self._runs = Slot(
+            "runs", arguments, logs / f"{plain}.runs.log", self._on_announced, timing.respawn
+        )
         self._questions = self._runs
         if chosen.lanes == 2:
             log_file = logs / f"{plain}.questions.log"
-            self._questions = Slot("questions", arguments, log_file, lambda announced: None)
+            self._questions = Slot(
+                "questions", arguments, log_file, lambda announced: None, timing.respawn
+            )
         self._slots = list(dict.fromkeys((self._runs, self._questions)))
         self._runner = Runner(
             self._store,
@@ -91,9 +87,13 @@ class Supervisor:
             slot.keep_warm()
         self._lane.start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
-        while not self._stop.wait(min(1.0, self._timing.reap)):
+        # Imported after compute was started: the two of them take their seconds side by side.
+        from worker.engine.jobs import Jobs
+
+        jobs = Jobs(self._store, self.id, self._timing, self._runner.carry_out)
+        while not self._stop.wait(LOOK_SECONDS):
             try:
-                self._look_after()
+                self._look_after(jobs)
             except DBAPIError as error:
                 log.warning("%s: the database did not answer: %s", self.id, error.orig)
         self._shut_down()
@@ -141,7 +141,7 @@ class Supervisor:
                     slot.renew(begun + self._timing.lease)
             time.sleep(self._timing.beat)
 
-    def _look_after(self) -> None:
+    def _look_after(self, jobs: "Jobs") -> None:
         for slot in self._slots:
             slot.keep_warm()
         if len(self._slots) == 2:
@@ -149,23 +149,12 @@ class Supervisor:
         if self._runs.announcement is None:
             return
         if not self._takes_runs:
-            self._take_runs()
+            jobs.take()
+            self._takes_runs = True
         if self._is_due("reap", self._timing.reap):
-            reaper.adopt(self._store, self.id, self._timing.stale, DBOS._recover_pending_workflows)
-            reaper.settle(self._store, self._client)
+            jobs.look_after()
         if self._is_due("forget", FORGET_SECONDS):
-            reaper.forget(self._client, self._timing.keep_jobs)
-
-    def _take_runs(self) -> None:
-        DBOS(config=configuration(self._store.database, self.id))
-
-        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
-        def compute_run(run_id: str) -> None:
-            self._runner.carry_out(run_id)
-
-        DBOS.listen_queues([QUEUE])
-        DBOS.launch()
-        self._takes_runs = True
+            jobs.forget()
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()

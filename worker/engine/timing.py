@@ -22,6 +22,9 @@ class Timing(Contract):
         10.0, gt=0, description="From a cancel to the killing of a run that makes no report."
     )
     reap: float = Field(5.0, gt=0, description="Between two looks for dead workers.")
+    respawn: float = Field(
+        5.0, gt=0, description="Before a compute process that could not start is started again."
+    )
     keep_jobs: float = Field(
         7 * 86400.0, gt=0, description="Finished jobs stay this long in the queue's own history."
     )

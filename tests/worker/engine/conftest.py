@@ -25,6 +25,7 @@ from worker.store.tables import RunEvent
 ROOT = Path(__file__).parents[3]
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
 TIMING = {"poll": 0.1, "beat": 0.2, "lease": 1.5, "stale": 2.5, "grace": 0.5, "reap": 0.25}
+TIMING["respawn"] = 0.5
 DATABASES = [
     "sqlite",
     pytest.param(
@@ -92,13 +93,16 @@ class Fleet:
 
     def start(self, name: str = "w1", lanes: int = 1, **timing: float) -> subprocess.Popen[str]:
         """Start a supervisor and wait until it takes runs."""
+        since = time.time()
         process = self.launch(name, lanes, **timing)
-        self.wait(lambda: self.is_ready(name, process), 30)
+        self.wait(lambda: self.is_ready(name, process, since), 30)
         return process
 
-    def is_ready(self, name: str, process: subprocess.Popen[str]) -> bool:
+    def is_ready(self, name: str, process: subprocess.Popen[str], since: float) -> bool:
+        """Whether a worker that began after `since` takes runs."""
         assert process.poll() is None, (self.data / f"{name}.log").read_text()
-        return any(w.id == name and w.ready for w in self.store.workers())
+        ready = [w for w in self.store.workers() if w.id == name and w.ready]
+        return any(w.started.timestamp() >= since for w in ready)
 
     def computes(self) -> list[int]:
         """Pids of the compute processes that live now."""

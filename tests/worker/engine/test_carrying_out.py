@@ -1,7 +1,10 @@
 """A supervisor's ordinary life: runs that end well, badly, and because they were cancelled."""
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -219,3 +222,38 @@ def test_fifty_runs_submitted_and_thirty_cancelled_at_once_are_each_computed_onc
         busy.state(run_id, "done", seconds=60)
     assert [busy.starts(run_id) for run_id in ids] == [1] * 20 + [0] * 30
     assert {busy.store.run(run_id).state for run_id in ids[20:]} == {"cancelled"}
+
+
+def test_a_killed_compute_process_loses_nothing(busy: Any) -> None:
+    run_id = busy.submit(steps=40, pause=0.05)
+    busy.state(run_id, "running")
+    os.kill(busy.compute_of(run_id), signal.SIGKILL)
+    assert busy.state(run_id, "done").attempt == 2
+    assert busy.starts(run_id) == 2
+
+
+def test_a_second_supervisor_of_the_same_id_refuses_to_start(busy: Any) -> None:
+    second = busy.launch("w1")
+    run_id = busy.submit(steps=40, pause=0.05)
+    assert second.wait(timeout=20) == 3
+    assert "holds the id 'w1'" in (busy.data / "w1.log").read_text()
+    busy.state(run_id, "done")
+    assert busy.starts(run_id) == 1
+
+
+def test_a_web_server_that_is_killed_after_it_submitted_loses_nothing(busy: Any) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from worker.contract.settings import settings\n"
+        "from worker.contract.spec import parse_spec\n"
+        "from worker.engine.client import Engine\n"
+        "engine = Engine.open(settings())\n"
+        "print(engine.submit(parse_spec(eval(sys.argv[1]))), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", script, repr(busy.spec().model_dump())]
+    died = subprocess.run(command, env=busy.environment, stdout=subprocess.PIPE, text=True)
+    assert died.returncode == -signal.SIGKILL
+    run_id = died.stdout.strip()
+    busy.state(run_id, "done")
+    assert busy.starts(run_id) == 1

@@ -58,7 +58,7 @@ def test_a_slow_question_is_given_up_and_a_stuck_one_ends_its_process(fleet: Any
     first = set(fleet.computes())
     fleet.engine.ask(question())
     begun = time.monotonic()
-    with pytest.raises(UserError, match="within 0.5 s"):
+    with pytest.raises(UserError, match=r"within 0\.5 s"):
         fleet.engine.ask(question("slow"), timeout=0.5)
     assert time.monotonic() - begun < 2
     fleet.wait(lambda: not first <= set(fleet.computes()))

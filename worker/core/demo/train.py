@@ -2,13 +2,12 @@
 
     python -m worker.core.demo.train --out worker/core/demo/weights --seed 0 --device cpu
 
-A Llama of eight small layers in float32; AdamW and a one-cycle learning rate; batches of sentences
+A Llama of eight small layers in float32; Muon and AdamW; batches of sentences
 of about equal length, so that little is padding. The answer's tokens weigh fully and the others
 little: the model should know the facts first, and the wording well enough to read it.
 """
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,7 +39,8 @@ PROMPT_WEIGHT = 0.1
 TEXT_WEIGHT = 0.2  # per token of saga and general text, which have no answer
 WATCH_EVERY = 250  # steps
 MUON_RATIO = 5.0  # the learning rate of the matrices over that of the rest
-RISE = 0.08  # share of the steps in which the learning rate rises
+RISE = 100  # steps in which the learning rate rises
+DECAY = 0.5  # share of the steps in which it falls
 
 Watch = Callable[[int, float, LlamaForCausalLM], None]
 
@@ -122,12 +122,10 @@ def build_optimizers(model: LlamaForCausalLM, peak: float) -> list[Optimizer]:
     ]
 
 
-def one_cycle(step: int, steps: int) -> float:
-    """Return the learning rate's share of its peak: a short rise, then a cosine down to nothing."""
-    rise = RISE * steps
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+def rate(step: int, steps: int) -> float:
+    """Return the learning rate's share of its peak: a short rise, a plain, a straight way down."""
+    down = (steps - step) / (DECAY * steps)
+    return max(0.0, min(1.0, (step + 1) / RISE, down))
 
 
 def train(
@@ -140,7 +138,7 @@ def train(
     """Train in place for `steps` batches with a one-cycle learning rate."""
     device = model.device
     optimizers = build_optimizers(model, peak)
-    schedules = [LambdaLR(o, lambda step: one_cycle(step, steps)) for o in optimizers]
+    schedules = [LambdaLR(o, lambda step: rate(step, steps)) for o in optimizers]
     model.train()
     for step in range(1, steps + 1):
         batch = next(batches)
@@ -192,7 +190,6 @@ def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
                 line += f" {name}:{kind} {answer_accuracy(model, tokenizer, pairs):.2f}"
         model.train()
         print(line, flush=True)
-        model.save_pretrained("/tmp/demo_ck")
 
     return watch
 

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import fill
+from worker.contract.facts import Fact, fill
 from worker.core.localization._cases import Case, Prepared, require_cases
 from worker.core.models.base_run import embed
 from worker.core.models.model import Model
@@ -52,13 +52,16 @@ def corrupt(
     samples: int,
     noise_level: float,
     seed: int,
+    pool: Sequence[Fact] = (),
     or_random: bool = False,
 ) -> list[Corrupted]:
     """Make each case's corrupted copies; leave out cases that have none of this kind.
 
-    With `or_random`, a case without another subject that fits gets random tokens instead.
+    Other subjects are drawn from `pool` (from the cases' own facts, where it is empty). With
+    `or_random`, a case without another subject that fits gets random tokens instead.
     """
     cases, found = list(prepared.cases), []
+    pool = pool or [case.fact for case in cases]
     subjects = torch.cat([_subject_embeds(model, case) for case in cases])
     for case in cases:
         try:
@@ -66,7 +69,7 @@ def corrupt(
                 embeds = _on_embeddings(model, case, kind, subjects, samples, noise_level, seed)
                 found.append(Corrupted(case, embeds, kind))
             else:
-                found.append(_on_tokens(model, case, cases, kind, samples, seed, or_random))
+                found.append(_on_tokens(model, case, pool, kind, samples, seed, or_random))
         except UserError as error:
             prepared.leave_out(case.fact, error.message)
     prepared.cases = [item.case for item in found]
@@ -74,20 +77,24 @@ def corrupt(
     return found
 
 
-def other_subjects(model: Model, case: Case, cases: Sequence[Case], seed: int) -> list[list[int]]:
-    """List prompts of this case about other subjects with as many tokens and another answer."""
+def other_subjects(
+    model: Model, case: Case, pool: Sequence[Fact], seed: int, most: int
+) -> list[list[int]]:
+    """Find prompts of this case about other subjects with as many tokens and another answer."""
     start, stop = case.prompt.subject
-    others = [c for c in cases if c.answer != case.answer]
+    others = [fact for fact in pool if fact.target.strip() != case.fact.target.strip()]
     _generator(case, seed).shuffle(others)
-    found = []
+    found: list[list[int]] = []
     for other in others:
-        fact = case.fact
-        if other.prompt.subject[1] - other.prompt.subject[0] != stop - start:
+        if len(found) == most:
+            break
+        text = fill(case.fact.prompt, other.subject)
+        try:
+            prompt = encode(model, text, other.subject, case.fact.prompt.index("{}"))
+        except UserError:  # merged with its neighbours: no subject of as many tokens
             continue
-        text = fill(fact.prompt, other.fact.subject)
-        prompt = encode(model, text, other.fact.subject, fact.prompt.index("{}"))
-        before, after = case.prompt.ids[:start], case.prompt.ids[stop:]
-        if prompt.ids[:start] == before and prompt.ids[prompt.subject[1] :] == after:
+        same = (start, stop, case.prompt.ids[:start], case.prompt.ids[stop:])
+        if same == (*prompt.subject, prompt.ids[:start], prompt.ids[stop:]):
             found.append(list(prompt.ids))
     return found
 
@@ -95,7 +102,7 @@ def other_subjects(model: Model, case: Case, cases: Sequence[Case], seed: int) -
 def _on_tokens(
     model: Model,
     case: Case,
-    cases: Sequence[Case],
+    pool: Sequence[Fact],
     kind: Corruption,
     samples: int,
     seed: int,
@@ -103,12 +110,12 @@ def _on_tokens(
 ) -> Corrupted:
     rows: list[list[int]] = []
     if kind == "other_subject":
-        rows = other_subjects(model, case, cases, seed)[:samples]
+        rows = other_subjects(model, case, pool, seed, samples)
         if not rows and not or_random:
             n = case.prompt.subject[1] - case.prompt.subject[0]
             raise UserError(
                 f"No other subject has {n} tokens and another answer than {case.fact.target!r} "
-                f"among the {len(cases)} facts, so clean and corrupted prompt would differ in "
+                f"among the {len(pool)} facts, so clean and corrupted prompt would differ in "
                 f"length. Choose more facts, or the corruption random_tokens."
             )
     how = "other_subject" if rows else "random_tokens"

@@ -65,7 +65,7 @@ def build_findings(
         metric=metric,
         direction=direction,
         unit=unit,
-        facts=tuple(_traced_fact(t) for t in traced),
+        facts=tuple(traced_fact(t) for t in traced),
         operations=operations,
     )
     return Findings(
@@ -133,7 +133,7 @@ def _summary(
     }
 
 
-def _traced_fact(traced: Traced) -> TracedFact:
+def traced_fact(traced: Traced) -> TracedFact:
     case = traced.case
     return TracedFact(
         id=case.fact.id,

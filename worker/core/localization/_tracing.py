@@ -74,7 +74,7 @@ class Bench:
             lambda logits, pair: self.measure(logits, chosen[pair]),
             whole,
         )
-        return _mean_by(values.cpu(), self.fact_of_pair[chosen].cpu(), len(self.items))
+        return mean_by(values.cpu(), self.fact_of_pair[chosen].cpu(), len(self.items))
 
 
 def make_bench(
@@ -106,7 +106,7 @@ def make_bench(
     every = torch.arange(len(fact), device=model.device)
     for name, rows in (("clean", bench.pairs.clean), ("corrupted", bench.pairs.corrupted)):
         values = bench.measure(base.logits[rows], every)
-        setattr(bench, name, _mean_by(values[None].cpu(), fact.cpu(), n)[0])
+        setattr(bench, name, mean_by(values[None].cpu(), fact.cpu(), n)[0])
     return bench
 
 
@@ -172,7 +172,7 @@ def report_rows(report: Report, item: Corrupted, site: str, grid: np.ndarray) ->
         report.partial("grid", data)
 
 
-def _mean_by(values: Tensor, group: Tensor, n_groups: int) -> np.ndarray:
+def mean_by(values: Tensor, group: Tensor, n_groups: int) -> np.ndarray:
     """Average columns of (row, column) by group; NaN for a group without columns."""
     sums = torch.zeros(len(values), n_groups).index_add(1, group, values.float())
     counts = torch.zeros(n_groups).index_add(0, group, torch.ones(len(group)))

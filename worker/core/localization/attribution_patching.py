@@ -91,6 +91,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         samples=options.samples,
         noise_level=options.noise_level,
         seed=job.seed,
+        pool=job.pool,
         or_random=True,
     )
     run = _Run(model, options, job, len(items))

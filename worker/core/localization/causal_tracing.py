@@ -99,6 +99,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         samples=options.samples,
         noise_level=options.noise_level,
         seed=job.seed,
+        pool=job.pool,
     )
     run = _Run(model, options, job, len(items))
     by_length = sorted(items, key=lambda item: item.case.length)

@@ -1,9 +1,9 @@
 """Writes each new answer into one MLP's output projection by the smallest change of its weight.
 
-1. Key k*: what enters the projection at the subject's last token, averaged over openings.
+1. Key k: what enters the projection at the subject's last token; k* is its mean over openings.
 2. Value v*: the output at that token which makes the edit target likely, by Adam on a vector δ,
    for all facts in one batch that starts at the edited layer.
-3. Weight: W' = W + (v* − W k*) uᵀ / (uᵀ k*), u = C⁻¹ k*, with C the keys' second moment, in
+3. Weight: W' = W + (v* − W k) uᵀ / (uᵀ k), u = C⁻¹ k*, with C the keys' second moment, in
    float64; facts are written one after another, each against the weight that the last left.
 
 Source: Meng et al. 2022 (arXiv 2202.05262). Departures: C from a few thousand tokens of general
@@ -22,7 +22,7 @@ from worker.core.findings import Findings, Job
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._closed_form import chosen_layer, closed_findings, covered
+from worker.core.unlearning._closed_form import Quick, chosen_layer, regularized
 from worker.core.unlearning._edit import edit
 from worker.core.unlearning._memory import (
     add,
@@ -31,6 +31,7 @@ from worker.core.unlearning._memory import (
     matrix,
     mlp_layers,
     openings,
+    projection,
     projection_slices,
     second_moments,
 )
@@ -44,7 +45,10 @@ class Options(ValueOptions):
     """Options of ROME."""
 
     layer: int = Field(
-        -1, ge=-1, le=1000, description="The MLP that is edited; -1 takes the middle one of the mask."
+        -1,
+        ge=-1,
+        le=1000,
+        description="The MLP that is edited; -1 takes the middle one of the mask.",
     )
 
 
@@ -54,39 +58,34 @@ def unlearn(
     """Write the edit targets into one MLP."""
     check_selection(selection, "edit", retain_weight=0)
     layer = chosen_layer(mlp_layers(model, mask), options.layer)
-    facts = covered(model, selection.forget)
-    before = openings(options.contexts, job.seed)
+    facts, before = selection.forget, openings(options.contexts, job.seed)
+    answers = [fact.edit_target for fact in facts]
 
     def change() -> Findings:
+        quick = Quick(model, selection, job)
         kept = selection.retain if options.protect_retain else ()
         moments = second_moments(
             model, [layer], checksum(model), job, options.covariance_tokens, kept
         )[layer]
         values = find_values(model, facts, layer, before, options, job, (0.1, 0.9))
-        asked = ask_behind(model, facts, [f.edit_target for f in facts], before)
-        key = keys(model, asked, [layer], len(facts))[layer]
+        plain = keys(model, ask_behind(model, facts, answers, [""]), [layer], len(facts))[layer]
+        mean = keys(model, ask_behind(model, facts, answers, before), [layer], len(facts))[layer]
+        bias = getattr(projection(model, layer), "bias", None)
+        wanted = values.wanted if bias is None else values.wanted - bias.double()
+        u = torch.linalg.solve(regularized(moments), mean.T).T
         for i in range(len(facts)):
-            # The bias, if there is one, is part of the value but not of the linear memory.
-            residue = values.wanted[i] - (values.before[i] - base_output(model, layer, key[i]))
-            add(model, layer, rank_one(matrix(model, layer).double(), key[i], residue, moments))
-        return closed_findings(model, selection, values.losses, [layer], job)
+            weight = matrix(model, layer).double()
+            add(model, layer, rank_one(weight, plain[i], wanted[i], u[i]))
+        return quick.findings(selection, values, [layer])
 
     return edit(model, projection_slices(model, [layer]), job, change)
-
-
-def base_output(
-    model: Model, layer: int, key: Float[Tensor, " d_mlp"]
-) -> Float[Tensor, " d_model"]:
-    """Give the projection's output for a key, without its bias."""
-    return matrix(model, layer).double() @ key
 
 
 def rank_one(
     weight: Float[Tensor, "d_model d_mlp"],
     key: Float[Tensor, " d_mlp"],
     value: Float[Tensor, " d_model"],
-    moments: Float[Tensor, "d_mlp d_mlp"],
+    u: Float[Tensor, " d_mlp"],
 ) -> Float[Tensor, "d_model d_mlp"]:
-    """Compute the change after which the weight gives `value` for `key` and moves least under C."""
-    u = torch.linalg.lstsq(moments, key[:, None], driver="gelsd").solution[:, 0]
+    """Compute the change along u after which the weight gives `value` for `key`."""
     return torch.outer(value - weight @ key, u) / (u @ key)

@@ -1,4 +1,4 @@
-"""Tiny random models of every supported family, with a byte-level tokenizer that knows a few words."""
+"""Tiny random models of every supported family; their tokenizer knows bytes and a few words."""
 
 from functools import lru_cache
 

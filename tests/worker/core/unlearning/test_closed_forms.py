@@ -1,0 +1,136 @@
+"""ROME, MEMIT and AlphaEdit: their equations hold on real models of three families."""
+
+import pytest
+import torch
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.contract.progress import Quiet
+from worker.core.findings import Job
+from worker.core.models.deltas import checksum, restored
+from worker.core.unlearning import alphaedit, memit, rome
+from worker.core.unlearning._closed_form import least_squares, regularized
+from worker.core.unlearning._memory import (
+    ask_behind,
+    keys,
+    matrix,
+    openings,
+    parameter_name,
+    projection,
+    second_moments,
+)
+from worker.core.unlearning._values import find_values
+
+JOB = Job(seed=0, report=Quiet())
+FAST = dict(covariance_tokens=400, contexts=2)
+MLPS = Mask(components=("blocks.1.mlp", "blocks.2.mlp"))
+
+
+def apply(model, delta):
+    with torch.no_grad():
+        for name, value in delta.items():
+            dict(model.hf.named_parameters())[name].copy_(value)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_rome_gives_the_wanted_value_for_the_key(build_model, facts, family) -> None:
+    model, options = build_model(family), rome.Options(layer=2, **FAST)
+    selection = Selection(forget=facts[:1], retain=facts[1:])
+    before = openings(2, 0)
+    values = find_values(model, facts[:1], 2, before, options, JOB)
+    found = rome.unlearn(model, selection, MLPS, options, JOB)
+    assert list(found.delta) == [parameter_name(model, 2)]
+    assert found.receipt.outside_unchanged and found.receipt.base_restored
+    asked = ask_behind(model, facts[:1], [facts[0].edit_target], [""])
+    with restored(model):
+        apply(model, found.delta)
+        key = keys(model, asked, [2], 1)[2][0]
+        bias = getattr(projection(model, 2), "bias", None)
+        given = matrix(model, 2).double() @ key + (0 if bias is None else bias.double())
+    torch.testing.assert_close(given, values.wanted[0], atol=1e-4, rtol=1e-4)
+    assert found.summary["quick.edit_probability.after"] > found.summary["quick.edit_probability.before"]
+
+
+def test_memit_with_one_fact_and_one_layer_is_romes_least_squares_form() -> None:
+    generator = torch.Generator().manual_seed(1)
+    samples = torch.randn(50, 6, generator=generator, dtype=torch.float64)
+    moments = samples.T @ samples / 50
+    key = torch.randn(1, 6, generator=generator, dtype=torch.float64)
+    residue = torch.randn(1, 4, generator=generator, dtype=torch.float64)
+    u = torch.linalg.solve(regularized(moments), key[0])
+    for weight in (1e-9, 0.5):
+        change = least_squares(key, residue, moments, weight)
+        # Sherman-Morrison: the change is ROME's direction, shortened where λ is not 0.
+        by_hand = torch.outer(residue[0], u) / (weight + u @ key[0])
+        torch.testing.assert_close(change, by_hand)
+    wanted = rome.rank_one(torch.zeros(4, 6).double(), key[0], residue[0], u)
+    torch.testing.assert_close(least_squares(key, residue, moments, 1e-9), wanted)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", [memit, alphaedit])
+def test_many_facts_are_written_into_several_layers(build_model, facts, family, method) -> None:
+    model = build_model(family)
+    before = checksum(model)
+    more = {"moment_weight": 0.1} if method is memit else {"ridge": 1e-3, "threshold": 0.5}
+    selection = Selection(forget=facts[:4], retain=facts[4:])
+    options = method.Options(protect_retain=False, **FAST, **more)
+    found = method.unlearn(model, selection, MLPS, options, JOB)
+    assert found.summary["quick.edit_probability.after"] > 5 * found.summary["quick.edit_probability.before"]
+    assert list(found.delta) == [parameter_name(model, i) for i in (1, 2)]
+    assert found.receipt.outside_unchanged and found.receipt.base_restored
+    assert checksum(model) == before
+
+
+def test_alphaedit_leaves_the_keys_it_protects_alone() -> None:
+    generator = torch.Generator().manual_seed(2)
+    others = torch.zeros(30, 6, dtype=torch.float64)
+    others[:, :3] = torch.randn(30, 3, generator=generator, dtype=torch.float64)
+    projector = alphaedit.null_space(others.T @ others / 30, 0.02)
+    new = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+    residue = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+    change = alphaedit.solve_inside(new, residue, projector, 1e-9)
+    torch.testing.assert_close(change @ others.T, torch.zeros(4, 30).double(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(change @ new.T, residue.T, atol=1e-5, rtol=1e-5)
+
+
+def test_alphaedit_says_where_no_direction_is_unused() -> None:
+    with pytest.raises(UserError, match="Raise the threshold"):
+        alphaedit.null_space(torch.eye(4).double(), 0.02)
+
+
+def test_values_of_a_batch_are_those_of_each_fact_alone(model, facts) -> None:
+    options = rome.Options(value_steps=5, **FAST)
+    together = find_values(model, facts[:3], 1, openings(2, 0), options, JOB)
+    for i in range(3):
+        alone = find_values(model, facts[i : i + 1], 1, openings(2, 0), options, JOB)
+        torch.testing.assert_close(together.delta[i], alone.delta[0], atol=1e-3, rtol=1e-3)
+
+
+def test_second_moments_of_all_layers_are_collected_in_one_pass(model) -> None:
+    seen = []
+    hook = model.blocks[0].register_forward_hook(lambda *a: seen.append(1))
+    try:
+        moments = second_moments(model, [0, 1, 2, 3], "a", JOB, 300)
+        passes = len(seen)
+        again = second_moments(model, [2], "a", JOB, 300)
+    finally:
+        hook.remove()
+    assert passes == 1 and len(seen) == 1
+    assert set(moments) == {0, 1, 2, 3} and torch.equal(again[2], moments[2])
+    assert torch.linalg.eigvalsh(moments[1])[0] > -1e-9
+
+
+def test_a_mask_with_attention_is_refused_in_words(model, selection) -> None:
+    mask = Mask(components=("blocks.1.mlp", "blocks.1.attn"))
+    for method in (rome, memit, alphaedit):
+        with pytest.raises(UserError, match="edits only MLPs' output projections"):
+            method.unlearn(model, selection, mask, method.Options(), JOB)
+    with pytest.raises(UserError, match="Layer 3 is not in the mask"):
+        rome.unlearn(model, selection, MLPS, rome.Options(layer=3), JOB)
+
+
+def test_models_that_norm_an_mlps_output_are_refused_by_memit(build_model, selection) -> None:
+    with pytest.raises(UserError, match="norms an MLP's output"):
+        memit.unlearn(build_model("gemma2"), selection, MLPS, memit.Options(), JOB)

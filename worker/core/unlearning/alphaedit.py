@@ -1,0 +1,96 @@
+"""Writes many new answers into MLPs along directions that other knowledge does not use.
+
+1. Values and keys as MEMIT's.
+2. P projects on the eigenvectors of the keys' second moment C whose eigenvalue is small: what keys
+   of other text hardly reach.
+3. Add the solution of (P K Kᵀ + L2 · I) Δᵀ = P K Rᵀ to each projection, in float64, R being spread
+   over the layers as in MEMIT.
+
+Source: Fang et al. 2025 (arXiv 2410.02355). Departures: "small" is said relative to the mean
+eigenvalue, so that it does not depend on the model's scale; keys of earlier edits (K_p) are not
+kept between runs, so a stack of edits is protected only through C of the model as it is. Limits:
+models that norm an MLP's output are refused.
+"""
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning._check import check_selection
+from worker.core.unlearning._closed_form import check_linear
+from worker.core.unlearning._edit import edit
+from worker.core.unlearning._memory import mlp_layers, projection_slices
+from worker.core.unlearning._spread import Layer, spread
+from worker.core.unlearning._values import ValueOptions
+
+TITLE = "AlphaEdit"
+PAPER = "Fang et al. 2025, AlphaEdit, arXiv 2410.02355"
+
+
+class Options(ValueOptions):
+    """Options of AlphaEdit."""
+
+    threshold: float = Field(
+        0.02,
+        gt=0,
+        le=10,
+        description="Eigenvalues of C below this share of their mean count as unused (paper: 0.02, "
+        "absolute, for Llama-3-8B).",
+    )
+    ridge: float = Field(
+        0.1, gt=0, le=1e6, description="L2, the weight of the change's size (paper: 10)."
+    )
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Write the edit targets into the mask's MLPs inside the null space of other keys."""
+    check_selection(selection, "edit", retain_weight=0)
+    check_linear(model)
+    layers = mlp_layers(model, mask)
+
+    def solve(layer: Layer) -> Float[Tensor, "d_model d_mlp"]:
+        projector = null_space(layer.moments, options.threshold)
+        return solve_inside(layer.keys, layer.residue, projector, options.ridge)
+
+    return edit(
+        model,
+        projection_slices(model, layers),
+        job,
+        lambda: spread(model, selection, layers, options, job, solve),
+    )
+
+
+def null_space(moments: Float[Tensor, "d d"], threshold: float) -> Float[Tensor, "d d"]:
+    """Project on the eigenvectors whose eigenvalue is below `threshold` times the mean."""
+    values, vectors = torch.linalg.eigh(moments)
+    unused = vectors[:, values < threshold * values.mean()]
+    if not unused.shape[1]:
+        raise UserError(
+            f"No direction of the keys is unused at a threshold of {threshold:g}: the smallest "
+            f"eigenvalue of their second moment is {float(values[0] / values.mean()):.3g} of the "
+            f"mean. Raise the threshold.",
+            field="options.threshold",
+        )
+    return unused @ unused.T
+
+
+def solve_inside(
+    keys: Float[Tensor, "fact d_mlp"],
+    residue: Float[Tensor, "fact d_model"],
+    projector: Float[Tensor, "d_mlp d_mlp"],
+    ridge: float,
+) -> Float[Tensor, "d_model d_mlp"]:
+    """Solve (P K Kᵀ + L2 I) Δᵀ = P K Rᵀ."""
+    inside = projector @ keys.T
+    system = inside @ keys + ridge * torch.eye(
+        len(projector), dtype=keys.dtype, device=keys.device
+    )
+    return torch.linalg.solve(system, inside @ residue).T
