@@ -98,7 +98,8 @@ def read_options(
         part = _resolved(schema, name)
         path = f"{prefix}.{name}"
         text = _posted_text(posted, path, _kind(part)).strip()
-        if not text and not _optional(part) and _kind(part) != "many" and "default" in part:
+        has_default = "default" in part and not _optional(part)
+        if not text and has_default and _kind(part) not in ("many", "flag"):
             continue
         try:
             value = _parsed(text, part)
@@ -270,16 +271,23 @@ def _expected(part: Mapping[str, Any]) -> str:
     words = {
         "integer": f"a whole number{_range(part)}",
         "number": f"a number{_range(part)}",
-        "text": "text",
+        "text": f"text{_length(part)}",
         "flag": "true or false",
         "choice": f"one of {', '.join(_choices(part))}",
         "many": f"some of {', '.join(_choices(part))}",
-        "list": f"a list of values, each {_expected(part['items'])}"
+        "list": f"a list, each {_expected(part['items'])}"
         if part.get("items")
         else "a list",
         "json": "JSON of the documented form",
     }[kind]
     return f"{words}, or nothing" if _optional(part) else words
+
+
+def _length(part: Mapping[str, Any]) -> str:
+    low, high = part.get("minLength"), part.get("maxLength")
+    words = [f" of at least {low}"] if low else []
+    words += [f" of at most {high}"] if high is not None else []
+    return f"{' and'.join(words)} characters" if words else ""
 
 
 def _range(part: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def run_study(
 
     outcome = conduct(spec, children, component_parameters(spec.base))
     result, arrays = reduce_study(spec, outcome, time.perf_counter() - started)
-    np.savez_compressed(out / "arrays.npz", **arrays)
+    np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
     (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return result
 

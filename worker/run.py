@@ -232,7 +232,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     if found.arrays:
         arrays = {name: np.asarray(array.values) for name, array in found.arrays.items()}
-        np.savez_compressed(out / "arrays.npz", **arrays)
+        np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
     result = Result(
         kind=spec.kind,
         spec=_filled(spec, options),

@@ -71,6 +71,8 @@ class Grid:
     names: NDArray[Any] | None = None
     name_format: str = ""
     normalized: NDArray[Any] | None = None
+    promise: str = ""
+    """What a click on a cell does, said on hover."""
     outlined: tuple[int, int] | None = None
     """Rows from, up to and without, that are outlined: the subject's."""
 
@@ -229,6 +231,8 @@ def _hover(grid: Grid) -> str:
     lines.append(f"<b>{plotly_text(grid.value_title)} %{{z:.3g}}</b>")
     if grid.normalized is not None:
         lines.append("normalized %{text:.3g}")
+    if grid.promise:
+        lines.append(f"<i>{plotly_text(grid.promise)}</i>")
     return "<br>".join(lines) + "<extra></extra>"
 
 

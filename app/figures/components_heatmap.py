@@ -45,6 +45,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         colours=Colours.over([values], unit_of(info, attribution), info.signed),
         value_title=attribution.unit,
         names=names,
+        promise="Click: into the mask, or out of it" if is_on(ask, "editing") else "",
     )
     return draw_grid(grid, is_on(ask, "transpose"))
 

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from worker.contract.errors import UserError
 
 BUSY_SECONDS = 30
+# A process that is paused inside a transaction would keep its rows from everybody.
+_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=10s"
 
 
 class Database:
@@ -32,7 +34,11 @@ class Database:
             self.reader = _sqlite(self.url, "BEGIN")
         else:
             self.engine = self.reader = create_engine(
-                self.url, pool_size=10, max_overflow=20, pool_pre_ping=True
+                self.url,
+                pool_size=10,
+                max_overflow=20,
+                pool_pre_ping=True,
+                connect_args={"options": _POSTGRES_OPTIONS},
             )
 
     @property

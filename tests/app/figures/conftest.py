@@ -62,7 +62,7 @@ def localization_source() -> Source:
     draw = np.random.default_rng(0)
     arrays: Arrays = {}
     infos: dict[str, ArrayInfo] = {}
-    for site, scale in (("resid", 0.8), ("mlp", 0.4), ("attn", 0.2)):
+    for site, scale in (("resid", 1.0), ("mlp", 0.4), ("attn", 0.2)):
         values = draw.normal(0, 0.05, (2, N_LAYERS, 11)) * scale
         values[:, 1:3, 5:7] += scale
         values[1, :, 10] = np.nan

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[3]
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
 TIMING = {"poll": 0.1, "beat": 0.2, "lease": 1.5, "stale": 2.5, "grace": 0.5, "reap": 0.25}
 TIMING["respawn"] = 0.5
+LOCK_WAIT = "-c lock_timeout=200"
 DATABASES = [
     "sqlite",
     pytest.param(
@@ -72,6 +73,8 @@ class Fleet:
 
     def __init__(self, chosen: Settings, engine: Engine) -> None:
         self.data, self.engine, self.store = chosen.data, engine, engine.store
+        waits = {"timeout": 0.2} if self.store.database.is_sqlite else {"options": LOCK_WAIT}
+        self._impatient = sa.create_engine(self.store.database.url, connect_args=waits)
         self._started: list[subprocess.Popen[str]] = []
         self.environment = os.environ | {
             "LETHE_DATA": str(chosen.data),
@@ -103,6 +106,19 @@ class Fleet:
         assert process.poll() is None, (self.data / f"{name}.log").read_text()
         ready = [w for w in self.store.workers() if w.id == name and w.ready]
         return any(w.started.timestamp() >= since for w in ready)
+
+    def pause(self, process: subprocess.Popen[str]) -> None:
+        """Stop a process in its tracks, though not while it holds a lock of the database."""
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                with self._impatient.begin() as connection:
+                    connection.execute(sa.text("UPDATE workers SET id = id"))
+                    connection.execute(sa.text("UPDATE runs SET id = id"))
+                return
+            except sa.exc.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.1)
 
     def computes(self) -> list[int]:
         """Pids of the compute processes that live now."""
@@ -156,6 +172,7 @@ class Fleet:
         return found
 
     def stop(self) -> None:
+        self._impatient.dispose()
         for process in self._started:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)

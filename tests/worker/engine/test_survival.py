@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.store.tables import WorkerRow
+from worker.store.tables import Run, WorkerRow
 
 LONG = {"steps": 40, "pause": 0.05}
 """About two seconds."""
@@ -52,7 +52,7 @@ def test_a_paused_supervisor_loses_its_run_and_its_compute_and_begins_anew(fleet
     fleet.state(running, "running")
     fleet.start("w2")
     since = time.time()
-    paused.send_signal(signal.SIGSTOP)
+    fleet.pause(paused)
     fleet.wait(lambda: compute not in fleet.computes(), seconds=4)
     assert fleet.store.run(running).worker == "w1", "the lease ends before the adoption"
     fleet.wait(lambda: fleet.store.run(running).worker == "w2")
@@ -85,13 +85,13 @@ def test_a_stopped_supervisor_gives_its_run_to_the_next_without_counting_a_crash
 
 
 def test_a_run_that_kills_every_supervisor_is_failed_in_the_end(fleet: Any) -> None:
+    supervisor = fleet.start()
     run_id = fleet.submit(hang=True)
-    for _ in range(3):
-        supervisor = fleet.start()
-        fleet.state(run_id, "loading", "running")
-        fleet.wait(lambda: fleet.store.workers()[0].run == run_id)
-        supervisor.kill()
-        supervisor.wait()
+    fleet.compute_of(run_id)
+    with fleet.store.database.write() as session:
+        session.execute(sa.update(Run).values(crashes=2))
+    supervisor.kill()
+    supervisor.wait()
     fleet.start()
     assert "died 3 times" in fleet.state(run_id, "failed").message
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from worker.contract.components import Component
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._cases import prepare, require_cases
+from worker.core.localization._cases import Prepared, prepare, require_cases
 from worker.core.localization._corruption import Corrupted, Corruption, corrupt
 from worker.core.localization._outcome import Traced, build_findings, ordered
 from worker.core.localization._pairing import zero_metric
@@ -70,7 +70,7 @@ class _State:
         self.zero: list[Corrupted] = []
         self.operations = 0
 
-    def each(self, run) -> None:  # type: ignore[no-untyped-def]
+    def each(self, run: Callable[[Bench], None]) -> None:
         """Run clean and corrupted prompts of every batch, and do something with them."""
 
         def one(items: list[Corrupted]) -> None:
@@ -106,7 +106,15 @@ class _State:
         )
 
 
-def _findings(model, prepared, state, heads_mean, star, threshold, extraction) -> Findings:  # type: ignore[no-untyped-def]
+def _findings(
+    model: Model,
+    prepared: Prepared,
+    state: _State,
+    heads_mean: np.ndarray,
+    star: int,
+    threshold: float,
+    extraction: Sequence[Component],
+) -> Findings:
     traced = ordered(state.traced, prepared)
     found = build_findings(
         model,

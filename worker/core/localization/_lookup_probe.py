@@ -178,7 +178,7 @@ def _encode(model: Model, facts: Sequence[Fact], classes: list[str]) -> tuple[li
 
 
 def _bare(model: Model, case: Case) -> Prompt:
-    """The name alone, cut as in its prompt: after the tokenizer's own first token, if it has one."""
+    """The name alone, cut as in its prompt, after the tokenizer's own first token if any."""
     start, stop = case.prompt.subject
     alone = encode(model, case.fact.subject, case.fact.subject)
     ids = (*alone.ids[: alone.subject[0]], *case.prompt.ids[start:stop])

@@ -20,7 +20,7 @@ def cross_validate(
     folds: int,
     seed: int,
 ) -> Bool[Tensor, "layer fact"]:
-    """Say for every layer and fact whether a probe that never saw the fact gets its answer right."""
+    """Say per layer and fact whether a probe that never saw the fact gets its answer right."""
     n_classes = int(labels.max()) + 1
     right = torch.zeros(features.shape[:2], dtype=torch.bool)
     for held_out in split(labels, folds, seed):
@@ -47,7 +47,7 @@ def split(labels: Int[Tensor, " fact"], folds: int, seed: int) -> list[Int[Tenso
 
 
 def standardize(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the training part mean 0 and variance 1 per feature, and the test part the same shift."""
+    """Give the training part mean 0 and variance 1 per feature; change the test part alike."""
     mean, std = train.mean(1, keepdim=True), train.std(1, keepdim=True)
     std = torch.where(std > 1e-8, std, torch.ones_like(std))
     return (train - mean) / std, (test - mean) / std

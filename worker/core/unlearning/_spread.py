@@ -41,9 +41,7 @@ def spread(
     facts, last = selection.forget, layers[-1]
     quick = Quick(model, selection, job)
     kept = selection.retain if options.protect_retain else ()
-    moments = second_moments(
-        model, layers, checksum(model), job, options.covariance_tokens, kept
-    )
+    moments = second_moments(model, layers, checksum(model), job, options.covariance_tokens, kept)
     before = openings(options.contexts, job.seed)
     answers = [fact.edit_target for fact in facts]
     values = find_values(model, facts, last, before, options, job, (0.1, 0.8))

@@ -90,7 +90,5 @@ def solve_inside(
 ) -> Float[Tensor, "d_model d_mlp"]:
     """Solve (P K Kᵀ + L2 I) Δᵀ = P K Rᵀ."""
     inside = projector @ keys.T
-    system = inside @ keys + ridge * torch.eye(
-        len(projector), dtype=keys.dtype, device=keys.device
-    )
+    system = inside @ keys + ridge * torch.eye(len(projector), dtype=keys.dtype, device=keys.device)
     return torch.linalg.solve(system, inside @ residue).T

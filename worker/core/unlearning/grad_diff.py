@@ -28,7 +28,10 @@ class Options(Training):
     """Options of gradient difference."""
 
     learning_rate: float = Field(
-        1e-3, gt=0, le=1, description="Peak learning rate of AdamW (1e-5 for billions of parameters)."
+        1e-3,
+        gt=0,
+        le=1,
+        description="Peak learning rate of AdamW (1e-5 for billions of parameters).",
     )
     forget_weight: float = Field(
         0.5, ge=0, le=1000, description="Weight of the negated forget loss (published: 1)."

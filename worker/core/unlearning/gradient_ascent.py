@@ -39,7 +39,10 @@ class Options(Training):
     )
     general_weight: float = Field(0.0, ge=0, le=0, description="Always 0.")
     probe_every: int = Field(
-        2, ge=1, le=10_000, description="Steps between quick probes; ascent overshoots within a few."
+        2,
+        ge=1,
+        le=10_000,
+        description="Steps between quick probes; ascent overshoots within a few.",
     )
 
 

@@ -43,7 +43,10 @@ class Options(Training):
     """Options of RMU."""
 
     layer: int = Field(
-        -1, ge=-1, le=1000, description="Layer whose output is steered; -1 takes the mask's highest."
+        -1,
+        ge=-1,
+        le=1000,
+        description="Layer whose output is steered; -1 takes the mask's highest.",
     )
     steering: float = Field(
         2.0, gt=0, le=1000, description="c, the steered norm over the mean norm of activations."

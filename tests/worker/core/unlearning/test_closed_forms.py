@@ -20,6 +20,7 @@ from worker.core.unlearning._memory import (
     projection,
     second_moments,
 )
+from worker.core.unlearning._spread import residual_after
 from worker.core.unlearning._values import find_values
 
 JOB = Job(seed=0, report=Quiet())
@@ -49,7 +50,6 @@ def test_rome_gives_the_wanted_value_for_the_key(build_model, facts, family) -> 
         bias = getattr(projection(model, 2), "bias", None)
         given = matrix(model, 2).double() @ key + (0 if bias is None else bias.double())
     torch.testing.assert_close(given, values.wanted[0], atol=1e-4, rtol=1e-4)
-    assert found.summary["quick.edit_probability.after"] > found.summary["quick.edit_probability.before"]
 
 
 def test_memit_with_one_fact_and_one_layer_is_romes_least_squares_form() -> None:
@@ -65,22 +65,47 @@ def test_memit_with_one_fact_and_one_layer_is_romes_least_squares_form() -> None
         by_hand = torch.outer(residue[0], u) / (weight + u @ key[0])
         torch.testing.assert_close(change, by_hand)
     wanted = rome.rank_one(torch.zeros(4, 6).double(), key[0], residue[0], u)
-    torch.testing.assert_close(least_squares(key, residue, moments, 1e-9), wanted)
+    torch.testing.assert_close(
+        least_squares(key, residue, moments, 1e-9), wanted, atol=1e-5, rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-@pytest.mark.parametrize("method", [memit, alphaedit])
-def test_many_facts_are_written_into_several_layers(build_model, facts, family, method) -> None:
-    model = build_model(family)
+# A tiny model answers from anywhere, so values are let go as far as they must.
+FAR = dict(value_decay=0.0, kl_weight=0.0, clamp=50.0, protect_retain=False, **FAST)
+SOLVERS = [
+    (rome, {"layer": 0}),
+    (memit, {"moment_weight": 1e-3}),
+    (alphaedit, {"ridge": 1e-4, "threshold": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("method", "more"), SOLVERS)
+def test_new_answers_are_written_and_the_base_is_put_back(model, facts, method, more) -> None:
     before = checksum(model)
-    more = {"moment_weight": 0.1} if method is memit else {"ridge": 1e-3, "threshold": 0.5}
-    selection = Selection(forget=facts[:4], retain=facts[4:])
-    options = method.Options(protect_retain=False, **FAST, **more)
-    found = method.unlearn(model, selection, MLPS, options, JOB)
-    assert found.summary["quick.edit_probability.after"] > 5 * found.summary["quick.edit_probability.before"]
-    assert list(found.delta) == [parameter_name(model, i) for i in (1, 2)]
+    selection = Selection(forget=facts[:2], retain=facts[2:])
+    mask = Mask(components=("blocks.0.mlp", "blocks.1.mlp"))
+    found = method.unlearn(model, selection, mask, method.Options(**FAR | more), JOB)
+    assert found.summary["quick.edit_probability.after"] > 0.3
+    assert found.summary["quick.forget_probability.after"] < 0.6
     assert found.receipt.outside_unchanged and found.receipt.base_restored
     assert checksum(model) == before
+
+
+@pytest.mark.parametrize("method", [memit, alphaedit])
+def test_transposed_projections_are_changed_layer_by_layer(build_model, facts, method) -> None:
+    model = build_model("gpt2")
+    more = {"ridge": 1e-4, "threshold": 1.0} if method is alphaedit else {"moment_weight": 1e-6}
+    options = method.Options(**FAR | {"contexts": 1} | more)
+    selection = Selection(forget=facts[:2], retain=facts[2:])
+    layers = Mask(components=("blocks.1.mlp",))
+    asked = ask_behind(model, facts[:2], [f.edit_target for f in facts[:2]], [""])
+    values = find_values(model, facts[:2], 1, [""], options, JOB)
+    wanted = residual_after(model, asked, 1) + values.delta
+    found = method.unlearn(model, selection, layers, options, JOB)
+    assert list(found.delta) == [parameter_name(model, 1)]
+    with restored(model):
+        apply(model, found.delta)
+        torch.testing.assert_close(residual_after(model, asked, 1), wanted, atol=0.05, rtol=0.05)
 
 
 def test_alphaedit_leaves_the_keys_it_protects_alone() -> None:

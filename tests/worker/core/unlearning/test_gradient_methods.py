@@ -20,7 +20,7 @@ METHODS = {
     "grad_diff": ({}, 0.7),
     "npo": ({}, 0.7),
     "simnpo": ({"forget_weight": 1.0}, 0.6),
-    "idk_dpo": ({"forget_weight": 5.0, "beta": 0.5}, 0.6),
+    "idk_dpo": ({"forget_weight": 5.0}, 0.6),
     "undial": ({}, 0.7),
     "rmu": ({"forget_weight": 1.0}, 0.5),
     "ft_l": ({"epsilon": 0.05, "probe_every": 1}, 0.3),

@@ -1,0 +1,177 @@
+"""Heatmaps are tested by their axes, values and colour range."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from app.figures._drawing import Drawing, Source
+from app.figures._find import draw, figures, offers
+from worker.contract.errors import UserError
+
+
+def rows_of(drawing: Drawing) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(drawing.csv())))
+
+
+def test_repeated_tokens_keep_rows_of_their_own(localization: Source) -> None:
+    plot = draw("prompt_heatmap", localization, {"fact": "babe"}).figure()
+    axis = plot["layout"]["yaxis"]
+    assert axis["type"] == "linear"
+    assert axis["tickvals"] == list(range(10))
+    assert axis["ticktext"][3:7] == ["<b>␣Ba</b>", "<b>be</b>", "<b>␣Ba</b>", "<b>be</b>"]
+    assert len(plot["data"][0]["z"]) == 10
+
+
+def test_layers_are_counted_from_zero(localization: Source) -> None:
+    axis = draw("prompt_heatmap", localization, {}).figure()["layout"]["xaxis"]
+    assert axis["ticktext"] == ["0", "1", "2", "3"]
+
+
+def test_the_first_token_is_on_top(localization: Source) -> None:
+    axis = draw("prompt_heatmap", localization, {}).figure()["layout"]["yaxis"]
+    assert axis["range"] == [10.5, -0.5]
+    assert axis["ticktext"][0] == "&lt;bos&gt;"
+
+
+@pytest.mark.parametrize("site", ["resid", "mlp", "attn"])
+def test_a_signed_scale_is_symmetric_about_zero(localization: Source, site: str) -> None:
+    drawing = draw("prompt_heatmap", localization, {"site": site})
+    axis = drawing.figure()["layout"]["coloraxis"]
+    extent = float(np.nanmax(np.abs(localization.array(f"grid.{site}")[0])))
+    assert (axis["cmin"], axis["cmax"], axis["cmid"]) == (-extent, extent, 0)
+    assert drawing.scales == {"coloraxis": "diverging"}
+    assert "Δ probability" in axis["colorbar"]["title"]["text"]
+
+
+def test_a_locked_range_is_the_same_for_all_sites_and_said(localization: Source) -> None:
+    drawn = [
+        draw("prompt_heatmap", localization, {"site": site, "fact": fact, "lock": "1"})
+        for site in ("resid", "mlp", "attn")
+        for fact in ("jordan", "babe")
+    ]
+    assert len({d.figure()["layout"]["coloraxis"]["cmax"] for d in drawn}) == 1
+    assert all("One colour range for all facts and sites" in d.caption for d in drawn)
+
+
+def test_picture_table_and_download_hold_the_same_numbers(localization: Source) -> None:
+    drawing = draw("prompt_heatmap", localization, {"site": "mlp"})
+    values = localization.array("grid.mlp")[0].T
+    np.testing.assert_allclose(drawing.figure()["data"][0]["z"], values, atol=2e-3)
+    table = [[float(cell.replace("−", "-")) for cell in row[1:]] for row in drawing.table.rows]
+    np.testing.assert_allclose(table, values, rtol=6e-3)
+    cells = rows_of(drawing)
+    assert len(cells) == values.size
+    for cell in cells:
+        i, j = int(cell["token index"]), int(cell["layer"])
+        assert float(cell["Δ probability"]) == pytest.approx(values[i, j], rel=1e-7)
+        assert float(cell["normalized"]) == pytest.approx(values[i, j] / 0.8, rel=1e-6)
+        assert cell["component"] == f"blocks.{j}.mlp"
+
+
+def test_a_normalized_effect_is_not_clamped(localization: Source) -> None:
+    shown = draw("prompt_heatmap", localization, {}).figure()["data"][0]["text"]
+    raw = localization.array("grid.resid")[0].T / 0.8
+    assert raw.max() > 1 and raw.min() < 0
+    np.testing.assert_allclose(shown, raw, atol=2e-3)
+
+
+def test_without_a_difference_there_is_no_normalized_effect(localization: Source) -> None:
+    trace = draw("prompt_heatmap", localization, {"fact": "babe"}).figure()["data"][0]
+    assert "text" not in trace and "normalized" not in trace["hovertemplate"]
+
+
+def test_transposing_exchanges_axes_and_keeps_the_table(localization: Source) -> None:
+    straight = draw("prompt_heatmap", localization, {})
+    turned = draw("prompt_heatmap", localization, {"transpose": "1"})
+    before, after = straight.figure()["data"][0], turned.figure()["data"][0]
+    assert np.array_equal(np.array(before["z"]).T, after["z"])
+    assert "blocks.%{x:d}" in before["hovertemplate"]
+    assert "blocks.%{y:d}" in after["hovertemplate"]
+    assert straight.table == turned.table
+    box = turned.figure()["layout"]["shapes"][0]
+    assert (box["x0"], box["x1"], box["y0"], box["y1"]) == (2.5, 6.5, -0.5, 3.5)
+
+
+def test_the_subject_is_outlined(localization: Source) -> None:
+    box = draw("prompt_heatmap", localization, {}).figure()["layout"]["shapes"][0]
+    assert (box["name"], box["y0"], box["y1"]) == ("subject", 2.5, 6.5)
+
+
+def test_components_have_mlp_and_attention_as_columns_of_their_own(localization: Source) -> None:
+    drawing = draw("components_heatmap", localization, {})
+    plot = drawing.figure()
+    assert plot["layout"]["xaxis"]["ticktext"] == ["MLP", "attn", "H0", "H1"]
+    trace = plot["data"][0]
+    assert trace["customdata"][3] == [
+        "blocks.3.mlp",
+        "blocks.3.attn",
+        "blocks.3.attn.head.0",
+        "blocks.3.attn.head.1",
+    ]
+    assert trace["z"][3][0] == pytest.approx(-0.6)
+    assert plot["layout"]["coloraxis"]["cmin"] == -0.6
+
+
+def test_what_a_click_does_is_promised_only_where_it_does_it(localization: Source) -> None:
+    edited = draw("components_heatmap", localization, {"editing": "1"}).figure()["data"][0]
+    shown = draw("components_heatmap", localization, {}).figure()["data"][0]
+    assert "Click" in edited["hovertemplate"]
+    assert "Click" not in shown["hovertemplate"]
+
+
+def test_roles_are_rows_and_layers_columns(localization: Source) -> None:
+    plot = draw("roles_heatmap", localization, {"site": "mlp"}).figure()
+    assert plot["layout"]["yaxis"]["ticktext"][2] == "last subject"
+    np.testing.assert_allclose(plot["data"][0]["z"], localization.array("roles.mlp").T, atol=1e-3)
+
+
+def test_both_themes_have_a_scale_whose_middle_is_the_ground(localization: Source) -> None:
+    themes = draw("prompt_heatmap", localization, {}).figure()["themes"]
+    for theme in ("light", "dark"):
+        scale = themes[theme]["scales"]["coloraxis"]
+        assert [stop for stop, _ in scale] == [0, 0.25, 0.5, 0.75, 1]
+    light, dark = (themes[t]["scales"]["coloraxis"][2][1] for t in ("light", "dark"))
+    assert luminance(light) > 0.8 and luminance(dark) < 0.05
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_long_prompt_in_a_deep_model_stays_under_100_kilobytes(localization: Source) -> None:
+    draw_random = np.random.default_rng(0)
+    fact = localization.result.attribution.facts[0].model_copy(
+        update={"tokens": tuple(f" token{i}" for i in range(100))}
+    )
+    attribution = localization.result.attribution.model_copy(update={"facts": (fact,)})
+    result = localization.result.model_copy(update={"attribution": attribution})
+    large = Source(result, localization.open)
+    large._files["arrays.npz"] = {"grid.resid": draw_random.normal(size=(1, 48, 100))}
+    assert len(json.dumps(draw("prompt_heatmap", large, {}).figure())) < 100_000
+
+
+def test_an_unknown_fact_site_or_figure_is_said(localization: Source) -> None:
+    with pytest.raises(UserError, match="'nobody'"):
+        draw("prompt_heatmap", localization, {"fact": "nobody"})
+    with pytest.raises(UserError, match="'heads'"):
+        draw("roles_heatmap", localization, {"site": "heads"})
+    with pytest.raises(UserError, match="Did you mean 'prompt_heatmap'"):
+        draw("prompt_heatmaps", localization, {})
+
+
+def test_every_offer_of_every_result_can_be_drawn(
+    localization: Source, edit: Source, evaluation: Source
+) -> None:
+    drawn = set()
+    for source in (localization, edit, evaluation):
+        for offer in offers(source.result):
+            drawing = draw(offer.figure, source, dict(offer.fixed))
+            assert drawing.caption and drawing.table.rows and drawing.csv().count("\n") > 1
+            assert json.dumps(drawing.figure(), allow_nan=False)
+            drawn.add(offer.figure)
+    assert drawn == set(figures()) - {"matrices"}

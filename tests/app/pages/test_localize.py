@@ -1,0 +1,140 @@
+"""The forms of experiments: what they send, what they say beside a field, what they keep."""
+
+import re
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from worker.contract.errors import UserError
+from worker.engine.client import Engine
+
+HTMX = {"HX-Request": "true"}
+FORM = {
+    "model": "demo",
+    "facts.set": "sports",
+    "facts.how": "first",
+    "facts.n": "16",
+    "seed": "3",
+    "method": "causal_tracing",
+    "options.of": "causal_tracing",
+    "options.n_noises": "7",
+    "options.sites": "mlp",
+}
+
+
+def send(client: TestClient, path: str = "/localize", **changes: Any) -> Any:
+    return client.post(path, data=FORM | changes, headers=HTMX)
+
+
+def started(engine: Engine) -> dict[str, Any]:
+    return engine.store.runs(limit=1)[0].spec
+
+
+def test_the_form_starts_the_run_that_it_describes(client: TestClient, engine: Engine) -> None:
+    answer = send(client)
+    assert answer.headers["HX-Redirect"].startswith("/runs/")
+    spec = started(engine)
+    assert spec["facts"] == {"set": "sports", "forget": "first:16"}
+    assert spec["options"] == {"n_noises": 7, "sites": ["mlp"], "is_exact": False}
+    assert spec["seed"] == 3
+
+
+def test_without_scripts_the_form_redirects(client: TestClient) -> None:
+    answer = client.post("/localize", data=FORM, follow_redirects=False)
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("how", "part", "value", "forget"),
+    [
+        ("random", "facts.n", "5", "random:5"),
+        ("group", "facts.group", "football", "group:football"),
+        ("ids", "facts.ids", "fact-1, fact-2", "ids:fact-1, fact-2"),
+        ("split", "facts.split", "held", "held"),
+    ],
+)
+def test_every_way_of_choosing_facts_is_sent(
+    client: TestClient, engine: Engine, how: str, part: str, value: str, forget: str
+) -> None:
+    engine.store.save_split("sports", "held", ["fact-3"])
+    assert send(client, **{"facts.how": how, part: value}).status_code == 200
+    assert started(engine)["facts"]["forget"] == forget
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said", "beside"),
+    [
+        ("options.n_noises", "many", "n_noises is &#34;many&#34;; expected a whole number", None),
+        ("options.n_noises", "1000", "n_noises is 1000; expected a whole number from 1", None),
+        ("facts.n", "999", "expected a number from 1 to 40", None),
+        ("facts.n", "-1", "expected a number from 1 to 40", None),
+        ("seed", "x", "seed is &#39;x&#39;; expected a whole number", None),
+        ("model", "brok", "Did you mean &#39;broken&#39;?", None),
+        ("model", "broken", "its weights are a pickle", None),
+        ("model", "edit:nowhere", "There is no run &#39;nowhere&#39;", None),
+        ("facts.set", "sport", "Did you mean &#39;sports&#39;?", None),
+        ("method", "causal", "Did you mean &#39;causal_tracing&#39;?", None),
+    ],
+)
+def test_a_refused_value_is_said_and_kept_as_typed(
+    client: TestClient, engine: Engine, field: str, typed: str, said: str, beside: None
+) -> None:
+    answer = send(client, **{field: typed})
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert engine.store.count_runs() == 0
+    control = re.search(rf'<(?:input|select)[^>]* name="{re.escape(field)}"[^>]*>', answer.text)
+    assert control and 'aria-invalid="true"' in control[0]
+    if control[0].startswith("<input"):
+        assert f'value="{typed}"' in control[0]
+
+
+def test_several_refused_values_are_said_at_once(client: TestClient) -> None:
+    page = send(client, **{"seed": "x", "options.n_noises": "y", "facts.n": ""}).text
+    assert page.count('class="error"') == 3
+
+
+def test_a_change_of_method_draws_its_options_anew(client: TestClient) -> None:
+    answer = client.post(
+        "/localize/form", data=FORM | {"options.of": "another", "seed": "5"}, headers=HTMX
+    )
+    assert 'name="options.n_noises" value="10"' in answer.text
+    assert 'value="5"' in answer.text
+    assert "facts.n=16" in answer.headers["HX-Replace-Url"]
+    assert "csrf" not in answer.headers["HX-Replace-Url"]
+
+
+def test_a_shared_address_opens_the_same_form(client: TestClient) -> None:
+    page = client.get("/localize?facts.set=sports&facts.how=group&facts.group=baseball&seed=9").text
+    assert '<option value="baseball" selected>' in page
+    assert 'name="seed" type="text" value="9"' in page
+
+
+def test_the_preflight_says_what_is_known_before_the_start(client: TestClient) -> None:
+    page = client.post("/localize/preflight", data=FORM, headers=HTMX).text
+    assert "12 s" in page and "200" in page
+
+
+def test_the_preflight_says_what_would_be_refused(client: TestClient, engine: Any) -> None:
+    engine.refusal = UserError("The subject merges with its neighbour.", field="facts")
+    page = client.post("/localize/preflight", data=FORM, headers=HTMX).text
+    assert "The subject merges with its neighbour." in page
+
+
+def test_without_a_worker_the_preflight_says_that_the_run_waits(
+    client: TestClient, engine: Any
+) -> None:
+    engine.is_alive = False
+    page = client.post("/localize/preflight", data=FORM, headers=HTMX).text
+    assert "No worker is alive" in page
+    assert send(client).status_code == 200
+
+
+def test_change_and_run_fills_the_form_from_a_run(client: TestClient, engine: Engine) -> None:
+    send(client, **{"facts.how": "random", "facts.n": "4"})
+    run = engine.store.runs(limit=1)[0]
+    page = client.get(f"/localize?from={run.id}").text
+    assert 'name="options.n_noises" value="7"' in page
+    assert '<option value="random" selected>' in page
+    assert 'name="facts.n" type="text" value="4"' in page

@@ -1,0 +1,112 @@
+"""Masks: made by rule and by hand, named, matched, compared, exchanged."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from worker.contract.mask import Mask
+from worker.engine.client import Engine
+
+HTMX = {"HX-Request": "true"}
+
+
+def saved(engine: Engine, *components: str, name: str = "m") -> Any:
+    mask = Mask(components=components, n_parameters=100 * len(components), source="by hand")
+    return engine.store.save_mask(name, "demo", mask)
+
+
+def test_the_editor_without_a_localization_offers_every_component(client: TestClient) -> None:
+    page = client.get("/masks/new").text
+    assert page.count('name="components"') == 8
+    assert " checked>" not in page.partition('id="mask-boxes"')[2].partition("</table>")[0]
+
+
+def test_a_mask_is_saved_under_its_name_with_versions(client: TestClient, engine: Engine) -> None:
+    form = {"model": "demo", "name": "early", "components": ["blocks.1.mlp", "blocks.2.mlp"]}
+    first = client.post("/masks", data=form, headers=HTMX).text
+    second = client.post("/masks", data=form, headers=HTMX).text
+    assert "version 1" in first and "version 2" in second
+    assert engine.store.masks()[0].n_parameters == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"name": "x"}, "The mask has no component"),
+        ({"name": " ", "components": "blocks.1.mlp"}, "The mask has no name"),
+        ({"name": "x", "components": "blocks.77.mlp"}, "no component &#39;blocks.77.mlp&#39;"),
+        ({"name": "x", "components": "blocks.1.mlp", "model": "gone"}, "No model &#39;gone&#39;"),
+    ],
+)
+def test_a_mask_that_cannot_be_saved_is_said(
+    client: TestClient, engine: Engine, form: dict[str, str], said: str
+) -> None:
+    answer = client.post("/masks", data={"model": "demo"} | form, headers=HTMX)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert engine.store.masks() == []
+
+
+def test_controls_are_matched_to_the_masks_parameters(client: TestClient, engine: Engine) -> None:
+    mask = saved(engine, "blocks.1.mlp", "blocks.2.mlp", "blocks.3.attn")
+    client.post(f"/masks/{mask.id}/controls")
+    made = {m.name.partition(" · ")[2]: m for m in engine.store.masks() if m.id != mask.id}
+    assert made["random components"].n_parameters == 300
+    assert made["random MLPs"].n_parameters == 300
+    assert made["all MLPs"].n_parameters == 400
+    assert made["everything"].n_parameters == 800
+
+
+def test_a_downloaded_mask_can_be_imported(client: TestClient, engine: Engine) -> None:
+    mask = saved(engine, "blocks.1.mlp")
+    file = client.get(f"/masks/{mask.id}.json")
+    client.post("/masks/import", files={"file": ("m.json", file.content)})
+    assert [m.version for m in engine.store.masks()] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "No file was chosen"),
+        (b"\xff\xfe", "no JSON in UTF-8"),
+        (b"{", "no JSON in UTF-8"),
+        (b"[]", "is []"),
+        (json.dumps({"name": "x", "model": "demo"}).encode(), "components is missing"),
+        (
+            json.dumps({"name": "x", "model": "demo", "component": []}).encode(),
+            "Did you mean &#39;components&#39;",
+        ),
+        (
+            json.dumps({"name": "x", "model": "demo", "components": []}).encode(),
+            "The mask has no component",
+        ),
+        (b" " * 1_000_001, "more than 1 MB"),
+    ],
+)
+def test_a_file_that_is_no_mask_is_said(
+    client: TestClient, engine: Engine, data: bytes, said: str
+) -> None:
+    answer = client.post("/masks/import", files={"file": ("m.json", data)})
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert engine.store.masks() == []
+
+
+def test_the_overlap_is_measured_in_parameters(client: TestClient, engine: Engine) -> None:
+    saved(engine, "blocks.1.mlp", "blocks.2.mlp", name="a")
+    saved(engine, "blocks.2.mlp", "blocks.3.mlp", name="b")
+    drawn = client.get("/masks/overlap.json").json()
+    assert drawn["data"][0]["z"] == [[1, 0.333], [0.333, 1]] or drawn["data"][0]["z"][0][
+        1
+    ] == pytest.approx(1 / 3, abs=1e-3)
+    assert drawn["layout"]["coloraxis"]["cmax"] == 1
+
+
+def test_a_mask_can_be_deleted(client: TestClient, engine: Engine) -> None:
+    mask = saved(engine, "blocks.1.mlp")
+    assert "Delete m v1?" in client.get("/masks").text
+    client.post(f"/masks/{mask.id}/delete")
+    assert engine.store.masks() == []
+    assert "No mask yet" in client.get("/masks").text
