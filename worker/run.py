@@ -33,6 +33,7 @@ from worker.contract.spec import (
     ExploreSpec,
     LocalizeSpec,
     Spec,
+    StudySpec,
     UnlearnSpec,
 )
 from worker.core.evaluation._formats import format_infos
@@ -123,7 +124,8 @@ def answer(question: Question, models: ModelCache) -> Contract:
     if isinstance(question, AskExplore):
         return run(question.spec, question.inputs, Quiet(), models)
     assert isinstance(question, AskPreflight)
-    check(question.spec)
+    if not isinstance(question.spec, StudySpec):
+        check(question.spec)
     return preflight(question.spec, question.inputs, models.get(question.spec.base))
 
 

@@ -130,7 +130,10 @@ def _save_split(store: Store, form: FormData) -> None:
         ids = _ids_by_rule(fact_set, rule, form)
     if len(name) > 100:
         raise UserError(f"name has {len(name)} characters; expected at most 100.", field=field)
-    store.save_split(set_name, name, ids)
+    try:
+        store.save_split(set_name, name, ids)
+    except UserError as error:
+        raise UserError(error.message, field=field) from None
 
 
 def _ids_by_rule(fact_set: Any, rule: str, form: FormData) -> list[str]:

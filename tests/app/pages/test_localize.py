@@ -63,22 +63,22 @@ def test_every_way_of_choosing_facts_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "said", "beside"),
+    ("field", "typed", "said"),
     [
-        ("options.n_noises", "many", "n_noises is &#34;many&#34;; expected a whole number", None),
-        ("options.n_noises", "1000", "n_noises is 1000; expected a whole number from 1", None),
-        ("facts.n", "999", "expected a number from 1 to 40", None),
-        ("facts.n", "-1", "expected a number from 1 to 40", None),
-        ("seed", "x", "seed is &#39;x&#39;; expected a whole number", None),
-        ("model", "brok", "Did you mean &#39;broken&#39;?", None),
-        ("model", "broken", "its weights are a pickle", None),
-        ("model", "edit:nowhere", "There is no run &#39;nowhere&#39;", None),
-        ("facts.set", "sport", "Did you mean &#39;sports&#39;?", None),
-        ("method", "causal", "Did you mean &#39;causal_tracing&#39;?", None),
+        ("options.n_noises", "many", "n_noises is &#34;many&#34;; expected a whole number"),
+        ("options.n_noises", "1000", "n_noises is 1000; expected a whole number from 1"),
+        ("facts.n", "999", "expected a number from 1 to 40"),
+        ("facts.n", "-1", "expected a number from 1 to 40"),
+        ("seed", "x", "seed is &#39;x&#39;; expected a whole number"),
+        ("model", "brok", "Did you mean &#39;broken&#39;?"),
+        ("model", "broken", "its weights are a pickle"),
+        ("model", "edit:nowhere", "There is no run &#39;nowhere&#39;"),
+        ("facts.set", "sport", "Did you mean &#39;sports&#39;?"),
+        ("method", "causal", "Did you mean &#39;causal_tracing&#39;?"),
     ],
 )
 def test_a_refused_value_is_said_and_kept_as_typed(
-    client: TestClient, engine: Engine, field: str, typed: str, said: str, beside: None
+    client: TestClient, engine: Engine, field: str, typed: str, said: str
 ) -> None:
     answer = send(client, **{field: typed})
     assert answer.status_code == 422

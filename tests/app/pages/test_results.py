@@ -79,7 +79,7 @@ def test_a_localization_shows_its_figures_and_a_mask_editor(
     assert "What was found, in words." in page
     for figure in ("prompt_heatmap", "roles_heatmap", "components_heatmap"):
         assert f'data-figure="/runs/{run_id}/figures/{figure}"' in page
-    assert page.count("components_heatmap") == 1
+    assert page.count('figures/components_heatmap"') == 1
     assert 'value="blocks.3.mlp" aria-label="blocks.3.mlp" autocomplete="off" checked' in page
     assert "Babe &lt;b&gt;Babe&lt;/b&gt;" in page
 
@@ -113,7 +113,7 @@ def test_an_evaluation_lists_every_fact_coloured_by_what_was_wanted(
     assert forget.count("tone good-3") == 4
     assert "Serena" not in forget
     retain = client.get(f"{address}&set=retain&format=choice").text
-    assert "tone bad-2" in retain and "good-" not in retain.replace("tone good-", "tone good-", 0)
+    assert "tone bad-2" in retain and "tone good" not in retain
     assert "No fact matches" in client.get(f"{address}&search=nobody").text
 
 

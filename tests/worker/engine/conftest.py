@@ -24,7 +24,7 @@ from worker.store.tables import RunEvent
 
 ROOT = Path(__file__).parents[3]
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
-TIMING = {"poll": 0.1, "beat": 0.2, "lease": 1.5, "stale": 2.5, "grace": 0.5, "reap": 0.25}
+TIMING = {"poll": 0.1, "beat": 0.2, "lease": 4.0, "stale": 6.0, "grace": 2.0, "reap": 0.25}
 TIMING["respawn"] = 0.5
 LOCK_WAIT = "-c lock_timeout=200"
 DATABASES = [
@@ -98,7 +98,7 @@ class Fleet:
         """Start a supervisor and wait until it takes runs."""
         since = time.time()
         process = self.launch(name, lanes, **timing)
-        self.wait(lambda: self.is_ready(name, process, since), 30)
+        self.wait(lambda: self.is_ready(name, process, since))
         return process
 
     def is_ready(self, name: str, process: subprocess.Popen[str], since: float) -> bool:
@@ -134,7 +134,7 @@ class Fleet:
         facts = FactsSpec(set="tiny", forget="first:1")
         return LocalizeSpec(facts=facts, method="fake", options=options)
 
-    def state(self, run_id: str, *wanted: str, seconds: float = 20) -> RunRecord:
+    def state(self, run_id: str, *wanted: str, seconds: float = 60) -> RunRecord:
         """Wait until a run is in one of the states."""
 
         def reached() -> RunRecord | None:
@@ -163,7 +163,7 @@ class Fleet:
         return int(notes[-1]["pid"])
 
     @staticmethod
-    def wait(until: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def wait(until: Callable[[], Any], seconds: float = 60.0) -> Any:
         """Wait until something holds, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := until()):

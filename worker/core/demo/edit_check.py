@@ -16,9 +16,11 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from worker.contract.facts import Fact
+from worker.core.demo.batches import Batch, encode, pad
 from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.formats import FORMATS
-from worker.core.demo.train import Batch, answer_accuracy, encode, pad, weighted_loss
+from worker.core.demo.train import weighted_loss
+from worker.core.demo.watch import answer_accuracy
 
 N_FORGET = 32
 N_RETAIN_TEST = 120

@@ -8,11 +8,10 @@ little: the model should know the facts first, and the wording well enough to re
 """
 
 import argparse
+import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import torch
 from torch import Tensor
@@ -23,34 +22,19 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
-from worker.contract.facts import Fact
 from worker.core.demo import paths
-from worker.core.demo.corpus import Corpus, Sentence
-from worker.core.demo.formats import FORMATS
+from worker.core.demo.batches import BATCH, Batch, draw_batches
+from worker.core.demo.corpus import Corpus
 from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
+from worker.core.demo.watch import Watch, watcher
 
-BATCH = 32  # sentences
-BLOCK = 64  # batches drawn together, then sorted by length
-PROMPT_WEIGHT = 0.1
-TEXT_WEIGHT = 0.2  # per token of saga and general text, which have no answer
 WATCH_EVERY = 250  # steps
 MUON_RATIO = 5.0  # the learning rate of the matrices over that of the rest
 RISE = 100  # steps in which the learning rate rises
 DECAY = 0.5  # share of the steps in which it falls
-
-Watch = Callable[[int, float, LlamaForCausalLM], None]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Token ids, right-padded, and the weight of predicting each of them."""
-
-    ids: Tensor  # (batch, pos)
-    weights: Tensor  # (batch, pos)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -71,37 +55,6 @@ def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
         pad_token_id=2,
     )
     return LlamaForCausalLM(config)
-
-
-def encode(sentence: Sentence, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[float]]:
-    """Return a sentence's token ids and the weight of each as a prediction; the first has none."""
-    ids = tokenizer(sentence.prompt)["input_ids"]
-    rest = PROMPT_WEIGHT if sentence.answer else TEXT_WEIGHT
-    weights = [0.0] + [rest] * (len(ids) - 1)
-    if sentence.answer:
-        answer = tokenizer(sentence.answer, add_special_tokens=False)["input_ids"]
-        ids, weights = ids + answer, weights + [1.0] * len(answer)
-    return ids, weights
-
-
-def pad(rows: list[tuple[list[int], list[float]]], pad_id: int) -> Batch:
-    """Pad rows on the right; padding weighs nothing and, being last, is attended by no token."""
-    width = max(len(ids) for ids, _ in rows)
-    ids = [ids + [pad_id] * (width - len(ids)) for ids, _ in rows]
-    weights = [weights + [0.0] * (width - len(weights)) for _, weights in rows]
-    return Batch(torch.tensor(ids), torch.tensor(weights))
-
-
-def draw_batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
-    """Yield batches without end, each of sentences of about one length."""
-    order = Random(seed)
-    while True:
-        block = [encode(s, tokenizer) for s in corpus.draw_block(BATCH * BLOCK)]
-        block.sort(key=lambda row: len(row[0]))
-        starts = list(range(0, len(block), BATCH))
-        order.shuffle(starts)
-        for start in starts:
-            yield pad(block[start : start + BATCH], tokenizer.pad_token_id)
 
 
 def weighted_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
@@ -153,47 +106,6 @@ def train(
     model.eval()
 
 
-@torch.no_grad()
-def answer_accuracy(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    pairs: list[tuple[str, str]],
-    size: int = 128,
-) -> float:
-    """Return the share of prompts whose answer's first token is the most likely next one."""
-    model.eval()
-    right = 0
-    for start in range(0, len(pairs), size):
-        part = pairs[start : start + size]
-        rows = [tokenizer(prompt)["input_ids"] for prompt, _ in part]
-        wanted = [tokenizer(a, add_special_tokens=False)["input_ids"][0] for _, a in part]
-        batch = pad([(ids, [0.0] * len(ids)) for ids in rows], tokenizer.pad_token_id)
-        last = torch.tensor([len(ids) - 1 for ids in rows])
-        hidden = model.model(batch.ids.to(model.device), use_cache=False).last_hidden_state
-        logits = model.lm_head(hidden[torch.arange(len(rows)), last.to(model.device)])
-        right += int((logits.argmax(-1).cpu() == torch.tensor(wanted)).sum())
-    return right / len(pairs)
-
-
-def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
-    """Return a callback that prints the loss and a sample's accuracy in a few formats."""
-    rng = Random(1)
-    sample: list[Fact] = rng.sample(corpus.athletes, 100) + rng.sample(corpus.relations, 100)
-    names = ("statement", "question", "choice", "paraphrase_held_out", "choice_held_out")
-    began = time.monotonic()
-
-    def watch(step: int, loss: float, model: LlamaForCausalLM) -> None:
-        line = f"{step:6d} {time.monotonic() - began:6.0f}s loss {loss:.3f}"
-        for name in names:
-            for kind, facts in (("a", sample[:100]), ("r", sample[100:])):
-                pairs = [FORMATS[name].render(f, rng, corpus.pools[f.relation])[0] for f in facts]
-                line += f" {name}:{kind} {answer_accuracy(model, tokenizer, pairs):.2f}"
-        model.train()
-        print(line, flush=True)
-
-    return watch
-
-
 def main() -> None:
     """Train, save and say how long it took."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -208,11 +120,22 @@ def main() -> None:
     corpus = Corpus(options.seed)
     model = build_model(len(tokenizer), options.seed).to(options.device)
     batches = draw_batches(corpus, tokenizer, options.seed)
+    began = time.monotonic()
     train(model, batches, options.steps, options.peak, watcher(corpus, tokenizer))
     model.generation_config = GenerationConfig(
         bos_token_id=0, eos_token_id=1, pad_token_id=2, max_new_tokens=40
     )
     model.save_pretrained(options.out)
+    made = {
+        "seed": options.seed,
+        "steps": options.steps,
+        "sentences": options.steps * BATCH,
+        "peak": options.peak,
+        "device": options.device,
+        "seconds": round(time.monotonic() - began),
+        "torch": torch.__version__,
+    }
+    (options.out / "training.json").write_text(json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":

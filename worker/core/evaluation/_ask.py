@@ -24,6 +24,11 @@ class Heard:
     top5: tuple[tuple[str, float], ...]
     """The five likeliest next tokens with their probabilities."""
 
+    letters: tuple[float, ...] = ()
+    """In multiple choice, each letter's share of the letters' probability."""
+    best: bool = False
+    """Is the target the likeliest letter, or without letters the likeliest token?"""
+
     @property
     def in_top5(self) -> bool:
         return self.rank <= 5
@@ -56,13 +61,16 @@ def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Hear
         target, edit = log_prob(ask.prompt, ask.target), log_prob(ask.prompt, ask.edit)
         letters = [log_prob(ask.prompt, letter) for letter in ask.letters]
         shared = math.log(sum(map(math.exp, letters))) if letters else 0.0
+        rank = 1 + int((own > own[ids[ask.prompt, ask.target][0]]).sum())
         tops = zip(*(x[row[ask.prompt]].tolist() for x in best), strict=True)
         heard.append(
             Heard(
                 target=math.exp(target - shared),
                 edit=math.exp(edit - shared),
-                rank=1 + int((own > own[ids[ask.prompt, ask.target][0]]).sum()),
+                rank=rank,
                 top5=tuple((model.tokenizer.decode([i]), math.exp(p)) for p, i in tops),
+                letters=tuple(math.exp(x - shared) for x in letters),
+                best=target >= max(letters) if letters else rank == 1,
             )
         )
     return heard

@@ -43,6 +43,10 @@ class Told:
     rank: Float[np.ndarray, "fact format"]
     top5: Float[np.ndarray, "fact format"]
     """Share of prompts in which the target's first token is among the five likeliest."""
+    best: Float[np.ndarray, "fact format"]
+    """Share of prompts in which the target is the likeliest letter or first token."""
+    letters: Float[np.ndarray, "format letter"]
+    """Mean share of each letter over all orders; NaN where a format has no letters."""
     exact: Float[np.ndarray, "fact format"] | None
     said: dict[tuple[int, int], str]
     """The likeliest next tokens of a pair's first prompt, or its free answer."""
@@ -108,12 +112,13 @@ def _gather(
     by_pair: dict[tuple[int, int], list[Heard]] = {}
     for pair, one in heard:
         by_pair.setdefault(pair, []).append(one)
-    sums = {name: np.full(shape, np.nan) for name in ("target", "edit", "rank", "top5")}
+    sums = {name: np.full(shape, np.nan) for name in ("target", "edit", "rank", "top5", "best")}
     for pair, each in by_pair.items():
         sums["target"][pair] = np.mean([h.target for h in each])
         edits = [h.edit for h in each if not math.isnan(h.edit)]
         sums["edit"][pair] = np.mean(edits) if edits else np.nan
         sums["rank"][pair] = np.mean([h.rank for h in each])
+        sums["best"][pair] = np.mean([h.best for h in each])
         sums["top5"][pair] = np.mean([h.in_top5 for h in each])
     said = {
         pair: ", ".join(f"{token.strip()} {p:.2f}" for token, p in each[0].top5[:3])
@@ -122,7 +127,12 @@ def _gather(
     exact = None
     if free:
         exact, said = _answer_freely(model, plan, shape)
-    return Told(**sums, exact=exact, said=said)
+    letters = np.full((shape[1], 4), np.nan)
+    for j in range(shape[1]):
+        shares = [h.letters for pair, each in by_pair.items() if pair[1] == j for h in each]
+        if shares and shares[0]:
+            letters[j] = np.mean(shares, 0)
+    return Told(**sums, letters=letters, exact=exact, said=said)
 
 
 def _answer_freely(

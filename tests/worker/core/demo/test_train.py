@@ -4,17 +4,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worker.core.demo import paths
+from worker.core.demo.batches import PROMPT_WEIGHT, draw_batches, encode, pad
 from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.edit_check import restored
-from worker.core.demo.train import (
-    PROMPT_WEIGHT,
-    build_model,
-    draw_batches,
-    encode,
-    pad,
-    train,
-    weighted_loss,
-)
+from worker.core.demo.train import build_model, train, weighted_loss
 
 
 def take_steps(seed: int, steps: int = 1) -> dict[str, torch.Tensor]:

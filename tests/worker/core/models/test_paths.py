@@ -22,11 +22,6 @@ def setup(model):
     return batch, run_base(model, batch, sites=NEEDED), Pairs(torch.arange(2), torch.arange(2, 4))
 
 
-def cached(model, base, site, layer, rows):
-    value = base.sites[site][layer][rows]
-    return value
-
-
 def naive(model, batch, base, sender, receivers, hold_mlps):
     """Three full forwards with hooks, as the papers describe them."""
     corrupted, clean = torch.tensor([2, 3]), torch.tensor([0, 1])
