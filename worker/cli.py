@@ -137,6 +137,16 @@ def export(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A built-in study.")] = "paper_comparison",
+) -> None:
+    """Print a built-in study's spec: save it, change it, and give it to `lethe run`."""
+    from worker.engine.study.built_in import built_in_study
+
+    typer.echo(built_in_study(name).model_dump_json(indent=1, exclude_none=True))
+
+
+@app.command()
 def menu(
     as_json: Annotated[
         bool, typer.Option("--json", help="The whole announcement as JSON.")

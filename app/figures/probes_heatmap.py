@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from app.figures._ask import choose
 from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, colour_axis, heatmap_trace, side_axis
-from app.figures._words import plotly_text
-from app.formats import number
-from worker.contract.result import Result, Table
+from app.figures._heatmap import Colours, Grid, Side
+from app.figures._panels import Panel, draw_panels
+from worker.contract.result import Result
 
 SETS = {"forget": "Forget facts", "retain": "Retain facts", "all": "All facts"}
-ROW, FEWEST = 18, 4
 PROBABILITY = Colours("probability", False, 0.0, 1.0)
 DIFFERENCE = Colours("Δ probability", True, -1.0, 1.0)
 
@@ -63,17 +61,18 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     name = choose(ask, "of", known)
     which = choose(ask, "facts", list(SETS))
     labels, rows = _facts(source.result, name, which)
-    panels = {"before": source.array(f"{name}.before")[rows].astype(float)}
+    states = {"before": source.array(f"{name}.before")[rows].astype(float)}
     if f"{name}.after" in source.result.arrays:
-        panels["after"] = source.array(f"{name}.after")[rows].astype(float)
-        panels["difference"] = panels["after"] - panels["before"]
+        states["after"] = source.array(f"{name}.after")[rows].astype(float)
+        states["difference"] = states["after"] - states["before"]
     formats = source.info(f"{name}.before").axes[1].labels or ()
     caption = (
         f"{_words(name)}: probability of the whole answer, teacher-forced (in multiple choice, of "
         f"its letter among the letters), one row per fact. Before and after share one range, 0 to "
         f"1; the difference runs from −1 to 1. An empty cell was not asked."
     )
-    return _draw_panels(f"{_words(name)}, {SETS[which].lower()}", caption, labels, formats, panels)
+    title = f"{_words(name)}, {SETS[which].lower()}"
+    return draw_panels(title, caption, _panels(labels, formats, states))
 
 
 def _facts(result: Result, name: str, which: str) -> tuple[tuple[str, ...], list[int]]:
@@ -89,100 +88,24 @@ def _facts(result: Result, name: str, which: str) -> tuple[tuple[str, ...], list
     return tuple(str(subjects.get(ids[i], ids[i])) for i in rows), rows
 
 
-def _draw_panels(
-    title: str,
-    caption: str,
-    labels: tuple[str, ...],
-    formats: tuple[str, ...],
-    panels: dict[str, NDArray[np.float64]],
-) -> Drawing:
-    width = 1 / len(panels)
-    traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {
-        "height": 250 + ROW * max(FEWEST, len(labels)),
-        "annotations": [],
-        "coloraxis": colour_axis(PROBABILITY, len=min(1.0, 2 * width) - 0.03, y=1, ypad=26),
-        "yaxis": {**_rows(labels), "domain": [0, 1]},
-    }
-    scales = {"coloraxis": "sequential"}
-    for i, (panel, values) in enumerate(panels.items()):
-        colours = DIFFERENCE if panel == "difference" else PROBABILITY
-        axis = "coloraxis2" if panel == "difference" else "coloraxis"
-        grid = Grid(
-            panel, "", Side("fact", labels, numbered=False),
-            Side("format", formats, numbered=False),
-            values, colours, panel,
-        )  # fmt: skip
-        number_of = "" if i == 0 else str(i + 1)
-        traces.append(heatmap_trace(grid, axis, xaxis=f"x{number_of}", yaxis="y"))
-        left = i * width
-        layout[f"xaxis{number_of}"] = {
-            **side_axis(grid.columns),
-            "domain": [left, left + width - 0.02],
-            "title": {"text": ""},
-            "tickangle": -60,
-        }
-        layout["annotations"].append(_heading(panel, left))
-    if "difference" in panels:
-        scales["coloraxis2"] = "diverging"
-        layout["coloraxis2"] = colour_axis(DIFFERENCE, len=width - 0.02, x=2 * width, ypad=26)
-    return Drawing(
-        title=title,
-        caption=caption,
-        traces=traces,
-        layout=layout,
-        table=_table(title, labels, formats, panels),
-        cells=_cells(title, labels, formats, panels),
-        scales=scales,
-        min_width=150 + len(panels) * max(120, 26 * len(formats)),
-    )
-
-
-def _rows(labels: tuple[str, ...]) -> dict[str, Any]:
-    axis = side_axis(Side("", labels, numbered=False))
-    return {**axis, "range": [len(labels) - 0.5, -0.5]}
-
-
-def _heading(text: str, left: float) -> dict[str, Any]:
-    return {
-        "text": plotly_text(text, bold=True),
-        "x": left,
-        "xref": "paper",
-        "xanchor": "left",
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "yshift": 4,
-        "showarrow": False,
-    }
-
-
-def _table(
-    title: str,
-    labels: tuple[str, ...],
-    formats: tuple[str, ...],
-    panels: dict[str, NDArray[np.float64]],
-) -> Table:
-    columns = ["fact", *(f"{form}, {panel}" for form in formats for panel in panels)]
-    rows = [
-        (label, *(number(float(v[i, j])) for j in range(len(formats)) for v in panels.values()))
-        for i, label in enumerate(labels)
+def _panels(
+    labels: tuple[str, ...], formats: tuple[str, ...], states: dict[str, NDArray[np.float64]]
+) -> list[Panel]:
+    return [
+        Panel(
+            Grid(
+                title=state,
+                caption="",
+                rows=Side("fact", labels, numbered=False),
+                columns=Side("format", formats, numbered=False),
+                values=values,
+                colours=DIFFERENCE if state == "difference" else PROBABILITY,
+                value_title="probability",
+            ),
+            axis=int(state == "difference"),
+        )
+        for state, values in states.items()
     ]
-    return Table(title=title, columns=tuple(columns), rows=tuple(rows))
-
-
-def _cells(
-    title: str,
-    labels: tuple[str, ...],
-    formats: tuple[str, ...],
-    panels: dict[str, NDArray[np.float64]],
-) -> Table:
-    rows = [
-        (label, form, *(float(values[i, j]) for values in panels.values()))
-        for i, label in enumerate(labels)
-        for j, form in enumerate(formats)
-    ]
-    return Table(title=title, columns=("fact", "format", *panels), rows=tuple(rows))
 
 
 def _title(result: Result, evaluation: str) -> str:

@@ -49,7 +49,8 @@ CONTRAST = """() => {
     const size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     if (ratio < (large ? 3 : 4.5)) {
-      bad.push(`${element.tagName} "${element.textContent.trim().slice(0, 30)}" ${ratio.toFixed(2)}`);
+      const words = element.textContent.trim().slice(0, 30);
+      bad.push(`${element.tagName} "${words}" ${ratio.toFixed(2)}`);
     }
   }
   return bad;

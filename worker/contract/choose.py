@@ -87,7 +87,7 @@ def _allows(only: str, component: Component) -> bool:
         return component.head is not None
     if component.head is not None:
         return only == "all"
-    return only in ("all", component.kind)
+    return only in ("all", "whole", component.kind)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -21,8 +21,9 @@ class MaskRule(Contract):
     parameters: int | None = Field(
         None, ge=1, description="Components until this many parameters are reached."
     )
-    only: Literal["all", "mlp", "attn", "head"] = Field(
-        "all", description="Which kinds of components may be chosen."
+    only: Literal["all", "whole", "mlp", "attn", "head"] = Field(
+        "all",
+        description="Which kinds of components may be chosen; whole: MLPs and whole attentions.",
     )
     signed: bool = Field(False, description="Choose by score instead of |score|.")
 

@@ -23,8 +23,8 @@ class StudyMask(Contract):
     title: str
     components: tuple[str, ...] | None = None
     localization: StudyLocalization | None = None
-    only: Literal["all", "mlp", "attn", "head"] = "all"
-    """Which kinds of components the localization may choose."""
+    only: Literal["all", "whole", "mlp", "attn", "head"] = "whole"
+    """Which kinds of components the localization may choose; the paper's are whole."""
     rule: MaskRule | None = None
     """How a localization chooses; None takes components until the study's budget is reached."""
     suggested: bool = False

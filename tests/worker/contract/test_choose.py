@@ -30,6 +30,7 @@ SCORES = {
         ({"threshold": 1.95}, ("blocks.0.attn", "blocks.0.mlp")),
         ({"parameters": 101}, ("blocks.0.attn", "blocks.0.mlp")),
         ({"top": 1, "only": "head"}, ("blocks.0.attn.head.0",)),
+        ({"top": 3, "only": "whole"}, ("blocks.0.attn", "blocks.0.mlp", "blocks.1.mlp")),
     ],
 )
 def test_a_rule_takes_the_largest_scores_it_allows(
