@@ -141,9 +141,7 @@ def _lens(model: Model, forget: tuple[Fact, ...]) -> tuple[np.ndarray, np.ndarra
     return log_probs[:, rows, targets].exp().numpy(), edit
 
 
-def _classes(
-    selection: Selection, n: int, seed: int
-) -> tuple[dict[str, int], tuple[Fact, ...]]:
+def _classes(selection: Selection, n: int, seed: int) -> tuple[dict[str, int], tuple[Fact, ...]]:
     """Name the answers that enough retain facts have, and draw the facts that have them."""
     counts = Counter(fact.target for fact in selection.retain)
     wanted = {f.target for f in selection.forget} | {f.edit_target for f in selection.forget}
@@ -190,11 +188,15 @@ def _findings(
         # The aggregate stands at the last depth, before the answer is said.
         last = {state: values[deep] for state, values in columns.items()}
         aggregates.append(
-            compare_columns(f"latent_probes.last.{name}", f"{title}, last layer", better, last, seed)
+            compare_columns(
+                f"latent_probes.last.{name}", f"{title}, last layer", better, last, seed
+            )
         )
         mean = {state: np.nanmean(values[1:], 0) for state, values in columns.items()}
         aggregates.append(
-            compare_columns(f"latent_probes.mean.{name}", f"{title}, mean of layers", better, mean, seed)
+            compare_columns(
+                f"latent_probes.mean.{name}", f"{title}, mean of layers", better, mean, seed
+            )
         )
     last_read = found.get("after", found["before"])
     best = float(np.nanmean(last_read.target, 1).max())

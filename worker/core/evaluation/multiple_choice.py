@@ -61,7 +61,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     )
     aggregates = []
     for j, form in enumerate(plan.formats):
-        for group, rows in (("forget", slice(0, plan.n_forget)), ("retain", slice(plan.n_forget, None))):
+        for group, rows in (
+            ("forget", slice(0, plan.n_forget)),
+            ("retain", slice(plan.n_forget, None)),
+        ):
             target = {s: t.target[rows, j] for s, t in told.items()}
             edit = {s: t.edit[rows, j] for s, t in told.items()}
             right = {s: t.best[rows, j] for s, t in told.items()}
@@ -86,7 +89,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     )
     return Findings(
         arrays={
-            **{f"choice.{name.removeprefix('probe.')}": a for name, a in heatmaps(plan, told).items()},
+            **{
+                f"choice.{name.removeprefix('probe.')}": a
+                for name, a in heatmaps(plan, told).items()
+            },
             **{f"choice.letters.{state}": _bias(plan, t.letters) for state, t in told.items()},
         },
         summary=dict(summarize(aggregates)),

@@ -77,7 +77,9 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     totals = _totals(found, aggregates)
     aggregates += totals
     summary |= summarize(totals)
-    left = [LeftOut(id=f.id, reason="it has no edit target") for f in selection.forget if f not in facts]
+    left = [
+        LeftOut(id=f.id, reason="it has no edit target") for f in selection.forget if f not in facts
+    ]
     caption = _caption(aggregates)
     return Findings(
         summary=summary,
@@ -151,7 +153,9 @@ def _siblings(facts: tuple[Fact, ...], retain: tuple[Fact, ...]) -> list[Fact]:
 def _keep(model: Model, siblings: list[Fact], batch_size: int) -> np.ndarray:
     if not siblings:
         return np.zeros(0)
-    scores = score_answers(model, [(f.text, f" {f.target}") for f in siblings], batch_size=batch_size)
+    scores = score_answers(
+        model, [(f.text, f" {f.target}") for f in siblings], batch_size=batch_size
+    )
     return (scores.rank == 0).double().numpy()
 
 

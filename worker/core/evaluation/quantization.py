@@ -104,9 +104,7 @@ def quantize(model: Model, kind: Kind) -> None:
             weight.copy_(rounded.T if turned else rounded)
 
 
-def round_to_nearest(
-    weight: Float[Tensor, "out in"], bits: int
-) -> Float[Tensor, "out in"]:
+def round_to_nearest(weight: Float[Tensor, "out in"], bits: int) -> Float[Tensor, "out in"]:
     """Round to 2^bits − 1 evenly spaced values, symmetric about 0, one scale per row."""
     top = 2 ** (bits - 1) - 1
     scale = weight.float().abs().amax(1, keepdim=True).clamp(min=1e-12) / top

@@ -100,7 +100,7 @@ def _findings(
         gains, (Axis(name="component", labels=names),), "accuracy", "Gain per layer", signed=True
     )
     n_facts = right["control"].shape[1]
-    clean = [Traced(case, case.probability, float("nan")) for case in prepared.cases]
+    clean = [Traced(case, case.probability, 0.0) for case in prepared.cases]
     longest = max(case.length for case in prepared.cases)
     return Findings(
         arrays=arrays,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.contract.components import parse_component
 from worker.contract.progress import Report
 from worker.core.localization._corruption import Corrupted
 from worker.core.localization._metric import Metric, answer_tensor, foil_tensor, measure
@@ -42,6 +43,13 @@ class Bench:
     clean: np.ndarray = field(default_factory=lambda: np.empty(0))
     corrupted: np.ndarray = field(default_factory=lambda: np.empty(0))
     """The metric per fact, the corrupted one averaged over its copies."""
+    noising: bool = False
+    """Whether corrupted states go into the clean run, instead of clean ones into the corrupted."""
+
+    @property
+    def unpatched(self) -> np.ndarray:
+        """The metric per fact of the run that is patched."""
+        return self.clean if self.noising else self.corrupted
 
     def measure(self, logits: Float[Tensor, "k vocab"], pair: Int[Tensor, " k"]) -> Tensor:
         clean = self.base.logits[self.pairs.clean[pair]] if self.metric == "kl" else None
@@ -66,6 +74,8 @@ class Bench:
     ) -> np.ndarray:
         """Measure patches (patch, fact): averaged over copies; NaN for facts not chosen."""
         pairs = Pairs(self.pairs.clean[chosen], self.pairs.corrupted[chosen])
+        if self.noising:
+            pairs = Pairs(pairs.corrupted, pairs.clean)
         values = restart(
             self.base,
             patches,
@@ -110,6 +120,14 @@ def make_bench(
     return bench
 
 
+def component_patch(name: str) -> Patch:
+    """The patch that restores one component."""
+    component = parse_component(name)
+    if component.head is not None:
+        return Patch("head", component.layer, head=component.head)
+    return Patch("mlp" if component.kind == "mlp" else "attn", component.layer)
+
+
 def needed_sites(patches: Sequence[Patch]) -> list[Site]:
     """Which activations the base run must keep for these patches."""
     return list(dict.fromkeys(site for patch in patches for site in NEEDED[patch.site]))
@@ -118,7 +136,7 @@ def needed_sites(patches: Sequence[Patch]) -> list[Site]:
 def patch_grid(
     bench: Bench, patches: Sequence[Patch], tell: Callable[[float], None]
 ) -> Float[np.ndarray, "fact patch pos"]:
-    """Measure each patch at each position of each fact, as the change from the corrupted metric.
+    """Measure each patch at each position of each fact, as the change from the unpatched metric.
 
     Before a fact's first corrupted position the change is 0 by construction; padding is NaN.
     """
@@ -126,22 +144,24 @@ def patch_grid(
     found = np.full((len(bench.items), len(patches), n_positions), np.nan)
     for i, (offset, start) in enumerate(zip(bench.offsets, bench.starts(), strict=True)):
         found[i, :, offset:start] = 0.0
+    if not patches:
+        return found
     for position, chosen in bench.positions():
         values = bench.patch(patches, position, chosen).T
         here = ~np.isnan(values[:, 0])
-        found[here, :, position] = values[here] - bench.corrupted[here, None]
+        found[here, :, position] = values[here] - bench.unpatched[here, None]
         tell(position / n_positions)
     return found
 
 
 def patch_whole(bench: Bench, patches: Sequence[Patch]) -> Float[np.ndarray, "fact patch"]:
-    """Measure each patch at all corrupted positions at once, as the change from corrupted."""
+    """Measure each patch at all corrupted positions at once, as the change from unpatched."""
     starts = torch.tensor(bench.starts(), device=bench.fact_of_pair.device)[bench.fact_of_pair]
     found = np.full((len(bench.items), len(patches)), np.nan)
     for start in sorted(set(bench.starts())):
         values = bench.patch(patches, start, torch.nonzero(starts == start).flatten(), True).T
         here = ~np.isnan(values[:, 0])
-        found[here] = values[here] - bench.corrupted[here, None]
+        found[here] = values[here] - bench.unpatched[here, None]
     return found
 
 

@@ -31,7 +31,6 @@ import numpy as np
 from pydantic import Field
 
 from worker.contract import base
-from worker.contract.components import parse_component
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
 from worker.core.localization._cases import prepare
@@ -40,6 +39,7 @@ from worker.core.localization._metric import DESCRIPTION, UNITS, Metric
 from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
 from worker.core.localization._tracing import (
     SHOWN_FACTS,
+    component_patch,
     facts_per_batch,
     make_bench,
     needed_sites,
@@ -139,7 +139,7 @@ class _Run:
             for layer in range(model.n_layers)
         ]
         self.names = component_names(model, options.heads)
-        self.single = [_component_patch(name) for name in self.names]
+        self.single = [component_patch(name) for name in self.names]
         self.n_patches = max(len(self.patches), len(self.single))
 
     def trace(self, items: list[Corrupted]) -> None:
@@ -175,13 +175,6 @@ def _window_patch(site: PatchSite, layer: int, size: int, n_layers: int) -> Patc
         return Patch(site, layer)
     start = max(0, layer - size // 2)
     return Patch(site, start, stop=min(n_layers, max(layer - size // 2 + size, start + 1)))
-
-
-def _component_patch(name: str) -> Patch:
-    component = parse_component(name)
-    if component.head is not None:
-        return Patch("head", component.layer, head=component.head)
-    return Patch("mlp" if component.kind == "mlp" else "attn", component.layer)
 
 
 def _caption(findings: Findings, n_facts: int) -> str:

@@ -35,6 +35,18 @@ class Layout:
     mlp_projections: tuple[str, ...] = ()
     mlp_out: str = ""
     """The MLP's last projection."""
+    ln1: str = ""
+    """The norm that the attention reads through."""
+    ln2: str = ""
+    """The norm that the MLP reads through; the attention's own where they share one (Phi)."""
+    ln1_post: str = ""
+    ln2_post: str = ""
+    mlp_in: str = ""
+    """The module whose input is the MLP's input."""
+    ln_final: str = ""
+    """From the model's root; empty where there is none."""
+    unembed: str = ""
+    """From the model's root."""
     attn_write: str = ""
     """The module whose output is added to the residual: the attention, or its post-norm."""
     mlp_write: str = ""
@@ -60,6 +72,13 @@ def read_layout(hf: PreTrainedModel) -> Layout:
         mlp=mlp.name or "",
         mlp_projections=tuple(projections.values()),
         mlp_out=mlp_out,
+        mlp_in=mlp.name or projections.get("in", ""),
+        ln1=parts["ln1"].name if "ln1" in parts else "",
+        ln2=parts["ln2" if "ln2" in parts else "ln1"].name if "ln1" in parts else "",
+        ln1_post=parts["ln1_post"].name if "ln1_post" in parts else "",
+        ln2_post=parts["ln2_post"].name if "ln2_post" in parts else "",
+        ln_final=mapping["ln_final"].name if "ln_final" in mapping else "",
+        unembed=mapping["unembed"].name,
         attn_write=parts["ln1_post"].name if "ln1_post" in parts else attn.name,
         mlp_write=parts["ln2_post"].name if "ln2_post" in parts else mlp.name or mlp_out,
         **{key: present[key] for key in ("q", "k", "v", "qkv", "o") if key in present},

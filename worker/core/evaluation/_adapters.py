@@ -1,0 +1,43 @@
+"""Low-rank adapters on every linear map of the blocks, by `peft`, taken off again afterwards."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from worker.core.models.components import is_transposed
+from worker.core.models.model import Model
+
+
+@contextmanager
+def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list[nn.Parameter]]:
+    """Put adapters on, give their parameters; leaving takes them off, the weights untouched.
+
+    Adapters are drawn by torch's global generator: seed it before.
+    """
+    # Imported here because it takes seconds, and only attacks need it.
+    from peft import LoraConfig, get_peft_model
+
+    transposed = is_transposed(model.blocks[0].get_submodule(model.layout.o))
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        fan_in_fan_out=transposed,
+        task_type="CAUSAL_LM",
+    )
+    flags = [(p, p.requires_grad) for p in model.hf.parameters()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about tied embeddings, which stay frozen
+        wrapped = get_peft_model(model.hf, config)
+    try:
+        yield [p for name, p in wrapped.named_parameters() if "lora_" in name]
+    finally:
+        wrapped.unload()
+        if hasattr(model.hf, "peft_config"):
+            del model.hf.peft_config
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None

@@ -1,0 +1,96 @@
+"""Fine-tune a model for a few steps to see what comes back: the loop that relearning uses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worker.contract.facts import Fact
+from worker.core.models.model import Model
+from worker.core.models.tokens import answer_ids, encode, pad
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tokens put in, and the label that each predicts."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+def fact_rows(model: Model, facts: Sequence[Fact]) -> list[Row]:
+    """Make the rows in which each fact's true answer is asked."""
+    rows = []
+    for fact in facts:
+        asked = encode(model, fact.text, None).ids
+        answer = answer_ids(model, fact.text, fact.target)
+        rows.append(Row(asked + answer[:-1], (IGNORED,) * (len(asked) - 1) + answer))
+    return rows
+
+
+def text_rows(model: Model, lines: Sequence[str], context: int) -> list[Row]:
+    """Make rows of running text, cut at `context` tokens."""
+    ids = [encode(model, line, None).ids[: context + 1] for line in lines]
+    return [Row(row[:-1], row[1:]) for row in ids if len(row) > 1]
+
+
+def rows_loss(model: Model, rows: Sequence[Row]) -> Float[Tensor, ""]:
+    """Average the negative log likelihood over all labels of the rows."""
+    batch = pad(model, [row.ids for row in rows], side="left")
+    keep = max(sum(label != IGNORED for label in row.labels) for row in rows)
+    labels = torch.tensor(
+        [([IGNORED] * keep + list(row.labels))[-keep:] for row in rows], device=model.device
+    )
+    logits = model.logits(batch.ids, batch.mask, batch.position_ids, keep=keep)
+    return nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
+    )
+
+
+def draw(rows: Sequence[Row], n: int, generator: torch.Generator) -> Iterator[list[Row]]:
+    """Draw batches of at most `n` rows for ever; every row once before any comes twice."""
+    if not rows:
+        while True:
+            yield []
+    order: list[int] = []
+    while True:
+        while len(order) < min(n, len(rows)):
+            order += torch.randperm(len(rows), generator=generator).tolist()
+        chosen, order = order[: min(n, len(rows))], order[min(n, len(rows)) :]
+        yield [rows[i] for i in chosen]
+
+
+def fine_tune(
+    model: Model,
+    parameters: Sequence[nn.Parameter],
+    pools: Sequence[tuple[Sequence[Row], int]],
+    *,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    each_step: Callable[[int], None],
+) -> None:
+    """Train `parameters` with AdamW and a cosine; each pool gives its loss a weight of 1.
+
+    `each_step(n)` is called before the first step (0) and after each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    batches = [draw(rows, n, generator) for rows, n in pools if rows]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    each_step(0)
+    for step in range(1, steps + 1):
+        optimizer.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            for pool in batches:
+                rows_loss(model, next(pool)).backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        each_step(step)
+
+
