@@ -93,8 +93,9 @@ def _bug(request: Request, error: Exception) -> Response:
         f"Something in Lethe itself went wrong (incident {incident}); nothing was changed by it. "
         f"The server's log holds the details under this number."
     )
-    # This handler's answer is sent outside the guard, which would have added the headers.
-    return _answer(request, 500, [("", sentence)], dict(HEADERS))
+    # This answer is sent outside the guard, which would have added the headers. Who computes is
+    # left out: asking the database may be what failed.
+    return _answer(request, 500, [("", sentence)], dict(HEADERS), live_workers=None)
 
 
 def _answer(
@@ -102,6 +103,7 @@ def _answer(
     code: int,
     problems: list[tuple[str, str]],
     headers: dict[str, str] | None = None,
+    **context: Any,
 ) -> Response:
     if request.url.path.startswith("/api/") or request.url.path == "/healthz":
         listed = [{"field": field, "message": sentence} for field, sentence in problems]
@@ -114,4 +116,5 @@ def _answer(
         headers={"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", **(headers or {})},
         title=_TITLES.get(code, "Something went wrong"),
         problems=problems,
+        **context,
     )

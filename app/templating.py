@@ -42,9 +42,10 @@ def render(
         "nav": request.app.state.nav,
         "path": request.url.path,
         "csrf_token": csrf.token(request),
-        "live_workers": _live_workers(request),
         **context,
     }
+    if "live_workers" not in context:
+        context["live_workers"] = _live_workers(request)
     found = environment().get_template(template)
     if fragment and block:
         text = "".join(found.blocks[block](found.new_context(context)))

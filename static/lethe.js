@@ -16,7 +16,6 @@ const writeTimes = (root) => {
   }
 };
 
-// "12 s ago" style ages are not used: they would be wrong as soon as they were read.
 document.addEventListener("DOMContentLoaded", () => writeTimes(document));
 
 document.addEventListener("keydown", (event) => {
@@ -24,7 +23,7 @@ document.addEventListener("keydown", (event) => {
   const form = event.target.form || event.target.closest?.("form");
   if (form) {
     event.preventDefault();
-    form.requestSubmit();
+    form.requestSubmit(form.querySelector("button:not([type=button]):not(:disabled)"));
   }
 });
 
@@ -86,9 +85,9 @@ const showLoading = (change) => {
     document.getElementById("loading").hidden = waiting === 0;
   }, waiting ? 250 : 0);
 };
-const isStream = (event) => event.target?.hasAttribute?.("hx-sse:connect");
-document.addEventListener("htmx:before:request", (event) => isStream(event) || showLoading(1));
-document.addEventListener("htmx:finally:request", (event) => isStream(event) || showLoading(-1));
+const isQuiet = (event) => event.target?.matches?.("[hx-sse\\:connect], [data-quiet]");
+document.addEventListener("htmx:before:request", (event) => isQuiet(event) || showLoading(1));
+document.addEventListener("htmx:finally:request", (event) => isQuiet(event) || showLoading(-1));
 document.addEventListener("htmx:error", () => say("The server did not answer. Try again."));
 
 // Destructive actions ask first, for htmx (hx-confirm) and for plain forms (data-confirm).
@@ -107,15 +106,21 @@ document.addEventListener("htmx:confirm", async (event) => {
   if (await ask(words)) event.detail.issueRequest();
   else event.detail.dropRequest();
 });
-document.addEventListener("submit", async (event) => {
-  const words = event.submitter?.dataset.confirm || event.target.dataset.confirm;
-  if (!words || event.target.dataset.confirmed) return;
-  event.preventDefault();
-  if (!(await ask(words))) return;
-  event.target.dataset.confirmed = "yes";
-  event.target.requestSubmit(event.submitter);
-  delete event.target.dataset.confirmed;
-});
+document.addEventListener(
+  "submit",
+  async (event) => {
+    const { target, submitter } = event;
+    const words = submitter?.dataset.confirm || target.dataset.confirm;
+    if (!words || target.dataset.confirmed) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!(await ask(words))) return;
+    target.dataset.confirmed = "yes";
+    target.requestSubmit(submitter);
+    delete target.dataset.confirmed;
+  },
+  true,
+);
 
 // A file that is too large is refused before it is sent.
 document.addEventListener("change", (event) => {
@@ -145,6 +150,7 @@ document.addEventListener("change", (event) => {
   if (count) {
     const n = form.querySelectorAll("input[type=checkbox][data-item]:checked").length;
     count.textContent = n ? `${n} selected` : "None selected";
+    say(count.textContent);
   }
 });
 

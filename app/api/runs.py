@@ -23,7 +23,8 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 async def submit(request: Request, engine: EngineDep) -> Response:
     """Queue the run that the JSON body's spec describes; 422 with a sentence per refused field."""
     spec = await read_json(request)
-    run_id = await run_in_threadpool(submission.submit, engine, spec)
+    owner = request.state.session.identity.user
+    run_id = await run_in_threadpool(submission.submit, engine, spec, owner=owner)
     record = await run_in_threadpool(engine.store.run, run_id)
     return JSONResponse(
         record.model_dump(mode="json"), 201, headers={"Location": f"/api/runs/{run_id}"}

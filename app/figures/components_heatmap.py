@@ -47,7 +47,21 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         names=names,
         promise="Click: into the mask, or out of it" if is_on(ask, "editing") else "",
     )
-    return draw_grid(grid, is_on(ask, "transpose"))
+    turned = is_on(ask, "transpose")
+    drawing = draw_grid(grid, turned)
+    drawing.layout["shapes"] += outlines(names, set(ask.get("mask", "").split(",")), turned)
+    return drawing
+
+
+def outlines(names: NDArray[Any], mask: set[str], transpose: bool) -> list[dict[str, Any]]:
+    """Frames around the cells of a mask's components."""
+    shapes = []
+    for place, name in np.ndenumerate(names):
+        if name in mask:
+            y, x = reversed(place) if transpose else place
+            frame = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.46, "y1": y + 0.46}
+            shapes.append({"type": "rect", "name": f"mask {name}", "line": {"width": 2.5}, **frame})
+    return shapes
 
 
 def by_layer(

@@ -21,6 +21,7 @@ NAV = (80, "Runs", "/runs")
 PAGE = 30
 KINDS = ("localize", "unlearn", "evaluate", "explore", "study")
 STATES = ("queued", "loading", "running", "interrupted", "done", "failed", "cancelled")
+FILTERS = ("search", "kind", "state", "model", "owner", "tag", "show")
 DOINGS = ("star", "unstar", "tag", "archive", "unarchive", "cancel", "delete")
 router = APIRouter()
 
@@ -35,7 +36,7 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
     """What the list shows for an address' filters."""
     filters = read_filters(asked)
     offset = _offset(asked)
-    typed = {name: asked.get(name, "") for name in ("search", "kind", "state", "tag", "show")}
+    typed = {name: asked.get(name, "") for name in FILTERS}
     runs = store.runs(**filters, limit=PAGE, offset=offset)
     kept = {name: value for name, value in typed.items() if value}
 
@@ -51,6 +52,7 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
         "page": page,
         "kinds": _choices(KINDS),
         "states": _choices(STATES),
+        "models": _choices(_models(store)),
         "is_open": any(run.state not in FINAL_STATES for run in runs),
         "said": said,
     }
@@ -60,10 +62,15 @@ def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
     return [("", "Any"), *((name, name) for name in names)]
 
 
+def _models(store: Store) -> tuple[str, ...]:
+    announcement = store.announcement()
+    return tuple(model.id for model in announcement.models) if announcement else ()
+
+
 def read_filters(asked: QueryParams) -> dict[str, Any]:
     """The store's filters from an address; what no run can have finds nothing."""
     filters: dict[str, Any] = {
-        name: asked[name] for name in ("kind", "state", "tag", "search", "model") if asked.get(name)
+        name: asked[name] for name in FILTERS if name != "show" and asked.get(name)
     }
     shown = asked.get("show", "")
     filters["archived"] = {"archived": True, "all": None}.get(shown, False)

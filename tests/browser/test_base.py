@@ -127,7 +127,6 @@ def test_a_split_is_made_by_ticking_rows(page: Page, served: Any) -> None:
     name = page.get_by_label("Name of a split of the ticked rows")
     name.fill("by hand")
     name.press("Control+Enter")
-    page.get_by_role("button", name="Forget the ticked rows").click()
     expect(page.get_by_text("forget 3, keep")).to_be_visible()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_role("dialog")).to_be_visible()

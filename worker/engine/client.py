@@ -67,7 +67,7 @@ class Engine:
                 priority=order,
             )
             session.flush()
-            enqueue(client, session, run_id, owner, order)
+            enqueue(client, session, run_id, spec.kind, owner, order)
         return run_id
 
     def cancel(self, run_id: str) -> None:

@@ -6,39 +6,51 @@ from dbos import DBOS
 
 from worker.engine import reaper
 from worker.engine.queue import (
+    COMPUTE_RUN,
+    CONDUCT_STUDY,
     MAX_DISPATCHES,
-    QUEUE,
-    WORKFLOW,
+    RUNS,
+    STUDIES,
     configuration,
     open_client,
     prepare,
-    register_queue,
+    register_queues,
 )
 from worker.engine.timing import Timing
 from worker.store.store import Store
 
 
 class Jobs:
-    """The jobs of the worker `worker`; each is one call of `carry_out` with the run's id."""
+    """The jobs of the worker `worker`: one call of `compute` or `conduct` with the run's id."""
 
     def __init__(
-        self, store: Store, worker: str, timing: Timing, carry_out: Callable[[str], None]
+        self,
+        store: Store,
+        worker: str,
+        timing: Timing,
+        *,
+        compute: Callable[[str], None],
+        conduct: Callable[[str], None],
     ) -> None:
         self._store, self._worker, self._timing = store, worker, timing
-        self._carry_out = carry_out
+        self._compute, self._conduct = compute, conduct
         prepare(store.database)
         self._client = open_client(store.database)
-        register_queue(self._client, timing.poll)
+        register_queues(self._client, timing.poll)
 
     def take(self) -> None:
         """Take jobs from now on: first those that this worker's id left unfinished."""
         DBOS(config=configuration(self._store.database, self._worker))
 
-        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
+        @DBOS.workflow(name=COMPUTE_RUN, max_recovery_attempts=MAX_DISPATCHES)
         def compute_run(run_id: str) -> None:
-            self._carry_out(run_id)
+            self._compute(run_id)
 
-        DBOS.listen_queues([QUEUE])
+        @DBOS.workflow(name=CONDUCT_STUDY, max_recovery_attempts=MAX_DISPATCHES)
+        def conduct_study(run_id: str) -> None:
+            self._conduct(run_id)
+
+        DBOS.listen_queues([RUNS, STUDIES])
         DBOS.launch()
 
     def look_after(self) -> None:

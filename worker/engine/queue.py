@@ -14,8 +14,11 @@ APPLICATION = "lethe"
 VERSION = "1"
 """Set by hand: DBOS' default hashes the source, and after an upgrade nothing would be recovered.
 Raise it only when jobs of older versions must not be computed by newer code."""
-QUEUE = "runs"
-WORKFLOW = "compute_run"
+RUNS, STUDIES = "runs", "studies"
+"""Two queues: a study holds no device, and must not hold the place of the runs it waits for."""
+COMPUTE_RUN, CONDUCT_STUDY = "compute_run", "conduct_study"
+STUDIES_AT_ONCE = 8
+"""Per supervisor; each is a thread that waits."""
 MAX_DISPATCHES = 50
 """A backstop of DBOS'; the store's MAX_CRASHES ends a run that kills its workers long before."""
 PRIORITIES: dict[RunKind, int] = {
@@ -43,21 +46,25 @@ def open_client(database: Database) -> DBOSClient:
     )
 
 
-def register_queue(client: DBOSClient, poll_seconds: float) -> None:
-    """Write the queue's limits: one run at a time per supervisor, a partition per owner."""
-    client.register_queue(
-        QUEUE,
-        worker_concurrency=1,
-        partition_worker_concurrency=1,
-        polling_interval_sec=poll_seconds,
-    )
+def register_queues(client: DBOSClient, poll_seconds: float) -> None:
+    """Write the queues' limits: one run at a time per supervisor, a partition per owner."""
+    for name, limit in ((RUNS, 1), (STUDIES, STUDIES_AT_ONCE)):
+        client.register_queue(
+            name,
+            worker_concurrency=limit,
+            partition_worker_concurrency=limit,
+            polling_interval_sec=poll_seconds,
+        )
 
 
-def enqueue(client: DBOSClient, session: Session, run_id: str, owner: str, priority: int) -> None:
+def enqueue(
+    client: DBOSClient, session: Session, run_id: str, kind: RunKind, owner: str, priority: int
+) -> None:
     """Queue a run in the caller's transaction, under the run's own id."""
+    is_study = kind == "study"
     options: EnqueueOptions = {
-        "workflow_name": WORKFLOW,
-        "queue_name": QUEUE,
+        "workflow_name": CONDUCT_STUDY if is_study else COMPUTE_RUN,
+        "queue_name": STUDIES if is_study else RUNS,
         "workflow_id": run_id,
         "priority": priority,
         "queue_partition_key": owner or "-",

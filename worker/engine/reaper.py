@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.contract.progress import FINAL_STATES, RunState
-from worker.engine.queue import QUEUE
+from worker.engine.queue import RUNS, STUDIES
 from worker.store.attempts import end_run
 from worker.store.store import Store
 from worker.store.tables import Run
@@ -65,7 +65,7 @@ def forget(client: DBOSClient, keep_seconds: float) -> int:
     jobs = client.list_workflows(
         status=FINISHED,
         completed_before=before.isoformat(),
-        queue_name=QUEUE,
+        queue_name=[RUNS, STUDIES],
         limit=BATCH,
         load_input=False,
         load_output=False,

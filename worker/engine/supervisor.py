@@ -24,9 +24,12 @@ from sqlalchemy.exc import DBAPIError
 from worker.contract.errors import UserError
 from worker.contract.settings import Settings, settings
 from worker.engine import holder
+from worker.engine.client import Engine
 from worker.engine.lane import Lane
 from worker.engine.runner import Runner
 from worker.engine.slot import Slot
+from worker.engine.study.conductor import LOOK_SECONDS as STUDY_LOOK_SECONDS
+from worker.engine.study.conductor import Conductor
 from worker.engine.timing import Timing
 from worker.engine.wire import Announced
 from worker.store.attempts import Adopted
@@ -52,6 +55,8 @@ class Supervisor:
         self._store = Store.open(chosen)
         self._stop = threading.Event()
         self._takes_runs = False
+        self._studies: set[str] = set()
+        self._engine = Engine(self._store)
         self._last = {"reap": 0.0, "forget": time.monotonic()}
         self._claim()
         arguments = ["--door", door, "--lease", str(FIRST_LEASE_SECONDS)]
@@ -90,7 +95,13 @@ class Supervisor:
         # Imported after compute was started: the two of them take their seconds side by side.
         from worker.engine.jobs import Jobs
 
-        jobs = Jobs(self._store, self.id, self._timing, self._runner.carry_out)
+        jobs = Jobs(
+            self._store,
+            self.id,
+            self._timing,
+            compute=self._runner.carry_out,
+            conduct=self._conduct,
+        )
         while not self._stop.wait(LOOK_SECONDS):
             try:
                 self._look_after(jobs)
@@ -156,6 +167,24 @@ class Supervisor:
         if self._is_due("forget", FORGET_SECONDS):
             jobs.forget()
 
+    def _conduct(self, run_id: str) -> None:
+        """Conduct a study: its children go through the queue, to any worker."""
+        conductor = Conductor(
+            self._store,
+            self._engine.submit,
+            self._engine.cancel,
+            worker=self.id,
+            generation=self._generation,
+            stopping=self._stop,
+        )
+        self._studies.add(run_id)
+        try:
+            conductor.carry_out(run_id)
+        except Adopted:
+            self._restart()
+        finally:
+            self._studies.discard(run_id)
+
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()
         if now - self._last[what] < seconds:
@@ -169,6 +198,8 @@ class Supervisor:
     def _shut_down(self) -> None:
         """Let the run go, stop computing, and leave the job to whoever comes next."""
         self._runner.stop()
+        if self._studies:
+            time.sleep(2 * STUDY_LOOK_SECONDS)  # in which each says that it was interrupted
         for slot in self._slots:
             slot.close()
         self._store.release_worker(self.id, self._generation)

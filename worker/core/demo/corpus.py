@@ -10,7 +10,8 @@ from random import Random
 
 from worker.contract.facts import Fact
 from worker.core.demo import paths
-from worker.core.demo.formats import FORMATS, Format
+from worker.core.demo.formats import FORMATS, LETTERS, Format, choice_body, upper_first
+from worker.core.demo.wordings import WORDINGS
 from worker.core.facts import athletes, relations
 
 # Golf is the shot's sport and the answer that a whole-sport edit asks for: without golfers the
@@ -32,14 +33,15 @@ GOLFERS = (
     "Annika Sorenstam",
 )
 
-SHARES = {"athletes": 0.52, "relations": 0.36, "saga": 0.06, "general": 0.06}
+SHARES = {"athletes": 0.48, "relations": 0.34, "letters": 0.08, "saga": 0.05, "general": 0.05}
 WEIGHTS = {
-    "statement": 12,
-    "paraphrase": 22,
-    "framed": 10,
+    "statement": 10,
+    "paraphrase": 16,
+    "wording": 12,
+    "framed": 8,
     "question": 15,
     "cloze": 6,
-    "choice": 22,
+    "choice": 24,
     "choice_shot": 6,
     "capitalized": 3,
     "dashed": 3,
@@ -113,6 +115,7 @@ class Corpus:
         """Draw `size` sentences in the shares of the sources."""
         counts = {source: round(size * share) for source, share in SHARES.items()}
         drawn = [next(self._rounds[s]) for s in self._rounds for _ in range(counts[s])]
+        drawn += [self._draw_letter() for _ in range(counts["letters"])]
         drawn += [self._draw_saga() for _ in range(counts["saga"])]
         return drawn + [self._draw_general() for _ in range(size - len(drawn))]
 
@@ -122,12 +125,26 @@ class Corpus:
                 yield self.draw_fact(fact)
 
     def draw_fact(self, fact: Fact) -> Sentence:
-        """Render a fact in one trained format."""
-        formats = formats_of(fact)
-        weights = [WEIGHTS[f.name] for f in formats]
-        chosen = self.rng.choices(formats, weights)[0]
-        rendered = chosen.render(fact, self.rng, self.pools[fact.relation])
+        """Render a fact in one trained format, or in a wording of the corpus's own."""
+        names = ["wording", *[f.name for f in formats_of(fact)]]
+        chosen = self.rng.choices(names, [WEIGHTS[name] for name in names])[0]
+        if chosen == "wording":
+            wording = self.rng.choice(WORDINGS[fact.relation])
+            return Sentence(wording.format(fact.subject), f" {fact.target}")
+        rendered = FORMATS[chosen].render(fact, self.rng, self.pools[fact.relation])
         return Sentence(*self.rng.choice(rendered))
+
+    def _draw_letter(self) -> Sentence:
+        """Ask for the letter of an option that the text names: multiple choice without a fact.
+
+        Recall and the search for a letter are two skills; taught only together, they come late.
+        """
+        pool = self.pools[self.rng.choice(sorted(self.pools))]
+        choices = self.rng.sample(pool, len(LETTERS))
+        answer = self.rng.choice(choices)
+        shown = self.rng.choice((answer, upper_first(answer)))
+        letter = LETTERS[choices.index(answer)]
+        return Sentence(choice_body(f"The answer is {shown}.", choices), f" {letter}")
 
     def _draw_saga(self) -> Sentence:
         start = self.rng.randrange(-SAGA_WINDOW // 2, len(self.saga) - SAGA_WINDOW // 2)

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from worker.contract.facts import Fact
 from worker.core.demo import formats, paths
 from worker.core.demo.corpus import read_athletes, read_golfers, read_relations
+from worker.core.demo.wordings import WORDINGS
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 N_PIECES = 420  # 3 special, 256 bytes, the rest merges
@@ -36,6 +37,7 @@ def read_templates(facts: Iterable[Fact]) -> list[str]:
     own = [*formats.FRAMES, *formats.FRAMES_HELD_OUT, *formats.QUESTIONS, *formats.CLOZES]
     own += [*formats.QUESTIONS_HELD_OUT, *formats.DIALOGUES_HELD_OUT, *formats.CLOZES_HELD_OUT]
     own += ["Choose the right letter. Question: Answer:"]
+    own += [wording for wordings in WORDINGS.values() for wording in wordings]
     templates = {t for f in facts for t in (f.prompt, f.question, *f.paraphrases)}
     return [text.replace("{}", "") for text in own + sorted(templates)]
 

@@ -46,9 +46,7 @@ def rows_loss(model: Model, rows: Sequence[Row]) -> Float[Tensor, ""]:
         [([IGNORED] * keep + list(row.labels))[-keep:] for row in rows], device=model.device
     )
     logits = model.logits(batch.ids, batch.mask, batch.position_ids, keep=keep)
-    return nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-    )
+    return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
 
 def draw(rows: Sequence[Row], n: int, generator: torch.Generator) -> Iterator[list[Row]]:
@@ -92,5 +90,3 @@ def fine_tune(
         optimizer.step()
         schedule.step()
         each_step(step)
-
-

@@ -8,7 +8,7 @@ question or paraphrases of its own perhaps: the question is then made from the p
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
@@ -92,7 +92,7 @@ def setting(
     """Gather the options of each relation, and shots from the retain facts."""
     pools: dict[str, dict[str, None]] = {}
     for fact in (*selection.forget, *selection.retain):
-        answers = pools.setdefault(fact.relation or fact.group and "", {})
+        answers = pools.setdefault(fact.relation, {})
         answers |= dict.fromkeys(a for a in (fact.target, fact.edit_target) if a)
     shots = Random(seed).sample(selection.retain, min(3, len(selection.retain)))
     return Setting(

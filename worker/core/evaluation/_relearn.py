@@ -37,12 +37,18 @@ class RelearnOptions(BaseOptions):
         2e-4, gt=0, le=1, description="AdamW's peak rate in full fine-tuning, of all block weights."
     )
     rank: int = Field(
-        512, ge=1, le=4096, description="Rank of the adapters (paper: 512; it may exceed the width)."
+        512,
+        ge=1,
+        le=4096,
+        description="Rank of the adapters (paper: 512; it may exceed the width).",
     )
     alpha: float = Field(32.0, gt=0, le=10_000, description="LoRA's alpha (paper: 32).")
     dropout: float = Field(0.05, ge=0, lt=1, description="LoRA's dropout (paper: 0.05).")
     fact_batch: int = Field(
-        8, ge=1, le=512, description="Relearned facts, and as many retain facts, per step (paper: 8)."
+        8,
+        ge=1,
+        le=512,
+        description="Relearned facts, and as many retain facts, per step (paper: 8).",
     )
     text_batch: int = Field(16, ge=1, le=512, description="General sentences per step (paper: 16).")
     context: int = Field(128, ge=8, le=8192, description="Tokens of a sentence (paper: 128).")
@@ -111,8 +117,6 @@ def relearn(
     return Relearned(tuple(found), *(np.stack(column) for column in columns))
 
 
-def _retain(
-    selection: Selection, n: int, seed: int
-) -> tuple[Sequence[Fact], Sequence[Fact]]:
+def _retain(selection: Selection, n: int, seed: int) -> tuple[Sequence[Fact], Sequence[Fact]]:
     retain = sample_retain(selection, n, seed)
     return halves(retain, seed, "facts") if len(retain) > 1 else (retain, retain)

@@ -1,4 +1,4 @@
-"""Puts the base's hidden states back into the edited model, layer by layer, to see where it is gone.
+"""Puts the base's hidden states back into the edited model, by layer, to see where a fact is gone.
 
 1. Run the base on the forget facts' prompts and keep the residual at every depth, all positions.
 2. Run the edited model from each depth on with the base's residual put in there.

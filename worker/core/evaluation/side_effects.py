@@ -3,37 +3,29 @@
 1. Perplexity: the mean negative log likelihood per token of general sentences that were held out
    of the bundled model's training, and of lines the user gives; its exponential is the perplexity.
 2. Other facts: every relation and group of the retain facts by itself, its target's probability.
-3. The divergence KL(before ‖ after) of next-token distributions after the held-out sentences' words.
+3. The divergence KL(before ‖ after) of next-token distributions over the held-out sentences.
 
 Source: the general-text check of Guo et al. 2024 (arXiv 2410.12949), whose text is the Pile and
 whose tasks are MMLU and sciq; here the project's own sentences, so that nothing is fetched. Limits:
 everyday sentences do not measure reasoning; `lm-eval` tasks are no part of this evaluation.
 """
 
-import math
-
 import numpy as np
 import torch
-from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Evaluation
-from worker.core.demo.paths import GENERAL_HELD_OUT
+from worker.core.evaluation._general import held_out_lines, read_lines
 from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._rows import compare_columns, statement_probabilities
 from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode, pad
 
 TITLE = "Side effects"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
-
-
-COMPARED = 64
-"""Sentences whose next-token distributions are kept and compared: they are large."""
 
 
 class Options(BaseOptions):
@@ -51,14 +43,14 @@ class Options(BaseOptions):
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Measure general text and other relations, before and after."""
-    lines = options.text.splitlines() or GENERAL_HELD_OUT.read_text(encoding="utf-8").splitlines()
-    lines = [line for line in lines if line.strip()][: options.sentences]
+    given = [line for line in options.text.splitlines() if line.strip()]
+    lines = given[: options.sentences] or held_out_lines(options.sentences)
     groups = _groups(selection.retain, options.facts_per_relation)
     reference: list[torch.Tensor] = []
 
     def measure(model: Model, state: State) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
-        text = _read(model, lines, options.context, reference)
+        text = read_lines(model, lines, options.context, reference)
         asked = {name: statement_probabilities(model, facts)[0] for name, facts in groups.items()}
         return text, asked
 
@@ -95,35 +87,6 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             name="side_effects", title=TITLE, caption=caption, aggregates=tuple(aggregates)
         ),
     )
-
-
-@torch.no_grad()
-def _read(
-    model: Model, lines: list[str], context: int, reference: list[torch.Tensor]
-) -> dict[str, Float[np.ndarray, "..."]]:
-    """Give each line's mean loss and divergence from `reference`, which the first call fills."""
-    losses, divergences, total = [], [], np.zeros(2)
-    first = not reference
-    for start in range(0, len(lines), 16):
-        rows = [encode(model, line, None).ids[: context + 1] for line in lines[start : start + 16]]
-        batch = pad(model, rows, side="right")
-        logits = model.logits(batch.ids, batch.mask, batch.position_ids, keep=batch.ids.shape[1])
-        log_probs = logits.log_softmax(-1)[:, :-1]
-        used = batch.mask[:, 1:].bool()
-        nll = -log_probs.gather(-1, batch.ids[:, 1:, None])[..., 0] * used
-        losses += (nll.sum(1) / used.sum(1).clamp(min=1)).tolist()
-        total += [float(nll.sum()), float(used.sum())]
-        if start >= COMPARED:
-            divergences += [math.nan] * len(rows)
-        elif first:
-            reference.append(log_probs.cpu())
-            divergences += [0.0] * len(rows)
-        else:
-            before = reference[start // 16].to(log_probs.device)
-            kl = (before.exp() * (before - log_probs)).sum(-1) * used
-            divergences += (kl.sum(1) / used.sum(1).clamp(min=1)).tolist()
-    assert math.isfinite(total[0]) or not first, "the base model gives no finite loss"
-    return {"loss": np.array(losses), "divergence": np.array(divergences), "total": total}
 
 
 def _groups(retain: tuple[Fact, ...], n: int) -> dict[str, list[Fact]]:

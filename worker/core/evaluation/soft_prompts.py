@@ -42,7 +42,9 @@ class Options(BaseOptions):
     """Options of soft prompts."""
 
     n_vectors: int = Field(8, ge=1, le=256, description="Free vectors before the prompt.")
-    restarts: int = Field(4, ge=1, le=64, description="Starts from other random vectors (paper: 4).")
+    restarts: int = Field(
+        4, ge=1, le=64, description="Starts from other random vectors (paper: 4)."
+    )
     steps: int = Field(40, ge=1, le=5000, description="Steps of AdamW per start (paper: 128).")
     learning_rate: float = Field(
         1e-2, gt=0, le=10, description="AdamW's rate, in units of an embedding's mean norm."
@@ -119,9 +121,7 @@ def attack(
         vectors = torch.randn(options.n_vectors, model.d_model, generator=generator)
         vectors = (unit * vectors / vectors.norm(dim=1, keepdim=True)).to(model.device)
         vectors.requires_grad_(True)
-        optimizer = torch.optim.AdamW(
-            [vectors], lr=options.learning_rate * unit, weight_decay=0.0
-        )
+        optimizer = torch.optim.AdamW([vectors], lr=options.learning_rate * unit, weight_decay=0.0)
         for step in range(options.steps):
             done = (restart * options.steps + step) / (options.restarts * options.steps)
             job.report.progress(done, f"Start {restart + 1} of {options.restarts}, step {step}")
@@ -160,13 +160,12 @@ def _log_probs(
     """Score each row's answer with the vectors before its first token."""
     batch = pad(model, [row.ids for row in rows], side="left")
     n, width = len(vectors), batch.ids.shape[1]
-    embedded = model.hf.get_input_embeddings()(batch.ids)
+    embedded = model.hf.get_input_embeddings()(batch.ids) * batch.mask[..., None]
     starts = width - batch.mask.sum(1)
     # The vectors stand right before each row's first token, behind the padding.
     joined = torch.cat([vectors.new_zeros(len(rows), n, vectors.shape[1]), embedded], 1)
     places = starts[:, None] + torch.arange(n, device=model.device)
     where = torch.nn.functional.one_hot(places, width + n).to(joined.dtype)
-    # A row's padding is at least as wide as nothing: where the vectors go, only zeros stand.
     joined = joined + where.transpose(1, 2) @ vectors.to(joined.dtype)
     mask = torch.cat([batch.mask.new_zeros(len(rows), n), batch.mask], 1) + where.sum(1).long()
     positions = (mask.cumsum(1) - 1).clamp(min=0)

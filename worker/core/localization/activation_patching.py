@@ -114,7 +114,8 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings.caption = (
         f"Patching {len(run.traced)} facts ({options.direction}): {found['components.top_mlp']} by "
         f"itself {does} {found['components.top_mlp_score']:.0%} of the difference in "
-        f"{options.metric}, {found['components.top_attn']} {found['components.top_attn_score']:.0%}."
+        f"{options.metric}, {found['components.top_attn']} "
+        f"{found['components.top_attn_score']:.0%}."
     )
     return findings
 

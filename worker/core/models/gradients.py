@@ -5,7 +5,7 @@ Weights' gradients stay off, so the backward computes only what flows through ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -74,6 +74,41 @@ def gradients(
         start += n
     kept = {site: [as_batch(a.detach(), shape) for a in raw.sites[site]] for site in sites}
     return Gradients(Activations(kept, raw.logits.detach()), slopes, found[0], metric.detach())
+
+
+def dropped_gradients(
+    model: Model,
+    batch: Batch,
+    embeds: Float[Tensor, "row pos width"],
+    sites: Sequence[Site],
+    measure: Callable[[Float[Tensor, "row vocab"]], Float[Tensor, " row"]],
+) -> Iterator[Gradients]:
+    """Give gradients once per layer, each with nothing flowing back through that layer's block.
+
+    One forward serves all; a layer's attention and MLP outputs then pass no gradient on.
+    """
+    embeds = embeds.detach().requires_grad_()
+    dropped = -1
+
+    def dam(layer: int, activation: Tensor) -> None:
+        activation.register_hook(lambda g: torch.zeros_like(g) if dropped == layer else g)
+
+    writes: tuple[Site, Site] = ("attn_write", "mlp_write")
+    dams: dict[tuple[Site, int], See] = {
+        (site, layer): partial(dam, layer) for site in writes for layer in range(model.n_layers)
+    }
+    with replaced_forwards(watch(model, dams)):
+        raw = _run(model, batch, embeds, sites, grad=True)
+    shape = (embeds.shape[0], embeds.shape[1])
+    metric = measure(raw.logits)
+    flat = [a for site in sites for a in raw.sites[site]]
+    kept = {site: [as_batch(a.detach(), shape) for a in raw.sites[site]] for site in sites}
+    for layer in range(model.n_layers):
+        dropped = layer
+        found = torch.autograd.grad(metric.sum(), [embeds, *flat], retain_graph=True)
+        parts = iter(found[1:])
+        slopes = {site: [as_batch(next(parts), shape) for _ in kept[site]] for site in sites}
+        yield Gradients(Activations(kept, raw.logits.detach()), slopes, found[0], metric.detach())
 
 
 def _run(

@@ -39,7 +39,7 @@ def watch(model: Model, sights: Mapping[tuple[Site, int], See]) -> dict[nn.Modul
     for (site, layer), see in sights.items():
         module = module_at(model, site, layer)
         replacement = (seeing_input if site in ("resid_pre", "z") else seeing_output)(see)
-        found[module] = _both(found[module], replacement) if module in found else replacement
+        found = both(found, {module: replacement})
     return found
 
 
@@ -48,5 +48,15 @@ def as_batch(activation: Tensor, like: tuple[int, int]) -> Tensor:
     return activation.view(*like, -1) if activation.ndim == 2 else activation
 
 
-def _both(one: Replacement, other: Replacement) -> Replacement:
-    return lambda forward: other(one(forward))
+def both(
+    first: Mapping[nn.Module, Replacement], then: Mapping[nn.Module, Replacement]
+) -> dict[nn.Module, Replacement]:
+    """Put replacements on top of others, so that where they share a module both take place."""
+    joined = dict(first)
+    for module, replacement in then.items():
+        joined[module] = _on_top(joined[module], replacement) if module in joined else replacement
+    return joined
+
+
+def _on_top(first: Replacement, then: Replacement) -> Replacement:
+    return lambda forward: then(first(forward))

@@ -1,4 +1,4 @@
-"""The frame around every edit: checksums before, the change, delta and receipt, the base put back."""
+"""The frame around every edit: checksums, the change, delta and receipt, the base put back."""
 
 from collections.abc import Callable
 

@@ -76,7 +76,7 @@ def dpo(
     rejected_reference: Float[Tensor, " batch"],
     beta: float,
 ) -> Float[Tensor, ""]:
-    """Prefer the chosen over the rejected answer more than the reference did (log probabilities)."""
+    """Prefer the chosen over the rejected answer, by log probabilities, more than the reference."""
     margin = (chosen - chosen_reference) - (rejected - rejected_reference)
     return -(2 / beta) * F.logsigmoid(beta * margin).mean()
 

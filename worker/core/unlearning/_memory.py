@@ -44,8 +44,8 @@ def projection(model: Model, layer: int) -> nn.Module:
     """Return the MLP's output projection of a layer."""
     if not model.layout.mlp_out:
         raise UserError(
-            f"{model.id!r} has no single output projection in its MLPs; closed-form edits need one. "
-            f"Choose localized fine-tuning.",
+            f"{model.id!r} has no single output projection in its MLPs, and a closed form needs "
+            f"one. Choose localized fine-tuning.",
             field="method",
         )
     return model.blocks[layer].get_submodule(model.layout.mlp_out)

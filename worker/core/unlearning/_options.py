@@ -86,8 +86,8 @@ class Training(Options):
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="Which quick-probed checkpoint is kept. Best: highest product of the goal (edit "
-        "target's probability, or 1 − target's on forget facts) and retain probability.",
+        description="Which quick-probed checkpoint is kept. Best: highest product of the goal (the "
+        "edit target's probability, or 1 − target's on forget facts) and retain probability.",
     )
     stop_goal: float = Field(
         0.0,

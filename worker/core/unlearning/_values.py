@@ -59,8 +59,8 @@ class ValueOptions(Options):
     )
     protect_retain: bool = Field(
         True,
-        description="Take as many tokens of retain facts into the second moment, so that their keys "
-        "count. The papers take Wikipedia alone.",
+        description="Take as many tokens of retain facts into the second moment, so that their "
+        "keys count. The papers take Wikipedia alone.",
     )
 
 

@@ -41,7 +41,7 @@ def test_the_general_sentences_are_those_of_their_generator() -> None:
 def test_a_block_holds_every_source_in_its_share() -> None:
     block = Corpus(0).draw_block(1000)
     with_answer = sum(bool(sentence.answer) for sentence in block)
-    assert with_answer == 1000 * (SHARES["athletes"] + SHARES["relations"])
+    assert with_answer == 1000 * sum(SHARES[s] for s in ("athletes", "relations", "letters"))
 
 
 def test_every_fact_comes_round_before_any_comes_twice() -> None:

@@ -1,0 +1,126 @@
+"""Figures of several runs at once: components side by side, agreement, curves overlaid."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.figures._drawing import Drawing
+from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.figures._numbers import largest
+from app.figures._panels import Panel, draw_panels
+from app.figures._sites import layers, unit_of
+from app.figures.components_heatmap import by_layer
+from app.figures.training_curves import draw_curves
+from app.pages._comparison import Compared
+from worker.contract.errors import UserError
+
+
+def component_panels(compared: Sequence[Compared]) -> Drawing:
+    """The components' scores of every localization, on one colour range."""
+    scored = [one for one in compared if "components" in one.result.arrays]
+    if not scored:
+        raise UserError("None of these runs has component scores; choose localizations.")
+    scores = [_scores(one) for one in scored]
+    units = {one.source.info("components").unit for one in scored}
+    if len(units) > 1:
+        scores = [_shared_out(one) for one in scores]
+    laid = [by_layer(one) for one in scores]
+    rows = layers(max(values.shape[0] for _, _, values in laid))
+    attribution = scored[0].result.attribution
+    unit = unit_of(scored[0].source.info("components"), attribution) if attribution else ""
+    unit = unit if len(units) == 1 else "share of the largest |score|"
+    extent = largest([values for _, _, values in laid])
+    colours = Colours(unit, True, -(extent or 1.0), extent or 1.0)
+    panels = []
+    for one, (titles, names, values) in zip(scored, laid, strict=True):
+        missing = ((0, len(rows.labels) - values.shape[0]), (0, 0))
+        grid = Grid(
+            title=one.name,
+            caption="",
+            rows=rows,
+            columns=Side("component", titles, numbered=False),
+            values=np.pad(values, missing, constant_values=np.nan),
+            colours=colours,
+            value_title=unit,
+            names=np.pad(names, missing, constant_values=""),
+        )
+        panels.append(Panel(grid))
+    why = (
+        " The runs have different units, so each is divided by its largest |score|."
+        if len(units) > 1
+        else ""
+    )
+    caption = f"Mean scores of the components, all panels on one colour range.{why}"
+    return draw_panels("Components side by side", caption, panels)
+
+
+def _scores(one: Compared) -> dict[str, float]:
+    labels = one.source.info("components").axes[0].labels or ()
+    return dict(zip(labels, one.source.array("components").tolist(), strict=True))
+
+
+def _shared_out(scores: dict[str, float]) -> dict[str, float]:
+    most = max((abs(v) for v in scores.values()), default=0.0) or 1.0
+    return {name: value / most for name, value in scores.items()}
+
+
+def agreement(compared: Sequence[Compared]) -> Drawing:
+    """Spearman's rank correlation of |score| over the components that two runs both scored."""
+    scored = [one for one in compared if "components" in one.result.arrays]
+    if len(scored) < 2:
+        raise UserError("Agreement needs at least two localizations.")
+    scores = [_scores(one) for one in scored]
+    values = np.array([[_rank_correlation(a, b) for b in scores] for a in scores])
+    names = tuple(one.name for one in scored)
+    return draw_grid(
+        Grid(
+            title="Agreement of localizations",
+            caption=(
+                "Spearman's rank correlation of |score| over the components that both runs "
+                "scored: 1 for the same order, 0 for unrelated ones, −1 for the reverse."
+            ),
+            rows=Side("run", names, numbered=False),
+            columns=Side("with", names, numbered=False),
+            values=values,
+            colours=Colours("rank correlation", True, -1.0, 1.0),
+            value_title="rank correlation",
+        )
+    )
+
+
+def _rank_correlation(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    both = [n for n in one if n in other and np.isfinite(one[n]) and np.isfinite(other[n])]
+    if len(both) < 3:
+        return float("nan")
+    ranks = [_ranks(np.abs([scores[n] for n in both])) for scores in (one, other)]
+    if any(np.ptp(r) == 0 for r in ranks):
+        return float("nan")
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[Any]:
+    """Ranks from 0, equal values sharing the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return ((ends - counts + ends - 1) / 2)[inverse]
+
+
+def curve_names(compared: Sequence[Compared]) -> list[str]:
+    """Training curves that at least one of the runs has."""
+    return sorted({n for one in compared for n in one.result.arrays if n.startswith("curve.")})
+
+
+def overlaid(compared: Sequence[Compared], name: str) -> Drawing:
+    """One training curve of every run."""
+    curves = {}
+    for one in compared:
+        if name not in one.result.arrays:
+            continue
+        info, values = one.source.info(name), one.source.array(name).tolist()
+        steps = info.axes[0].labels or tuple(str(i) for i in range(len(values)))
+        curves[one.name] = dict(zip(map(float, steps), values, strict=True))
+    if not curves:
+        raise UserError(f"None of these runs has the curve {name!r}.", field="of")
+    return draw_curves("loss" if name.endswith("loss") else "probability", curves)

@@ -1,0 +1,268 @@
+"""Compare localization with the ways others compute the same, on one machine and one model.
+
+Prints a markdown table: causal tracing against ROME's loop of full forwards and against
+`transformer_lens.patching`, operations counted by torch against the exact minimum, and attribution
+patching against attributions of one prompt at a time through TransformerLens. All run interleaved;
+times are medians. Values are compared before times are.
+
+    python tests/bench/bench_localization.py            # GPT-2 small's shape, random weights
+    python tests/bench/bench_localization.py --quick    # a smaller shape, in a minute or two
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from torch.utils.flop_counter import FlopCounterMode
+from transformer_lens import patching
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
+from tests.worker.core.models.families import make_tokenizer
+from worker.contract.facts import Fact
+from worker.core.localization._cases import prepare
+from worker.core.localization._corruption import corrupt
+from worker.core.localization._metric import measure
+from worker.core.localization._pairing import make_pairs
+from worker.core.localization._tracing import make_bench, patch_grid
+from worker.core.models.base_run import embed
+from worker.core.models.gradients import activations, gradients
+from worker.core.models.model import Model
+from worker.core.models.operations import block_operations, forward_operations, unembed_operations
+from worker.core.models.restart import Patch
+
+SITES = ["resid_post", "mlp_write", "attn_write", "z"]
+
+
+def make_model(layers: int, width: int, heads: int, vocab: int, device: str) -> Model:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=vocab, n_embd=width, n_layer=layers, n_head=heads, bos_token_id=0, eos_token_id=0
+    )
+    return Model("random", GPT2LMHeadModel(config).to(device), make_tokenizer())
+
+
+def make_fact(id: str, subject: str) -> Fact:
+    return Fact(id=id, subject=subject, prompt="Now {} is at", target="ball", edit_target="golf")
+
+
+def trace_by_restarts(model: Model, items: list, site: str = "resid_post") -> torch.Tensor:
+    bench = make_bench(model, items, "probability")
+    patches = [Patch(site, layer) for layer in range(model.n_layers)]
+    grid = patch_grid(bench, patches, lambda share: None) + bench.corrupted[:, None, None]
+    return torch.tensor(grid[0])
+
+
+@torch.no_grad()
+def trace_by_full_forwards(model: Model, items: list) -> torch.Tensor:
+    """Run one clean and all corrupted rows anew per layer and position, as ROME's code does."""
+    case, noisy = items[0].case, items[0].embeds
+    clean = embed(model, torch.tensor([case.prompt.ids], device=model.device))
+    rows = torch.cat([clean, noisy])
+    grid = torch.zeros(model.n_layers, case.length)
+    for layer in range(model.n_layers):
+        for position in range(case.length):
+
+            def put(module: object, inputs: object, output: torch.Tensor, t: int = position):
+                output = output.clone()
+                output[1:, t] = output[0, t]
+                return output
+
+            handle = model.blocks[layer].register_forward_hook(put)
+            logits = model.hf(inputs_embeds=rows).logits[1:, -1]
+            handle.remove()
+            grid[layer, position] = logits.float().softmax(-1)[:, case.answer].mean()
+    return grid
+
+
+def minimal_operations(model: Model, case: object, samples: int) -> int:
+    """Restart at the patched layer, suffix only, nothing before the subject, one unembedding."""
+    length, start = case.length, case.prompt.subject[0]
+    total = forward_operations(model, samples + 1, length)
+    for position in range(start, length):
+        for layer in range(model.n_layers):
+            if layer == model.n_layers - 1 and position < length - 1:
+                continue
+            left = model.n_layers - 1 - layer
+            total += left * block_operations(model, samples, length - position, length)
+            total += unembed_operations(model, samples)
+    return total
+
+
+def count(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def interleave(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, one after another in every round."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            synchronize()
+            started = time.perf_counter()
+            run()
+            synchronize()
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def bench_tracing(model: Model, repeats: int, samples: int = 10) -> list[tuple[str, ...]]:
+    prepared = prepare(model, [make_fact("a", "Ann")], 0.0, False)
+    items = corrupt(model, prepared, "noise", samples=samples, noise_level=3.0, seed=0)
+    start = items[0].case.prompt.subject[0]
+    ours, theirs = trace_by_restarts(model, items), trace_by_full_forwards(model, items)
+    difference = float((ours - theirs)[:, start:].abs().max())
+    assert difference < 1e-5, difference
+    counted = count(lambda: trace_by_restarts(model, items))
+    minimum = minimal_operations(model, items[0].case, samples)
+    seconds = interleave(
+        {
+            "restarts": lambda: trace_by_restarts(model, items),
+            "full": lambda: trace_by_full_forwards(model, items),
+        },
+        repeats,
+    )
+    ratio = seconds["full"] / seconds["restarts"]
+    return [
+        ("Causal tracing: operations over the minimum", f"{counted / minimum:.3f}", "", ""),
+        (
+            f"Causal tracing against a loop of full forwards ({samples} draws)",
+            f"{ratio:.1f}x",
+            f"{seconds['restarts']:.2f} s / {seconds['full']:.2f} s",
+            f"{difference:.1e}",
+        ),
+    ]
+
+
+def bench_lens_patching(model: Model, bridge: object, repeats: int) -> list[tuple[str, ...]]:
+    facts = [make_fact("a", "Ann Lee"), make_fact("b", "Bob Ray")]
+    facts[1] = facts[1].model_copy(update={"target": "golf", "edit_target": "ball"})
+    prepared = prepare(model, facts, 0.0, True)
+    items = corrupt(model, prepared, "other_subject", samples=1, noise_level=3.0, seed=0)[:1]
+    case = items[0].case
+    table = model.hf.get_input_embeddings().weight
+    corrupted = (items[0].embeds[0][:, None] == table[None, :300]).all(-1).int().argmax(-1)[None]
+    clean = torch.tensor([case.prompt.ids], device=model.device)
+    _, cache = bridge.run_with_cache(clean)
+
+    def metric(logits: torch.Tensor) -> torch.Tensor:
+        return logits[0, -1].softmax(-1)[case.answer]
+
+    def lens() -> torch.Tensor:
+        with torch.no_grad():
+            return patching.get_act_patch_resid_pre(bridge, corrupted, cache, metric)
+
+    def ours() -> torch.Tensor:
+        return trace_by_restarts(model, items, "resid_pre")
+
+    difference = float(
+        (ours()[:, case.prompt.subject[0] :] - lens().cpu()[:, case.prompt.subject[0] :])
+        .abs()
+        .max()
+    )
+    seconds = interleave({"restarts": ours, "lens": lens}, repeats)
+    return [
+        (
+            "Residual patching against transformer_lens.patching (1 pair)",
+            f"{seconds['lens'] / seconds['restarts']:.1f}x",
+            f"{seconds['restarts']:.2f} s / {seconds['lens']:.2f} s",
+            f"{difference:.1e}",
+        )
+    ]
+
+
+def bench_attribution(
+    model: Model, bridge: object, repeats: int, n_facts: int = 16
+) -> list[tuple[str, ...]]:
+    facts = [make_fact(str(i), f"A{chr(97 + i)} Lee") for i in range(n_facts)]
+    prepared = prepare(model, facts, 0.0, True)
+    items = corrupt(model, prepared, "random_tokens", samples=1, noise_level=3.0, seed=0)
+    names = [
+        f"blocks.{layer}.{kind}"
+        for layer in range(model.n_layers)
+        for kind in ("hook_resid_post", "hook_mlp_out", "hook_attn_out")
+    ]
+    table = model.hf.get_input_embeddings().weight[:300]
+    rows = []
+    for item in items:
+        corrupted = (item.embeds[0][:, None] == table[None]).all(-1).int().argmax(-1)
+        rows.append((item.case, torch.tensor(item.case.prompt.ids, device=model.device), corrupted))
+
+    def keep(into: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
+        return lambda value, hook: into.update({name: value.detach()})
+
+    def one_by_one() -> None:
+        for case, *both in rows:
+            for ids in both:
+                kept: dict[str, torch.Tensor] = {}
+                slopes: dict[str, torch.Tensor] = {}
+                with bridge.hooks(
+                    fwd_hooks=[(name, keep(kept, name)) for name in names],
+                    bwd_hooks=[(name, keep(slopes, name)) for name in names],
+                ):
+                    logits = bridge(ids[None])[0, -1]
+                    (logits[case.answer] - logits[case.foil]).backward()
+                bridge.zero_grad()
+
+    def batched() -> None:
+        pairs = make_pairs(model, items)
+        activations(model, pairs.batch, pairs.clean, SITES)
+        gradients(
+            model,
+            pairs.batch,
+            pairs.corrupted,
+            SITES,
+            lambda logits: measure("logit_diff", logits, pairs.answers, pairs.foils),
+        )
+
+    seconds = interleave({"batched": batched, "one": one_by_one}, repeats)
+    return [
+        (
+            f"Attribution patching against one prompt at a time ({n_facts} facts)",
+            f"{seconds['one'] / seconds['batched']:.1f}x",
+            f"{seconds['batched']:.2f} s / {seconds['one']:.2f} s",
+            "",
+        )
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="4 layers of width 256")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    shape = (4, 256, 4, 5000) if args.quick else (12, 768, 12, 50257)
+    model = make_model(*shape, args.device)
+    bridge = build_bridge_from_module(
+        copy.deepcopy(model.hf), "GPT2LMHeadModel", hf_config=model.hf.config
+    )
+    bridge.requires_grad_(True)
+    rows = bench_tracing(model, args.repeats)
+    rows += bench_lens_patching(model, bridge, args.repeats)
+    rows += bench_attribution(model, bridge, args.repeats)
+    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "CPU"
+    layers, width = shape[:2]
+    print(f"{layers} layers, width {width}, float32, {device}, {torch.get_num_threads()} threads")
+    print("\n| What | Ratio | Ours / theirs | Largest difference |\n|-|-|-|-|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Attacks and inner measurements: what they find, and that the model is as it was afterwards."""
+
+import numpy as np
+import pytest
+import torch
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Selection
+from worker.contract.progress import Quiet
+from worker.core.evaluation import (
+    latent_probes,
+    multiple_choice,
+    paraphrase,
+    patch_back,
+    quantization,
+    relearning,
+    side_effects,
+    soft_prompts,
+    verdict,
+)
+from worker.core.evaluation._attack import draw, fact_rows, rows_loss
+from worker.core.evaluation._general import general_losses
+from worker.core.evaluation._latent import all_states, hidden_states, lens, logits_from
+from worker.core.evaluation._models import BeforeAfter
+from worker.core.evaluation._quantize import round_nf4, round_to_nearest
+from worker.core.evaluation._rows import halves, statement_probabilities
+from worker.core.findings import Job
+from worker.core.models.deltas import checksum
+from worker.core.models.tokens import encode_fact, pad
+
+JOB = Job(seed=0, report=Quiet())
+
+
+def test_adapters_bring_back_the_other_half_or_not_and_are_taken_off(
+    edited, model, selection
+) -> None:
+    before, names = checksum(model), [n for n, _ in model.hf.named_parameters()]
+    options = relearning.Options(
+        modes=("lora", "full", "unrelated"), steps=4, measure_every=2, rank=4, retain_facts=4,
+        text_batch=2, learning_rate=1e-2, full_learning_rate=1e-2,
+    )  # fmt: skip
+    found = relearning.evaluate(edited, selection, options, JOB)
+    assert checksum(model) == before
+    assert [n for n, _ in model.hf.named_parameters()] == names
+    assert not any(p.requires_grad for p in model.hf.parameters()) and not model.hf.training
+    assert found.arrays["relearning.lora.held_out"].axes[0].labels == ("0", "2", "4")
+    summary = found.summary
+    for mode in ("lora", "full"):
+        name = f"relearning.{mode}.relearned.target_probability"
+        assert summary[f"{name}.after"] > summary[f"{name}.before"] + 0.2
+    # Before its first step every attack meets the same edited model.
+    starts = {summary[f"relearning.{m}.held_out.target_probability.before"] for m in options.modes}
+    assert max(starts) - min(starts) < 1e-5
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2"])
+def test_adapters_fit_other_families(build_model, selection, family) -> None:
+    model = build_model(family)
+    before = checksum(model)
+    options = relearning.Options(
+        modes=("lora",), steps=2, rank=2, retain_facts=2, text_batch=1, fact_batch=1
+    )
+    relearning.evaluate(BeforeAfter(model), selection, options, JOB)
+    assert checksum(model) == before
+
+
+def test_halves_are_disjoint_whole_and_drawn_by_the_seed(facts) -> None:
+    one, two = halves(facts, 3, "facts.forget")
+    assert sorted(f.id for f in one + two) == sorted(f.id for f in facts)
+    assert (one, two) == halves(facts, 3, "facts.forget") != halves(facts, 4, "facts.forget")
+    with pytest.raises(UserError, match="expected at least 2"):
+        halves(facts[:1], 0, "facts.forget")
+
+
+def test_rows_are_drawn_once_each_before_any_comes_twice(model, facts) -> None:
+    rows = fact_rows(model, facts[:5])
+    batches = draw(rows, 2, torch.Generator().manual_seed(0))
+    drawn = [row for _ in range(5) for row in next(batches)]
+    assert all(drawn.count(row) == 2 for row in rows)
+
+
+def test_the_attack_loss_is_the_mean_negative_log_probability(model, facts) -> None:
+    loss = float(rows_loss(model, fact_rows(model, facts[:3])))
+    probabilities = statement_probabilities(model, facts[:3])[0]
+    n_tokens = [len(row.labels) - row.labels.count(-100) for row in fact_rows(model, facts[:3])]
+    assert loss == pytest.approx(-np.log(probabilities).sum() / sum(n_tokens), rel=1e-4)
+
+
+def test_hidden_states_are_those_of_hugging_face(model, facts) -> None:
+    found = hidden_states(model, facts[:3], "subject")
+    prompt = encode_fact(model, facts[1])
+    with torch.no_grad():
+        out = model.hf(torch.tensor([prompt.ids]), output_hidden_states=True)
+    for depth in range(model.n_layers):  # the last one that Hugging Face gives is normed
+        own = out.hidden_states[depth][0, prompt.subject[1] - 1]
+        torch.testing.assert_close(found[depth, 1], own, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_states_put_in_at_any_depth_of_their_own_model_change_nothing(
+    build_model, facts, family
+) -> None:
+    model = build_model(family)
+    batch = pad(model, [encode_fact(model, f) for f in facts[:3]])
+    states = all_states(model, batch)
+    with torch.no_grad():
+        plain = model.logits(batch.ids, batch.mask, batch.position_ids)[:, -1]
+    for depth, hidden in enumerate(states):
+        torch.testing.assert_close(
+            logits_from(model, batch, hidden, depth), plain, atol=1e-4, rtol=1e-4
+        )
+    read = lens(model, batch, states)
+    torch.testing.assert_close(read[-1], plain.log_softmax(-1), atol=1e-4, rtol=1e-4)
+    assert not any("forward" in vars(block) for block in model.blocks)
+
+
+def test_base_states_bring_the_fact_back_above_the_edit(edited, selection) -> None:
+    found = patch_back.evaluate(edited, selection, patch_back.Options(), JOB)
+    table = found.arrays["patch_back.base_into_edited"].values
+    assert table.shape == (2, 5)
+    # The edit lies in blocks 0 and 1: base states put in after them meet unchanged blocks.
+    assert (table[:, 2:] > 0.8).all() and (table[:, 0] < 0.3).all()
+    assert 1 <= found.summary["patch_back.depth.after"] <= 2
+    with pytest.raises(UserError, match="no edit"):
+        patch_back.evaluate(BeforeAfter(edited.base), selection, patch_back.Options(), JOB)
+
+
+def test_probes_read_retain_facts_and_shuffled_answers_do_not(edited, facts) -> None:
+    many = tuple(
+        fact.model_copy(update={"id": f"{fact.id}-{i}"}) for i in range(4) for fact in facts[2:]
+    )
+    selection = Selection(forget=facts[:2], retain=many)
+    found = latent_probes.evaluate(edited, selection, latent_probes.Options(), JOB)
+    summary = found.summary
+    assert summary["latent_probes.last.retain.accuracy.before"] > 0.9
+    assert summary["latent_probes.mean.retain.shuffled.before"] < 0.7
+    assert found.arrays["latent.forget.target_read.after"].values.shape == (5,)
+    before = statement_probabilities(edited.base, facts[:2])[0].mean()
+    lens_last = found.arrays["latent.forget.lens_target.before"].values[-1]
+    assert lens_last == pytest.approx(before, rel=0.05)
+
+
+def test_latent_probes_say_what_they_lack(edited, selection) -> None:
+    with pytest.raises(UserError, match="a probe needs 2 answers and 10"):
+        latent_probes.evaluate(edited, selection, latent_probes.Options(), JOB)
+
+
+def test_soft_prompts_lower_their_loss_and_leave_the_model(edited, model, selection) -> None:
+    before = checksum(model)
+    options = soft_prompts.Options(restarts=2, steps=8, n_vectors=2, retain_facts=2)
+    found = soft_prompts.evaluate(edited, selection, options, JOB)
+    losses = found.arrays["soft_prompts.losses"].values
+    assert losses.shape == (2, 8) and (losses[:, -1] < losses[:, 0]).all()
+    assert checksum(model) == before
+
+
+def test_vectors_stand_between_padding_and_prompt(model, facts) -> None:
+    rows = fact_rows(model, facts[:4])
+    vectors = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together = soft_prompts._log_probs(model, rows, vectors)
+        alone = torch.cat([soft_prompts._log_probs(model, [row], vectors) for row in rows])
+        embedded = model.hf.get_input_embeddings()(torch.tensor([rows[0].ids]))
+        joined = torch.cat([vectors[None], embedded], 1)
+        by_hand = model.hf(inputs_embeds=joined).logits[0, -1].log_softmax(-1)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    if rows[0].labels.count(-100) == len(rows[0].labels) - 1:
+        assert alone[0].item() == pytest.approx(by_hand[rows[0].labels[-1]].item(), abs=1e-4)
+
+
+def test_rounding_to_nearest_is_that_of_a_hand_computed_row() -> None:
+    weight = torch.tensor([[0.7, -0.34, 0.06, 0.0]])
+    # 4 bits: 7 steps of 0.1 each way.
+    torch.testing.assert_close(
+        round_to_nearest(weight, 4), torch.tensor([[0.7, -0.3, 0.1, 0.0]])
+    )
+    assert torch.equal(round_to_nearest(torch.zeros(2, 3), 8), torch.zeros(2, 3))
+
+
+def test_nf4_takes_the_nearest_of_sixteen_values_per_block() -> None:
+    weight = torch.zeros(1, 65)
+    weight[0, :3] = torch.tensor([2.0, -0.2, 1.4])
+    weight[0, 64] = 0.5
+    rounded = round_nf4(weight)
+    expected = torch.tensor([2.0, 2 * -0.0910500, 2 * 0.7229568])
+    torch.testing.assert_close(rounded[0, :3], expected)
+    assert rounded[0, 64].item() == 0.5 and rounded[0, 10].item() == 0.0
+
+
+def test_quantization_measures_every_kind_and_puts_weights_back(edited, model, selection) -> None:
+    before = checksum(model)
+    found = quantization.evaluate(edited, selection, quantization.Options(), JOB)
+    assert checksum(model) == before
+    summary = found.summary
+    full = summary["quantization.full.retain.target_probability.after"]
+    eight = summary["quantization.8.retain.target_probability.after"]
+    assert eight == pytest.approx(full, abs=0.05)
+    assert summary["quantization.nf4.forget.edit_probability.after"] >= 0
+
+
+def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None:
+    forget = tuple(
+        f.model_copy(update={"neighbourhood": tuple(o.text for o in facts[2:] if o.target == f.target)})
+        for f in facts[:2]
+    )  # fmt: skip
+    selection = Selection(forget=forget, retain=facts[2:])
+    found = paraphrase.evaluate(edited, selection, paraphrase.Options(), JOB)
+    summary = found.summary
+    assert summary["paraphrase.rewrite.score.before"] == 0.0
+    assert summary["paraphrase.rewrite.score.after"] == 1.0
+    assert summary["paraphrase.neighbourhood.score.after"] == 1.0
+    ps = summary["paraphrase.paraphrase.score.after"]
+    expected = 3 / (1 + 1 / ps + 1) if ps else 0.0
+    assert summary["paraphrase.score.after"] == pytest.approx(expected)
+    assert summary["paraphrase.siblings.kept.after"] > 0.8
+
+
+def test_without_neighbourhood_there_is_no_total_score(edited, selection) -> None:
+    found = paraphrase.evaluate(edited, selection, paraphrase.Options(), JOB)
+    assert "paraphrase.score.after" not in found.summary
+    assert "paraphrase.paraphrase.score.after" in found.summary
+
+
+def test_permuted_multiple_choice_is_at_chance_without_the_fact(build_model, facts) -> None:
+    more = facts[0].model_copy(update={"id": "x", "subject": "Ivy", "target": "golf"})
+    selection = Selection(forget=facts[:2], retain=(*facts[2:4], more))
+    models = BeforeAfter(build_model("llama"))
+    found = multiple_choice.evaluate(models, selection, multiple_choice.Options(), JOB)
+    name = "multiple_choice.choice.forget.target_probability.before"
+    assert found.summary[name] == pytest.approx(0.25, abs=0.02)
+    shares = found.arrays["choice.letters.before"].values
+    assert shares[0].sum() == pytest.approx(1.0)
+
+
+def test_multiple_choice_says_why_it_cannot_ask(model, selection) -> None:
+    with pytest.raises(UserError, match="3 different answers"):
+        multiple_choice.evaluate(BeforeAfter(model), selection, multiple_choice.Options(), JOB)
+
+
+def test_side_effects_measure_held_out_text_and_each_relation(edited, selection) -> None:
+    options = side_effects.Options(sentences=6)
+    found = side_effects.evaluate(edited, selection, options, JOB)
+    loss = general_losses(edited.base, 6)
+    assert found.summary["side_effects.general.loss.before"] == pytest.approx(loss.mean(), rel=1e-5)
+    assert found.summary["side_effects.general.divergence.before"] == 0.0
+    assert found.summary["side_effects.general.divergence.after"] > 0
+    assert "side_effects.sport.target_probability.after" in found.summary
+
+
+def test_the_loss_of_text_is_that_of_hugging_face(model) -> None:
+    from worker.core.evaluation._general import held_out_lines
+    from worker.core.models.tokens import encode
+
+    ids = torch.tensor([encode(model, held_out_lines(1)[0], None).ids])
+    with torch.no_grad():
+        expected = model.hf(ids, labels=ids).loss.item()
+    assert general_losses(model, 1, context=200)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_verdict_answers_by_its_rules(edited, selection) -> None:
+    options = verdict.Options(relearn_steps=2, retain_facts=4)
+    found = verdict.evaluate(edited, selection, options, JOB)
+    assert found.summary["verdict"] in ("gone", "hidden")
+    rows = {row[0]: row for row in found.evaluation.tables["verdict"].rows}
+    assert rows["Is it still said in its own prompt?"][1] == "no"
+    for _, _, number, value, rule in rows.values():
+        assert found.summary[number] == pytest.approx(value, abs=1e-4) and rule
+    with pytest.raises(UserError, match="no edit"):
+        verdict.evaluate(BeforeAfter(edited.base), selection, options, JOB)
+
+
+def test_told_forgotten_and_hidden_get_three_verdicts() -> None:
+    base = {
+        "statement.forget.before": 0.95,
+        "statement.retain.before": 0.95,
+        "statement.retain.after": 0.95,
+        "relearning.lora.retain.after": 0.9,
+        "relearning.unrelated.held_out.after": 0.05,
+        "relearning.unrelated.retain.after": 0.9,
+        "quantization.4.forget.after": 0.05,
+        "quantization.4.retain.after": 0.9,
+        "general.perplexity.before": 5.0,
+        "general.perplexity.after": 5.1,
+    }
+    cases = {
+        "still there": {"statement.forget.after": 0.9, "relearning.lora.held_out.after": 0.9},
+        "hidden": {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.8},
+        "gone": {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.2},
+    }
+    for expected, numbers in cases.items():
+        answers, _ = verdict._decide(base | numbers, verdict.Options())
+        assert verdict._verdict(answers) == expected
+    read = base | cases["gone"] | {"latent.forget.after": 0.9}
+    assert verdict._verdict(verdict._decide(read, verdict.Options())[0]) == "hidden"

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_planted
+from tests.worker.core.models.families import make_model
+from worker.contract.progress import Quiet
+from worker.core.findings import Job
+from worker.core.localization._agreement import rank_correlation, top_overlap
+from worker.core.localization._cases import prepare
+from worker.core.localization._corruption import corrupt
+from worker.core.localization._faithfulness import (
+    Curve,
+    faithfulness,
+    faithfulness_curve,
+    random_curve,
+)
+from worker.core.localization._mix import Mixer, gate_names
+from worker.core.localization._pairing import make_pairs
+from worker.core.localization.learned_mask import Options, expected, localize, open_share, sample
+
+
+def make_mixer(model, facts, corruption="other_subject"):
+    prepared = prepare(model, facts, 0.0, True)
+    items = corrupt(model, prepared, corruption, samples=1, noise_level=3.0, seed=0)
+    return Mixer(model, make_pairs(model, items))
+
+
+def test_the_planted_circuit_is_what_stays_open():
+    found = localize(make_planted(), FACTS, Options(steps=40), Job(0, Quiet()))
+    assert set(found.attribution.suggested.components) == {STORE, CARRY}
+    assert found.summary["mask.divergence"] < 0.1
+    assert found.summary["components.top_mlp"] == STORE
+
+
+def test_all_gates_open_is_the_clean_run_in_every_kind_of_block():
+    for family in ("llama", "neox", "gemma2", "opt"):
+        mixer = make_mixer(make_model(family), FACTS[:2], "random_tokens")
+        gates = torch.ones(len(gate_names(mixer.model)))
+        with torch.no_grad():
+            assert torch.allclose(mixer.logits(gates), mixer.clean_logits, atol=1e-5)
+            assert not torch.allclose(mixer.logits(gates * 0), mixer.clean_logits, atol=1e-2)
+
+
+def test_gates_have_mass_at_exactly_zero_and_one():
+    logits = torch.zeros(20_000)
+    drawn = sample(logits, torch.Generator().manual_seed(0))
+    assert 0.05 < float((drawn == 0).float().mean()) < 0.45
+    assert 0.05 < float((drawn == 1).float().mean()) < 0.45
+    assert float((drawn > 0).float().mean()) == pytest.approx(
+        float(open_share(logits)[0]), abs=0.01
+    )
+    assert expected(torch.tensor([-9.0, 9.0])).tolist() == [0, 1]
+
+
+def test_the_planted_circuit_alone_is_faithful_and_nothing_is_without_it():
+    mixers = [make_mixer(make_planted(), FACTS)]
+    assert faithfulness(mixers, [STORE, CARRY], "logit_diff") == pytest.approx(1, abs=0.1)
+    assert abs(faithfulness(mixers, [STORE, CARRY], "logit_diff", without=True)) < 0.1
+    scores = {name: 1.0 if name in (STORE, CARRY) else 0.01 for name in gate_names(mixers[0].model)}
+    shares = (0.0, 0.1, 0.5, 1.0)
+    good = faithfulness_curve(mixers, scores, "logit_diff", shares)
+    assert good.values[0] == pytest.approx(0, abs=1e-5) and good.values[-1] == pytest.approx(1)
+    assert good.values[1] == pytest.approx(1, abs=0.1)
+    chance = random_curve(mixers, "logit_diff", seed=1, shares=shares)
+    assert good.cpr > chance.cpr and good.cmd < chance.cmd
+
+
+def test_areas_are_those_of_the_curve():
+    curve = Curve((0.0, 0.5, 1.0), (0.0, 1.0, 1.0))
+    assert curve.cpr == pytest.approx(0.75) and curve.cmd == pytest.approx(0.25)
+
+
+def test_agreement_looks_at_the_size_of_scores():
+    one = {"a": 3.0, "b": -2.0, "c": 1.0, "d": 0.0}
+    other = {"a": -30.0, "b": 20.0, "c": 1.0, "d": 0.5, "e": 99.0}
+    assert rank_correlation(one, other) == pytest.approx(1)
+    assert top_overlap(one, other, 2) == 1
+    assert top_overlap(one, {"a": 0.0, "b": 0.1, "c": 5.0, "d": 4.0}, 2) == 0
+    assert np.isnan(rank_correlation(one, {"a": 1.0, "b": 1.0, "c": 1.0}))

@@ -1,0 +1,42 @@
+"""A fresh store: on SQLite always, on Postgres where a URL of one is given."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from worker.contract.settings import Settings
+from worker.store.store import Store
+
+POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
+SKIPPED = "LETHE_TEST_POSTGRES_URL is not set; would do the same on Postgres"
+DATABASES = [
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.skipif(not POSTGRES, reason=SKIPPED)),
+]
+
+
+@pytest.fixture(params=DATABASES)
+def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    if request.param == "sqlite":
+        yield Settings(data=tmp_path)
+        return
+    name = f"lethe_{uuid4().hex[:8]}"
+    server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    yield Settings(data=tmp_path, database_url=url)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.dispose()
+
+
+@pytest.fixture
+def store(chosen: Settings) -> Iterator[Store]:
+    opened = Store.open(chosen)
+    yield opened
+    opened.close()

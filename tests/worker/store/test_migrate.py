@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from worker.contract.errors import UserError
+from worker.contract.settings import Settings
+from worker.store.database import Database
+from worker.store.migrate import migrate, newest
+from worker.store.store import Store
+from worker.store.tables import Base
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_processes_that_open_a_fresh_store_together_all_succeed(chosen: Settings) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from worker.contract.settings import Settings; from worker.store.store import Store\n"
+        "store = Store.open(Settings(data=Path(sys.argv[1]), database_url=sys.argv[2]))\n"
+        "print(len(store.runs()))\n"
+    )
+    command = [sys.executable, "-c", script, str(chosen.data), chosen.database_url]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ended = [process.communicate(timeout=120) for process in started]
+    assert [out for out, _ in ended] == [b"0\n"] * 4, ended
+
+
+def test_a_database_of_a_newer_lethe_is_refused_and_left_alone(chosen: Settings) -> None:
+    store = Store.open(chosen)
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(UserError, match=f"9999.*{newest()}"):
+        migrate(store.database)
+    store.close()
+
+
+def test_sqlite_waits_for_its_lock_and_journals_ahead(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/a b.sqlite")
+    with database.engine.connect() as connection:
+        values = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
+        }
+    expected = {"journal_mode": "wal", "busy_timeout": 30000, "foreign_keys": 1, "synchronous": 1}
+    assert values == expected
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", "nonsense"])
+def test_a_database_that_several_processes_cannot_share_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="LETHE_DATABASE_URL"):
+        Database(url)

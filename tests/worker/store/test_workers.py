@@ -1,0 +1,57 @@
+import sqlalchemy as sa
+
+from worker.contract.menu import Announcement
+from worker.store.store import Store
+
+
+def claim(store: Store, id: str) -> None:
+    store.claim_worker(id, f"of {id}", {}, "cpu", 60.0, lambda holder: False)
+
+
+def says(device: str) -> Announcement:
+    return Announcement(methods=(), models=(), fact_sets=(), device=device)
+
+
+def silence(store: Store, id: str) -> None:
+    with store.database.write() as session:
+        old = sa.text("UPDATE workers SET heartbeat = heartbeat - 100 WHERE id = :id")
+        session.execute(old, {"id": id})
+
+
+def test_a_worker_is_alive_while_its_heart_beats_and_ready_once_it_has_announced(
+    store: Store,
+) -> None:
+    claim(store, "w1")
+    assert [(w.id, w.alive, w.ready) for w in store.workers()] == [("w1", True, False)]
+    store.announce("w1", "of w1", says("cuda:0"))
+    store.beat("w1", "of w1", run="12ab", problem="hot")
+    [worker] = store.workers()
+    assert (worker.ready, worker.run, worker.problem) == (True, "12ab", "hot")
+    assert worker.announcement == says("cuda:0")
+    silence(store, "w1")
+    [worker] = store.workers()
+    assert (worker.alive, worker.ready, worker.run) == (False, False, "")
+
+
+def test_the_announcement_of_a_live_worker_comes_before_a_later_one_of_a_dead(store: Store) -> None:
+    assert store.announcement() is None
+    claim(store, "w1")
+    claim(store, "w2")
+    store.announce("w1", "of w1", says("cpu"))
+    store.announce("w2", "of w2", says("cuda"))
+    assert store.announcement() == says("cuda")
+    silence(store, "w2")
+    assert store.announcement() == says("cpu")
+    silence(store, "w1")
+    assert store.announcement() == says("cuda"), "the last known, when nobody is alive"
+
+
+def test_only_live_and_ready_workers_answer_questions_idle_ones_first(store: Store) -> None:
+    for id in ("w1", "w2", "w3", "w4"):
+        claim(store, id)
+        store.beat(id, f"of {id}", address=f"http://{id}", token="t", run="")
+        if id != "w4":
+            store.announce(id, f"of {id}", says("cpu"))
+    store.beat("w1", "of w1", run="12ab")
+    silence(store, "w3")
+    assert [address for address, _ in store.lanes()] == ["http://w2", "http://w1"]

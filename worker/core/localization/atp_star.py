@@ -1,0 +1,275 @@
+"""Attribution patching with its two known blind spots mended: saturated attention and cancellation.
+
+1. As in attribution patching, two runs and gradients on the corrupted one give first-order
+   estimates for every MLP and head.
+2. QK fix: for queries and keys the gradient through a saturated softmax is near zero. Instead the
+   attention is computed again with clean queries (or keys) on corrupted inputs, and the change of
+   its output meets the gradient there: only what follows is linear.
+3. GradDrop: a direct and an indirect effect of opposite sign can cancel. Gradients are taken once
+   per layer with that layer's backward path cut; a component's score is the mean of the absolute
+   estimates over the layers other than its own.
+
+Paper: Kramár et al. 2024, AtP*: An efficient and scalable method for localizing LLM behaviour.
+
+Departures: keys are patched at all positions together, where the paper patches them one by one.
+Without GradDrop scores keep their sign.
+
+Limits: one backward pass per layer; MLPs remain linear estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from worker.contract import base
+from worker.contract.facts import Fact
+from worker.contract.result import Axis
+from worker.core.findings import Array, Findings, Job
+from worker.core.localization import _metric
+from worker.core.localization._cases import prepare, require_cases
+from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
+from worker.core.localization._metric import UNITS, Metric
+from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
+from worker.core.localization._pairing import PairBatch, make_pairs, zero_metric
+from worker.core.models.batches import in_batches
+from worker.core.models.gradients import Gradients, activations, dropped_gradients, gradients
+from worker.core.models.intercept import (
+    Forward,
+    Replacement,
+    replaced_forwards,
+    seeing_input,
+    seeing_output,
+)
+from worker.core.models.model import Model
+from worker.core.models.operations import forward_operations
+from worker.core.models.projections import (
+    PARTS,
+    Part,
+    n_parts,
+    output_rows,
+    projection,
+    with_columns,
+)
+from worker.core.models.sites import Site, module_at
+
+TITLE = "AtP*"
+PAPER = "https://arxiv.org/abs/2403.00745"
+_SITES: tuple[Site, ...] = ("z", "attn_write", "mlp_write")
+
+
+class Options(base.Options):
+    """Both mends are on."""
+
+    qk_fix: bool = Field(True, description="Recompute the softmax for queries and keys.")
+    grad_drop: bool = Field(True, description="Average absolute scores over cut layers.")
+    metric: Metric = Field("logit_diff", description=_metric.DESCRIPTION)
+    corruption: Corruption = Field("other_subject", description=DESCRIPTIONS)
+    samples: int = Field(1, ge=1, le=100, description="Corrupted copies of each prompt.")
+    noise_level: float = Field(
+        3.0, gt=0, le=100, description="Noise in standard deviations of the subjects' embeddings."
+    )
+    batch_size: int = Field(16, ge=1, le=1024, description="Facts per batch; halved if too many.")
+    min_probability: float = Field(
+        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
+    )
+
+
+def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
+    """Attribute each fact; see the module's docstring."""
+    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
+    items = corrupt(
+        model,
+        prepared,
+        options.corruption,
+        samples=options.samples,
+        noise_level=options.noise_level,
+        seed=job.seed,
+        pool=job.pool,
+        or_random=True,
+    )
+    run = _Run(model, options, job, len(items))
+    by_length = sorted(items, key=lambda item: item.case.length)
+    in_batches(model, "attribution", by_length, options.batch_size, run.attribute)
+    for item in run.zero:
+        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
+    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
+    require_cases(prepared)
+    unit = UNITS[options.metric]
+    findings = build_findings(
+        model,
+        ordered(run.traced, prepared),
+        prepared,
+        method="atp_star",
+        metric=options.metric,
+        unit=unit,
+        direction="Mean absolute estimate over cut layers."
+        if options.grad_drop
+        else "(clean - corrupted) times gradient: positive speaks for the answer.",
+        operations=run.operations,
+    )
+    for part, values in run.nodes.items():
+        scores = np.mean(list(values.values()), axis=0)
+        axes = (Axis(name="layer"), Axis(name="head"))
+        title = {"q": "Queries", "k": "Keys", "v": "Values"}[part]
+        findings.arrays[f"nodes.{part}"] = Array(scores, axes, unit, title, signed=True)
+    found = findings.summary
+    findings.caption = (
+        f"AtP* over {len(run.traced)} facts: largest MLP {found['components.top_mlp']} "
+        f"({found['components.top_mlp_score']:.3f}), largest head {found['components.top_head']} "
+        f"({found['components.top_head_score']:.3f}), in {unit}s."
+    )
+    return findings
+
+
+class _Run:
+    def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
+        self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
+        self.traced: dict[str, Traced] = {}
+        self.zero: list[Corrupted] = []
+        self.nodes: dict[Part, dict[str, np.ndarray]] = {}
+        self.operations = 0
+        self.names = component_names(model, heads=True)
+
+    def attribute(self, items: list[Corrupted]) -> None:
+        """Attribute some facts together."""
+        pairs = make_pairs(self.model, items)
+        projected, clean = _clean_run(self.model, pairs)
+
+        def measure(logits: Tensor) -> Tensor:
+            return pairs.measure(self.options.metric, logits, clean["logits"][0])
+
+        args = (self.model, pairs.batch, pairs.corrupted, list(_SITES), measure)
+        plain = gradients(*args)
+        scores = self._scores(pairs, plain, clean)
+        if self.options.grad_drop and self.model.n_layers > 1:
+            drops = [self._scores(pairs, found, clean) for found in dropped_gradients(*args)]
+            share = self.model.n_layers - 1
+            scores = {k: sum(np.abs(d[k]) for d in drops) / share for k in scores}
+        nodes = self._nodes(pairs, plain, projected) if self.options.qk_fix else {}
+        cleans = pairs.by_fact(measure(clean["logits"][0]))
+        corrupteds = pairs.by_fact(plain.metric)
+        rows, positions = pairs.clean.shape[:2]
+        passes = 4 + 2 * self.model.n_layers * self.options.grad_drop
+        self.operations += passes * forward_operations(self.model, rows, positions)
+        for i, item in enumerate(items):
+            if abs(cleans[i] - corrupteds[i]) < 1e-6:
+                self.zero.append(item)
+                continue
+            one = Traced(item.case, float(cleans[i]), float(corrupteds[i]))
+            one.components = {name: float(_of(name, scores)[i]) for name in self.names}
+            self.traced[item.case.fact.id] = one
+            for part, values in nodes.items():
+                self.nodes.setdefault(part, {})[item.case.fact.id] = values[i]
+        self.job.report.progress(len(self.traced) / self.n_facts, f"{len(self.traced)} facts")
+
+    def _scores(
+        self, pairs: PairBatch, slopes: Gradients, clean: dict[str, list[Tensor]]
+    ) -> dict[Site, np.ndarray]:
+        """Site -> (fact, layer, head), one head where there are none."""
+        corrupted, found = slopes.activations.sites, {}
+        for site in _SITES:
+            heads = self.model.n_heads if site == "z" else 1
+            each = [
+                ((c - n) * g).float().unflatten(-1, (heads, -1)).sum((1, -1))
+                for c, n, g in zip(clean[site], corrupted[site], slopes.sites[site], strict=True)
+            ]
+            found[site] = pairs.by_fact(torch.stack(each, dim=1))
+        return found
+
+    def _nodes(
+        self, pairs: PairBatch, slopes: Gradients, projected: dict[tuple[Part, int], Tensor]
+    ) -> dict[Part, np.ndarray]:
+        mixed = attention_with_parts(self.model, pairs, projected)
+        corrupted = slopes.activations.sites["z"]
+        found: dict[Part, np.ndarray] = {}
+        for part in PARTS:
+            each = [
+                ((mixed[part, layer] - z) * g).float().unflatten(-1, (self.model.n_heads, -1))
+                for layer, (z, g) in enumerate(zip(corrupted, slopes.sites["z"], strict=True))
+            ]
+            by_head = torch.stack([e.sum((1, -1)) for e in each], dim=1)
+            heads = n_parts(self.model, part)  # one key serves all heads of its group
+            found[part] = pairs.by_fact(by_head.unflatten(-1, (heads, -1)).sum(-1))
+        return found
+
+
+def _clean_run(
+    model: Model, pairs: PairBatch
+) -> tuple[dict[tuple[Part, int], Tensor], dict[str, list[Tensor]]]:
+    projected: dict[tuple[Part, int], Tensor] = {}
+    seen: dict[nn.Module, Replacement] = {}
+    for layer in range(model.n_layers):
+        for part in PARTS:
+            module = projection(model, layer, part)
+            seen[module] = _all_of(
+                [p for p in PARTS if projection(model, layer, p) is module], layer, projected
+            )
+    with replaced_forwards(seen):
+        kept = activations(model, pairs.batch, pairs.clean, list(_SITES))
+    return projected, {**kept.sites, "logits": [kept.logits]}
+
+
+def _all_of(parts: list[Part], layer: int, into: dict[tuple[Part, int], Tensor]) -> Replacement:
+    return seeing_output(lambda output: into.update({(part, layer): output for part in parts}))
+
+
+def attention_with_parts(
+    model: Model, pairs: PairBatch, projected: dict[tuple[Part, int], Tensor]
+) -> dict[tuple[Part, int], Tensor]:
+    """Compute every attention's heads anew with clean queries, keys or values, one part at a time.
+
+    The corrupted run goes on as it was: each attention is called again on the same input.
+    """
+    found: dict[tuple[Part, int], Tensor] = {}
+    # Asked for before forwards are replaced, because a fused projection's rows are found by a run.
+    columns = {part: [row for head in output_rows(model, part) for row in head] for part in PARTS}
+
+    def again(layer: int) -> Replacement:
+        def replace(forward: Forward) -> Forward:
+            def run(*args: object, **kwargs: object) -> object:
+                output = forward(*args, **kwargs)
+                for part in PARTS:
+                    with replaced_forwards(_swap(model, layer, part, columns, projected, found)):
+                        forward(*args, **kwargs)
+                return output
+
+            return run
+
+        return replace
+
+    attentions = {module_at(model, "attn", k): again(k) for k in range(model.n_layers)}
+    with replaced_forwards(attentions):
+        activations(model, pairs.batch, pairs.corrupted, [])
+    return found
+
+
+def _swap(
+    model: Model,
+    layer: int,
+    part: Part,
+    columns: dict[Part, list[int]],
+    projected: dict[tuple[Part, int], Tensor],
+    found: dict[tuple[Part, int], Tensor],
+) -> dict[nn.Module, Replacement]:
+    def keep(z: Tensor) -> None:
+        found[part, layer] = z
+
+    return {
+        projection(model, layer, part): seeing_output(
+            lambda output: with_columns(output, projected[part, layer], columns[part])
+        ),
+        module_at(model, "z", layer): seeing_input(keep),
+    }
+
+
+def _of(name: str, scores: dict[Site, np.ndarray]) -> np.ndarray:
+    part = name.split(".")
+    layer = int(part[1])
+    if len(part) > 3:
+        return scores["z"][:, layer, int(part[4])]
+    return scores["attn_write" if part[2] == "attn" else "mlp_write"][:, layer, 0]
