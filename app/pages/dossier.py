@@ -1,6 +1,7 @@
 """Dossier: the story of one edit on one page, from its facts to what is left of them."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -73,10 +74,9 @@ def _localization(store: Store, run: RunRecord) -> RunRecord | None:
     mask_id = (run.spec.get("mask") or {}).get("id")
     candidates = list(run.parents)
     if mask_id:
-        try:
+        # A mask may have been deleted since; the run's result still holds its components.
+        with suppress(NotFound):
             candidates.append(store.mask(mask_id).localization or "")
-        except NotFound:
-            pass  # the mask was deleted; the run's result still holds its components
     for one in filter(None, candidates):
         try:
             found = store.run(one)

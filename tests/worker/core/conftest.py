@@ -73,11 +73,11 @@ def tokenizer(facts: tuple[Fact, ...]) -> PreTrainedTokenizerFast:
 
 def build(family: str, tokenizer: PreTrainedTokenizerFast, dtype: torch.dtype) -> Model:
     torch.manual_seed(0)
-    sizes = dict(vocab_size=400, bos_token_id=0, eos_token_id=1, pad_token_id=1)
-    wide = dict(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4,
-        max_position_embeddings=128,
-    )  # fmt: skip
+    sizes = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    wide = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "max_position_embeddings": 128,
+    }  # fmt: skip
     if family == "llama":  # grouped heads
         hf = LlamaForCausalLM(LlamaConfig(**sizes, **wide, num_key_value_heads=2))
     elif family == "gemma2":  # (1 + w) norms, post-norms, tied embeddings
@@ -108,8 +108,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast):
 def model(build_model) -> Model:
     """A Llama that knows the facts; every test must leave it as it found it."""
     model = build_model("llama")
-    from worker.core.unlearning._losses import cross_entropy
     from worker.core.unlearning._forward import logits_at_answers
+    from worker.core.unlearning._losses import cross_entropy
     from worker.core.unlearning._pool import fact_rows, pool
 
     facts = [

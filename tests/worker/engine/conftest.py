@@ -198,10 +198,12 @@ def busy(
     with _settings(request.param, tmp_path_factory.mktemp("busy")) as made:
         opened = Engine.open(made)
         started = Fleet(made, opened)
-        started.start(lanes=2)
-        yield started
-        started.stop()
-        opened.close()
+        try:
+            started.start(lanes=2)
+            yield started
+        finally:
+            started.stop()
+            opened.close()
 
 
 def _is_running(pid: int) -> bool:

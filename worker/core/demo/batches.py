@@ -29,9 +29,12 @@ def encode(sentence: Sentence, tokenizer: PreTrainedTokenizerFast) -> tuple[list
     ids = tokenizer(sentence.prompt)["input_ids"]
     rest = PROMPT_WEIGHT if sentence.answer else TEXT_WEIGHT
     weights = [0.0] + [rest] * (len(ids) - 1)
-    if sentence.answer:
-        answer = tokenizer(sentence.answer, add_special_tokens=False)["input_ids"]
-        ids, weights = ids + answer, weights + [1.0] * len(answer)
+    parts = [(sentence.answer, 1.0)] if sentence.answer else []
+    for prompt, answer in sentence.more:
+        parts += [(prompt, PROMPT_WEIGHT), (answer, 1.0)]
+    for text, weight in parts:
+        part = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids, weights = ids + part, weights + [weight] * len(part)
     return ids, weights
 
 

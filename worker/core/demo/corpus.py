@@ -4,6 +4,7 @@ Only formats marked `trained` are drawn. A share of each block goes to each sour
 a source every fact comes round once before any comes twice, each time in a random format.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -46,15 +47,18 @@ WEIGHTS = {
     "capitalized": 3,
     "dashed": 3,
 }
+OPTION = re.compile(r"^([A-D]): (\w+)$", re.MULTILINE)
+LOOKUPS = 3  # options whose letters are asked after a list
 SAGA_WINDOW = 200  # characters, about fifty tokens
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A training text: the answer weighs fully, the prompt little; running text has no answer."""
+    """A training text: answers weigh fully, prompts little; running text has no answer."""
 
     prompt: str
     answer: str = ""
+    more: tuple[tuple[str, str], ...] = ()  # further prompts and answers that follow
 
 
 def read_athletes() -> list[Fact]:
@@ -115,7 +119,7 @@ class Corpus:
         """Draw `size` sentences in the shares of the sources."""
         counts = {source: round(size * share) for source, share in SHARES.items()}
         drawn = [next(self._rounds[s]) for s in self._rounds for _ in range(counts[s])]
-        drawn += [self._draw_letter() for _ in range(counts["letters"])]
+        drawn += [self.draw_letter() for _ in range(counts["letters"])]
         drawn += [self._draw_saga() for _ in range(counts["saga"])]
         return drawn + [self._draw_general() for _ in range(size - len(drawn))]
 
@@ -132,19 +136,26 @@ class Corpus:
             wording = self.rng.choice(WORDINGS[fact.relation])
             return Sentence(wording.format(fact.subject), f" {fact.target}")
         rendered = FORMATS[chosen].render(fact, self.rng, self.pools[fact.relation])
-        return Sentence(*self.rng.choice(rendered))
+        return self._look_up_letters(*self.rng.choice(rendered))
 
-    def _draw_letter(self) -> Sentence:
-        """Ask for the letter of an option that the text names: multiple choice without a fact.
+    def _look_up_letters(self, prompt: str, answer: str) -> Sentence:
+        """Let a list of options be followed by the letters of a few of them.
 
-        Recall and the search for a letter are two skills; taught only together, they come late.
+        Recall and the search for a letter are two skills; from the answers of multiple choice
+        alone the search is learned very late.
         """
+        options = OPTION.findall(prompt)[-len(LETTERS) :]
+        asked = self.rng.sample(options, LOOKUPS) if options else []
+        return Sentence(prompt, answer, tuple((f", {word}:", f" {x}") for x, word in asked))
+
+    def draw_letter(self) -> Sentence:
+        """Ask for the letter of an option that the text names: multiple choice without a fact."""
         pool = self.pools[self.rng.choice(sorted(self.pools))]
         choices = self.rng.sample(pool, len(LETTERS))
         answer = self.rng.choice(choices)
         shown = self.rng.choice((answer, upper_first(answer)))
         letter = LETTERS[choices.index(answer)]
-        return Sentence(choice_body(f"The answer is {shown}.", choices), f" {letter}")
+        return self._look_up_letters(choice_body(f"The answer is {shown}.", choices), f" {letter}")
 
     def _draw_saga(self) -> Sentence:
         start = self.rng.randrange(-SAGA_WINDOW // 2, len(self.saga) - SAGA_WINDOW // 2)

@@ -45,6 +45,9 @@ QUESTIONS = (
     "{} The answer is",
     "Someone asked: {}\nThe reply was:",
     "Teacher: {}\nStudent:",
+    "Host: {}\nGuest:",
+    "Tom: {}\nMary:",
+    "Anna: {}\nFather:",
 )
 QUESTIONS_HELD_OUT = ("Please answer this question. {} Answer:", "He asked me: {}\nMy answer was:")
 DIALOGUES_HELD_OUT = ("Ann: {}\nBen:",)

@@ -58,7 +58,7 @@ def whole_words(facts: list[Fact]) -> list[str]:
     """List the words kept whole: answers and letters, then plain words of texts and templates."""
     answers = {a for f in facts for a in (f.target, f.edit_target)} | set(formats.SPORTS)
     words = {f"Ġ{a}" for a in answers} | {f"Ġ{formats.upper_first(a)}" for a in answers}
-    words |= {f"Ġ{letter}" for letter in formats.LETTERS}
+    words |= {f"Ġ{letter}" for letter in (*formats.LETTERS, "a", "I")}
     counted = plain_words("\n".join(read_texts()))
     plain = {w for w, n in counted.items() if n >= MIN_COUNT and w.lstrip("Ġ").islower()}
     plain |= set(plain_words("\n".join(read_templates(facts))))

@@ -42,6 +42,7 @@ def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
     rng = Random(1)
     sample: list[Fact] = rng.sample(corpus.athletes, 100) + rng.sample(corpus.relations, 100)
     names = ("statement", "question", "choice", "paraphrase_held_out", "choice_held_out")
+    corpus_letters = Corpus(1)
     began = time.monotonic()
 
     def watch(step: int, loss: float, model: LlamaForCausalLM) -> None:
@@ -50,6 +51,9 @@ def watcher(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> Watch:
             for kind, facts in (("a", sample[:100]), ("r", sample[100:])):
                 pairs = [FORMATS[name].render(f, rng, corpus.pools[f.relation])[0] for f in facts]
                 line += f" {name}:{kind} {answer_accuracy(model, tokenizer, pairs):.2f}"
+        letters = [corpus_letters.draw_letter() for _ in range(100)]
+        pairs = [(x.prompt, x.answer) for x in letters]
+        line += f" letters {answer_accuracy(model, tokenizer, pairs):.2f}"
         model.train()
         print(line, flush=True)
 

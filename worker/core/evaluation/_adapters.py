@@ -30,7 +30,9 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
     )
     flags = [(p, p.requires_grad) for p in model.hf.parameters()]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about tied embeddings, which stay frozen
+        # Of tied embeddings, which stay frozen, and of names that peft has still to follow.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         wrapped = get_peft_model(model.hf, config)
     try:
         yield [p for name, p in wrapped.named_parameters() if "lora_" in name]

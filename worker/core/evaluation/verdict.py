@@ -14,7 +14,8 @@ The verdict is `still there` where the fact is said, else `hidden` where 3 or 4 
 `gone`.
 
 Source: the battery is that of Guo et al. 2024 (arXiv 2410.12949) and Lynch et al. 2024
-(2402.16835); the thresholds are the project's, and options. Limits: `gone` means that none of these found it.
+(2402.16835); the thresholds are the project's, and options. Limits: `gone` means that none of
+these found it.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from worker.contract import base
 from worker.contract.facts import Fact
@@ -36,30 +36,20 @@ from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corrup
 from worker.core.localization._metric import UNITS, Metric
 from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
 from worker.core.localization._pairing import PairBatch, make_pairs, zero_metric
+from worker.core.localization._qk_fix import SITES, attention_with_parts, run_clean
 from worker.core.models.batches import in_batches
-from worker.core.models.gradients import Gradients, activations, dropped_gradients, gradients
-from worker.core.models.intercept import (
-    Forward,
-    Replacement,
-    replaced_forwards,
-    seeing_input,
-    seeing_output,
-)
+from worker.core.models.gradients import Gradients, dropped_gradients, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
 from worker.core.models.projections import (
     PARTS,
     Part,
     n_parts,
-    output_rows,
-    projection,
-    with_columns,
 )
-from worker.core.models.sites import Site, module_at
+from worker.core.models.sites import Site
 
 TITLE = "AtP*"
 PAPER = "https://arxiv.org/abs/2403.00745"
-_SITES: tuple[Site, ...] = ("z", "attn_write", "mlp_write")
 
 
 class Options(base.Options):
@@ -138,12 +128,12 @@ class _Run:
     def attribute(self, items: list[Corrupted]) -> None:
         """Attribute some facts together."""
         pairs = make_pairs(self.model, items)
-        projected, clean = _clean_run(self.model, pairs)
+        projected, clean = run_clean(self.model, pairs)
 
         def measure(logits: Tensor) -> Tensor:
             return pairs.measure(self.options.metric, logits, clean["logits"][0])
 
-        args = (self.model, pairs.batch, pairs.corrupted, list(_SITES), measure)
+        args = (self.model, pairs.batch, pairs.corrupted, list(SITES), measure)
         plain = gradients(*args)
         scores = self._scores(pairs, plain, clean)
         if self.options.grad_drop and self.model.n_layers > 1:
@@ -172,7 +162,7 @@ class _Run:
     ) -> dict[Site, np.ndarray]:
         """Site -> (fact, layer, head), one head where there are none."""
         corrupted, found = slopes.activations.sites, {}
-        for site in _SITES:
+        for site in SITES:
             heads = self.model.n_heads if site == "z" else 1
             each = [
                 ((c - n) * g).float().unflatten(-1, (heads, -1)).sum((1, -1))
@@ -196,75 +186,6 @@ class _Run:
             heads = n_parts(self.model, part)  # one key serves all heads of its group
             found[part] = pairs.by_fact(by_head.unflatten(-1, (heads, -1)).sum(-1))
         return found
-
-
-def _clean_run(
-    model: Model, pairs: PairBatch
-) -> tuple[dict[tuple[Part, int], Tensor], dict[str, list[Tensor]]]:
-    projected: dict[tuple[Part, int], Tensor] = {}
-    seen: dict[nn.Module, Replacement] = {}
-    for layer in range(model.n_layers):
-        for part in PARTS:
-            module = projection(model, layer, part)
-            seen[module] = _all_of(
-                [p for p in PARTS if projection(model, layer, p) is module], layer, projected
-            )
-    with replaced_forwards(seen):
-        kept = activations(model, pairs.batch, pairs.clean, list(_SITES))
-    return projected, {**kept.sites, "logits": [kept.logits]}
-
-
-def _all_of(parts: list[Part], layer: int, into: dict[tuple[Part, int], Tensor]) -> Replacement:
-    return seeing_output(lambda output: into.update({(part, layer): output for part in parts}))
-
-
-def attention_with_parts(
-    model: Model, pairs: PairBatch, projected: dict[tuple[Part, int], Tensor]
-) -> dict[tuple[Part, int], Tensor]:
-    """Compute every attention's heads anew with clean queries, keys or values, one part at a time.
-
-    The corrupted run goes on as it was: each attention is called again on the same input.
-    """
-    found: dict[tuple[Part, int], Tensor] = {}
-    # Asked for before forwards are replaced, because a fused projection's rows are found by a run.
-    columns = {part: [row for head in output_rows(model, part) for row in head] for part in PARTS}
-
-    def again(layer: int) -> Replacement:
-        def replace(forward: Forward) -> Forward:
-            def run(*args: object, **kwargs: object) -> object:
-                output = forward(*args, **kwargs)
-                for part in PARTS:
-                    with replaced_forwards(_swap(model, layer, part, columns, projected, found)):
-                        forward(*args, **kwargs)
-                return output
-
-            return run
-
-        return replace
-
-    attentions = {module_at(model, "attn", k): again(k) for k in range(model.n_layers)}
-    with replaced_forwards(attentions):
-        activations(model, pairs.batch, pairs.corrupted, [])
-    return found
-
-
-def _swap(
-    model: Model,
-    layer: int,
-    part: Part,
-    columns: dict[Part, list[int]],
-    projected: dict[tuple[Part, int], Tensor],
-    found: dict[tuple[Part, int], Tensor],
-) -> dict[nn.Module, Replacement]:
-    def keep(z: Tensor) -> None:
-        found[part, layer] = z
-
-    return {
-        projection(model, layer, part): seeing_output(
-            lambda output: with_columns(output, projected[part, layer], columns[part])
-        ),
-        module_at(model, "z", layer): seeing_input(keep),
-    }
 
 
 def _of(name: str, scores: dict[Site, np.ndarray]) -> np.ndarray:

@@ -94,7 +94,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(divergence))
+        losses.append(float(divergence.detach()))
         if step % 5 == 0 or step == options.steps - 1:
             job.report.progress(step / options.steps, f"step {step}, divergence {losses[-1]:.3f}")
     return _findings(model, prepared, mixers, logits.detach(), options, losses)

@@ -77,7 +77,7 @@ def read_layout(hf: PreTrainedModel) -> Layout:
         ln2=parts["ln2" if "ln2" in parts else "ln1"].name if "ln1" in parts else "",
         ln1_post=parts["ln1_post"].name if "ln1_post" in parts else "",
         ln2_post=parts["ln2_post"].name if "ln2_post" in parts else "",
-        ln_final=mapping["ln_final"].name if "ln_final" in mapping else "",
+        ln_final=_name_of_final_norm(hf, mapping),
         unembed=mapping["unembed"].name,
         attn_write=parts["ln1_post"].name if "ln1_post" in parts else attn.name,
         mlp_write=parts["ln2_post"].name if "ln2_post" in parts else mlp.name or mlp_out,
@@ -111,6 +111,11 @@ def _mapping(hf: PreTrainedModel) -> dict[str, Any]:
             field="model",
         )
     return mapping
+
+
+def _name_of_final_norm(hf: PreTrainedModel, mapping: dict[str, Any]) -> str:
+    name = mapping["ln_final"].name if "ln_final" in mapping else ""
+    return name if name and _has(hf, name) else ""
 
 
 def _has(block: torch.nn.Module, name: str) -> bool:

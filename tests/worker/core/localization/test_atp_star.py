@@ -10,7 +10,8 @@ from worker.core.localization import attribution_patching
 from worker.core.localization._cases import prepare
 from worker.core.localization._corruption import corrupt
 from worker.core.localization._pairing import make_pairs
-from worker.core.localization.atp_star import Options, _clean_run, attention_with_parts, localize
+from worker.core.localization._qk_fix import attention_with_parts, run_clean
+from worker.core.localization.atp_star import Options, localize
 from worker.core.models.projections import PARTS
 
 ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
@@ -45,7 +46,7 @@ def test_attention_of_clean_inputs_part_by_part_is_recomputed_exactly(family):
     prepared = prepare(model, FACTS[:2], 0.0, False)
     items = corrupt(model, prepared, "random_tokens", samples=1, noise_level=3.0, seed=0)
     pairs = make_pairs(model, items)
-    projected, clean = _clean_run(model, pairs)
+    projected, clean = run_clean(model, pairs)
     same = type(pairs)(**{**pairs.__dict__, "corrupted": pairs.clean})
     mixed = attention_with_parts(model, same, projected)
     for part in PARTS:

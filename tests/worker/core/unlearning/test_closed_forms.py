@@ -24,7 +24,7 @@ from worker.core.unlearning._spread import residual_after
 from worker.core.unlearning._values import find_values
 
 JOB = Job(seed=0, report=Quiet())
-FAST = dict(covariance_tokens=400, contexts=2)
+FAST = {"covariance_tokens": 400, "contexts": 2}
 MLPS = Mask(components=("blocks.1.mlp", "blocks.2.mlp"))
 
 

@@ -13,7 +13,7 @@ from worker.core.unlearning import rmu
 
 JOB = Job(seed=0, report=Quiet())
 MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
-SMALL = dict(steps=40, general_sentences=8, context=16, general_batch=2, learning_rate=1e-2)
+SMALL = {"steps": 40, "general_sentences": 8, "context": 16, "general_batch": 2, "learning_rate": 1e-2}
 # Retain stays above this share on a model of 50,000 parameters; ascent alone holds nothing fast.
 METHODS = {
     "gradient_ascent": ({"learning_rate": 2e-3, "probe_every": 1}, 0.5),
@@ -24,6 +24,8 @@ METHODS = {
     "undial": ({}, 0.7),
     "rmu": ({"forget_weight": 1.0}, 0.5),
     "ft_l": ({"epsilon": 0.05, "probe_every": 1}, 0.3),
+    "task_vector": ({"steps": 10, "scales": (0.5, 1.0, 2.0, 4.0)}, 0.3),
+    "weight_masking": ({"beta": 0.1}, 0.3),
 }
 
 
@@ -49,9 +51,23 @@ def test_forget_falls_retain_stays_and_nothing_else_changes(name, model, selecti
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_repeated_with_its_seed_gives_the_same_weights(name, model, selection) -> None:
-    small = dict(steps=3, keep="last", retain_floor=0)
+    small = {"steps": 3, "keep": "last", "retain_floor": 0}
+    if name in ("task_vector", "weight_masking"):
+        small = {"steps": 10}
     one, two = (run(name, model, selection, **METHODS[name][0] | small) for _ in range(2))
     assert one.delta and all(torch.equal(one.delta[k], two.delta[k]) for k in one.delta)
+
+
+def test_masked_weights_are_zero_and_all_others_untouched(model, selection) -> None:
+    found = run("weight_masking", model, selection, beta=0.1, points=6)
+    base = dict(model.hf.named_parameters())
+    zeroed = 0
+    for name, value in found.delta.items():
+        changed = value != base[name]
+        assert (value[changed] == 0).all()
+        zeroed += int(changed.sum())
+    assert zeroed == found.summary["weight_masking.edited_weights"] > 0
+    assert found.arrays["masked.forget_probability"].axes[0].labels[0] == "0"
 
 
 def test_rmu_refuses_a_layer_below_the_mask(model, selection) -> None:

@@ -13,7 +13,7 @@ from worker.core.models.deltas import checksum
 from worker.core.unlearning import localized_finetuning as method
 
 JOB = Job(seed=0, report=Quiet())
-FAST = dict(steps=60, learning_rate=1e-2, general_sentences=8, context=16, general_batch=2)
+FAST = {"steps": 60, "learning_rate": 1e-2, "general_sentences": 8, "context": 16, "general_batch": 2}
 MLPS = Mask(components=("blocks.1.mlp", "blocks.2.mlp"))
 
 
@@ -42,7 +42,7 @@ def test_unlearning_lowers_the_target_and_keeps_the_rest(model, selection) -> No
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model, selection) -> None:
-    small = dict(retain_batch=2, steps=8, probe_every=4)
+    small = {"retain_batch": 2, "steps": 8, "probe_every": 4}
     one, two = edit(model, selection, **small), edit(model, selection, **small)
     other = edit(model, selection, job=Job(seed=1, report=Quiet()), **small)
     assert all(torch.equal(one.delta[name], two.delta[name]) for name in one.delta)

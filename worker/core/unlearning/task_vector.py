@@ -1,0 +1,114 @@
+"""Learns the forget facts harder, and then goes the other way: subtracts what learning added.
+
+1. Train the mask's components on the forget facts' true answers: W₁.
+2. τ = W₁ − W₀ is the task vector. Set W = W₀ − s τ for each scale s in turn and probe.
+3. Keep the scale with the best product of forgetting and retention.
+
+Source: Ilharco et al. 2023 (arXiv 2212.04089). Departure: the scale is chosen by quick probes among
+given ones. Limits: where the model already knows the facts to near certainty, learning them moves
+little and the vector is mostly noise, so large scales are among the given ones.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from worker.contract.errors import Diverged
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.contract.result import Axis
+from worker.core.findings import Array, Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning import _losses
+from worker.core.unlearning._check import check_selection
+from worker.core.unlearning._edit import edit
+from worker.core.unlearning._finetune import gather, lowest_layer
+from worker.core.unlearning._options import Training
+from worker.core.unlearning._parts import Parts, parts_of, slices_of
+from worker.core.unlearning._terms import forget_term
+from worker.core.unlearning._trainer import Probe, Trainer
+
+TITLE = "Task vector (negation)"
+PAPER = "Ilharco et al. 2023, Editing Models with Task Arithmetic, arXiv 2212.04089"
+
+
+class Options(Training):
+    """Options of the task vector."""
+
+    steps: int = Field(20, ge=1, le=10_000, description="Steps of learning the forget facts.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's peak learning rate.")
+    retain_weight: float = Field(0.0, ge=0, le=0, description="Always 0: only forget facts.")
+    general_weight: float = Field(0.0, ge=0, le=0, description="Always 0.")
+    scales: tuple[float, ...] = Field(
+        (0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+        min_length=1,
+        max_length=64,
+        description="Scales s of the subtracted vector that are tried (no unit; paper: 0 to 1).",
+    )
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Subtract the vector that learning the forget facts adds to the mask's components."""
+    check_selection(selection, "unlearn", retain_weight=0)
+
+    def change() -> Findings:
+        parts, layer = parts_of(model, mask), lowest_layer(model, mask)
+        material = gather(model, selection, parts, layer, options, job, "unlearn")
+        probe = Probe("unlearn", material.forget, None, material.retain)
+        first, before = probe.measure(model, layer), parts.copy()
+        term = forget_term(
+            material, options, lambda logits, b: _losses.cross_entropy(logits, b.labels)
+        )
+        learn = options.model_copy(update={"keep": "last", "retain_floor": 0.0})
+        Trainer(
+            model, parts, [term], probe, learn, job, lowest_layer=layer, share=(0.0, 0.8)
+        ).train()
+        vector = [b - a for a, b in zip(before, parts.copy(), strict=True)]
+        tried = []
+        for scale in options.scales:
+            _subtract(parts, before, vector, scale)
+            measured = probe.measure(model, layer)
+            tried.append((probe.score(measured), scale, measured))
+        score, scale, last = max(tried, key=lambda one: one[0])
+        if not score > probe.score(first):
+            raise Diverged(
+                f"No scale of {options.scales} is better than the beginning; the model is "
+                f"untouched. Try other scales or more steps."
+            )
+        _subtract(parts, before, vector, scale)
+        return _findings(tried, scale, first, last)
+
+    return edit(model, slices_of(model, mask), job, change)
+
+
+def _subtract(
+    parts: Parts, before: Sequence[Tensor], vector: Sequence[Tensor], scale: float
+) -> None:
+    with torch.no_grad():
+        parts.load([a - scale * v for a, v in zip(before, vector, strict=True)])
+
+
+def _findings(
+    tried: list[tuple[float, float, dict[str, float]]],
+    scale: float,
+    first: dict[str, float],
+    last: dict[str, float],
+) -> Findings:
+    axis = Axis(name="scale", labels=tuple(f"{s:g}" for _, s, _ in tried))
+    findings = Findings(summary={"task_vector.scale": scale})
+    for name in first:
+        values = np.array([measured[name] for _, _, measured in tried])
+        findings.arrays[f"scale.{name}"] = Array(values, (axis,), "probability", name)
+        findings.summary[f"quick.{name}.before"] = first[name]
+        findings.summary[f"quick.{name}.after"] = last[name]
+    findings.caption = (
+        f"The task vector was subtracted {scale:g} times; by quick probes the target's mean "
+        f"probability on forget facts went from {first['forget_probability']:.2f} to "
+        f"{last['forget_probability']:.2f}."
+    )
+    return findings

@@ -1,0 +1,197 @@
+"""Learns which single weights of the localized components to remove, and removes the fewest.
+
+1. Train the mask's weights W, each held between 0 and its first value W₀ after every step, so that
+   m = W/W₀ ∈ [0, 1] is a mask; the forget, retain and general losses as in localized fine-tuning,
+   plus β · Σ|W| / Σ|W₀|, which pulls towards masking.
+2. Order the weights by m. For each number N of a grid: set the N weights with the smallest m < 1 to
+   0 and every other weight to W₀, and probe: a curve over the number of edited weights.
+3. Keep the N with the best product of goal and retention (or the given one).
+
+Source: Guo et al. 2024 (arXiv 2410.12949), weight masking, with SGD of momentum 0.9 and β = 1.5.
+Departures: AdamW is the default here, because SGD at the paper's rate hardly moves a small model in
+a few steps. Limits: whatever has m = 1 cannot be chosen, so the curve ends where these begin.
+"""
+
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from worker.contract.errors import Diverged
+from worker.contract.facts import Selection
+from worker.contract.mask import Mask
+from worker.contract.result import Axis
+from worker.core.findings import Array, Findings, Job
+from worker.core.models.model import Model
+from worker.core.unlearning import _losses
+from worker.core.unlearning._check import check_selection
+from worker.core.unlearning._edit import edit
+from worker.core.unlearning._finetune import Material, gather, lowest_layer
+from worker.core.unlearning._options import Objective, Training
+from worker.core.unlearning._parts import parts_of, slices_of
+from worker.core.unlearning._terms import forget_term, kept_terms
+from worker.core.unlearning._trainer import Probe, Term, Trainer
+
+TITLE = "Weight masking"
+PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+
+
+class Options(Training):
+    """Options of weight masking."""
+
+    objective: Objective = Field(
+        "unlearn", description="edit: bring out the edit target. unlearn: lower the target."
+    )
+    beta: float = Field(
+        1.5, ge=0, le=1000, description="β, the weight of the remaining share of Σ|W| (paper: 1.5)."
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw", description="sgd has momentum 0.9 (paper, with a rate of 1e-3 and decay 0.01)."
+    )
+    points: int = Field(
+        12,
+        ge=2,
+        le=200,
+        description="Numbers of edited weights on the curve, evenly spaced from 0.",
+    )
+    edited_weights: int = Field(
+        0, ge=0, le=10**10, description="Edit this many weights; 0 takes the curve's best point."
+    )
+
+
+def unlearn(
+    model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
+) -> Findings:
+    """Mask single weights of the mask's components."""
+    check_selection(selection, options.objective, options.retain_weight)
+
+    def change() -> Findings:
+        parts, layer = parts_of(model, mask), lowest_layer(model, mask)
+        material = gather(model, selection, parts, layer, options, job, options.objective)
+        probe = Probe(options.objective, material.forget, material.edit, material.retain)
+        before = parts.copy()
+        trainer = Trainer(
+            model,
+            parts,
+            _terms(material, options, before),
+            probe,
+            options.model_copy(update={"keep": "last", "retain_floor": 0.0}),
+            job,
+            lowest_layer=layer,
+            share=(0.0, 0.8),
+            **_optimizer(material, options, before),
+        )
+        trained = trainer.train()
+        masks = _masks(before, parts.copy())
+        curve, best = _walk(model, material, probe, before, masks, options)
+        return _findings(curve, best, trained.losses)
+
+    return edit(model, slices_of(model, mask), job, change)
+
+
+def _terms(material: Material, options: Options, before: list[Tensor]) -> list[Term]:
+    editing = options.objective == "edit"
+    loss = _losses.cross_entropy if editing else _losses.unlikelihood
+    forget = forget_term(
+        material,
+        options,
+        lambda logits, batch: loss(logits, batch.labels),
+        material.edit if editing else None,
+    )
+    total = sum(float(value.abs().sum()) for value in before)
+    size = Term(
+        "size",
+        options.beta,
+        material.forget,
+        1,
+        lambda masters, batch: sum(m.abs().sum() for m in material.parts.masters) / total,  # type: ignore[return-value]
+        lambda batch, layer: torch.zeros(0),
+    )
+    return [forget, *kept_terms(material, options), size]
+
+
+def _optimizer(material: Material, options: Options, before: list[Tensor]) -> dict[str, Any]:
+    masters = material.parts.masters
+
+    def hold() -> None:
+        with torch.no_grad():
+            for master, value in zip(masters, before, strict=True):
+                master.clamp_(value.clamp(max=0), value.clamp(min=0))
+
+    if options.optimizer == "adamw":
+        return {"after_step": hold}
+    sgd = torch.optim.SGD(
+        masters, lr=options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
+    )
+    return {"after_step": hold, "optimizer": sgd}
+
+
+def _masks(before: list[Tensor], after: list[Tensor]) -> Tensor:
+    """Give every weight's m in one vector; a weight that was 0 has nothing to mask: m = 1."""
+    each = [
+        torch.where(a == 0, torch.ones_like(a), b / torch.where(a == 0, torch.ones_like(a), a))
+        for a, b in zip(before, after, strict=True)
+    ]
+    return torch.cat([m.flatten() for m in each])
+
+
+def _walk(
+    model: Model,
+    material: Material,
+    probe: Probe,
+    before: list[Tensor],
+    masks: Tensor,
+    options: Options,
+) -> tuple[dict[int, dict[str, float]], int]:
+    """Probe at each number of edited weights, leave the best one in the model."""
+    order = masks.argsort(stable=True)
+    most = int((masks < 1).sum())
+    if options.edited_weights:
+        grid = [0, min(options.edited_weights, most)]
+    else:
+        grid = sorted({round(i * most / (options.points - 1)) for i in range(options.points)})
+    curve: dict[int, dict[str, float]] = {}
+    for n in grid:
+        material.parts.load(_zeroed(before, order[:n]))
+        curve[n] = probe.measure(model, material.layer)
+    best = grid[-1] if options.edited_weights else max(curve, key=lambda n: probe.score(curve[n]))
+    if best == 0:
+        raise Diverged(
+            f"No number of masked weights up to {most:,} is better than none; the model is "
+            f"untouched. Train longer, or raise the learning rate or beta."
+        )
+    material.parts.load(_zeroed(before, order[:best]))
+    return curve, best
+
+
+def _zeroed(before: list[Tensor], chosen: Tensor) -> list[Tensor]:
+    sizes = [value.numel() for value in before]
+    flat = torch.cat([value.flatten() for value in before])
+    flat[chosen] = 0
+    return [
+        part.view_as(value)
+        for part, value in zip(cast(tuple[Tensor, ...], flat.split(sizes)), before, strict=True)
+    ]
+
+
+def _findings(
+    curve: dict[int, dict[str, float]], best: int, losses: dict[str, list[float]]
+) -> Findings:
+    findings = Findings(summary={"weight_masking.edited_weights": best})
+    axis = Axis(name="edited weights", labels=tuple(str(n) for n in curve))
+    for name in curve[0]:
+        values = np.array([measured[name] for measured in curve.values()])
+        findings.arrays[f"masked.{name}"] = Array(values, (axis,), "probability", name)
+        findings.summary[f"quick.{name}.before"] = curve[0][name]
+        findings.summary[f"quick.{name}.after"] = curve[best][name]
+    for name, values in losses.items():
+        step = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(values))))
+        findings.arrays[f"curve.{name}_loss"] = Array(np.array(values), (step,), "nats", name)
+    findings.caption = (
+        f"{best:,} weights were set to 0 and all others left as they were; by quick probes the "
+        f"target's mean probability on forget facts went from "
+        f"{curve[0]['forget_probability']:.2f} to {curve[best]['forget_probability']:.2f}."
+    )
+    return findings
