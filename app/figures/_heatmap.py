@@ -149,7 +149,7 @@ def side_axis(side: Side) -> dict[str, Any]:
     step = max(1, len(side.labels) // 80)
     shown = range(0, len(side.labels), step)
     return {
-        "title": {"text": plotly_text(side.title)},
+        "title": {"text": plotly_text(side.title), "standoff": 8},
         "type": "linear",
         "tickmode": "array",
         "tickvals": list(shown),

@@ -113,7 +113,7 @@ def _whole(x: float) -> float | int:
 
 def _chart(chart: Chart, traces: list[dict[str, Any]]) -> Drawing:
     y_axis: dict[str, Any] = {
-        "title": {"text": plotly_text(chart.y_title)},
+        "title": {"text": plotly_text(chart.y_title), "standoff": 8},
         "automargin": True,
         "fixedrange": True,
     }
@@ -139,7 +139,7 @@ def _chart(chart: Chart, traces: list[dict[str, Any]]) -> Drawing:
 
 def _x_axis(chart: Chart) -> dict[str, Any]:
     axis: dict[str, Any] = {
-        "title": {"text": plotly_text(chart.x_title)},
+        "title": {"text": plotly_text(chart.x_title), "standoff": 8},
         "automargin": True,
         "fixedrange": True,
     }

@@ -11,7 +11,8 @@ from app.formats import number
 from worker.contract.result import Table
 
 GAP = 0.02
-ROW, FEWEST, COLUMN, NARROWEST = 18, 4, 26, 120
+ROW, FEWEST = 18, 4
+COLUMN, WIDEST, NARROWEST = 26, 64, 120
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def draw_panels(title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
     rows = panels[0].grid.rows
     width = 1 / len(panels)
     layout: dict[str, Any] = {
-        "height": 250 + ROW * max(FEWEST, len(rows.labels)),
+        "height": 200 + ROW * max(FEWEST, len(rows.labels)),
         "annotations": [_heading(panel.grid.title, i * width) for i, panel in enumerate(panels)],
         "yaxis": {**side_axis(rows), "range": [len(rows.labels) - 0.5, -0.5], "domain": [0, 1]},
     }
@@ -36,7 +37,7 @@ def draw_panels(title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
             **side_axis(panel.grid.columns),
             "domain": [i * width, (i + 1) * width - GAP],
             "title": {"text": ""},
-            "tickangle": -60,
+            "tickangle": -60 if any(len(t) > 4 for t in panel.grid.columns.labels) else 0,
         }
     scales = {}
     for axis in sorted({panel.axis for panel in panels}):
@@ -55,6 +56,7 @@ def draw_panels(title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
         table=_table(title, panels),
         cells=_cells(title, panels),
         scales=scales,
+        max_width=200 + len(panels) * max(200, WIDEST * widest),
         min_width=150 + len(panels) * max(NARROWEST, COLUMN * widest),
     )
 

@@ -24,5 +24,5 @@ def site_title(site: str) -> str:
 
 
 def unit_of(info: ArrayInfo, attribution: Attribution) -> str:
-    """The unit with what it is called, for a colour bar."""
-    return info.title or info.unit or attribution.unit
+    """The unit of an array, for a colour bar."""
+    return info.unit or attribution.unit

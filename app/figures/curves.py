@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from app.figures._ask import choose
 from app.figures._drawing import Drawing, Offer, Source
 from app.figures._lines import Chart, Series, draw_bars, draw_lines
+from worker.contract.components import parse_component
 from worker.contract.result import ArrayInfo, Result
 
 CLAIMED = ("curve.", "components")
@@ -50,12 +51,20 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         x=numbers or tuple(float(i) for i in range(len(arrays[0]))),
         labels=None if numbers else axis.labels,
         y_title=info.unit,
+        marked=_marked(source.result) if axis.name == "layer" else (),
         series=tuple(
             Series(_name(name, source.info(name)), values)
             for name, values in zip(names, arrays, strict=True)
         ),
     )
     return draw_lines(chart) if numbers else draw_bars(chart)
+
+
+def _marked(result: Result) -> tuple[tuple[float, float], ...]:
+    """The layers that the method itself chose, as stretches of the axis."""
+    suggested = result.attribution.suggested if result.attribution else None
+    chosen = {parse_component(name).layer for name in suggested.components} if suggested else set()
+    return tuple((float(layer), float(layer)) for layer in sorted(chosen))
 
 
 def _numbers(labels: tuple[str, ...] | None, n: int) -> tuple[float, ...] | None:
@@ -77,4 +86,6 @@ def _title(result: Result, names: list[str]) -> str:
 
 
 def _caption(source: Source, names: list[str]) -> str:
-    return source.result.caption or f"The arrays {', '.join(names)} of this run."
+    marked = " Shaded layers are those that the method itself chose."
+    words = source.result.caption or f"The arrays {', '.join(names)} of this run."
+    return words + (marked if _marked(source.result) else "")

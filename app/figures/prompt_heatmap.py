@@ -59,7 +59,7 @@ def prompt_grid(
     """The grid of one fact; `values` are (layer, position), NaN past the last position."""
     n_layers, n = values.shape[0], len(fact.tokens)
     by_token = values[:, :n].T
-    span = fact.clean - fact.corrupted
+    span = 0.0 if "share" in attribution.unit else fact.clean - fact.corrupted
     return Grid(
         title=f"{fact.label}: {site_title(site)}, token × layer",
         caption=_caption(attribution, fact, site),
@@ -83,6 +83,6 @@ def _caption(attribution: Attribution, fact: TracedFact, site: str) -> str:
     return (
         f"{attribution.direction} Each cell is one token's {site_title(site)} in one layer, for "
         f"{answer}: {attribution.metric.replace('_', ' ')} {number(fact.clean)} on the clean "
-        f"prompt and {number(fact.corrupted)} on the corrupted one. Normalized, 1 is the "
-        f"whole difference. The subject's tokens are bold and outlined."
+        f"prompt and {number(fact.corrupted)} on the corrupted one. A share or normalized effect "
+        f"of 1 is the whole difference. The subject's tokens are bold and outlined."
     )

@@ -35,6 +35,8 @@ PARTS = {
 }
 FEW_OPTIONS = 4
 """Options that a form shows at once; the others wait behind "More options"."""
+USUAL = {"localization": "causal_tracing", "unlearning": "localized_finetuning"}
+"""The methods that an untouched form has chosen."""
 FIRST = ("options.objective",)
 """Options that come before all others, because they change what a run is for."""
 
@@ -195,13 +197,14 @@ def read_method(
 
 
 def chosen_method(form: Typed, announcement: Announcement, kind: MethodKind) -> MethodInfo:
-    """The method that the form names, by default the first announced."""
+    """The method that the form names, by default the usual one."""
     methods = [m for m in announcement.methods if m.kind == kind]
     if not methods:
         raise UserError(
             f"No worker has a {kind} method; start one with `lethe worker`.", field="method"
         )
-    return next((m for m in methods if m.name == form.get("method")), methods[0])
+    by_name = {m.name: m for m in methods}
+    return by_name.get(form.get("method")) or by_name.get(USUAL.get(kind, "")) or methods[0]
 
 
 def option_fields(form: Typed, method: MethodInfo) -> tuple[list[FormField], list[FormField]]:

@@ -1,7 +1,7 @@
 """The mask editor: a rule or a reader's hand chooses components of a localization or a model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,13 @@ from worker.contract.menu import Announcement, ModelInfo
 from worker.engine.resolve import component_scores, model_info
 from worker.store.store import Store
 
-RULES = {"top": "Top k", "threshold": "Threshold", "parameters": "Parameter budget"}
+SUGGESTED = "suggested"
+RULES = {
+    SUGGESTED: "The method's own choice",
+    "top": "Top k",
+    "threshold": "Threshold",
+    "parameters": "Parameter budget",
+}
 KINDS = {
     "all": "all components",
     "mlp": "MLPs only",
@@ -45,6 +51,13 @@ class Editor:
     chosen: tuple[str, ...]
     source: str
     error: str = ""
+    suggested: tuple[str, ...] = ()
+    """Components that the method itself chose, where it has a rule."""
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """The rules that can be chosen here, and their words."""
+        return {k: words for k, words in RULES.items() if k != SUGGESTED or self.suggested}
 
     @property
     def n_parameters(self) -> int:
@@ -76,6 +89,8 @@ class Editor:
         """What chose the components, in words."""
         if self.source.startswith(BY_HAND):
             return "by hand"
+        if self.rule == SUGGESTED:
+            return "by the method"
         if self.rule == "threshold":
             return f"|score| ≥ {number(self.value)} {self.unit}"
         if self.rule == "parameters":
@@ -119,18 +134,27 @@ def editor(
     if menu is None:
         return None
     scores, unit, info = _scored(store, menu, run_id, model)
-    rule = str(asked.get("rule") or START["rule"])
-    if rule not in RULES:
+    suggested = _suggested(store, run_id)
+    rule = str(asked.get("rule") or (SUGGESTED if suggested else START["rule"]))
+    if rule not in RULES or (rule == SUGGESTED and not suggested):
         raise unknown("rule", rule, list(RULES), field="rule")
     only = str(asked.get("only") or _default_only(scores))
     if only not in KINDS:
         raise unknown("kind of components", only, list(KINDS), field="only")
     signed = asked.get("signed") in ("on", "1", True)
-    blank = Editor(info, run_id, scores, unit, rule, 0.0, only, signed, (), "")
+    blank = Editor(info, run_id, scores, unit, rule, 0.0, only, signed, (), "", "", suggested)
     value = _value(asked.get("value"), blank)
     if asked.get("hand") or not run_id:
         return _by_hand(blank, value, asked.get("components", ()))
+    if rule == SUGGESTED:
+        return replace(blank, chosen=suggested, source=f"the method's own choice in run {run_id}")
     return _by_rule(blank, value)
+
+
+def _suggested(store: Store, run_id: str) -> tuple[str, ...]:
+    result = store.result(run_id) if run_id else None
+    mask = result.attribution.suggested if result and result.attribution else None
+    return mask.components if mask else ()
 
 
 def _scored(
@@ -154,7 +178,7 @@ def _default_only(scores: Mapping[str, float]) -> str:
 def _value(text: Any, blank: Editor) -> float:
     """The slider's value, held inside the range of the rule."""
     bounds = blank.slider
-    start = {"top": 3.0, "threshold": bounds["max"] / 2, "parameters": bounds["min"] * 3}[
+    start = {SUGGESTED: 1.0, "top": 3.0, "threshold": bounds["max"] / 2, "parameters": bounds["min"] * 3}[
         blank.rule
     ]
     try:
@@ -175,19 +199,13 @@ def _by_rule(blank: Editor, value: float) -> Editor:
         error = str(problem)
     kinds = {"all": "components", "mlp": "MLPs", "attn": "attentions", "head": "heads"}[blank.only]
     source = f"{RULES[blank.rule].lower()} {number(whole)} of the {kinds} of run {blank.run_id}"
-    return _with(blank, value, chosen, source, error)
+    return replace(blank, value=value, chosen=chosen, source=source, error=error)
 
 
 def _by_hand(blank: Editor, value: float, components: Sequence[str]) -> Editor:
     source = BY_HAND + (f" on run {blank.run_id}" if blank.run_id else "")
-    return _with(blank, value, without_heads_of_whole(components), source, "")
-
-
-def _with(blank: Editor, value: float, chosen: tuple[str, ...], source: str, error: str) -> Editor:
-    return Editor(
-        blank.model, blank.run_id, blank.scores, blank.unit, blank.rule, value, blank.only,
-        blank.signed, chosen, source, error,
-    )  # fmt: skip
+    chosen = without_heads_of_whole(components)
+    return replace(blank, value=value, chosen=chosen, source=source)
 
 
 def without_heads_of_whole(components: Sequence[str]) -> tuple[str, ...]:

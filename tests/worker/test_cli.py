@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.forms import form_fields
+
 SPEC = {
     "kind": "localize",
     "facts": {"set": "athletes", "forget": "first:2"},
@@ -98,10 +100,15 @@ def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: P
     assert summary["probes.statement.forget.edit_probability.after"] != before
 
 
-def test_a_method_in_a_plugin_folder_is_in_the_menu_and_runs(tmp_path: Path) -> None:
+def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(tmp_path: Path) -> None:
     folder = tmp_path / "plugins"
     (folder / "localization").mkdir(parents=True)
     (folder / "localization/by_layer.py").write_text(PLUGIN)
+    announced = lethe("menu", "--json", LETHE_PLUGINS=str(folder))
+    methods = {m["name"]: m for m in json.loads(announced.stdout)["methods"]}
+    (field,) = form_fields(methods["by_layer"]["options"])
+    assert (field.name, field.default, field.minimum) == ("options.factor", "2.0", 0)
+    assert field.help == "What the layer is multiplied by."
     listed = lethe("menu", LETHE_PLUGINS=str(folder))
     assert "localization by_layer: Scores every MLP by its layer." in listed.stdout
     assert "factor = 2.0" in listed.stdout
@@ -139,7 +146,7 @@ def test_doctor_describes_every_setting(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("DATA", "HOST", "PORT", "DATABASE_URL", "ARTIFACTS_URL", "MODEL_ROOTS"):
         assert f"LETHE_{name} =" in done.stdout
-    for name in ("DEVICE", "TOKEN", "PLUGINS"):
+    for name in ("DEVICE", "TOKEN", "LANES", "WORKER_HOST", "PLUGINS"):
         assert f"LETHE_{name} =" in done.stdout
 
 

@@ -56,9 +56,11 @@ class Lane:
         thread.start()
 
     def end_stuck(self) -> None:
-        """Kill the process when a question has waited for longer than `longest` seconds."""
-        oldest = min(self._waiting.values(), default=None)
-        if oldest is not None and time.monotonic() - oldest > self._longest:
+        """Kill the process when a ready one has computed a question for `longest` seconds."""
+        oldest, ready = min(self._waiting.values(), default=None), self._slot.ready_since
+        if oldest is None or ready is None:
+            return
+        if time.monotonic() - max(oldest, ready) > self._longest:
             log.warning("a question took more than %g s; its process is replaced", self._longest)
             self._slot.kill()
 
@@ -83,7 +85,7 @@ class Lane:
         except TooSlow:
             return _json(504, {"message": f"no answer within {timeout} s"})
         except Died as died:
-            return _json(500, {"message": str(died)})
+            return _refusal([("", f"{died} Ask again.")])
         if isinstance(reply, Answered):
             return _json(200, {"answer": reply.answer})
         return _failed(reply)

@@ -61,12 +61,17 @@ class Slot:
         self._lease = Lease(until=0.0)
         self._runs: dict[str, SimpleQueue[Reply]] = {}
         self._questions: dict[str, Future[Answered | Failed]] = {}
-        self._has_announced = False
+        self._announced_at: float | None = None
         self._failed_at = float("-inf")
         self._closed = False
         self.announcement: Announcement | None = None
         self.problem = ""
         """Why no process could be started; empty while all is well."""
+
+    @property
+    def ready_since(self) -> float | None:
+        """When the present process had announced, on the monotonic clock; None before."""
+        return self._announced_at
 
     def keep_warm(self) -> None:
         """Start a process if there is none; after a failed start, not at once."""
@@ -121,7 +126,7 @@ class Slot:
         if self._closed:
             raise RuntimeError("the supervisor is stopping")
         if self._child is None:
-            self._has_announced = False
+            self._announced_at = None
             self._child = Child(
                 self._arguments, self._log_file, on_message=self._hear, on_death=self._bury
             )
@@ -132,7 +137,7 @@ class Slot:
     def _hear(self, child: Child, message: FromCompute) -> None:
         if isinstance(message, Announced):
             self.announcement, self.problem = message.announcement, ""
-            self._has_announced = True
+            self._announced_at = time.monotonic()
             self._on_announced(message)
             return
         with self._lock:
@@ -152,7 +157,7 @@ class Slot:
             questions, self._questions = self._questions, {}
             if self._closed:
                 return
-            self._failed_at = float("-inf") if self._has_announced else time.monotonic()
+            self._failed_at = float("-inf") if self._announced_at else time.monotonic()
             self.problem = " ".join([str(died), *died.tail[-1:]])
         log.warning("%s: %s", self.name, self.problem)
         for run in runs.values():

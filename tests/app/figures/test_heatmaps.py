@@ -83,6 +83,21 @@ def test_without_a_difference_there_is_no_normalized_effect(localization: Source
     assert "text" not in trace and "normalized" not in trace["hovertemplate"]
 
 
+def test_a_share_is_not_normalized_again(localization: Source) -> None:
+    attribution = localization.result.attribution.model_copy(update={"unit": "share of clean"})
+    result = localization.result.model_copy(update={"attribution": attribution})
+    plot = draw("prompt_heatmap", Source(result, localization.open), {}).figure()
+    assert "text" not in plot["data"][0]
+
+
+def test_a_masks_cells_are_framed_on_demand(localization: Source) -> None:
+    ask = {"mask": "blocks.2.mlp,blocks.3.attn.head.1"}
+    shapes = draw("components_heatmap", localization, ask).figure()["layout"]["shapes"]
+    turned = draw("components_heatmap", localization, ask | {"transpose": "1"}).figure()
+    assert [(s["x0"] + 0.48, s["y0"] + 0.46) for s in shapes] == [(0, 2), (3, 3)]
+    assert turned["layout"]["shapes"][0]["x0"] == pytest.approx(1.52)
+
+
 def test_transposing_exchanges_axes_and_keeps_the_table(localization: Source) -> None:
     straight = draw("prompt_heatmap", localization, {})
     turned = draw("prompt_heatmap", localization, {"transpose": "1"})

@@ -1,74 +1,18 @@
 """A run's result on its page, and the figures' addresses."""
 
 import csv
-import importlib.util
 import io
-import secrets
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import pytest
 from starlette.testclient import TestClient
 
 from app.figures._drawing import Source
+from worker.contract.mask import Mask
 from worker.contract.progress import Event
-from worker.contract.spec import parse_spec
 from worker.engine.client import Engine
-from worker.store.runs import insert_run
-
-WORKER = "test-host:cpu"
-FACTS = {"set": "sports", "forget": "first:16"}
-SPECS: dict[str, dict[str, Any]] = {
-    "localize": {"kind": "localize", "facts": FACTS, "method": "causal_tracing"},
-    "unlearn": {"kind": "unlearn", "facts": FACTS, "mask": {"components": ["blocks.1.mlp"]}},
-    "evaluate": {"kind": "evaluate", "facts": FACTS, "evaluations": ["probes"]},
-}
-
-
-@pytest.fixture(scope="module")
-def made() -> ModuleType:
-    """The hand-made results of the figures' tests."""
-    path = Path(__file__).parents[1] / "figures" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("made_results", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 Put = Callable[[str, Source], str]
-
-
-@pytest.fixture
-def put(engine: Engine) -> Put:
-    """Store a result as a finished run."""
-
-    def finish(kind: str, source: Source) -> str:
-        run_id, attempt = begin(engine, kind)
-        data = source.open("arrays.npz").read()
-        engine.store.artifacts.put_bytes(f"runs/{run_id}/arrays.npz", data)
-        engine.store.finish(run_id, attempt, "done", "", source.result)
-        return run_id
-
-    return finish
-
-
-def begin(engine: Engine, kind: str) -> tuple[str, int]:
-    with engine.store.database.write() as session:
-        run_id = insert_run(
-            session,
-            parse_spec(SPECS[kind]),
-            owner="",
-            title=secrets.token_hex(3),
-            tags=(),
-            parents=None,
-            priority=1,
-        )
-    attempt = engine.store.begin_attempt(run_id, WORKER, "g")
-    assert attempt is not None
-    return run_id, attempt.number
 
 
 def test_a_localization_shows_its_figures_and_a_mask_editor(
@@ -142,9 +86,9 @@ def test_a_figure_that_there_is_not_is_said_in_words(
 
 
 def test_a_running_localization_is_drawn_from_what_has_come(
-    client: TestClient, engine: Engine
+    client: TestClient, engine: Engine, begun: Callable[[str], tuple[str, int]]
 ) -> None:
-    run_id, attempt = begin(engine, "localize")
+    run_id, attempt = begun("localize")
     assert 'data-figure-live="partial"' in client.get(f"/runs/{run_id}/result").text
     address = f"/runs/{run_id}/figures/live_grid.json"
     assert client.get(address).status_code == 204
@@ -152,3 +96,32 @@ def test_a_running_localization_is_drawn_from_what_has_come(
     event = Event(type="partial", name="grid", data={**row, "subject": [0, 1]})
     engine.store.append(run_id, attempt, [event])
     assert client.get(address).json()["data"][0]["z"] == [[None, 0.5, None, None]]
+
+
+def test_a_methods_own_choice_is_the_mask_that_the_editor_starts_with(
+    client: TestClient, put: Put, made: ModuleType
+) -> None:
+    source = made.localization_source()
+    suggested = Mask(components=("blocks.0.mlp", "blocks.2.attn"), n_parameters=200)
+    attribution = source.result.attribution.model_copy(update={"suggested": suggested})
+    result = source.result.model_copy(update={"attribution": attribution})
+    run_id = put("localize", Source(result, source.open))
+    state = client.get(f"/masks/editor?localization={run_id}&part=state").text
+    assert "by the method" in state
+    assert 'value="blocks.2.attn" aria-label="blocks.2.attn" autocomplete="off" checked' in state
+    ruled = client.get(f"/masks/editor?localization={run_id}&part=state&rule=top&value=1").text
+    assert 'aria-label="blocks.3.mlp" autocomplete="off" checked' in ruled
+    drawn = client.get(f"/runs/{run_id}/figures/curves.json?of=probe.full").json()
+    shaded = [s["x0"] for s in drawn["layout"]["shapes"] if s["name"] == "marked"]
+    assert shaded == [-0.5, 1.5]
+
+
+def test_an_editors_rule_that_cannot_be_is_said(
+    client: TestClient, put: Put, made: ModuleType
+) -> None:
+    run_id = put("localize", made.localization_source())
+    address = f"/masks/editor?localization={run_id}"
+    assert "Did you mean" in client.get(f"{address}&rule=to").text
+    assert "expected a number" in client.get(f"{address}&value=x").text
+    assert client.get(f"{address}&rule=suggested").status_code == 422
+    assert "chooses no component" not in client.get(f"{address}&rule=top&value=999").text

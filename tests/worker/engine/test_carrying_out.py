@@ -14,7 +14,8 @@ import pytest
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskRule, MaskSpec
-from worker.contract.spec import UnlearnSpec
+from worker.contract.spec import StudySpec, UnlearnSpec
+from worker.contract.study import StudyMask, StudyMethod
 
 
 def test_a_run_is_queued_at_once_computed_soon_and_its_result_and_files_are_kept(busy: Any) -> None:
@@ -258,3 +259,30 @@ def test_a_web_server_that_is_killed_after_it_submitted_loses_nothing(busy: Any)
     run_id = died.stdout.strip()
     busy.state(run_id, "done")
     assert busy.starts(run_id) == 1
+
+
+def a_study(**options: Any) -> StudySpec:
+    return StudySpec(
+        facts=FactsSpec(set="tiny", forget="first:1"),
+        masks={"mlp": StudyMask(title="The MLP", components=("blocks.0.mlp",))},
+        methods={"fake": StudyMethod(title="Fake", method="fake", options=options)},
+        seeds=(0, 1),
+    )
+
+
+def test_a_study_fans_out_and_leaves_its_place_to_its_children(busy: Any) -> None:
+    study = busy.engine.submit(a_study())
+    record = busy.state(study, "done", seconds=90)
+    children = busy.store.children(study)
+    assert [child.kind for child in children] == ["unlearn"] * 2 + ["evaluate"] * 2
+    assert {child.state for child in children} == {"done"}
+    assert record.fraction == 1.0
+
+
+def test_a_cancelled_study_cancels_its_children(busy: Any) -> None:
+    study = busy.engine.submit(a_study(steps=1000, pause=0.02))
+    busy.wait(lambda: any(c.state == "running" for c in busy.store.children(study)))
+    busy.engine.cancel(study)
+    busy.state(study, "cancelled")
+    for child in busy.store.children(study):
+        busy.state(child.id, "cancelled")

@@ -39,6 +39,7 @@ from worker.core.localization._metric import DESCRIPTION, UNITS, Metric
 from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
 from worker.core.localization._tracing import (
     SHOWN_FACTS,
+    Bench,
     component_patch,
     facts_per_batch,
     make_bench,
@@ -153,11 +154,10 @@ class _Run:
             self._keep(item, grids[i, :, bench.offsets[i] :], components[i], bench, i)
 
     def _keep(
-        self, item: Corrupted, grid: np.ndarray, scores: np.ndarray, bench: object, i: int
+        self, item: Corrupted, grid: np.ndarray, scores: np.ndarray, bench: Bench, i: int
     ) -> None:
         by_site = grid.reshape(len(self.options.sites), self.model.n_layers, -1)
-        clean, corrupted = float(bench.clean[i]), float(bench.corrupted[i])  # type: ignore[attr-defined]
-        traced = Traced(item.case, clean, corrupted)
+        traced = Traced(item.case, float(bench.clean[i]), float(bench.corrupted[i]))
         for site, values in zip(self.options.sites, by_site, strict=True):
             traced.grids[site] = values
             if len(self.traced) < SHOWN_FACTS:

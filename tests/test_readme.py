@@ -1,0 +1,125 @@
+"""The README's commands and examples, run as they stand there."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from worker.contract.settings import Settings
+from worker.contract.spec import parse_spec
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line for language, text in BLOCKS if language == "sh" for line in text.splitlines() if line
+]
+BIN = Path(sys.executable).parent
+
+
+def block(language: str) -> str:
+    (found,) = [text for name, text in BLOCKS if name == language]
+    return found
+
+
+def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        shlex.split(command),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+def test_every_command_is_known_to_a_test_here() -> None:
+    assert set(COMMANDS) == {
+        "make serve",
+        "make test",
+        "lethe menu",
+        "lethe doctor",
+        "lethe run spec.json --out runs/trace",
+    }
+
+
+@pytest.mark.slow
+def test_make_serve_starts_server_and_worker_and_stops_both(tmp_path: Path) -> None:
+    environment = {**os.environ, "LETHE_DATA": str(tmp_path), "LETHE_PORT": "0"}
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["make", "serve"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        health = {}
+        deadline = time.monotonic() + 120
+        while not health.get("worker_alive") and time.monotonic() < deadline:
+            time.sleep(0.5)
+            assert process.poll() is None, log.read_text()
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/\?token=\S+", log.read_text())
+            if found:
+                with urllib.request.urlopen(f"{found[1]}/healthz", timeout=30) as answer:
+                    health = json.load(answer)
+        assert health.get("worker_alive"), (health, log.read_text())
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def test_make_test_is_the_whole_suite() -> None:
+    planned = run("make -n test").stdout
+    assert re.search(r"python -m pytest$", planned, re.MULTILINE), planned
+
+
+def test_the_menu_lists_what_the_readme_names() -> None:
+    listed = run("lethe menu").stdout
+    assert "localization causal_tracing" in listed
+    assert "athletes (510)" in listed
+
+
+def test_the_example_spec_runs_and_writes_what_is_promised(tmp_path: Path) -> None:
+    spec = json.loads(block("json"))
+    assert parse_spec(spec).kind == "localize"
+    spec["facts"]["forget"] = "first:2"
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    command = COMMANDS[-1].replace("spec.json", str(tmp_path / "spec.json"))
+    done = run(command.replace("runs/trace", str(tmp_path / "out")))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/result.json").is_file()
+
+
+def test_the_example_method_is_found_and_runs(tmp_path: Path) -> None:
+    (tmp_path / "localization").mkdir()
+    (tmp_path / "localization/weight_norm.py").write_text(block("python"))
+    listed = run("lethe menu", LETHE_PLUGINS=str(tmp_path)).stdout
+    assert "localization weight_norm: Scores every MLP by the norm of its output weights." in listed
+
+
+def test_the_doctor_finds_this_machine_well(tmp_path: Path) -> None:
+    done = run("lethe doctor", LETHE_DATA=str(tmp_path))
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_setting_is_named() -> None:
+    missing = [name for name in Settings.model_fields if f"LETHE_{name.upper()}" not in README]
+    assert missing == []
+
+
+def test_every_room_of_the_source_is_described() -> None:
+    rooms = [p.name for p in (ROOT / "worker").iterdir() if p.is_dir() and p.name[0] != "_"]
+    assert [room for room in rooms if f"worker/{room}/" not in README] == []
