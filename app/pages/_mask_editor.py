@@ -178,9 +178,13 @@ def _default_only(scores: Mapping[str, float]) -> str:
 def _value(text: Any, blank: Editor) -> float:
     """The slider's value, held inside the range of the rule."""
     bounds = blank.slider
-    start = {SUGGESTED: 1.0, "top": 3.0, "threshold": bounds["max"] / 2, "parameters": bounds["min"] * 3}[
-        blank.rule
-    ]
+    starts = {
+        SUGGESTED: 1.0,
+        "top": 3.0,
+        "threshold": bounds["max"] / 2,
+        "parameters": bounds["min"] * 3,
+    }
+    start = starts[blank.rule]
     try:
         value = float(text) if text not in (None, "") else start
     except ValueError:

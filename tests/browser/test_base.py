@@ -141,7 +141,7 @@ def test_a_file_is_brought_and_corrected(page: Page, served: Any, tmp_path: Any)
     file = tmp_path / "players.csv"
     file.write_text("who,sport\nBob Cousy,basketball\nReggie White,football\n")
     page.goto(served.base + "/facts/upload")
-    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("File", exact=True).set_input_files(file)
     page.watch.allowed.append("422")  # type: ignore[attr-defined]
     page.get_by_role("button", name="Read it").click()
     expect(page.get_by_role("alert")).to_contain_text("No column gives the subject")

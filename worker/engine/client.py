@@ -29,12 +29,13 @@ class Engine:
         self._watch = Watch(store)
         self._opening = threading.Lock()
         self._opened: DBOSClient | None = None
+        self._opener = threading.Thread(target=self._client, name="open-queue", daemon=True)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open store and queue. The queue's client opens behind, in about a second."""
         engine = cls(Store.open(settings))
-        threading.Thread(target=engine._client, name="open-queue", daemon=True).start()
+        engine._opener.start()
         return engine
 
     def submit(
@@ -110,6 +111,8 @@ class Engine:
     def close(self) -> None:
         """Close every connection."""
         self._watch.close()
+        if self._opener.is_alive():
+            self._opener.join()
         with self._opening:
             if self._opened is not None:
                 self._opened.destroy()

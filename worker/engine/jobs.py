@@ -60,5 +60,6 @@ class Jobs:
         reaper.settle(self._store, self._client)
 
     def forget(self) -> None:
-        """Delete old finished jobs."""
+        """Delete old finished jobs, and workers that were not heard of for as long."""
         reaper.forget(self._client, self._timing.keep_jobs)
+        self._store.forget_workers(self._timing.keep_jobs)

@@ -278,6 +278,7 @@ def _records(session: Session, query: Select[Run]) -> list[RunRecord]:
         select(func.count())
         .select_from(other)
         .where(other.state == "queued", Run.state == literal("queued", String), before)
+        .where((other.kind == "study") == (Run.kind == "study"))
         .correlate(Run)
         .scalar_subquery()
     )

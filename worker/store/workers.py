@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.contract.menu import Announcement
@@ -106,6 +106,14 @@ class WorkerStore:
                 .values(stopped=database_time(), ready=False, run="", address="", token="")
             )
 
+    def forget_workers(self, silent_seconds: float) -> None:
+        """Delete workers that have been silent for so long, but the one that announced last."""
+        last = select(WorkerRow.id).order_by(WorkerRow.announced.desc().nulls_last()).limit(1)
+        with self.database.write() as session:
+            kept = session.scalar(last)
+            silent = WorkerRow.heartbeat < database_time() - silent_seconds
+            session.execute(delete(WorkerRow).where(silent, WorkerRow.id != kept))
+
     def adopt_dead(self, but: str, stale_seconds: float, again_seconds: float = 60.0) -> list[str]:
         """Mark dead workers and return the ids whose runs are to be given to others now.
 
@@ -178,7 +186,7 @@ def _record(row: WorkerRow, now: float) -> WorkerRecord:
         ready=alive and row.ready,
         heartbeat=moment(row.heartbeat),
         started=moment(row.started),
-        device=row.device,
+        device=row.device if said is None else said.device,
         run=row.run if alive else "",
         announcement=said,
         problem=row.problem,

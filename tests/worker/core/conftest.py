@@ -75,8 +75,8 @@ def build(family: str, tokenizer: PreTrainedTokenizerFast, dtype: torch.dtype) -
     torch.manual_seed(0)
     sizes = {"vocab_size": 400, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
     wide = {
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
-        "max_position_embeddings": 128,
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "max_position_embeddings": 128,
     }  # fmt: skip
     if family == "llama":  # grouped heads
         hf = LlamaForCausalLM(LlamaConfig(**sizes, **wide, num_key_value_heads=2))

@@ -16,11 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.facts import FactsSpec
+from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
 from worker.contract.settings import Settings
 from worker.contract.spec import LocalizeSpec
 from worker.engine.client import Engine
-from worker.store.tables import RunEvent
 
 ROOT = Path(__file__).parents[3]
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
@@ -139,15 +139,12 @@ class Fleet:
 
         def reached() -> RunRecord | None:
             record = self.store.run(run_id)
+            over = record.state in FINAL_STATES and record.state not in wanted
+            assert not over, f"{record.state}: {record.message}"
             return record if record.state in wanted else None
 
         found: RunRecord = self.wait(reached, seconds)
         return found
-
-    def written(self, run_id: str, offset: int) -> float:
-        """When an event was written, in seconds since 1970."""
-        with self.store.database.read() as session:
-            return session.get_one(RunEvent, (run_id, offset)).created
 
     def notes(self, run_id: str) -> list[dict[str, Any]]:
         """What the fake door wrote of a run: its starts and ends."""

@@ -18,7 +18,7 @@ from worker.contract.menu import Announcement, FactSetInfo, MethodInfo, ModelInf
 from worker.contract.progress import Report
 from worker.contract.result import Provenance, Result
 from worker.contract.settings import Settings, settings
-from worker.contract.spec import LocalizeSpec
+from worker.contract.spec import Spec
 
 FACTS = FactSet(
     name="tiny",
@@ -47,8 +47,8 @@ def open_models(chosen: Settings) -> dict[str, Any]:
     return {}
 
 
-def run(spec: LocalizeSpec, inputs: Inputs, report: Report, models: dict[str, Any]) -> Result:
-    options = spec.options
+def run(spec: Spec, inputs: Inputs, report: Report, models: dict[str, Any]) -> Result:
+    options: dict[str, Any] = spec.options
     starts = settings().data / "starts" / Path(inputs.out).name.partition(".")[0]
     starts.parent.mkdir(exist_ok=True)
     _note(starts, "start")
@@ -77,6 +77,7 @@ def run(spec: LocalizeSpec, inputs: Inputs, report: Report, models: dict[str, An
         seconds=0.0,
         peak_memory_bytes=0,
         summary={"fake.steps": steps, "fake.nan": float("nan")},
+        files={"delta": "arrays.npz"} if spec.kind == "unlearn" else {},
     )
 
 

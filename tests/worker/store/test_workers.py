@@ -46,6 +46,16 @@ def test_the_announcement_of_a_live_worker_comes_before_a_later_one_of_a_dead(st
     assert store.announcement() == says("cuda"), "the last known, when nobody is alive"
 
 
+def test_workers_long_silent_are_forgotten_but_for_the_last_announcement(store: Store) -> None:
+    for id in ("w1", "w2", "w3"):
+        claim(store, id)
+    store.announce("w1", "of w1", says("cpu"))
+    silence(store, "w1")
+    silence(store, "w2")
+    store.forget_workers(50)
+    assert {worker.id for worker in store.workers()} == {"w1", "w3"}
+
+
 def test_only_live_and_ready_workers_answer_questions_idle_ones_first(store: Store) -> None:
     for id in ("w1", "w2", "w3", "w4"):
         claim(store, id)

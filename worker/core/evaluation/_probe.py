@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Report
 from worker.contract.result import LeftOut
@@ -15,6 +16,7 @@ from worker.core.evaluation._ask import Heard, listen
 from worker.core.evaluation._formats import Ask, NotAsked, Setting, ask
 from worker.core.models.model import Model
 from worker.core.models.scoring import generate
+from worker.core.models.tokens import answer_ids, encode
 
 CHUNK = 256
 """Prompts between two reports of progress."""
@@ -70,7 +72,7 @@ def plan_probe(
     for j, name in enumerate(formats):
         for i, fact in enumerate(facts):
             try:
-                asks[i, j] = ask(name, fact, how)
+                asks[i, j] = _that_fit(how.model, ask(name, fact, how))
             except NotAsked as reason:
                 of_format = reasons.setdefault(name, {})
                 of_format[str(reason)] = of_format.get(str(reason), 0) + 1
@@ -80,6 +82,21 @@ def plan_probe(
         for reason, n in found.items()
     )
     return Plan(facts, len(selection.forget), tuple(formats), asks, left_out)
+
+
+def _that_fit(model: Model | None, asks: list[Ask]) -> list[Ask]:
+    """Raise NotAsked where the longest prompt, or the first one's answer, is none to the model."""
+    if model is not None:
+        try:
+            encode(model, max((one.prompt for one in asks), key=len), None)
+            for answer in (asks[0].target, asks[0].edit):
+                if answer:
+                    answer_ids(model, asks[0].prompt, answer)
+        except UserError:
+            raise NotAsked(
+                "the prompt is longer than the model reads, or joins its answer's first token"
+            ) from None
+    return asks
 
 
 def probe(

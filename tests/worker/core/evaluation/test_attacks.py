@@ -171,9 +171,7 @@ def test_vectors_stand_between_padding_and_prompt(model, facts) -> None:
 def test_rounding_to_nearest_is_that_of_a_hand_computed_row() -> None:
     weight = torch.tensor([[0.7, -0.34, 0.06, 0.0]])
     # 4 bits: 7 steps of 0.1 each way.
-    torch.testing.assert_close(
-        round_to_nearest(weight, 4), torch.tensor([[0.7, -0.3, 0.1, 0.0]])
-    )
+    torch.testing.assert_close(round_to_nearest(weight, 4), torch.tensor([[0.7, -0.3, 0.1, 0.0]]))
     assert torch.equal(round_to_nearest(torch.zeros(2, 3), 8), torch.zeros(2, 3))
 
 
@@ -200,7 +198,9 @@ def test_quantization_measures_every_kind_and_puts_weights_back(edited, model, s
 
 def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None:
     forget = tuple(
-        f.model_copy(update={"neighbourhood": tuple(o.text for o in facts[2:] if o.target == f.target)})
+        f.model_copy(
+            update={"neighbourhood": tuple(o.text for o in facts[2:] if o.target == f.target)}
+        )
         for f in facts[:2]
     )  # fmt: skip
     selection = Selection(forget=forget, retain=facts[2:])

@@ -13,7 +13,13 @@ from worker.core.unlearning import rmu
 
 JOB = Job(seed=0, report=Quiet())
 MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
-SMALL = {"steps": 40, "general_sentences": 8, "context": 16, "general_batch": 2, "learning_rate": 1e-2}
+SMALL = {
+    "steps": 40,
+    "general_sentences": 8,
+    "context": 16,
+    "general_batch": 2,
+    "learning_rate": 1e-2,
+}
 # Retain stays above this share on a model of 50,000 parameters; ascent alone holds nothing fast.
 METHODS = {
     "gradient_ascent": ({"learning_rate": 2e-3, "probe_every": 1}, 0.5),

@@ -13,7 +13,13 @@ from worker.core.models.deltas import checksum
 from worker.core.unlearning import localized_finetuning as method
 
 JOB = Job(seed=0, report=Quiet())
-FAST = {"steps": 60, "learning_rate": 1e-2, "general_sentences": 8, "context": 16, "general_batch": 2}
+FAST = {
+    "steps": 60,
+    "learning_rate": 1e-2,
+    "general_sentences": 8,
+    "context": 16,
+    "general_batch": 2,
+}
 MLPS = Mask(components=("blocks.1.mlp", "blocks.2.mlp"))
 
 
@@ -132,7 +138,7 @@ def test_a_loss_that_is_not_finite_is_said_to_have_diverged(model, selection, mo
     monkeypatch.setattr(
         "worker.core.unlearning._losses.cross_entropy", lambda logits, labels: logits.sum() * np.nan
     )
-    with pytest.raises(Diverged, match="not finite at step 1.*untouched; lower the learning rate"):
+    with pytest.raises(Diverged, match=r"not finite at step 1.*untouched; lower the learning rate"):
         edit(model, selection)
     assert checksum(model) == before
 
@@ -145,7 +151,7 @@ def test_retain_facts_that_are_lost_stop_the_training_at_the_last_good_state(
     )
     assert "retain probability fell" in found.summary["training.stopped"]
     assert 0 < found.summary["training.kept_step"] <= found.summary["training.steps"] < 60
-    with pytest.raises(Diverged, match="retain probability fell.*forget weight"):
+    with pytest.raises(Diverged, match=r"retain probability fell.*forget weight"):
         edit(
             model, selection, retain_weight=0.0, general_weight=0.0, objective="unlearn",
             learning_rate=1.0, probe_every=1,

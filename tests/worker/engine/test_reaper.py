@@ -1,0 +1,60 @@
+"""Runs are kept in step with the queue's jobs, whoever ended these."""
+
+from collections.abc import Iterator
+
+import pytest
+from dbos import DBOSClient
+
+from worker.contract.facts import FactsSpec
+from worker.contract.spec import LocalizeSpec
+from worker.engine import reaper
+from worker.engine.client import Engine
+from worker.engine.queue import open_client
+
+SPEC = LocalizeSpec(facts=FactsSpec(set="tiny"), method="fake")
+
+
+@pytest.fixture
+def client(engine: Engine) -> Iterator[DBOSClient]:
+    engine.submit(SPEC)
+    opened = open_client(engine.store.database)
+    yield opened
+    opened.destroy()
+
+
+def test_a_job_that_was_cancelled_or_lost_behind_the_runs_back_ends_its_run(
+    engine: Engine, client: DBOSClient
+) -> None:
+    cancelled, lost, waiting = (engine.submit(SPEC) for _ in range(3))
+    client.cancel_workflow(cancelled)
+    client.delete_workflow(lost)
+    assert reaper.settle(engine.store, client) == 2
+    assert engine.store.run(cancelled).state == "cancelled"
+    assert engine.store.run(lost).state == "failed"
+    assert engine.store.run(waiting).state == "queued"
+    assert reaper.settle(engine.store, client) == 0
+
+
+def test_finished_jobs_are_forgotten_after_a_while_and_their_runs_stay(
+    engine: Engine, client: DBOSClient
+) -> None:
+    run_id = engine.submit(SPEC)
+    engine.cancel(run_id)
+    assert reaper.forget(client, keep_seconds=3600) == 0
+    assert reaper.forget(client, keep_seconds=-1) == 1
+    assert client.list_workflows(workflow_ids=[run_id]) == []
+    assert reaper.settle(engine.store, client) == 0
+    assert engine.store.run(run_id).state == "cancelled"
+
+
+def test_a_dead_workers_jobs_are_given_back_once_and_not_again_within_the_minute(
+    engine: Engine,
+) -> None:
+    given_back: list[list[str]] = []
+    store = engine.store
+    store.claim_worker("w1", "g1", {}, "cpu", 60.0, lambda holder: False)
+    assert reaper.adopt(store, "w2", 60.0, given_back.append) == []
+    store.release_worker("w1", "g1")
+    for _ in range(2):
+        reaper.adopt(store, "w2", 60.0, given_back.append)
+    assert given_back == [["w1"]]
