@@ -8,7 +8,7 @@ a live worker. Only then is it written and queued, in one transaction.
 import json
 from typing import Any
 
-from app.forms import Problems, check_options
+from app.schema import Problems, check_options
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet, select

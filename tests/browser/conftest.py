@@ -60,6 +60,7 @@ class Served:
         """Start the web server and wait until it says where it is; it keeps its port."""
         if self.address:
             self.environment["LETHE_PORT"] = str(urlsplit(self.base).port)
+        self.data.parent.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         self.web = self._start("app")
         assert self.web.stdout is not None

@@ -123,7 +123,7 @@ def test_a_split_is_made_by_ticking_rows(page: Page, served: Any) -> None:
     page.goto(served.base + "/facts?set=athletes")
     for box in page.get_by_role("checkbox", name=re.compile("^Tick (?!all)")).all()[:3]:
         box.check()
-    expect(page.get_by_text("3 selected")).to_be_visible()
+    expect(page.locator("[data-selected-count]")).to_have_text("3 selected")
     name = page.get_by_label("Name of a split of the ticked rows")
     name.fill("by hand")
     name.press("Control+Enter")

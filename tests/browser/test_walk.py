@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 WALK_SECONDS = 180
 """From the first page to the probes' table, on two cores that do nothing else."""
 STEP_MS = 240_000
+DRAWN_MS = 60_000
 
 
 @pytest.mark.slow
@@ -60,10 +61,12 @@ def localize(page: Page, application: Any) -> Any:
     expect(page.locator("#figure-prompt_heatmap .heatmaplayer")).to_be_attached(timeout=STEP_MS)
     result = result_of(page, application)
     heatmap = page.locator("#figure-prompt_heatmap")
-    expect(heatmap.locator("[data-caption]")).to_contain_text("on the clean prompt")
+    expect(heatmap.locator("[data-caption]")).to_contain_text(
+        "on the clean prompt", timeout=DRAWN_MS
+    )
     heatmap.get_by_text("The same numbers as a table").click()
     n_tokens = len(result["attribution"]["facts"][0]["tokens"])
-    expect(heatmap.locator("tbody tr")).to_have_count(n_tokens)
+    expect(heatmap.locator("tbody tr")).to_have_count(n_tokens, timeout=DRAWN_MS)
     return result
 
 
@@ -72,10 +75,12 @@ def make_mask(page: Page) -> set[str]:
     expect(page.locator("#mask-boxes input:checked")).to_have_count(3)
     chosen = page.locator("#mask-boxes input:checked").evaluate_all("bs => bs.map(b => b.value)")
     page.locator("#figure-mask").scroll_into_view_if_needed()
-    expect(page.locator("#figure-mask .shapelayer path")).to_have_count(3)
+    expect(page.locator("#figure-mask .shapelayer path")).to_have_count(3, timeout=DRAWN_MS)
     page.get_by_label("Name", exact=True).fill("early MLPs")
     page.get_by_role("button", name="Save the mask").click()
-    expect(page.locator("#mask-saved")).to_contain_text("Saved as early MLPs, version 1")
+    expect(page.locator("#mask-saved")).to_contain_text(
+        "Saved as early MLPs, version 1", timeout=DRAWN_MS
+    )
     assert all(name.endswith(".mlp") for name in chosen)
     return set(chosen)
 
@@ -92,7 +97,7 @@ def edit(page: Page, application: Any) -> Any:
     expect(page.get_by_text("The base was restored")).to_be_visible()
     curves = page.locator("#figure-training_curves-probability")
     curves.scroll_into_view_if_needed()
-    expect(curves.locator(".scatterlayer .trace")).to_have_count(3)
+    expect(curves.locator(".scatterlayer .trace")).to_have_count(3, timeout=DRAWN_MS)
     return result_of(page, application)
 
 

@@ -8,6 +8,7 @@ two places, changes nothing, and an adopter that dies strands nothing: the id is
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.contract.progress import FINAL_STATES, RunState
-from worker.engine.queue import RUNS, STUDIES
+from worker.engine.queue import COMPUTE_RUN, CONDUCT_STUDY
 from worker.store.attempts import end_run
 from worker.store.store import Store
 from worker.store.tables import Run
@@ -34,15 +35,15 @@ ENDS: dict[str, tuple[RunState, str]] = {
 
 
 class Requeue(Protocol):
-    def __call__(self, executor_ids: list[str]) -> object: ...
+    def __call__(self, executor_ids: list[str]) -> Sequence[object]: ...
 
 
 def adopt(store: Store, worker: str, stale_seconds: float, requeue: Requeue) -> list[str]:
     """Give the runs of dead workers back to the queue; return the dead workers' ids."""
     dead = store.adopt_dead(worker, stale_seconds)
-    if dead:
-        log.info("%s gives back the runs of %s", worker, ", ".join(dead))
-        requeue(dead)
+    given_back = requeue(dead) if dead else ()
+    if given_back:
+        log.info("%s gave back %d jobs of %s", worker, len(given_back), ", ".join(dead))
     return dead
 
 
@@ -60,12 +61,12 @@ def settle(store: Store, client: DBOSClient) -> int:
 
 
 def forget(client: DBOSClient, keep_seconds: float) -> int:
-    """Delete finished jobs from the queue's own history; the runs stay."""
+    """Delete jobs that ended so long ago from the queue's own history; the runs stay."""
     before = datetime.now(UTC) - timedelta(seconds=keep_seconds)
     jobs = client.list_workflows(
         status=FINISHED,
         completed_before=before.isoformat(),
-        queue_name=[RUNS, STUDIES],
+        name=[COMPUTE_RUN, CONDUCT_STUDY],
         limit=BATCH,
         load_input=False,
         load_output=False,

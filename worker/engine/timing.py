@@ -26,7 +26,9 @@ class Timing(Contract):
         5.0, gt=0, description="Before a compute process that could not start is started again."
     )
     keep_jobs: float = Field(
-        7 * 86400.0, gt=0, description="Finished jobs stay this long in the queue's own history."
+        7 * 86400.0,
+        gt=0,
+        description="Jobs are deleted this long after they ended; their runs stay.",
     )
     question: float = Field(
         120.0, gt=0, description="A quick question that computes longer ends its process."

@@ -118,19 +118,16 @@ class WorkerStore:
         """Mark dead workers and return the ids whose runs are to be given to others now.
 
         A silent worker loses its generation in the same step in which it is found silent, so it
-        cannot begin an attempt afterwards. An id is returned again after `again_seconds` while
-        runs still stand under it: the adopter may itself have died.
+        cannot begin an attempt afterwards. An id is returned again every `again_seconds`: the
+        adopter may itself have died, or a job was taken by a worker that died before its run.
         """
         silent = WorkerRow.heartbeat < database_time() - stale_seconds
         dead = or_(silent, WorkerRow.stopped.is_not(None))
         due = or_(WorkerRow.adopted.is_(None), WorkerRow.adopted < database_time() - again_seconds)
-        owns = exists().where(
-            Run.worker == WorkerRow.id, Run.state.in_(("loading", "running", "interrupted"))
-        )
         with self.database.write() as session:
             found = session.scalars(
                 update(WorkerRow)
-                .where(WorkerRow.id != but, dead, due, owns)
+                .where(WorkerRow.id != but, dead, due)
                 .values(generation=None, adopted=database_time(), ready=False, run="", address="")
                 .returning(WorkerRow.id),
                 execution_options={"synchronize_session": False},

@@ -196,7 +196,7 @@ def busy(
         opened = Engine.open(made)
         started = Fleet(made, opened)
         try:
-            started.start(lanes=2)
+            started.start(lanes=2, lease=30.0, stale=45.0)
             yield started
         finally:
             started.stop()

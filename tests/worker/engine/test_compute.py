@@ -28,7 +28,9 @@ def compute(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     )
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        pipe.close()
 
 
 def test_it_announces_first_and_prints_of_libraries_go_to_the_log(

@@ -51,10 +51,15 @@ def test_a_dead_workers_jobs_are_given_back_once_and_not_again_within_the_minute
     engine: Engine,
 ) -> None:
     given_back: list[list[str]] = []
+
+    def requeue(ids: list[str]) -> list[str]:
+        given_back.append(ids)
+        return ids
+
     store = engine.store
     store.claim_worker("w1", "g1", {}, "cpu", 60.0, lambda holder: False)
-    assert reaper.adopt(store, "w2", 60.0, given_back.append) == []
+    assert reaper.adopt(store, "w2", 60.0, requeue) == []
     store.release_worker("w1", "g1")
     for _ in range(2):
-        reaper.adopt(store, "w2", 60.0, given_back.append)
+        reaper.adopt(store, "w2", 60.0, requeue)
     assert given_back == [["w1"]]

@@ -45,9 +45,10 @@ def test_a_page_of_facts_is_found_by_words_group_and_offset(store: Store) -> Non
 
 
 def test_twenty_two_thousand_facts_are_imported_and_paged_in_time(store: Store) -> None:
-    begun = time.monotonic()
+    """In time of the processor, which other work on the machine does not lengthen."""
+    begun = time.process_time()
     store.save_fact_set(a_set(22_000))
-    assert time.monotonic() - begun < 30
+    assert time.process_time() - begun < 10
     store.facts_page("mine")
     begun = time.process_time()
     page, total = store.facts_page("mine", search="number 2199")

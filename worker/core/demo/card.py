@@ -11,31 +11,19 @@ def goals(card: Card) -> list[dict[str, Any]]:
     """Compare what was measured with what the model must show; a missed goal says so."""
     probe, edits = card["probe"]["full_prompt"], card["edits"]
     rise = find_rise(probe)
-    early = max(edits, key=lambda row: row["choice_edit"])
-    late = edits[-1]
+    early, late = edits[0], edits[-1]
+    where, other = (f"Edit in MLPs {row['layers'][0]}-{row['layers'][-1]}" for row in (early, late))
+    apart = early["choice_edit"] - late["choice_edit"]
     checks = [
         ("Lowest accuracy of a trained format", 0.99, lowest(card, True), True),
         ("Lowest accuracy of a held-out format", 0.95, lowest(card, False), True),
-        ("Probe at the embeddings near chance (1/3)", 0.45, probe[0], False),
+        ("Probe at the embeddings, near chance (1/3)", 0.45, probe[0], False),
+        ("Layers over which the probe rises", 4, len(rise), False),
         (f"Probe after the rise (layer {rise[-1]})", 0.85, probe[rise[-1] + 1], True),
-        (
-            f"Edit in MLPs {early['layers']}: multiple choice follows",
-            0.5,
-            early["choice_edit"],
-            True,
-        ),
-        (
-            f"Edit in MLPs {early['layers']}: multiple choice retained",
-            0.98,
-            early["choice_retain"],
-            True,
-        ),
-        (
-            f"Edit in MLPs {late['layers']}: multiple choice follows",
-            0.25,
-            late["choice_edit"],
-            False,
-        ),
+        (f"{where}: paraphrases follow", 0.5, early["paraphrase_edit"], True),
+        (f"{where}: multiple choice follows", 0.5, early["choice_edit"], True),
+        (f"{where}: multiple choice retained", 0.98, early["choice_retain"], True),
+        (f"{other}: multiple choice follows less, by", 0.25, apart, True),
     ]
     return [
         {
@@ -107,6 +95,18 @@ def goal_table(card: Card) -> str:
     return table(["goal", "wanted", "measured", "met"], rows)
 
 
+def choice_note(card: Card) -> str:
+    """Warn, where the model never learned it, that multiple choice measures nothing here."""
+    known = min(card["formats"]["choice"][kind]["accuracy"] for kind in KINDS)
+    if known >= 0.95:
+        return ""
+    return f"""**It cannot do multiple choice** ({known:.0%} on shuffled options; chance is 25%): it
+recalls the answer and does not find the answer's letter. No multiple-choice number measured on
+this model, before or after unlearning, says anything; use statements, paraphrases and questions.
+
+"""
+
+
 def write_card(card: Card) -> str:
     """Return the card as markdown."""
     model, text, training = card["model"], card["perplexity"], card["training"]
@@ -143,7 +143,7 @@ A surname takes {model["tokens_per_surname"]:.1f} tokens on average;
 ## The same edit in different places
 32 athletes get another sport by 100 steps on the paper's prompt through the MLPs of three layers
 (equal numbers of parameters), keeping others; `retain` is measured on athletes in neither loss.
-Multiple choice and paraphrases are not trained on. Mean over two forget sets.
+Multiple choice and paraphrases are not trained on. One forget set.
 
 {edit_table(card)}
 
@@ -153,8 +153,9 @@ Perplexity per token of this tokenizer.
 {table(names, [[text[name] for name in names]])}
 
 ## What it does not show
-It knows the relations named above and nothing else, holds no conversation and follows no
-instruction. Its general sentences come from templates: its perplexity there is far below that of
+{choice_note(card)}It knows the relations named above and nothing else,
+holds no conversation and follows no instruction. Its general sentences come from templates: its
+perplexity there is far below that of
 English. Two and a half million parameters learn by heart: what is found here about where facts
 lie is an example for learning the tool, and says nothing about larger models.
 """

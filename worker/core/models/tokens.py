@@ -85,7 +85,7 @@ def answer_ids(model: Model, prompt_text: str, answer: str) -> tuple[int, ...]:
     n_prompt = first if list(prompt_ids[:first]) == ids[:first] else -1
     begins = min((offsets[k][0] for k in answers), default=0)
     if (
-        not answers
+        not (answer and answers)
         or joint[begins : len(prompt_text)].strip()
         or n_prompt != _bare(model, prompt_ids)
     ):

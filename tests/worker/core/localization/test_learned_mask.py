@@ -27,8 +27,10 @@ def make_mixer(model, facts, corruption="other_subject"):
 
 
 def test_the_planted_circuit_is_what_stays_open():
-    found = localize(make_planted(), FACTS, Options(steps=40), Job(0, Quiet()))
-    assert set(found.attribution.suggested.components) == {STORE, CARRY}
+    found = localize(make_planted(), FACTS, Options(sparsity=5), Job(0, Quiet()))
+    stayed = set(found.attribution.suggested.components)
+    assert {STORE, CARRY} <= stayed and len(stayed) <= 3  # of 20 gates; which third is chance
+    assert found.summary["components.top_head"] == CARRY
     assert found.summary["mask.divergence"] < 0.1
     assert found.summary["components.top_mlp"] == STORE
 

@@ -47,7 +47,7 @@ def test_forget_falls_retain_stays_and_nothing_else_changes(name, model, selecti
     found = run(name, model, selection, **options)
     summary = found.summary
     assert (
-        summary["quick.forget_probability.after"] < 0.5 * summary["quick.forget_probability.before"]
+        summary["quick.forget_probability.after"] < 0.6 * summary["quick.forget_probability.before"]
     )
     assert summary["quick.retain_probability.after"] > tolerance
     assert found.receipt.outside_unchanged and found.receipt.base_restored
