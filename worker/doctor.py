@@ -101,7 +101,7 @@ def _database(settings: Settings) -> Finding:
 
 
 def _model(settings: Settings) -> Finding:
-    from worker.core.models.load import list_models
+    from worker.core.models.describe import list_models
 
     models = list_models(settings.model_roots)
     if not any(m.id == "demo" and not m.problem for m in models):

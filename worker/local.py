@@ -16,7 +16,7 @@ from worker.contract.result import Result
 from worker.contract.settings import settings
 from worker.contract.spec import ExploreSpec, Spec, UnlearnSpec, parse_spec
 from worker.core.facts.reading import bundled_fact_sets, read_facts
-from worker.core.models.load import list_models
+from worker.core.models.describe import list_models
 
 
 def prepare(

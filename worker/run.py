@@ -42,7 +42,7 @@ from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
-from worker.core.models.load import list_models
+from worker.core.models.describe import list_models
 from worker.core.models.model import Model
 from worker.core.preflight import preflight
 from worker.core.registry import all_methods, method

@@ -100,7 +100,9 @@ def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: P
     assert summary["probes.statement.forget.edit_probability.after"] != before
 
 
-def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(tmp_path: Path) -> None:
+def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "plugins"
     (folder / "localization").mkdir(parents=True)
     (folder / "localization/by_layer.py").write_text(PLUGIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,28 @@ import torch
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
+from worker.core.demo.paths import WEIGHTS
 from worker.core.models.components import component_parameters
-from worker.core.models.load import DEMO, check_loadable, read_config
+from worker.core.models.load import (
+    DEMO,
+    check_loadable,
+    model_folders,
+    model_id,
+    read_config,
+)
 from worker.core.models.model import Model
 
 # Bytes per parameter and run kind beyond one pass of activations: a localization holds the
 # weights; an edit also their copy, gradients and Adam's two moments in float32.
 _COPIES = {"localize": 1.0, "evaluate": 1.5, "unlearn": 5.0, "explore": 1.0}
+
+
+def list_models(roots: Sequence[Path] = ()) -> list[ModelInfo]:
+    """Describe the bundled model and the model folders under the roots; load no weights."""
+    folders = {DEMO: WEIGHTS} if (WEIGHTS / "config.json").exists() else {}
+    for folder in model_folders(roots):
+        folders.setdefault(model_id(folder, roots), folder)
+    return [describe_model(name, folder) for name, folder in folders.items()]
 
 
 def describe_model(name: str, folder: Path) -> ModelInfo:

@@ -15,7 +15,6 @@ import torch
 
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
-from worker.contract.menu import ModelInfo
 from worker.core.demo.paths import WEIGHTS
 from worker.core.models.model import Model
 
@@ -60,16 +59,6 @@ def load_model(
     return Model(name, hf.to(device), tokenizer, folder, revision=_revision(folder))
 
 
-def list_models(roots: Sequence[Path] = ()) -> list[ModelInfo]:
-    """Describe the bundled model and the model folders under the roots; load no weights."""
-    from worker.core.models.describe import describe_model
-
-    folders = {DEMO: WEIGHTS} if (WEIGHTS / "config.json").exists() else {}
-    for folder in _model_folders(roots):
-        folders.setdefault(model_id(folder, roots), folder)
-    return [describe_model(name, folder) for name, folder in folders.items()]
-
-
 def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:
     """Find a model's folder; raise UserError that lists the models there are."""
     if id_or_path == DEMO:
@@ -80,7 +69,7 @@ def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:
                 field="model",
             )
         return WEIGHTS
-    folders = {model_id(folder, roots): folder for folder in _model_folders(roots)}
+    folders = {model_id(folder, roots): folder for folder in model_folders(roots)}
     if id_or_path in folders:
         return folders[id_or_path]
     if Path(id_or_path).is_absolute():
@@ -155,7 +144,7 @@ def _folder_under_roots(folder: Path, roots: Sequence[Path]) -> Path:
     return folder
 
 
-def _model_folders(roots: Sequence[Path]) -> list[Path]:
+def model_folders(roots: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for root in roots:
         for here, below, files in os.walk(root):

@@ -6,7 +6,8 @@ import torch
 from tests.worker.core.models.families import make_model
 from worker.contract.errors import UserError
 from worker.core.models.cache import ModelCache
-from worker.core.models.load import list_models, load_model
+from worker.core.models.describe import list_models
+from worker.core.models.load import load_model
 
 
 @pytest.fixture(scope="module")
