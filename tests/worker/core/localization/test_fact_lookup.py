@@ -65,8 +65,8 @@ def test_what_the_embeddings_already_tell_is_no_lookup():
 def test_probes_agree_with_scikit_learn():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(3, 90, 6, generator=generator)
-    labels = (features[1, :, 0] * 2 + features[1, :, 1]).sign().long().clamp(min=0)
-    weight, bias = fit(features, labels, 2)
+    labels = features[1, :, :3].argmax(-1)
+    weight, bias = fit(features, labels, 3)
     for layer in range(3):
         theirs = LogisticRegression(C=1.0, max_iter=500).fit(features[layer].numpy(), labels)
         ours = (features[layer] @ weight[layer] + bias[layer]).softmax(-1).numpy()
