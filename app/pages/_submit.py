@@ -74,7 +74,13 @@ def experiment_routes(
             problems = error.problems
         ahead = await run_in_threadpool(lambda: engine.store.count_runs(state="queued"))
         return render(
-            request, "fragments/preflight.html", preflight=found, problems=problems, ahead=ahead
+            request,
+            "fragments/preflight.html",
+            preflight=found,
+            problems=problems,
+            ahead=ahead,
+            # What belongs to no field is the worker's: it starts, or is busy. It is asked again.
+            again=f"{path}/preflight" if all(not field for field, _ in problems) else "",
         )
 
     @router.post(path)

@@ -122,6 +122,15 @@ def test_the_preflight_says_what_would_be_refused(client: TestClient, engine: An
     assert "The subject merges with its neighbour." in page
 
 
+def test_a_worker_that_cannot_answer_yet_is_asked_again(client: TestClient, engine: Any) -> None:
+    again = 'hx-trigger="load delay:3s"'
+    engine.refusal = UserError("The worker is starting; ask again in a few seconds.")
+    page = client.post("/localize/preflight", data=FORM, headers=HTMX).text
+    assert "The worker is starting" in page and again in page
+    engine.refusal = UserError("None of the facts can be used.", field="facts")
+    assert again not in client.post("/localize/preflight", data=FORM, headers=HTMX).text
+
+
 def test_without_a_worker_the_preflight_says_that_the_run_waits(
     client: TestClient, engine: Any
 ) -> None:
