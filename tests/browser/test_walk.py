@@ -1,6 +1,5 @@
 """The way through, as a newcomer walks it: localize, mask, edit, probe, on the bundled model."""
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -11,18 +10,17 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-WALK_SECONDS = 180
-"""From the first page to the probes' table, on two cores that do nothing else."""
 STEP_MS = 240_000
 DRAWN_MS = 60_000
 
 
 @pytest.mark.slow
 def test_sixteen_athletes_are_localized_masked_edited_and_probed(
-    fresh: Callable[..., Any], open_tab: Callable[..., Page]
+    fresh: Callable[..., Any],
+    open_tab: Callable[..., Page],
+    record_property: Callable[[str, object], None],
 ) -> None:
     application = fresh()
-    is_quiet = os.getloadavg()[0] <= (os.cpu_count() or 1)
     page = open_tab(application)
     page.set_default_timeout(60_000)
     begun = time.monotonic()
@@ -46,8 +44,8 @@ def test_sixteen_athletes_are_localized_masked_edited_and_probed(
     # asked of these weights is that the edit does no harm there.
     choice = "probes.choice.retain.target_probability"
     assert numbers[f"{choice}.after"] >= numbers[f"{choice}.before"] - 0.05
-    # On a machine that computes something else at the same time the clock says nothing.
-    assert seconds < WALK_SECONDS or not is_quiet
+    # Reported, not asserted: on a machine that computes something else the clock says nothing.
+    record_property("seconds", round(seconds))
 
 
 def localize(page: Page, application: Any) -> Any:
