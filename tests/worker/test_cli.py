@@ -109,7 +109,7 @@ def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(
     announced = lethe("menu", "--json", LETHE_PLUGINS=str(folder))
     methods = {m["name"]: m for m in json.loads(announced.stdout)["methods"]}
     (field,) = form_fields(methods["by_layer"]["options"])
-    assert (field.name, field.default, field.minimum) == ("options.factor", "2.0", 0)
+    assert (field.name, field.default, field.minimum) == ("options.factor", "2", 0)
     assert field.help == "What the layer is multiplied by."
     listed = lethe("menu", LETHE_PLUGINS=str(folder))
     assert "localization by_layer: Scores every MLP by its layer." in listed.stdout
