@@ -188,7 +188,9 @@ def test_the_page_tells_the_truth_after_the_web_server_was_killed(
     tab = open_tab(application)
     tab.watch.allowed += ["ERR_CONNECTION", "ERR_INCOMPLETE", "Failed to fetch", "ERR_EMPTY"]  # type: ignore[attr-defined]
     tab.watch.allowed += ["network error", "htmx"]  # type: ignore[attr-defined]
-    run_id = application.api("/api/runs", {**SPEC, "facts": {"set": "athletes", "forget": "first:6"}})["id"]
+    run_id = application.api(
+        "/api/runs", {**SPEC, "facts": {"set": "athletes", "forget": "first:6"}}
+    )["id"]
     tab.goto(f"{application.base}/runs/{run_id}")
     application.web.send_signal(signal.SIGKILL)
     application.web.wait()
