@@ -221,8 +221,11 @@ async function mark(figure) {
   const drawing = drawings.get(figure);
   if (!drawing) return;
   const Plotly = await plotly();
+  const plot = figure.querySelector("[data-plot]");
   const { shapes } = themed(figure, drawing);
-  await Plotly.relayout(figure.querySelector("[data-plot]"), { shapes });
+  const names = (some) => JSON.stringify((some ?? []).map((shape) => shape.name));
+  // A relayout without need would swallow a click that is under way.
+  if (names(shapes) !== names(plot.layout?.shapes)) await Plotly.relayout(plot, { shapes });
 }
 
 function clicked(figure, point) {
