@@ -105,7 +105,7 @@ def edit(page: Page, application: Any) -> Any:
 def probe(page: Page, application: Any) -> Any:
     """Probe the edited model; the table lists every fact, worst first."""
     page.get_by_role("link", name="Probe it").click()
-    expect(page.get_by_label("Model")).to_have_value(re.compile("^edit:"))
+    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^edit:"))
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url(re.compile(r"/runs/\w+$"))
     expect(page.locator(".probe-facts tbody tr").first).to_be_visible(timeout=STEP_MS)
