@@ -1,8 +1,10 @@
 """The whole application as a reader has it: web server, supervisor, demo model, real browser.
 
-`served` is one such application for a whole session; `fresh` starts one of its own for a test
-that kills processes or counts what is there. `page` is a signed-in browser tab that fails its test
-on an error in the console, an exception in a script, or a request to another host.
+`served` is one such application for all tests of this folder; `fresh` starts one of its own for
+a test that kills processes or counts what is there. `page` is a signed-in browser tab that fails
+its test on an error in the console, an exception in a script, or a request to another host. All
+end with the folder's last test: Playwright keeps an event loop running in the main thread, which
+would forbid `asyncio.run` to the tests after it.
 """
 
 import json
@@ -142,9 +144,9 @@ def serve(folder: Path, with_worker: bool = True, **settings: str) -> Served:
     return served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One application for the session; tests on it must not count on being the first."""
+    """One application for the folder; tests on it must not count on being the first."""
     application = serve(tmp_path_factory.mktemp("served"))
     yield application
     application.stop()
@@ -164,13 +166,13 @@ def fresh(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         application.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """The system's Chromium, else Playwright's own; a machine without one fails here."""
     path = next((path for path in SYSTEM_BROWSERS if Path(path).exists()), None)
@@ -234,5 +236,5 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def page(open_tab: Callable[..., Page], served: Served) -> Page:
-    """A signed-in tab of the session's application, 1280 px wide and light."""
+    """A signed-in tab of the folder's application, 1280 px wide and light."""
     return open_tab(served)
