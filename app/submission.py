@@ -23,7 +23,7 @@ from worker.contract.spec import (
     UnlearnSpec,
     parse_spec,
 )
-from worker.engine.client import Engine, NoWorker
+from worker.engine.client import Engine, NoWorker, WorkerBusy
 from worker.engine.resolve import resolve
 
 Named = tuple[MethodKind, str, str, dict[str, Any], str]
@@ -36,13 +36,19 @@ def submit(
     engine: Engine, data: Any, *, owner: str = "", title: str = "", tags: tuple[str, ...] = ()
 ) -> str:
     """Check a spec and queue it; the run's id, or UserError with a sentence for each field."""
-    spec, _ = check(engine, data)
+    spec, _ = check(engine, data, wait_for_worker=False)
     refuse_odd_text({"title": title, "tags": list(tags)})
     return engine.submit(spec, owner=owner, title=title[:200], tags=tags)
 
 
-def check(engine: Engine, data: Any) -> tuple[Spec, Preflight | None]:
-    """Check a spec; the preflight is None where no worker is alive to make it."""
+def check(
+    engine: Engine, data: Any, *, wait_for_worker: bool = True
+) -> tuple[Spec, Preflight | None]:
+    """Check a spec; the preflight is None where no worker is alive to make it.
+
+    A worker that starts or is busy raises WorkerBusy, so that a page can ask again; unless
+    `wait_for_worker` is false: then the run is queued, and what the preflight would refuse ends it.
+    """
     refuse_odd_text(data)
     spec = parse_spec(data)
     announcement = engine.store.announcement()
@@ -54,12 +60,19 @@ def check(engine: Engine, data: Any) -> tuple[Spec, Preflight | None]:
     _check_names(spec, announcement)
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
-    return spec, _preflight(engine, spec, inputs)
+    try:
+        return spec, _preflight(engine, spec, inputs)
+    except WorkerBusy:
+        if wait_for_worker:
+            raise
+    return spec, None
 
 
 def _preflight(engine: Engine, spec: Spec, inputs: Inputs) -> Preflight | None:
     try:
         answer = engine.ask(AskPreflight(spec=spec, inputs=inputs), timeout=30)
+    except WorkerBusy:
+        raise
     except NoWorker:
         return None
     return Preflight.model_validate(answer)

@@ -40,6 +40,7 @@ from worker.core.evaluation._formats import format_infos
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
+from worker.core.models.batches import scaled
 from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.describe import list_models
@@ -89,7 +90,8 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     model = models.get(spec.base)
     torch.manual_seed(spec.seed)
     try:
-        found = _compute(spec, inputs, options, model, report)
+        with scaled(inputs.batch_scale):
+            found = _compute(spec, inputs, options, model, report)
     finally:
         restored = models.verify(spec.base)
     if found.receipt is not None:

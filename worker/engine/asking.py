@@ -12,7 +12,11 @@ CONNECT_SECONDS = 2.0
 
 
 class NoWorker(UserError):
-    """Nobody is alive to answer."""
+    """Nobody can answer."""
+
+
+class WorkerBusy(NoWorker):
+    """A worker is alive and starts, or computes something else for longer than one can wait."""
 
 
 def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue
         except httpx.TimeoutException:
-            raise UserError(_too_slow(timeout)) from None
+            raise WorkerBusy(_too_slow(timeout)) from None
         except httpx.TransportError:
             continue
         return _read(response, timeout)
@@ -45,7 +49,9 @@ def _bare(question: Question) -> Question:
 
 def _read(response: httpx.Response, timeout: float) -> dict[str, Any]:
     if response.status_code == 504:
-        raise UserError(_too_slow(timeout))
+        raise WorkerBusy(_too_slow(timeout))
+    if response.status_code == 503:
+        raise WorkerBusy("The worker is starting; ask again in a few seconds.")
     data: dict[str, Any] = response.json()
     if response.status_code == 422:
         problems = [(str(field), str(sentence)) for field, sentence in data["problems"]]

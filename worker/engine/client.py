@@ -9,7 +9,7 @@ from worker.contract.inputs import Question
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec
-from worker.engine.asking import NoWorker, ask
+from worker.engine.asking import NoWorker, WorkerBusy, ask
 from worker.engine.watch import Watch
 from worker.store.runs import insert_run
 from worker.store.store import Store
@@ -18,7 +18,7 @@ from worker.store.workers import run_is_computed
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["Engine", "NoWorker"]
+__all__ = ["Engine", "NoWorker", "WorkerBusy"]
 
 
 class Engine:
@@ -104,7 +104,8 @@ class Engine:
     def ask(self, question: Question, timeout: float = 10) -> dict[str, Any]:
         """Ask a live worker and wait for the answer, as the answering contract's JSON.
 
-        Raises UserError as the worker said it, and NoWorker when none is alive to answer.
+        Raises UserError as the worker said it, NoWorker when none is alive, and
+        WorkerBusy when it starts or takes longer than `timeout` seconds.
         """
         return ask(self.store, question, timeout)
 

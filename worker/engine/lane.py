@@ -71,6 +71,8 @@ class Lane:
         if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
             return _json(413, {"message": f"more than {LONGEST_BODY} bytes"})
         body = json.loads(await request.body())
+        if self._slot.announcement is None and body["question"]["ask"] != "read_facts":
+            return _json(503, {"message": "the worker is starting"})
         return await asyncio.to_thread(self._answer, body["question"], float(body["timeout"]))
 
     def _answer(self, data: object, timeout: float) -> Response:
@@ -97,8 +99,7 @@ class Lane:
                 return question
             path = str(self._store.artifacts.local(question.path))
             return question.model_copy(update={"path": path})
-        if self._slot.announcement is None:
-            raise UserError("The worker is starting; ask again in a few seconds.")
+        assert self._slot.announcement is not None, "a starting worker refuses questions"
         inputs = resolve(question.spec, self._store, self._slot.announcement, "")
         return question.model_copy(update={"inputs": inputs})
 

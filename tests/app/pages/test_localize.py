@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from worker.contract.errors import UserError
-from worker.engine.client import Engine
+from worker.engine.client import Engine, WorkerBusy
 
 HTMX = {"HX-Request": "true"}
 FORM = {
@@ -124,9 +124,10 @@ def test_the_preflight_says_what_would_be_refused(client: TestClient, engine: An
 
 def test_a_worker_that_cannot_answer_yet_is_asked_again(client: TestClient, engine: Any) -> None:
     again = 'hx-trigger="load delay:3s"'
-    engine.refusal = UserError("The worker is starting; ask again in a few seconds.")
+    engine.refusal = WorkerBusy("The worker is starting; ask again in a few seconds.")
     page = client.post("/localize/preflight", data=FORM, headers=HTMX).text
     assert "The worker is starting" in page and again in page
+    assert send(client).status_code == 200, "a run is queued meanwhile"
     engine.refusal = UserError("None of the facts can be used.", field="facts")
     assert again not in client.post("/localize/preflight", data=FORM, headers=HTMX).text
 

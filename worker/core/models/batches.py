@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,23 @@ from worker.core.models.model import Model
 
 Item = TypeVar("Item")
 _fitted: WeakKeyDictionary[Model, dict[str, int]] = WeakKeyDictionary()
+_scale: ContextVar[float] = ContextVar("batch_scale", default=1.0)
+
+
+@contextmanager
+def scaled(scale: float) -> Iterator[None]:
+    """Make every batch inside this block `scale` times as large: a run whose process was killed
+    for memory begins again with half of it."""
+    token = _scale.set(scale)
+    try:
+        yield
+    finally:
+        _scale.reset(token)
+
+
+def fitting(size: int) -> int:
+    """Return the batch size to use where `size` is wanted."""
+    return max(1, int(size * _scale.get()))
 
 
 def in_batches(
@@ -24,7 +43,7 @@ def in_batches(
     is raised.
     """
     known = _fitted.setdefault(model, {})
-    size = min(size, known.get(purpose, size))
+    size = min(fitting(size), known.get(purpose, size))
     done = 0
     while done < len(items):
         try:
@@ -48,4 +67,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_bytes(device: torch.device) -> int:
     """Memory that a batch may use: half of a GPU's free memory, or 1 GiB on a CPU."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 2**30
+    free = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else 2**30
+    return int(free * _scale.get())

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.core.models.batches import fitting
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids, encode, pad
 
@@ -124,5 +125,6 @@ def _prompt_ids(model: Model, text: str) -> list[int]:
 
 def _buckets(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    batch_size = fitting(batch_size)
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from tests.worker.core.models.families import make_model
-from worker.core.models.batches import in_batches
+from worker.core.models.batches import fitting, in_batches, scaled
+from worker.core.models.scoring import score_answers
 
 
 def test_a_batch_that_is_too_large_is_halved_and_the_size_remembered():
@@ -29,3 +30,15 @@ def test_one_item_that_does_not_fit_and_other_errors_are_raised():
         in_batches(model, "one", [1, 2], 2, run)
     with pytest.raises(ZeroDivisionError):
         in_batches(model, "other", [1], 2, lambda items: 1 / 0)
+
+
+def test_a_run_that_begins_again_takes_smaller_batches_and_finds_the_same():
+    model, sizes = make_model("llama", seed=3), []
+    items = [("one two", " three"), ("two", " one"), ("three one", " two"), ("one", " two")]
+    whole = score_answers(model, items)
+    with scaled(0.25):
+        assert fitting(64) == 16 and fitting(2) == 1
+        in_batches(model, "scaled", [1, 2, 3, 4], 8, lambda part: sizes.append(len(part)))
+        halved = score_answers(model, items, batch_size=4)
+    assert sizes == [2, 2] and fitting(64) == 64
+    torch.testing.assert_close(halved.log_prob, whole.log_prob)
