@@ -9,13 +9,15 @@ from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
+from worker.store.knowledge import KnowledgeStore
 from worker.store.masks import MaskStore
 from worker.store.migrate import migrate
 from worker.store.runs import RunStore
+from worker.store.texts import TextStore
 from worker.store.workers import WorkerStore
 
 
-class Store(RunStore, AttemptStore, FactStore, MaskStore, WorkerStore):
+class Store(RunStore, AttemptStore, FactStore, KnowledgeStore, TextStore, MaskStore, WorkerStore):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 
     def __init__(self, database: Database, artifacts: Artifacts) -> None:

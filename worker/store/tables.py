@@ -187,6 +187,33 @@ class SplitRow(Base):
     ids: Mapped[Names]
 
 
+class TextRow(Base):
+    """One stored text; its content lies in the artifacts under its hash."""
+
+    __tablename__ = "texts"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    n_characters: Mapped[int]
+    n_words: Mapped[int]
+    owner: Mapped[Name]
+    created: Mapped[Seconds]
+
+
+class KnowledgeRow(Base):
+    """Which run measured how likely each fact of a set is to a model, by their contents."""
+
+    __tablename__ = "knowledge"
+    __table_args__ = (Index("knowledge_by_model", "model", "set_hash"),)
+
+    weights_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    edits: Mapped[Name] = mapped_column(primary_key=True)
+    """SHA-256 of the edits' run ids, in order; empty for a base model."""
+    set_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[Name]
+    run_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+
+
 class MaskRow(Base):
     __tablename__ = "masks"
     __table_args__ = (Index("masks_by_name", "name", "version", unique=True),)

@@ -1,0 +1,59 @@
+"""Stored texts, and the memory of what was measured of a model's knowledge."""
+
+import pytest
+
+from worker.contract.errors import NotFound, UserError
+from worker.contract.spec import parse_spec
+from worker.store.runs import insert_run
+from worker.store.store import Store
+
+SPEC = {"kind": "evaluate", "facts": {"set": "sports"}, "evaluations": ["knowledge"]}
+
+
+def test_a_text_is_stored_listed_read_and_deleted(store: Store) -> None:
+    info = store.save_text("saga of mine", "Zoë went home.")
+    store.save_text("the same", "Zoë went home.")
+    assert (info.n_characters, info.n_words) == (14, 3)
+    assert [one.name for one in store.texts()] == ["saga of mine", "the same"]
+    assert store.text("the same") == store.text_path("saga of mine").read_text(encoding="utf-8")
+    store.delete_text("saga of mine")
+    assert store.text("the same") == "Zoë went home."
+    store.delete_text("the same")
+    assert store.texts() == []
+    assert store.artifacts.names("texts") == []
+    with pytest.raises(NotFound, match=r"No text 'the same'.*saga"):
+        store.text("the same")
+
+
+@pytest.mark.parametrize("name", ["", "saga", "x" * 101, "a\nb", "taken"])
+def test_a_name_that_a_text_cannot_have_is_refused(store: Store, name: str) -> None:
+    store.save_text("taken", "words")
+    with pytest.raises(UserError, match="name"):
+        store.save_text(name, "words")
+    assert [one.name for one in store.texts()] == ["taken"]
+
+
+def queue(store: Store) -> str:
+    with store.database.write() as session:
+        return insert_run(
+            session, parse_spec(SPEC), owner="", title="", tags=(), parents=None, priority=1
+        )
+
+
+def test_what_was_measured_is_found_by_its_contents_until_it_fails(store: Store) -> None:
+    run_id = queue(store)
+    store.remember_knowledge(run_id, "facts", (), model="demo", weights_hash="w")
+    assert store.knowledge_run("facts", (), weights_hash="w") == run_id
+    assert store.knowledge_run("facts", (), model="demo") == run_id
+    assert store.knowledge_run("facts", ("edit",), weights_hash="w") is None
+    assert store.knowledge_run("others", (), weights_hash="w") is None
+    assert store.knowledge_run("facts", (), weights_hash="v") is None
+    again = queue(store)
+    store.remember_knowledge(again, "facts", (), model="demo", weights_hash="w")
+    assert store.knowledge_run("facts", (), weights_hash="w") == again
+    store.claim_worker("host:cpu", "g", {}, "cpu", 1e9, lambda holder: True)
+    attempt = store.begin_attempt(again, "host:cpu", "g")
+    assert attempt is not None
+    store.finish(again, attempt.number, "failed", "no")
+    assert store.knowledge_run("facts", (), weights_hash="w") is None
+    store.delete_run(again)
