@@ -1,10 +1,8 @@
 """Figures of several runs at once: components side by side, agreement, curves overlaid."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.figures._drawing import Drawing
 from app.figures._heatmap import Colours, Grid, Side, draw_grid
@@ -14,7 +12,26 @@ from app.figures._sites import layers, unit_of
 from app.figures.components_heatmap import by_layer
 from app.figures.training_curves import draw_curves
 from app.pages._comparison import Compared
+from worker.contract.agreement import Scores, rank_correlation, shared, top_overlap
+from worker.contract.base import unknown
+from worker.contract.components import parse_component
 from worker.contract.errors import UserError
+
+AGREEMENTS = {
+    "rank": "rank correlation",
+    "3": "overlap of the first 3",
+    "5": "overlap of the first 5",
+    "10": "overlap of the first 10",
+    "20": "overlap of the first 20",
+}
+"""How agreement can be measured: by the whole order, or by the first components."""
+KINDS = {"all": "all kinds", "mlp": "MLPs", "attn": "attentions", "head": "heads"}
+_AGREEMENT_CAPTIONS = {
+    "rank": "Spearman's rank correlation of |score|: 1 for the same order, 0 for unrelated ones, "
+    "−1 for the reverse.",
+    "top": "Of the {n} components with the largest |score| of each run, the share that both name "
+    "(those in both over those in either): 1 for the same ones, 0 for others.",
+}
 
 
 def component_panels(compared: Sequence[Compared]) -> Drawing:
@@ -66,45 +83,45 @@ def _shared_out(scores: dict[str, float]) -> dict[str, float]:
     return {name: value / most for name, value in scores.items()}
 
 
-def agreement(compared: Sequence[Compared]) -> Drawing:
-    """Spearman's rank correlation of |score| over the components that two runs both scored."""
+def agreement(compared: Sequence[Compared], by: str = "rank", among: str = "all") -> Drawing:
+    """How far every two localizations agree, by the order of components or by the first ones."""
+    if by not in AGREEMENTS:
+        raise unknown("measure of agreement", by, list(AGREEMENTS), field="by")
+    if among not in KINDS:
+        raise unknown("kind of components", among, list(KINDS), field="among")
     scored = [one for one in compared if "components" in one.result.arrays]
     if len(scored) < 2:
         raise UserError("Agreement needs at least two localizations.")
-    scores = [_scores(one) for one in scored]
-    values = np.array([[_rank_correlation(a, b) for b in scores] for a in scores])
+    scores = [_among(_scores(one), among) for one in scored]
+    values = np.array([[_agree(a, b, by) for b in scores] for a in scores])
     names = tuple(one.name for one in scored)
+    least = min(len(shared(a, b)) for a in scores for b in scores)
+    few = f" Every two share at least {least}." if least else " Some two share none: an empty cell."
     return draw_grid(
         Grid(
-            title="Agreement of localizations",
-            caption=(
-                "Spearman's rank correlation of |score| over the components that both runs "
-                "scored: 1 for the same order, 0 for unrelated ones, −1 for the reverse."
-            ),
+            title=f"Agreement of localizations: {AGREEMENTS[by]}",
+            caption=f"{_AGREEMENT_CAPTIONS['rank' if by == 'rank' else 'top'].format(n=by)} "
+            f"Only components that both runs scored take part ({KINDS[among]}).{few}",
             rows=Side("run", names, numbered=False),
             columns=Side("with", names, numbered=False),
             values=values,
-            colours=Colours("rank correlation", True, -1.0, 1.0),
-            value_title="rank correlation",
+            colours=Colours(AGREEMENTS[by], by == "rank", -1.0 if by == "rank" else 0.0, 1.0),
+            value_title=AGREEMENTS[by],
         )
     )
 
 
-def _rank_correlation(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    both = [n for n in one if n in other and np.isfinite(one[n]) and np.isfinite(other[n])]
-    if len(both) < 3:
-        return float("nan")
-    ranks = [_ranks(np.abs([scores[n] for n in both])) for scores in (one, other)]
-    if any(np.ptp(r) == 0 for r in ranks):
-        return float("nan")
-    return float(np.corrcoef(ranks)[0, 1])
+def _agree(one: Scores, other: Scores, by: str) -> float:
+    return rank_correlation(one, other) if by == "rank" else top_overlap(one, other, int(by))
 
 
-def _ranks(values: NDArray[Any]) -> NDArray[Any]:
-    """Ranks from 0, equal values sharing the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return ((ends - counts + ends - 1) / 2)[inverse]
+def _among(scores: dict[str, float], among: str) -> dict[str, float]:
+    return {name: v for name, v in scores.items() if among in ("all", _kind(name))}
+
+
+def _kind(name: str) -> str:
+    component = parse_component(name)
+    return "head" if component.head is not None else component.kind
 
 
 def curve_names(compared: Sequence[Compared]) -> list[str]:

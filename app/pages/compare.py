@@ -1,6 +1,6 @@
 """Compare: any runs side by side, by what differs in their settings, numbers and figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,14 @@ from app.backend import StoreDep
 from app.failures import detail, status
 from app.figures._drawing import Control, Drawing, Offer, Source
 from app.pages._comparison import LIMIT, Compared, named, numbers, settings
-from app.pages._comparison_figures import agreement, component_panels, curve_names, overlaid
+from app.pages._comparison_figures import (
+    AGREEMENTS,
+    KINDS,
+    agreement,
+    component_panels,
+    curve_names,
+    overlaid,
+)
 from app.templating import render
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
@@ -22,10 +29,14 @@ NAV = (50, "Compare", "/compare")
 router = APIRouter(prefix="/compare")
 
 RunIds = Annotated[list[str] | None, Query(alias="run")]
-FIGURES: dict[str, Callable[[list[Compared], str], Drawing]] = {
-    "components": lambda compared, of: component_panels(compared),
-    "agreement": lambda compared, of: agreement(compared),
-    "curves": overlaid,
+FIGURES: dict[str, Callable[[list[Compared], Mapping[str, str]], Drawing]] = {
+    "components": lambda compared, ask: component_panels(compared),
+    "agreement": lambda compared, ask: agreement(
+        compared, ask.get("by") or "rank", ask.get("among") or "all"
+    ),
+    "curves": lambda compared, ask: overlaid(
+        compared, ask.get("of") or next(iter(curve_names(compared)), "")
+    ),
 }
 
 
@@ -78,7 +89,11 @@ def _figures(compared: list[Compared]) -> list[dict[str, Any]]:
     if n_scored:
         offers.append(Offer("components", "Components side by side"))
     if n_scored > 1:
-        offers.append(Offer("agreement", "Agreement of localizations"))
+        controls = (
+            Control("by", "Measured by", tuple(AGREEMENTS.items()), "rank"),
+            Control("among", "Among", tuple(KINDS.items()), "all"),
+        )
+        offers.append(Offer("agreement", "Agreement of localizations", controls=controls))
     if curves := curve_names(compared):
         words = tuple((name, name.removeprefix("curve.").replace("_", " ")) for name in curves)
         offers.append(
@@ -98,14 +113,14 @@ def _figures(compared: list[Compared]) -> list[dict[str, Any]]:
 
 @router.get("/figures/{figure}.{ending}")
 def figure(
-    request: Request, figure: str, ending: str, store: StoreDep, run: RunIds = None, of: str = ""
+    request: Request, figure: str, ending: str, store: StoreDep, run: RunIds = None
 ) -> Response:
     """One figure of a comparison as JSON for plotly, as CSV or as a table (`html`)."""
     try:
         if figure not in FIGURES:
             raise unknown("figure", figure, list(FIGURES), field="figure")
         compared = read_compared(store, list(dict.fromkeys(run or [])))
-        drawing = FIGURES[figure](compared, of or next(iter(curve_names(compared)), ""))
+        drawing = FIGURES[figure](compared, request.query_params)
     except UserError as error:
         return JSONResponse({"detail": detail(error)}, status(error))
     if ending == "json":

@@ -75,6 +75,23 @@ def test_agreement_is_the_rank_correlation_of_sizes(compared: Made) -> None:
         agreement([one])
 
 
+def test_agreement_of_the_first_components_is_their_overlap(compared: Made) -> None:
+    one, other = compared("localization", "a"), compared("localization", "b")
+    scores = one.source.array("components").copy()
+    labels = list(one.source.info("components").axes[0].labels or ())
+    scores[labels.index("blocks.2.mlp")] = 0.0
+    scores[labels.index("blocks.0.mlp")] = 9.0
+    other.source._files["arrays.npz"] = {"components": scores}
+    drawing = agreement([one, other], by="3", among="mlp")
+    plot = drawing.figure()
+    assert plot["data"][0]["z"] == [[1, 0.5], [0.5, 1]]  # {3, 1, 2} and {0, 3, 1}
+    assert (plot["layout"]["coloraxis"]["cmin"], plot["layout"]["coloraxis"]["cmax"]) == (0, 1)
+    assert drawing.scales == {"coloraxis": "sequential"}
+    assert ("a", "b", 0.5) in drawing.cells.rows
+    with pytest.raises(UserError, match="measure of agreement"):
+        agreement([one, other], by="often")
+
+
 def test_curves_of_several_runs_are_overlaid(compared: Made) -> None:
     drawing = overlaid([compared("edit", "a"), compared("edit", "b")], "curve.edit_probability")
     assert [trace["name"] for trace in drawing.figure()["data"]] == ["a", "b"]

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -6,7 +5,6 @@ from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_pla
 from tests.worker.core.models.families import make_model
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
-from worker.core.localization._agreement import rank_correlation, top_overlap
 from worker.core.localization._cases import prepare
 from worker.core.localization._corruption import corrupt
 from worker.core.localization._faithfulness import (
@@ -71,12 +69,3 @@ def test_the_planted_circuit_alone_is_faithful_and_nothing_is_without_it():
 def test_areas_are_those_of_the_curve():
     curve = Curve((0.0, 0.5, 1.0), (0.0, 1.0, 1.0))
     assert curve.cpr == pytest.approx(0.75) and curve.cmd == pytest.approx(0.25)
-
-
-def test_agreement_looks_at_the_size_of_scores():
-    one = {"a": 3.0, "b": -2.0, "c": 1.0, "d": 0.0}
-    other = {"a": -30.0, "b": 20.0, "c": 1.0, "d": 0.5, "e": 99.0}
-    assert rank_correlation(one, other) == pytest.approx(1)
-    assert top_overlap(one, other, 2) == 1
-    assert top_overlap(one, {"a": 0.0, "b": 0.1, "c": 5.0, "d": 4.0}, 2) == 0
-    assert np.isnan(rank_correlation(one, {"a": 1.0, "b": 1.0, "c": 1.0}))
