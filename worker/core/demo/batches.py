@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from worker.core.demo.corpus import Corpus, Sentence
 
-BATCH = 32  # sentences
-BLOCK = 64  # batches drawn together, then sorted by length
+BATCH = 64  # sentences
+BLOCK = 32  # batches drawn together, then sorted by length
 PROMPT_WEIGHT = 0.1
 TEXT_WEIGHT = 0.2  # per token of saga and general text, which have no answer
 
@@ -49,8 +49,8 @@ def pad(rows: list[tuple[list[int], list[float]]], pad_id: int) -> Batch:
 def draw_batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
     """Yield batches without end, each of sentences of about one length."""
     order = Random(seed)
-    while True:
-        block = [encode(s, tokenizer) for s in corpus.draw_block(BATCH * BLOCK)]
+    for sentences in corpus.draw_lessons(BATCH * BLOCK):
+        block = [encode(sentence, tokenizer) for sentence in sentences]
         block.sort(key=lambda row: len(row[0]))
         starts = list(range(0, len(block), BATCH))
         order.shuffle(starts)

@@ -31,10 +31,12 @@ from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 from worker.core.demo.watch import Watch, watcher
 
-WATCH_EVERY = 250  # steps
+WATCH_EVERY = 125  # steps
 MUON_RATIO = 5.0  # the learning rate of the matrices over that of the rest
+INIT = 0.09  # about d^-1/2: attention starts uneven. From 0.03, where it starts all but level,
+# no head that finds an option's letter had formed after 400 steps; from 0.09 it has after 150.
 RISE = 100  # steps in which the learning rate rises
-DECAY = 0.5  # share of the steps in which it falls
+DECAY = 0.35  # share of the steps in which it falls
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -48,7 +50,7 @@ def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT,
-        initializer_range=0.03,
+        initializer_range=INIT,
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=1,
@@ -112,7 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=paths.WEIGHTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,10 @@
 """The corpus: the same from the same seed, and free of what is held out."""
 
+from itertools import islice
 from random import Random
 
 from worker.core.demo import general, paths
-from worker.core.demo.corpus import SHARES, Corpus, formats_of
+from worker.core.demo.corpus import MIXTURE, Corpus, formats_of
 
 
 def test_the_same_seed_draws_the_same_sentences() -> None:
@@ -41,7 +42,17 @@ def test_the_general_sentences_are_those_of_their_generator() -> None:
 def test_a_block_holds_every_source_in_its_share() -> None:
     block = Corpus(0).draw_block(1000)
     with_answer = sum(bool(sentence.answer) for sentence in block)
-    assert with_answer == 1000 * sum(SHARES[s] for s in ("athletes", "relations", "letters"))
+    assert with_answer == 1000 * sum(MIXTURE[s] for s in ("athletes", "relations", "letters"))
+
+
+def test_the_lessons_are_letters_then_everything_then_mostly_choice_then_everything() -> None:
+    blocks = Corpus(0).draw_lessons(100)
+    ends = [
+        sum("\n\nAnswer:" in s.prompt for s in block)
+        for block, _ in zip(blocks, range(60), strict=False)
+    ]
+    assert ends[:12] == [100] * 12, "a lesson of letters alone"
+    assert max(ends[12:37]) < 60 < min(ends[37:53]) and max(ends[53:]) < 60
 
 
 def test_every_fact_comes_round_before_any_comes_twice() -> None:
