@@ -46,11 +46,8 @@ def test_a_block_holds_every_source_in_its_share() -> None:
 
 
 def test_the_lessons_are_letters_then_everything_then_mostly_choice_then_everything() -> None:
-    blocks = Corpus(0).draw_lessons(100)
-    ends = [
-        sum("\n\nAnswer:" in s.prompt for s in block)
-        for block, _ in zip(blocks, range(60), strict=False)
-    ]
+    blocks = islice(Corpus(0).draw_lessons(100), 60)
+    ends = [sum("\n\nAnswer:" in s.prompt for s in block) for block in blocks]
     assert ends[:12] == [100] * 12, "a lesson of letters alone"
     assert max(ends[12:37]) < 60 < min(ends[37:53]) and max(ends[53:]) < 60
 
