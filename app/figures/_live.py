@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.figures._drawing import Drawing
 from app.figures._heatmap import Colours, Grid, Side, draw_grid
@@ -21,10 +22,8 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
         return None
     last = rows[-1]
     same = [row for row in rows if (row["fact"], row["site"]) == (last["fact"], last["site"])]
-    n_layers = max(n_layers, 1 + max(row["layer"] for row in same))
-    values = np.full((len(last["tokens"]), n_layers), np.nan)
-    for row in same:
-        values[: len(row["values"]), row["layer"]] = np.array(row["values"], float)
+    values = _filled(same, n_layers)
+    n_layers = values.shape[1]
     subject = tuple(last["subject"])
     n_facts = len({row["fact"] for row in rows})
     return draw_grid(
@@ -32,7 +31,7 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
             title=f"{last['fact']}: {site_title(last['site'])}",
             caption=(
                 f"Fact {n_facts} of this run as it is computed: {site_title(last['site'])}, "
-                f"layer by layer. Empty columns are still to come; the range follows the values."
+                f"row by row. Empty cells are still to come; the range follows the values."
             ),
             rows=Side(
                 "token", tuple(map(show_token, last["tokens"])), bold=frozenset(range(*subject))
@@ -44,6 +43,28 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
             outlined=(subject[0], subject[1]),
         )
     )
+
+
+def _filled(rows: list[Partial], n_layers: int) -> NDArray[np.float64]:
+    """Cells (token, layer) of rows that each give all tokens of a layer, or all layers of a token.
+
+    A method that goes by tokens does not run those before the subject: nothing changes there.
+    """
+    n_layers = max(n_layers, *(_extent(row) for row in rows))
+    values = np.full((len(rows[0]["tokens"]), n_layers), np.nan)
+    if any("position" in row for row in rows):
+        values[: rows[0]["subject"][0]] = 0.0
+    for row in rows:
+        given = np.array(row["values"], float)
+        if "position" in row:
+            values[row["position"], : len(given)] = given
+        else:
+            values[: len(given), row["layer"]] = given
+    return values
+
+
+def _extent(row: Partial) -> int:
+    return len(row["values"]) if "position" in row else 1 + int(row["layer"])
 
 
 def draw_live_curves(partials: Iterable[Partial], kind: str) -> Drawing | None:

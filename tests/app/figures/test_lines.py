@@ -112,6 +112,13 @@ def test_a_live_heatmap_fills_layer_by_layer() -> None:
     assert draw_live_grid([], 4) is None
 
 
+def test_a_live_heatmap_fills_token_by_token_from_the_subject_on() -> None:
+    row = {"fact": "jordan", "site": "mlp", "tokens": ["<bos>", " x", " is"], "subject": [1, 2]}
+    drawing = draw_live_grid([{**row, "position": 1, "values": [0.1, -0.2]}], n_layers=0)
+    assert drawing is not None
+    assert drawing.figure()["data"][0]["z"] == [[0, 0], [0.1, -0.2], [None, None]]
+
+
 def test_live_curves_hold_every_point_that_came() -> None:
     points = [{"step": 0, "forget_loss": 4.0}, {"step": 5, "forget_loss": 1.0}]
     drawing = draw_live_curves(points, "loss")

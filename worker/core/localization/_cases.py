@@ -41,6 +41,8 @@ class Prepared:
 
     cases: list[Case] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    instead: dict[str, str] = field(default_factory=dict)
+    """Fact's id -> why it was corrupted in another way than asked for."""
 
     def leave_out(self, fact: Fact, reason: str) -> None:
         self.left_out.append(LeftOut(id=fact.id, reason=reason))

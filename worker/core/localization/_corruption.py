@@ -69,7 +69,10 @@ def corrupt(
                 embeds = _on_embeddings(model, case, kind, subjects, samples, noise_level, seed)
                 found.append(Corrupted(case, embeds, kind))
             else:
-                found.append(_on_tokens(model, case, pool, kind, samples, seed, or_random))
+                item = _on_tokens(model, case, pool, kind, samples, seed, or_random)
+                found.append(item)
+                if item.how != kind:
+                    prepared.instead[case.fact.id] = _no_other(case, pool, "Random tokens stand in")
         except UserError as error:
             prepared.leave_out(case.fact, error.message)
     prepared.cases = [item.case for item in found]
@@ -112,15 +115,19 @@ def _on_tokens(
     if kind == "other_subject":
         rows = other_subjects(model, case, pool, seed, samples)
         if not rows and not or_random:
-            n = case.prompt.subject[1] - case.prompt.subject[0]
-            raise UserError(
-                f"No other subject has {n} tokens and another answer than {case.fact.target!r} "
-                f"among the {len(pool)} facts, so clean and corrupted prompt would differ in "
-                f"length. Choose more facts, or the corruption random_tokens."
-            )
+            raise UserError(_no_other(case, pool, "Choose the corruption random_tokens"))
     how = "other_subject" if rows else "random_tokens"
     rows = rows or [_random_row(model, case, seed, i) for i in range(samples)]
     return Corrupted(case, embed(model, torch.tensor(rows, device=model.device)), how)
+
+
+def _no_other(case: Case, pool: Sequence[Fact], cure: str) -> str:
+    n = case.prompt.subject[1] - case.prompt.subject[0]
+    return (
+        f"No other subject has {n} tokens and another answer than {case.fact.target!r} among the "
+        f"{len(pool)} facts, so clean and corrupted prompt would differ in length. {cure}, or take "
+        f"a set with more facts."
+    )
 
 
 def _random_row(model: Model, case: Case, seed: int, sample: int) -> list[int]:

@@ -15,6 +15,11 @@ from worker.core.localization._corruption import Corrupted, Corruption, corrupt
 from worker.core.localization._outcome import Traced, build_findings, ordered
 from worker.core.localization._pairing import zero_metric
 from worker.core.localization._path_effects import path_effects
+from worker.core.localization._shares import (
+    MIN_DIFFERENCE,
+    difference_weights,
+    leave_out_tiny,
+)
 from worker.core.localization._suggest import suggest
 from worker.core.localization._tracing import Bench, facts_per_batch, make_bench
 from worker.core.models.batches import in_batches
@@ -45,9 +50,11 @@ def find_by_paths(
     state.each(lambda bench: state.score(bench, "heads", heads, final, hold_mlps=False))
     for item in state.zero:
         prepared.leave_out(item.case.fact, zero_metric(item, "logit_diff"))
+    leave_out_tiny(state.traced, prepared, "logit_diff", MIN_DIFFERENCE)
     prepared.cases = [case for case in prepared.cases if case.fact.id in state.traced]
     require_cases(prepared)
-    mean = np.mean([state.scores[c.fact.id, "heads"] for c in prepared.cases], axis=0)
+    weights = difference_weights([state.traced[c.fact.id] for c in prepared.cases])
+    mean = weights @ np.stack([state.scores[c.fact.id, "heads"] for c in prepared.cases])
     extraction = np.argsort(-np.abs(mean))[:top_heads]
     star = min(heads[i].layer for i in extraction)
     reach = Receivers(resid_pre=star)
@@ -126,6 +133,7 @@ def _findings(
         direction="Direct effect of an MLP's clean output on the input of the first extraction "
         "layer: positive brings the answer back.",
         operations=state.operations,
+        weights=difference_weights(traced),
     )
     grid = heads_mean.reshape(model.n_layers, model.n_heads)
     axes = (Axis(name="layer"), Axis(name="head"))

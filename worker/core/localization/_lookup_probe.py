@@ -62,7 +62,7 @@ def find_by_probe(
             field="options.by",
         )
     chosen = _sample([f for f in pool if f.target.strip() in classes], n_facts, job.seed)
-    cases, labels = _encode(model, chosen, classes)
+    cases, labels = _encode(model, chosen, classes, prepared)
     full = _residuals(model, [case.prompt for case in cases], job, 0.0)
     bare = _residuals(model, [_bare(model, case) for case in cases], job, 0.4)
     shuffled = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
@@ -165,12 +165,18 @@ def _sample(facts: list[Fact], n: int, seed: int) -> list[Fact]:
     return facts if len(facts) <= n else random.Random(seed).sample(facts, n)
 
 
-def _encode(model: Model, facts: Sequence[Fact], classes: list[str]) -> tuple[list[Case], Tensor]:
+def _encode(
+    model: Model, facts: Sequence[Fact], classes: list[str], prepared: Prepared
+) -> tuple[list[Case], Tensor]:
+    """Encode the probed facts; one whose subject has no token of its own is left out, and said."""
     cases, labels = [], []
+    known = {out.id for out in prepared.left_out}
     for fact in facts:
         try:
             prompt = encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
-        except UserError:  # a subject that is merged with its neighbours has no last token
+        except UserError as error:
+            if fact.id not in known:
+                prepared.leave_out(fact, f"Not among the probed: {error.message}")
             continue
         cases.append(Case(fact, prompt, answer=0))
         labels.append(classes.index(fact.target.strip()))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from worker.contract.components import Component
-from worker.contract.result import Attribution, Axis, TracedFact
+from worker.contract.result import Attribution, Axis, Table, TracedFact
 from worker.core.findings import Array, Findings
 from worker.core.localization._cases import Case, Prepared
 from worker.core.models.model import Model
@@ -41,16 +41,21 @@ def build_findings(
     unit: str,
     direction: str,
     operations: int | None,
+    weights: Float[np.ndarray, " fact"] | None = None,
 ) -> Findings:
-    """Build a localization's findings; facts stand in the order in which they were asked for."""
+    """Build a localization's findings; facts stand in the order in which they were asked for.
+
+    Means over facts are weighted by `weights`, which add up to 1; None weighs all alike.
+    """
+    weights = np.full(len(traced), 1 / len(traced)) if weights is None else weights
     arrays: dict[str, Array] = {}
     labels = tuple(t.case.fact.id for t in traced)
     for site in traced[0].grids:
         title = SITE_TITLES.get(site, site)
-        grid = _stack([t.grids[site] for t in traced])
+        grid = stack([t.grids[site] for t in traced])
         axes = (Axis(name="fact", labels=labels), Axis(name="layer"), Axis(name="position"))
         arrays[f"grid.{site}"] = Array(grid, axes, unit, title, signed=True)
-        roles = _mean([role_means(t.grids[site], t.case) for t in traced])
+        roles = _mean([role_means(t.grids[site], t.case) for t in traced], weights)
         axes = (Axis(name="layer"), Axis(name="role", labels=ROLES))
         arrays[f"roles.{site}"] = Array(roles, axes, unit, f"{title} by token role", signed=True)
     names = tuple(traced[0].components)
@@ -58,7 +63,7 @@ def build_findings(
         scores = np.array([[t.components[n] for n in names] for t in traced], dtype=np.float64)
         axis = Axis(name="component", labels=names)
         both = (Axis(name="fact", labels=labels), axis)
-        arrays["components"] = Array(scores.mean(0), (axis,), unit, "Components", signed=True)
+        arrays["components"] = Array(weights @ scores, (axis,), unit, "Components", signed=True)
         arrays["components.facts"] = Array(scores, both, unit, "Components per fact", signed=True)
     attribution = Attribution(
         method=method,
@@ -70,9 +75,10 @@ def build_findings(
     )
     return Findings(
         arrays=arrays,
-        summary=_summary(traced, prepared, operations) | best_components(traced),
+        summary=_summary(traced, prepared, operations) | best_components(traced, weights),
         left_out=prepared.left_out,
         attribution=attribution,
+        tables=_instead(prepared),
     )
 
 
@@ -91,12 +97,14 @@ def role_means(grid: np.ndarray, case: Case) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def best_components(traced: Sequence[Traced]) -> dict[str, float | int | bool | str | None]:
+def best_components(
+    traced: Sequence[Traced], weights: Float[np.ndarray, " fact"]
+) -> dict[str, float | int | bool | str | None]:
     """Name the MLP, the attention and the head with the largest mean |score|."""
     best: dict[str, float | int | bool | str | None] = {}
     for kind in ("mlp", "attn", "head"):
         scores = {
-            name: float(np.mean([t.components[name] for t in traced]))
+            name: float(weights @ [t.components[name] for t in traced])
             for name in traced[0].components
             if kind_of(name) == kind
         }
@@ -127,6 +135,7 @@ def _summary(
     return {
         "facts.traced": len(traced),
         "facts.left_out": len(prepared.left_out),
+        "corruption.random_instead": len(prepared.instead),
         "metric.clean": float(np.mean([t.clean for t in traced])),
         "metric.corrupted": float(np.mean([t.corrupted for t in traced])),
         "operations": operations,
@@ -147,7 +156,8 @@ def traced_fact(traced: Traced) -> TracedFact:
     )
 
 
-def _stack(grids: Sequence[np.ndarray]) -> np.ndarray:
+def stack(grids: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack (row, position) grids of facts; NaN past a fact's last position."""
     longest = max(grid.shape[1] for grid in grids)
     stacked = np.full((len(grids), grids[0].shape[0], longest), np.nan, dtype=np.float32)
     for i, grid in enumerate(grids):
@@ -155,11 +165,23 @@ def _stack(grids: Sequence[np.ndarray]) -> np.ndarray:
     return stacked
 
 
-def _mean(parts: Sequence[np.ndarray]) -> np.ndarray:
-    with warnings.catch_warnings():
-        # A role that no fact has stays NaN; that is its meaning, not an accident.
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        return np.nanmean(np.stack(parts), axis=0)
+def _mean(parts: Sequence[np.ndarray], weights: Float[np.ndarray, " fact"]) -> np.ndarray:
+    """Average over the facts that have a value; NaN where none has."""
+    stacked = np.stack(parts)
+    has = ~np.isnan(stacked)
+    share = has * weights.reshape(-1, *[1] * (stacked.ndim - 1))
+    total = share.sum(0)
+    found = (np.nan_to_num(stacked) * share).sum(0)
+    return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+
+
+def _instead(prepared: Prepared) -> dict[str, Table]:
+    """Facts that were corrupted in another way than asked for, each with the reason."""
+    if not prepared.instead:
+        return {}
+    rows = tuple(prepared.instead.items())
+    title = f"{len(rows)} facts were corrupted with random tokens"
+    return {"corruption": Table(title=title, columns=("Fact", "Why"), rows=rows)}
 
 
 def ordered(traced: Mapping[str, Traced], prepared: Prepared) -> list[Traced]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worker.contract.components import parse_component
 from worker.contract.progress import Report
+from worker.core.localization._cases import Case
 from worker.core.localization._corruption import Corrupted
 from worker.core.localization._metric import Metric, answer_tensor, foil_tensor, measure
 from worker.core.models.base_run import BaseRun, embed, run_base
@@ -21,6 +22,8 @@ from worker.core.models.restart import NEEDED, Pairs, Patch, restart
 from worker.core.models.sites import Site
 from worker.core.models.tokens import pad
 
+Row = Callable[[int, Float[np.ndarray, "fact patch"]], None]
+"""Hears a position, counted with the padding, and what all patches did there."""
 SHOWN_FACTS = 8  # facts whose heatmap fills while it runs; all are in the result
 
 
@@ -134,11 +137,15 @@ def needed_sites(patches: Sequence[Patch]) -> list[Site]:
 
 
 def patch_grid(
-    bench: Bench, patches: Sequence[Patch], tell: Callable[[float], None]
+    bench: Bench,
+    patches: Sequence[Patch],
+    tell: Callable[[float], None],
+    row: Row | None = None,
 ) -> Float[np.ndarray, "fact patch pos"]:
     """Measure each patch at each position of each fact, as the change from the unpatched metric.
 
     Before a fact's first corrupted position the change is 0 by construction; padding is NaN.
+    `row` is told what each position gave.
     """
     n_positions = bench.base.n_positions
     found = np.full((len(bench.items), len(patches), n_positions), np.nan)
@@ -150,6 +157,8 @@ def patch_grid(
         values = bench.patch(patches, position, chosen).T
         here = ~np.isnan(values[:, 0])
         found[here, :, position] = values[here] - bench.unpatched[here, None]
+        if row is not None:
+            row(position, found[:, :, position])
         tell(position / n_positions)
     return found
 
@@ -177,19 +186,45 @@ def facts_per_batch(model: Model, items: Sequence[Corrupted], n_patches: int) ->
     return int(max(1, min(fits, most)))
 
 
-def report_rows(report: Report, item: Corrupted, site: str, grid: np.ndarray) -> None:
+def row_reporter(
+    report: Report, bench: Bench, sites: Sequence[str], shown: int, scale: np.ndarray | float = 1.0
+) -> Row:
+    """Make a `Row` that gives each position's values by layer as a partial result.
+
+    The patches are those of all layers of each site in turn; others may follow. `shown` facts of
+    the batch are told, their values divided by `scale` (per fact).
+    """
+    n_layers = bench.base.model.n_layers
+
+    def tell(position: int, values: np.ndarray) -> None:
+        scaled = values / np.reshape(scale, (-1, 1))
+        for i, item in enumerate(bench.items[:shown]):
+            if np.isnan(scaled[i]).any():
+                continue
+            for k, site in enumerate(sites):
+                own = scaled[i, k * n_layers : (k + 1) * n_layers]
+                _report(report, item.case, site, own, position=position - bench.offsets[i])
+
+    return tell
+
+
+def report_rows(report: Report, case: Case, site: str, grid: np.ndarray) -> None:
     """Give a fact's grid of one site as partial results, one row per layer."""
-    prompt = item.case.prompt
     for layer, values in enumerate(grid):
-        data = {
-            "fact": item.case.fact.id,
-            "site": site,
-            "layer": layer,
-            "values": [float(value) for value in values],
-            "tokens": list(prompt.tokens),
-            "subject": list(prompt.subject),
-        }
-        report.partial("grid", data)
+        _report(report, case, site, values, layer=layer)
+
+
+def _report(report: Report, case: Case, site: str, values: np.ndarray, **place: int) -> None:
+    prompt = case.prompt
+    data = {
+        "fact": case.fact.id,
+        "site": site,
+        **place,
+        "values": [float(value) for value in values],
+        "tokens": list(prompt.tokens),
+        "subject": list(prompt.subject),
+    }
+    report.partial("grid", data)
 
 
 def mean_by(values: Tensor, group: Tensor, n_groups: int) -> np.ndarray:

@@ -195,7 +195,7 @@ class _Run:
         for name, site in SITES.items():
             traced.grids[name] = own[site][..., 0]
             if len(self.traced) < SHOWN_FACTS:
-                report_rows(self.job.report, item, name, own[site][..., 0])
+                report_rows(self.job.report, item.case, name, own[site][..., 0])
         whole = {name: own[site][..., 0].sum(1) for name, site in SITES.items()}
         heads = own["z"].sum(1)
         for name in self.names:

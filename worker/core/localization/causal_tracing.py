@@ -46,7 +46,7 @@ from worker.core.localization._tracing import (
     needed_sites,
     patch_grid,
     patch_whole,
-    report_rows,
+    row_reporter,
 )
 from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
@@ -147,7 +147,13 @@ class _Run:
         """Trace some facts together."""
         sites = needed_sites([*self.patches, *self.single])
         bench = make_bench(self.model, items, self.options.metric, sites)
-        grids = patch_grid(bench, self.patches, lambda share: self._tell(share, len(items)))
+        shown = max(0, SHOWN_FACTS - len(self.traced))
+        grids = patch_grid(
+            bench,
+            self.patches,
+            lambda share: self._tell(share, len(items)),
+            row_reporter(self.job.report, bench, self.options.sites, shown),
+        )
         components = patch_whole(bench, self.single)
         self.operations += bench.base.operations
         for i, item in enumerate(items):
@@ -160,8 +166,6 @@ class _Run:
         traced = Traced(item.case, float(bench.clean[i]), float(bench.corrupted[i]))
         for site, values in zip(self.options.sites, by_site, strict=True):
             traced.grids[site] = values
-            if len(self.traced) < SHOWN_FACTS:
-                report_rows(self.job.report, item, site, values)
         traced.components = dict(zip(self.names, scores.tolist(), strict=True))
         self.traced[item.case.fact.id] = traced
 

@@ -30,6 +30,7 @@ from worker.core.localization import _metric
 from worker.core.localization._cases import Case, prepare
 from worker.core.localization._metric import UNITS, measure
 from worker.core.localization._outcome import Traced, build_findings, ordered
+from worker.core.localization._tracing import SHOWN_FACTS, report_rows
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
@@ -62,7 +63,10 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         nonlocal operations
         lens = run_base(model, pad(model, [case.prompt for case in cases]), sites=["mlp_write"])
         for row, case in enumerate(cases):
-            traced[case.fact.id] = _read(lens, row, case, options.metric)
+            one = _read(lens, row, case, options.metric)
+            if len(traced) < SHOWN_FACTS:
+                report_rows(job.report, case, "resid", one.grids["resid"])
+            traced[case.fact.id] = one
         operations += lens.operations
         n = len(prepared.cases)
         job.report.progress(len(traced) / n, f"{len(traced)} of {n} facts read")

@@ -145,12 +145,15 @@ def test_the_last_residual_at_the_last_token_restores_the_clean_metric_exactly()
 
 def test_rows_of_the_heatmap_arrive_while_it_runs():
     events = []
-    trace(make_model("llama"), [fact("a", "Ann")], Job(0, Quiet(events.append)))
+    found = trace(make_model("llama"), [fact("a", "Ann")], Job(0, Quiet(events.append)))
     rows = [event.data for event in events if event.type == "partial"]
-    assert {(row["site"], row["layer"]) for row in rows} == {
-        (site, layer) for site in ("resid", "mlp", "attn") for layer in range(3)
-    }
-    assert all(len(row["values"]) == len(row["tokens"]) for row in rows)
+    first, n = rows[0]["subject"][0], len(rows[0]["tokens"])
+    assert [(row["position"], row["site"]) for row in rows] == [
+        (position, site) for position in range(first, n) for site in ("resid", "mlp", "attn")
+    ]
+    grids = {site: found.arrays[f"grid.{site}"].values[0] for site in ("resid", "mlp", "attn")}
+    for row in rows:
+        np.testing.assert_allclose(row["values"], grids[row["site"]][:, row["position"]], rtol=1e-5)
     fractions = [event.fraction for event in events if event.type == "progress"]
     assert fractions == sorted(fractions)
 
