@@ -10,11 +10,11 @@ from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
-from worker.contract.mask import Mask
+from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
 from worker.contract.result import Result
 from worker.contract.settings import settings
-from worker.contract.spec import ExploreSpec, Spec, UnlearnSpec, parse_spec
+from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec, UnlearnSpec, parse_spec
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.models.describe import list_models
 
@@ -31,9 +31,11 @@ def prepare(
     if edits:
         spec = parse_spec({**data, "model": {"base": spec.base, "edits": [str(e) for e in edits]}})
     fact_set = None if isinstance(spec, ExploreSpec) else _fact_set(spec.facts.set, facts)
-    mask = _mask(spec) if isinstance(spec, UnlearnSpec) else None
+    is_masked = isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask)
+    mask = _mask(spec) if is_masked else None
+    scores = _scores(spec.mask) if isinstance(spec, EvaluateSpec) and spec.mask else {}
     deltas = tuple(str(_delta(Path(folder))) for folder in spec.edits)
-    return spec, Inputs(out=str(out), fact_set=fact_set, mask=mask, deltas=deltas)
+    return spec, Inputs(out=str(out), fact_set=fact_set, mask=mask, scores=scores, deltas=deltas)
 
 
 def read_result(folder: Path) -> Result:
@@ -70,22 +72,29 @@ def _delta(folder: Path) -> Path:
     return folder / result.files["delta"]
 
 
-def _mask(spec: UnlearnSpec) -> Mask:
+def _scores(mask: MaskSpec) -> dict[str, float]:
+    """The scores that an evaluated mask is chosen by."""
+    if mask.localization is None:
+        return {}
+    folder = Path(mask.localization)
+    info = read_result(folder).arrays.get("components")
+    if info is None or info.axes[0].labels is None:
+        raise UserError(f"{str(folder)!r} has no component scores.", field="mask.localization")
+    values = np.load(folder / info.file, allow_pickle=False)["components"].tolist()
+    return dict(zip(info.axes[0].labels, values, strict=True))
+
+
+def _mask(spec: UnlearnSpec | EvaluateSpec) -> Mask:
     parameters = _model(spec.base).component_parameters
     asked = spec.mask
+    assert asked is not None
     if asked.id is not None:
         raise UserError(
             "A stored mask needs a server; expected mask.components or mask.localization.",
             field="mask.id",
         )
     if asked.localization is not None and asked.rule is not None:
-        folder = Path(asked.localization)
-        info = read_result(folder).arrays.get("components")
-        if info is None or info.axes[0].labels is None:
-            raise UserError(f"{str(folder)!r} has no component scores.", field="mask.localization")
-        values = np.load(folder / info.file, allow_pickle=False)["components"].tolist()
-        scores = dict(zip(info.axes[0].labels, values, strict=True))
-        return choose(scores, parameters, asked.rule, f"run {folder}")
+        return choose(_scores(asked), parameters, asked.rule, f"run {asked.localization}")
     if asked.control is not None:
         return control(asked.control.kind, parameters, asked.control.parameters, spec.seed)
     return mask_of(list(asked.components or ()), parameters, "chosen by hand")

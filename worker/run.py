@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -150,6 +151,7 @@ def _compute(
     job = Job(seed=spec.seed, report=report, pool=facts.facts if facts else ())
     deltas = [Path(path) for path in inputs.deltas]
     if isinstance(spec, EvaluateSpec):
+        job = replace(job, mask=inputs.mask, scores=inputs.scores)
         return _evaluate(spec, model, deltas, _selected(spec, facts), options, job)
     kind, name, _ = _method_of(spec)
     compute: Callable[..., Findings] = method(kind, name).function
@@ -191,7 +193,7 @@ def _evaluate(
     gathered = Findings()
     evaluations = {}
     for number, name in enumerate(spec.evaluations):
-        part = Job(job.seed, _Part(job.report, number, len(spec.evaluations), name), job.pool)
+        part = replace(job, report=_Part(job.report, number, len(spec.evaluations), name))
         models = BeforeAfter(model, tuple(deltas))
         found: Findings = method("evaluation", name).function(
             models, selection, options[name], part

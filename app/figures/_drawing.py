@@ -32,6 +32,8 @@ class Drawing:
     """Pixels below which the figure scrolls sideways instead of shrinking."""
     max_width: int = 0
     """Pixels beyond which the figure does not stretch; 0 for no such bound."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """What this figure changes of plotly's configuration."""
 
     def figure(self) -> dict[str, Any]:
         """Make the plotly figure as plain JSON: data, layout, config, and what the script needs.
@@ -53,7 +55,7 @@ class Drawing:
         return {
             "data": drawn["data"],
             "layout": drawn["layout"],
-            "config": _CONFIG,
+            "config": {**_CONFIG, **self.config},
             "title": self.title,
             "caption": self.caption,
             "themes": themes,

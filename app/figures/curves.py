@@ -12,7 +12,8 @@ from app.figures._lines import Chart, Series, draw_bars, draw_lines
 from worker.contract.components import parse_component
 from worker.contract.result import ArrayInfo, Result
 
-CLAIMED = ("curve.", "components")
+LOOKUP = ("probe.full_prompt", "probe.bare_name", "probe.control", "probe.confidence")
+CLAIMED = ("curve.", "components", *LOOKUP)
 """Beginnings of the names that figures of their own draw."""
 
 

@@ -8,7 +8,7 @@ from app.figures._heatmap import Colours, Grid, Side, draw_grid
 from app.figures.probes_heatmap import is_fact_by_format
 from worker.contract.result import Axis, Result
 
-CLAIMED = ("roles.", "components.", "grid.")
+CLAIMED = ("roles.", "components.", "grid.", "faithfulness.")
 """Beginnings of the names that figures of their own draw, or that only the download holds."""
 
 

@@ -13,6 +13,7 @@ from app.pages._experiment import (
     read_seed,
     subject,
 )
+from app.pages._mask_choice import mask_choices, read_mask_choice
 from app.pages._submit import experiment_routes
 from worker.contract.menu import Announcement, MethodInfo
 from worker.engine.client import Engine
@@ -30,7 +31,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         problems += wrong
         if found:
             options[method.name] = found
-    spec = {
+    spec: dict[str, Any] = {
         "kind": "evaluate",
         "model": collect(problems, read_model, form.get("model", "demo"), engine.store),
         "facts": collect(problems, read_facts, form),
@@ -38,7 +39,14 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "options": options,
         "seed": collect(problems, read_seed, form),
     }
+    if needs_mask(chosen):
+        spec["mask"] = collect(problems, read_mask_choice, form)
     return spec, problems
+
+
+def needs_mask(chosen: list[MethodInfo]) -> bool:
+    """Whether one of the evaluations is about a mask."""
+    return any(method.options.get("needs_mask") for method in chosen)
 
 
 def _options(form: Typed, method: MethodInfo) -> tuple[dict[str, Any], Problems]:
@@ -72,6 +80,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         "evaluations": [m for m in menu.methods if m.kind == "evaluation"],
         "chosen": [m.name for m in chosen],
         "parts": [(m, _fields(form, m)) for m in chosen],
+        **(mask_choices(form, engine.store) if needs_mask(chosen) else {}),
     }
 
 

@@ -17,6 +17,8 @@ class Inputs(Contract):
     """Local folder for the result's arrays and files."""
     fact_set: FactSet | None = None
     mask: Mask | None = None
+    scores: dict[str, float] = {}
+    """Component scores of the localization that the mask was made from, where it was."""
     deltas: tuple[str, ...] = ()
     """Local paths of the edits' delta files, in the order in which they are applied."""
     batch_scale: float = Field(1.0, gt=0, le=1)

@@ -66,6 +66,8 @@ class EvaluateSpec(_Spec):
     evaluations: tuple[str, ...] = ("probes",)
     options: dict[str, dict[str, Any]] = {}
     """Evaluation name -> its options."""
+    mask: MaskSpec | None = None
+    """What evaluations of a mask ask about, for example `faithfulness`."""
 
 
 class ExploreSpec(_Spec):

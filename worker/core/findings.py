@@ -1,5 +1,6 @@
 """What a method gives back to `run`: arrays in memory, small numbers, words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,3 +53,7 @@ class Job:
     report: Report
     pool: tuple[Fact, ...] = ()
     """Every fact of the set: what probes are trained on and other subjects are drawn from."""
+    mask: Mask | None = None
+    """The mask that an evaluation's spec names."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Component scores of the localization that this mask was made from, where it was."""

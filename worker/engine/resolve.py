@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from worker.contract.choose import choose, control, mask_of
-from worker.contract.errors import UserError
+from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import Result
-from worker.contract.spec import ExploreSpec, Spec, UnlearnSpec
+from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec, UnlearnSpec
 from worker.store.store import Store
 
 
@@ -21,15 +21,39 @@ def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> I
     return Inputs(
         out=out,
         fact_set=_fact_set(spec, store),
-        mask=resolve_mask(spec, store, announcement) if isinstance(spec, UnlearnSpec) else None,
+        mask=_mask(spec, store, announcement),
+        scores=_mask_scores(spec, store),
         deltas=tuple(_delta(run_id, spec.base, store) for run_id in spec.edits),
     )
 
 
-def resolve_mask(spec: UnlearnSpec, store: Store, announcement: Announcement) -> Mask:
+def _mask(spec: Spec, store: Store, announcement: Announcement) -> Mask | None:
+    if isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask):
+        return resolve_mask(spec, store, announcement)
+    return None
+
+
+def _mask_scores(spec: Spec, store: Store) -> dict[str, float]:
+    """The scores that an evaluated mask was chosen by; none where its localization is gone."""
+    if not isinstance(spec, EvaluateSpec) or spec.mask is None:
+        return {}
+    run_id = spec.mask.localization
+    if spec.mask.id is not None:
+        run_id = store.mask(spec.mask.id).localization
+    try:
+        result = store.result(run_id) if run_id else None
+    except NotFound:
+        return {}
+    return component_scores(result, str(run_id), store) if result is not None else {}
+
+
+def resolve_mask(
+    spec: UnlearnSpec | EvaluateSpec, store: Store, announcement: Announcement
+) -> Mask:
     """Resolve a mask's source: names, a stored mask, a localization with a rule, or a control."""
     parameters = model_info(spec.base, announcement).component_parameters
     mask = spec.mask
+    assert mask is not None
     if mask.id is not None:
         record = store.mask(mask.id)
         if record.model != spec.base:

@@ -33,7 +33,7 @@ def method_of(spec: Spec) -> str:
 def parents_of(spec: Spec) -> list[str]:
     """Ids of the runs whose results a spec builds on: its edits, and its mask's localization."""
     parents = list(spec.edits)
-    if isinstance(spec, UnlearnSpec) and spec.mask.localization:
+    if isinstance(spec, UnlearnSpec | EvaluateSpec) and spec.mask and spec.mask.localization:
         parents.append(spec.mask.localization)
     return parents
 

@@ -7,12 +7,6 @@ from worker.contract.progress import Quiet
 from worker.core.findings import Job
 from worker.core.localization._cases import prepare
 from worker.core.localization._corruption import corrupt
-from worker.core.localization._faithfulness import (
-    Curve,
-    faithfulness,
-    faithfulness_curve,
-    random_curve,
-)
 from worker.core.localization._mix import Mixer, gate_names
 from worker.core.localization._pairing import make_pairs
 from worker.core.localization.learned_mask import Options, expected, localize, open_share, sample
@@ -51,21 +45,3 @@ def test_gates_have_mass_at_exactly_zero_and_one():
         float(open_share(logits)[0]), abs=0.01
     )
     assert expected(torch.tensor([-9.0, 9.0])).tolist() == [0, 1]
-
-
-def test_the_planted_circuit_alone_is_faithful_and_nothing_is_without_it():
-    mixers = [make_mixer(make_planted(), FACTS)]
-    assert faithfulness(mixers, [STORE, CARRY], "logit_diff") == pytest.approx(1, abs=0.1)
-    assert abs(faithfulness(mixers, [STORE, CARRY], "logit_diff", without=True)) < 0.1
-    scores = {name: 1.0 if name in (STORE, CARRY) else 0.01 for name in gate_names(mixers[0].model)}
-    shares = (0.0, 0.1, 0.5, 1.0)
-    good = faithfulness_curve(mixers, scores, "logit_diff", shares)
-    assert good.values[0] == pytest.approx(0, abs=1e-5) and good.values[-1] == pytest.approx(1)
-    assert good.values[1] == pytest.approx(1, abs=0.1)
-    chance = random_curve(mixers, "logit_diff", seed=1, shares=shares)
-    assert good.cpr > chance.cpr and good.cmd < chance.cmd
-
-
-def test_areas_are_those_of_the_curve():
-    curve = Curve((0.0, 0.5, 1.0), (0.0, 1.0, 1.0))
-    assert curve.cpr == pytest.approx(0.75) and curve.cmd == pytest.approx(0.25)

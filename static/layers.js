@@ -1,0 +1,91 @@
+/* The layer choice of fact lookup: a frame on the figure that can be dragged, two sliders and the
+   mask's boxes say the same.
+
+   data-layers             holds the figure, the sliders and a button
+   data-boxes="CSS"        holds the boxes (value = component) that are checked for chosen MLPs
+   [data-layer=first|last] the sliders      [data-layers-rule] back to data-rule-first and -last */
+
+(() => {
+if (window.letheLayers) return; // the file may be named by a page and by a part of it
+window.letheLayers = true;
+
+const slider = (choice, part) => choice.querySelector(`[data-layer=${part}]`);
+const span = (choice) => ["first", "last"].map((part) => Number(slider(choice, part).value));
+let waiting = 0;
+
+function choose(choice, first, last) {
+  const most = Number(slider(choice, "last").max);
+  const clip = (layer) => Math.min(most, Math.max(0, Math.round(layer)));
+  const [low, high] = [clip(Math.min(first, last)), clip(Math.max(first, last))];
+  for (const [part, value] of [["first", low], ["last", high]]) {
+    const input = slider(choice, part);
+    input.value = value;
+    choice.querySelector(`output[for="${input.id}"]`).textContent = value;
+  }
+  frame(choice);
+  clearTimeout(waiting);
+  waiting = setTimeout(() => check(choice), 80);
+}
+
+/* The mask: the MLPs of these layers and nothing else. */
+function check(choice) {
+  const [first, last] = span(choice);
+  const boxes = [...document.querySelectorAll(`${choice.dataset.boxes} input[type=checkbox]`)];
+  for (const box of boxes) {
+    const [, layer, ...kind] = box.value.split(".");
+    box.checked = kind.join(".") === "mlp" && layer >= first && layer <= last;
+  }
+  boxes[0]?.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+/* The frame on the figure, which a new theme or a drag may have put elsewhere. */
+function frame(choice) {
+  const plot = choice.querySelector("[data-plot]");
+  const shapes = plot.layout?.shapes ?? [];
+  const i = shapes.findIndex((shape) => shape.name === "chosen");
+  if (i < 0) return;
+  const [first, last] = span(choice);
+  const wanted = { x0: first - 0.5, x1: last + 0.5, y0: 0, y1: 1 };
+  const moved = Object.entries(wanted).filter(([key, value]) => shapes[i][key] !== value);
+  if (!moved.length) return;
+  window.Plotly.relayout(plot, Object.fromEntries(moved.map(([key, v]) => [`shapes[${i}].${key}`, v])));
+}
+
+function dragged(choice, change) {
+  const name = Object.keys(change).find((key) => /^shapes\[\d+\]\.x[01]$/.test(key));
+  if (!name) {
+    if (Object.keys(change).some((key) => key.startsWith("shapes["))) frame(choice);
+    return;
+  }
+  const shape = choice.querySelector("[data-plot]").layout.shapes[Number(name.match(/\d+/)[0])];
+  if (shape.name !== "chosen") return;
+  const [x0, x1] = [Math.min(shape.x0, shape.x1), Math.max(shape.x0, shape.x1)];
+  const [first, last] = [x0 + 0.5, Math.max(x0 + 0.5, x1 - 0.5)];
+  const now = span(choice);
+  if (Math.round(first) === now[0] && Math.round(last) === now[1]) frame(choice);
+  else choose(choice, first, last);
+}
+
+/* A figure listens once it is drawn. */
+new MutationObserver(() => {
+  for (const choice of document.querySelectorAll("[data-layers]")) {
+    const plot = choice.querySelector("[data-plot]");
+    if (!plot?.on || choice.dataset.layersListen) continue;
+    choice.dataset.layersListen = "true";
+    plot.on("plotly_relayout", (change) => dragged(choice, change));
+    plot.on("plotly_afterplot", () => frame(choice));
+  }
+}).observe(document.body, { childList: true, subtree: true });
+
+document.addEventListener("input", (event) => {
+  const choice = event.target.matches?.("[data-layer]") && event.target.closest("[data-layers]");
+  if (!choice) return;
+  const [first, last] = span(choice);
+  const isFirst = event.target.dataset.layer === "first";
+  choose(choice, isFirst ? first : Math.min(first, last), isFirst ? Math.max(first, last) : last);
+});
+document.addEventListener("click", (event) => {
+  const choice = event.target.closest?.("[data-layers-rule]")?.closest("[data-layers]");
+  if (choice) choose(choice, Number(choice.dataset.ruleFirst), Number(choice.dataset.ruleLast));
+});
+})();
