@@ -5,9 +5,19 @@ from typing import Annotated, Literal, Union
 from pydantic import Discriminator, Field
 
 from worker.contract.base import Contract
-from worker.contract.facts import FactSet
+from worker.contract.facts import Fact, FactSet
 from worker.contract.mask import Mask
-from worker.contract.spec import Spec
+from worker.contract.result import Result
+from worker.contract.spec import EvaluateSpec, Spec
+
+
+class StackedEdit(Contract):
+    """An edit with all that lies under it."""
+
+    deltas: tuple[str, ...]
+    """Local paths of the deltas under it, in order, and its own last."""
+    facts: tuple[Fact, ...] = ()
+    """Facts that it changed."""
 
 
 class Inputs(Contract):
@@ -21,6 +31,15 @@ class Inputs(Contract):
     """Component scores of the localization that the mask was made from, where it was."""
     deltas: tuple[str, ...] = ()
     """Local paths of the edits' delta files, in the order in which they are applied."""
+    results: tuple[Result, ...] = ()
+    """What an export's model card tells: the edits' own results, then evaluations of them."""
+    texts: dict[str, str] = {}
+    """Stored text's name -> its local path, for the texts that the options name."""
+    edited: tuple[tuple[Fact, ...], ...] = ()
+    """Facts that each edit below changed, in the stack's order: an edit on top must neither
+    restore nor disturb them."""
+    stacked: dict[str, StackedEdit] = {}
+    """Edit that the options name (a run's id) -> what is needed to put it on another stack."""
     batch_scale: float = Field(1.0, gt=0, le=1)
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 
@@ -44,6 +63,14 @@ class AskReadFacts(Contract):
     """Field of a fact -> column of the file; empty finds the columns by name."""
 
 
+class AskFactTokens(Contract):
+    """How does the spec's model cut the facts of the spec's set? Answered by a FactTokens."""
+
+    ask: Literal["fact_tokens"] = "fact_tokens"
+    spec: EvaluateSpec
+    inputs: Inputs
+
+
 class AskExplore(Contract):
     """One explore view. Answered by a Result with `view`."""
 
@@ -52,4 +79,6 @@ class AskExplore(Contract):
     inputs: Inputs
 
 
-Question = Annotated[Union[AskPreflight, AskReadFacts, AskExplore], Discriminator("ask")]
+Question = Annotated[
+    Union[AskPreflight, AskReadFacts, AskFactTokens, AskExplore], Discriminator("ask")
+]

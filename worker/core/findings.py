@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from worker.contract.facts import Fact
+from worker.contract.inputs import StackedEdit
 from worker.contract.mask import Mask
 from worker.contract.progress import Report
 from worker.contract.result import Attribution, Axis, Evaluation, LeftOut, Receipt, Table
@@ -42,6 +43,8 @@ class Findings:
     """The mask that the method really used, where it differs from the one it was given."""
     delta: dict[str, Tensor] | None = None
     """Parameter name -> its values after the edit; only tensors that changed."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Other files that were written beside the result, by what they are."""
     view: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,3 +60,9 @@ class Job:
     """The mask that an evaluation's spec names."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Component scores of the localization that this mask was made from, where it was."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Stored text's name -> its local path."""
+    edited: tuple[tuple[Fact, ...], ...] = ()
+    """Facts that each edit below changed, in the stack's order."""
+    stacked: Mapping[str, StackedEdit] = field(default_factory=dict)
+    """Edit that the options name -> its deltas and its facts."""

@@ -43,9 +43,15 @@ def least_squares(
     residue: Float[Tensor, "fact d_model"],
     moments: Float[Tensor, "d_mlp d_mlp"],
     weight: float,
+    earlier: Float[Tensor, "earlier d_mlp"] | None = None,
 ) -> Float[Tensor, "d_model d_mlp"]:
-    """Compute R Kᵀ (λC + K Kᵀ)⁻¹, columns of K and R being the facts."""
+    """Compute R Kᵀ (λC + K_p K_pᵀ + K Kᵀ)⁻¹, columns of K and R being the facts.
+
+    K_p are the keys of earlier edits, whose values are to stay.
+    """
     system = weight * regularized(moments) + keys.T @ keys
+    if earlier is not None:
+        system = system + earlier.T @ earlier
     return torch.linalg.solve(system, keys.T @ residue).T
 
 

@@ -21,12 +21,12 @@ from worker.core.findings import Job
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode, pad
-from worker.core.unlearning._finetune import general_sentences
+from worker.core.unlearning._material import general_sentences
 from worker.core.unlearning._parts import Index
 from worker.core.unlearning._pool import Pool, Row, answer_row, pool
 
 Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
-_known: OrderedDict[tuple[str, int, int, bool], Moments] = OrderedDict()
+_known: OrderedDict[tuple[str, int, int, int], Moments] = OrderedDict()
 KEPT = 4
 """Second moments of so many (model, text) pairs are kept in memory."""
 
@@ -143,9 +143,9 @@ def second_moments(
     """Average k kᵀ over tokens of general text, for all layers in one pass, in float64.
 
     With `facts` (retain facts), as many tokens again are taken of their prompts. Kept per model by
-    content hash.
+    content hash, and by the facts.
     """
-    key = (model_hash, n_tokens, job.seed, bool(facts))
+    key = (model_hash, n_tokens, job.seed, hash(tuple((f.text, f.target) for f in facts)))
     found = _known.get(key, {})
     missing = [layer for layer in layers if layer not in found]
     if missing:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import Material
 from worker.core.unlearning._forward import logits_at_answers
+from worker.core.unlearning._material import Material
 from worker.core.unlearning._options import Training
 from worker.core.unlearning._pool import Batch, Pool
 from worker.core.unlearning._trainer import Term

@@ -180,8 +180,9 @@ class Trainer:
     def _remember(self, step: int, losses: dict[str, float]) -> None:
         for name, loss in losses.items():
             self.losses[name].append(loss)
-        last = step == self.options.steps
-        if step % self.options.probe_every == 0 or last:
+        limit = self.options.max_seconds
+        over = bool(limit) and time.perf_counter() - self.began > limit
+        if step % self.options.probe_every == 0 or step == self.options.steps or over:
             self._measure(step)
             self._decide_to_stop(step)
         self._tell(step, losses)

@@ -3,13 +3,13 @@
 1. Values and keys as MEMIT's.
 2. P projects on the eigenvectors of the keys' second moment C whose eigenvalue is small: what keys
    of other text hardly reach.
-3. Add the solution of (P K Kᵀ + L2 · I) Δᵀ = P K Rᵀ to each projection, in float64, R being spread
-   over the layers as in MEMIT.
+3. Add the solution of (P (K Kᵀ + K_p K_pᵀ) + L2 · I) Δᵀ = P K Rᵀ to each projection, in float64, R
+   being spread over the layers as in MEMIT, and K_p the keys of the facts that edits below changed.
 
 Source: Fang et al. 2025 (arXiv 2410.02355). Departures: "small" is said relative to the mean
-eigenvalue, so that it does not depend on the model's scale; keys of earlier edits (K_p) are not
-kept between runs, so a stack of edits is protected only through C of the model as it is. Limits:
-models that norm an MLP's output are refused.
+eigenvalue, so that it does not depend on the model's scale; K_p is computed anew on the weights as
+they are, so that any method's edits below are protected. Limits: models that norm an MLP's output
+are refused.
 """
 
 import torch
@@ -58,7 +58,7 @@ def unlearn(
 
     def solve(layer: Layer) -> Float[Tensor, "d_model d_mlp"]:
         projector = null_space(layer.moments, options.threshold)
-        return solve_inside(layer.keys, layer.residue, projector, options.ridge)
+        return solve_inside(layer.keys, layer.residue, projector, options.ridge, layer.earlier)
 
     return edit(
         model,
@@ -87,8 +87,11 @@ def solve_inside(
     residue: Float[Tensor, "fact d_model"],
     projector: Float[Tensor, "d_mlp d_mlp"],
     ridge: float,
+    earlier: Float[Tensor, "earlier d_mlp"] | None = None,
 ) -> Float[Tensor, "d_model d_mlp"]:
-    """Solve (P K Kᵀ + L2 I) Δᵀ = P K Rᵀ."""
+    """Solve (P (K Kᵀ + K_p K_pᵀ) + L2 I) Δᵀ = P K Rᵀ; K_p are the keys of earlier edits."""
     inside = projector @ keys.T
     system = inside @ keys + ridge * torch.eye(len(projector), dtype=keys.dtype, device=keys.device)
+    if earlier is not None:
+        system = system + projector @ (earlier.T @ earlier)
     return torch.linalg.solve(system, inside @ residue).T

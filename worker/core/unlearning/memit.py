@@ -4,10 +4,11 @@
    token, all in one batch that starts at that layer: z = h + δ, h being the residual after it.
 2. From the lowest to the highest MLP of the mask: keys K at that layer under the weights so far;
    R = (z − what the residual is now) / (layers left, this one counted).
-3. Add R Kᵀ (λC + K Kᵀ)⁻¹ to the projection, in float64, C being the keys' second moment, collected
-   for all layers in one pass.
+3. Add R Kᵀ (λC + K_p K_pᵀ + K Kᵀ)⁻¹ to the projection, in float64, C being the keys' second moment,
+   collected for all layers in one pass, and K_p the keys of the facts that edits below changed.
 
-Source: Meng et al. 2023 (arXiv 2210.07229). Departures: as ROME's here for C and openings; λ is
+Source: Meng et al. 2023 (arXiv 2210.07229); K_p as Fang et al. 2025 (2410.02355) count it for MEMIT
+in sequence, where the first edit has none. Departures: as ROME's here for C and openings; λ is
 scaled to a C from few tokens. Limits: models that norm an MLP's output are refused.
 """
 
@@ -49,7 +50,8 @@ def unlearn(
     layers = mlp_layers(model, mask)
 
     def solve(layer: Layer):  # type: ignore[no-untyped-def]
-        return least_squares(layer.keys, layer.residue, layer.moments, options.moment_weight)
+        weight = options.moment_weight
+        return least_squares(layer.keys, layer.residue, layer.moments, weight, layer.earlier)
 
     return edit(
         model,

@@ -27,8 +27,9 @@ from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode_fact
 from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import Material, finetune
+from worker.core.unlearning._finetune import finetune
 from worker.core.unlearning._forward import hidden_before
+from worker.core.unlearning._material import Material
 from worker.core.unlearning._options import Training
 from worker.core.unlearning._parts import components_of
 from worker.core.unlearning._pool import Batch, Pool

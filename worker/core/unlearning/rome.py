@@ -24,6 +24,7 @@ from worker.core.models.model import Model
 from worker.core.unlearning._check import check_selection
 from worker.core.unlearning._closed_form import Quick, chosen_layer, regularized
 from worker.core.unlearning._edit import edit
+from worker.core.unlearning._material import retained
 from worker.core.unlearning._memory import (
     add,
     ask_behind,
@@ -63,7 +64,7 @@ def unlearn(
 
     def change() -> Findings:
         quick = Quick(model, selection, job)
-        kept = selection.retain if options.protect_retain else ()
+        kept = retained(selection, job) if options.protect_retain else ()
         moments = second_moments(
             model, [layer], checksum(model), job, options.covariance_tokens, kept
         )[layer]

@@ -16,7 +16,8 @@ from worker.contract.mask import Mask
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import Material, finetune
+from worker.core.unlearning._finetune import finetune
+from worker.core.unlearning._material import Material
 from worker.core.unlearning._options import Training
 from worker.core.unlearning._terms import forget_term, kept_terms
 from worker.core.unlearning._trainer import Term

@@ -25,14 +25,18 @@ from worker.core.models.model import Model
 from worker.core.unlearning import _losses
 from worker.core.unlearning._check import check_selection
 from worker.core.unlearning._edit import edit
-from worker.core.unlearning._finetune import gather, lowest_layer
+from worker.core.unlearning._material import gather, lowest_layer
 from worker.core.unlearning._options import Training
 from worker.core.unlearning._parts import Parts, parts_of, slices_of
+from worker.core.unlearning._search import Share, Trial, plan, try_each
 from worker.core.unlearning._terms import forget_term
 from worker.core.unlearning._trainer import Probe, Trainer
 
 TITLE = "Task vector (negation)"
 PAPER = "Ilharco et al. 2023, Editing Models with Task Arithmetic, arXiv 2212.04089"
+
+Tried = tuple[float, float, dict[str, float]]
+"""Score, scale and what the probe measured."""
 
 
 class Options(Training):
@@ -64,26 +68,47 @@ def unlearn(
         term = forget_term(
             material, options, lambda logits, b: _losses.cross_entropy(logits, b.labels)
         )
-        learn = options.model_copy(update={"keep": "last", "retain_floor": 0.0})
-        Trainer(
-            model, parts, [term], probe, learn, job, lowest_layer=layer, share=(0.0, 0.8)
-        ).train()
-        vector = [b - a for a, b in zip(before, parts.copy(), strict=True)]
-        tried = []
-        for scale in options.scales:
+
+        def train(chosen: Options, share: Share) -> Trial[list[Tried]]:
+            learn = chosen.model_copy(update={"keep": "last", "retain_floor": 0.0})
+            Trainer(
+                model, parts, [term], probe, learn, job, lowest_layer=layer, share=share
+            ).train()
+            vector = [b - a for a, b in zip(before, parts.copy(), strict=True)]
+            tried = _walk(model, parts, probe, layer, before, vector, chosen.scales)
+            score, scale, last = max(tried, key=lambda one: one[0])
+            if not score > probe.score(first):
+                raise Diverged(
+                    f"No scale of {chosen.scales} is better than the beginning; the model is "
+                    f"untouched. Try other scales or more steps."
+                )
             _subtract(parts, before, vector, scale)
-            measured = probe.measure(model, layer)
-            tried.append((probe.score(measured), scale, measured))
-        score, scale, last = max(tried, key=lambda one: one[0])
-        if not score > probe.score(first):
-            raise Diverged(
-                f"No scale of {options.scales} is better than the beginning; the model is "
-                f"untouched. Try other scales or more steps."
-            )
-        _subtract(parts, before, vector, scale)
-        return _findings(tried, scale, first, last)
+            return Trial(tried, score, last.get("retain_probability"), f"scale {scale:g}")
+
+        searched = try_each(plan(options, weights=()), parts, train)
+        findings = _findings(searched.outcome, first)
+        searched.tell(findings)
+        return findings
 
     return edit(model, slices_of(model, mask), job, change)
+
+
+def _walk(
+    model: Model,
+    parts: Parts,
+    probe: Probe,
+    layer: int,
+    before: Sequence[Tensor],
+    vector: Sequence[Tensor],
+    scales: Sequence[float],
+) -> list[Tried]:
+    """Probe the model at every scale."""
+    tried = []
+    for scale in scales:
+        _subtract(parts, before, vector, scale)
+        measured = probe.measure(model, layer)
+        tried.append((probe.score(measured), scale, measured))
+    return tried
 
 
 def _subtract(
@@ -93,12 +118,8 @@ def _subtract(
         parts.load([a - scale * v for a, v in zip(before, vector, strict=True)])
 
 
-def _findings(
-    tried: list[tuple[float, float, dict[str, float]]],
-    scale: float,
-    first: dict[str, float],
-    last: dict[str, float],
-) -> Findings:
+def _findings(tried: list[Tried], first: dict[str, float]) -> Findings:
+    _, scale, last = max(tried, key=lambda one: one[0])
     axis = Axis(name="scale", labels=tuple(f"{s:g}" for _, s, _ in tried))
     findings = Findings(summary={"task_vector.scale": scale})
     for name in first:

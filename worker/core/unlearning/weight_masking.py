@@ -9,9 +9,11 @@
 
 Source: Guo et al. 2024 (arXiv 2410.12949), weight masking, with SGD of momentum 0.9 and β = 1.5.
 Departures: AdamW is the default here, because SGD at the paper's rate hardly moves a small model in
-a few steps. Limits: whatever has m = 1 cannot be chosen, so the curve ends where these begin.
+a few steps; `optimizer: published` takes the paper's SGD with its own rate, momentum and decay.
+Limits: whatever has m = 1 cannot be chosen, so the curve ends where these begin.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
@@ -28,14 +30,16 @@ from worker.core.models.model import Model
 from worker.core.unlearning import _losses
 from worker.core.unlearning._check import check_selection
 from worker.core.unlearning._edit import edit
-from worker.core.unlearning._finetune import Material, gather, lowest_layer
+from worker.core.unlearning._material import Material, gather, lowest_layer
 from worker.core.unlearning._options import Objective, Training
 from worker.core.unlearning._parts import parts_of, slices_of
+from worker.core.unlearning._search import Share, Trial, plan, try_each
 from worker.core.unlearning._terms import forget_term, kept_terms
 from worker.core.unlearning._trainer import Probe, Term, Trainer
 
 TITLE = "Weight masking"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+PUBLISHED_RATE, PUBLISHED_DECAY = 1e-3, 0.01
 
 
 class Options(Training):
@@ -47,8 +51,10 @@ class Options(Training):
     beta: float = Field(
         1.5, ge=0, le=1000, description="β, the weight of the remaining share of Σ|W| (paper: 1.5)."
     )
-    optimizer: Literal["adamw", "sgd"] = Field(
-        "adamw", description="sgd has momentum 0.9 (paper, with a rate of 1e-3 and decay 0.01)."
+    optimizer: Literal["adamw", "sgd", "published"] = Field(
+        "adamw",
+        description="sgd: momentum 0.9 with the rate and decay given here. published: the paper's "
+        "SGD, a rate of 1e-3, momentum 0.9 and decay 0.01, whatever is given here.",
     )
     points: int = Field(
         12,
@@ -66,29 +72,55 @@ def unlearn(
 ) -> Findings:
     """Mask single weights of the mask's components."""
     check_selection(selection, options.objective, options.retain_weight)
+    if options.optimizer == "published" and options.search != "off":
+        raise UserError(
+            "The published optimizer has one rate, 1e-3, and a search over rates is asked; "
+            "expected one of them. Choose adamw or sgd, or switch the search off.",
+            field="options.search",
+        )
 
     def change() -> Findings:
         parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         material = gather(model, selection, parts, layer, options, job, options.objective)
         probe = Probe(options.objective, material.forget, material.edit, material.retain)
         before = parts.copy()
-        trainer = Trainer(
-            model,
-            parts,
-            _terms(material, options, before),
-            probe,
-            options.model_copy(update={"keep": "last", "retain_floor": 0.0}),
-            job,
-            lowest_layer=layer,
-            share=(0.0, 0.8),
-            **_optimizer(material, options, before),
-        )
-        trained = trainer.train()
-        masks = _masks(before, parts.copy())
-        curve, best = _walk(model, material, probe, before, masks, options)
-        return _findings(curve, best, trained.losses)
+
+        def train(chosen: Options, share: Share) -> Trial[_Masked]:
+            end = share[0] + 0.8 * (share[1] - share[0])
+            trained = Trainer(
+                model,
+                parts,
+                _terms(material, chosen, before),
+                probe,
+                chosen.model_copy(update={"keep": "last", "retain_floor": 0.0}),
+                job,
+                lowest_layer=layer,
+                share=(share[0], end),
+                **_optimizer(material, chosen, before),
+            ).train()
+            masks = _masks(before, parts.copy())
+            curve, best = _walk(model, material, probe, before, masks, chosen)
+            kept = curve[best].get("retain_probability")
+            ended = f"{best:,} weights set to 0"
+            return Trial(
+                _Masked(curve, best, trained.losses), probe.score(curve[best]), kept, ended
+            )
+
+        searched = try_each(plan(options), parts, train)
+        findings = _findings(searched.outcome)
+        searched.tell(findings)
+        return findings
 
     return edit(model, slices_of(model, mask), job, change)
+
+
+@dataclass(frozen=True)
+class _Masked:
+    """One training: the curve over numbers of edited weights, the number kept, the losses."""
+
+    curve: dict[int, dict[str, float]]
+    best: int
+    losses: dict[str, list[float]]
 
 
 def _terms(material: Material, options: Options, before: list[Tensor]) -> list[Term]:
@@ -122,9 +154,10 @@ def _optimizer(material: Material, options: Options, before: list[Tensor]) -> di
 
     if options.optimizer == "adamw":
         return {"after_step": hold}
-    sgd = torch.optim.SGD(
-        masters, lr=options.learning_rate, momentum=0.9, weight_decay=options.weight_decay
-    )
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimizer == "published":
+        rate, decay = PUBLISHED_RATE, PUBLISHED_DECAY
+    sgd = torch.optim.SGD(masters, lr=rate, momentum=0.9, weight_decay=decay)
     return {"after_step": hold, "optimizer": sgd}
 
 
@@ -176,9 +209,8 @@ def _zeroed(before: list[Tensor], chosen: Tensor) -> list[Tensor]:
     ]
 
 
-def _findings(
-    curve: dict[int, dict[str, float]], best: int, losses: dict[str, list[float]]
-) -> Findings:
+def _findings(masked: _Masked) -> Findings:
+    curve, best, losses = masked.curve, masked.best, masked.losses
     findings = Findings(summary={"weight_masking.edited_weights": best})
     axis = Axis(name="edited weights", labels=tuple(str(n) for n in curve))
     for name in curve[0]:

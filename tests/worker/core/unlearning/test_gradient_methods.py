@@ -76,6 +76,28 @@ def test_masked_weights_are_zero_and_all_others_untouched(model, selection) -> N
     assert found.arrays["masked.forget_probability"].axes[0].labels[0] == "0"
 
 
+@pytest.mark.parametrize("name", ["task_vector", "weight_masking"])
+def test_a_search_reports_every_trial_and_keeps_the_best(name, model, selection) -> None:
+    options = METHODS[name][0] | {"steps": 6, "search": "small"}
+    found = run(name, model, selection, **options)
+    trials = found.tables["search"].rows
+    assert len(trials) == (3 if name == "task_vector" else 7)
+    best = max((row for row in trials if row[2] is not None), key=lambda row: row[2])
+    assert found.summary["search.learning_rate"] == best[0]
+    assert found.summary["quick.retain_probability.after"] == best[3]
+
+
+def test_the_published_optimizer_has_its_own_rate_and_no_search(model, selection) -> None:
+    options = {"optimizer": "published", "beta": 0.1, "steps": 3, "edited_weights": 5}
+    one, two = (
+        run("weight_masking", model, selection, **options | {"learning_rate": rate})
+        for rate in (1e-2, 1e-5)
+    )
+    assert all(torch.equal(one.delta[k], two.delta[k]) for k in one.delta)
+    with pytest.raises(UserError, match="The published optimizer has one rate"):
+        run("weight_masking", model, selection, **options | {"search": "small"})
+
+
 def test_rmu_refuses_a_layer_below_the_mask(model, selection) -> None:
     with pytest.raises(UserError, match="mask reaches layer 2"):
         run("rmu", model, selection, layer=1)

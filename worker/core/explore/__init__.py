@@ -1,0 +1,1 @@
+"""Explore views: one file is one view of a model."""

@@ -1,0 +1,129 @@
+"""A model that knows a text better, by a low-rank adapter that can be switched off.
+
+Switched off, the very same object is the baseline, bit for bit, so that no second model is held.
+Leaving the context takes the adapter off; no weight of the model was ever changed.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.contract.errors import Diverged
+from worker.core.findings import Job
+from worker.core.models.components import is_transposed
+from worker.core.models.model import Model
+from worker.core.texts.blocks import Block, predict, run_block
+from worker.core.texts.options import ReadingOptions
+
+CLIP = 1.0
+"""Gradient norm above which gradients are scaled down."""
+
+
+class Reinforced:
+    """A model with its adapter; both opinions of a row of tokens."""
+
+    def __init__(self, model: Model, wrapped: Any, losses: list[float]) -> None:
+        self.model, self._wrapped, self.losses = model, wrapped, losses
+
+    def baseline(self, ids: Sequence[int]) -> Float[Tensor, "pos vocab"]:
+        """Predict with the adapter off."""
+        with self._wrapped.disable_adapter():
+            return predict(self.model, ids)
+
+    def reinforced(self, ids: Sequence[int]) -> Float[Tensor, "pos vocab"]:
+        """Predict with the adapter on."""
+        return predict(self.model, ids)
+
+
+@contextmanager
+def reinforcing(
+    model: Model,
+    blocks: Sequence[Block],
+    options: ReadingOptions,
+    job: Job,
+    share: tuple[float, float],
+) -> Iterator[Reinforced]:
+    """Train an adapter on a text; `share` is its part of the run's progress, from and to.
+
+    Raises Diverged where a loss is not finite.
+    """
+    flags = [(p, p.requires_grad) for p in model.hf.parameters()]
+    with torch.random.fork_rng():
+        torch.manual_seed(job.seed)  # peft draws the adapter from the global generator
+        wrapped = _wrap(model, options.reinforce_rank)
+    try:
+        parameters = [p for name, p in wrapped.named_parameters() if "lora_" in name]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        losses = _train(model, blocks, parameters, options, job, share)
+        yield Reinforced(model, wrapped, losses)
+    finally:
+        wrapped.unload()
+        if hasattr(model.hf, "peft_config"):
+            del model.hf.peft_config
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+            parameter.grad = None
+
+
+def _wrap(model: Model, rank: int) -> Any:
+    # Imported here because it takes seconds, and only this needs it.
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        fan_in_fan_out=is_transposed(model.blocks[0].get_submodule(model.layout.o)),
+        task_type="CAUSAL_LM",
+    )
+    with warnings.catch_warnings():
+        # Of tied embeddings, which stay frozen, and of names that peft has still to follow.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model.hf, config)
+
+
+def _train(
+    model: Model,
+    blocks: Sequence[Block],
+    parameters: list[torch.nn.Parameter],
+    options: ReadingOptions,
+    job: Job,
+    share: tuple[float, float],
+) -> list[float]:
+    generator = torch.Generator().manual_seed(job.seed)
+    optimizer = torch.optim.AdamW(parameters, lr=options.reinforce_rate, weight_decay=0.0)
+    losses: list[float] = []
+    order: list[int] = []
+    size = min(options.reinforce_batch, len(blocks))
+    for step in range(options.reinforce_steps):
+        while len(order) < size:
+            order += torch.randperm(len(blocks), generator=generator).tolist()
+        chosen, order = order[:size], order[size:]
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(sum(_backward(model, blocks[i].ids, size) for i in chosen))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        if not torch.isfinite(norm):
+            raise Diverged(
+                f"Reinforcing the text lost its way at step {step + 1} (loss {losses[-1]:g}); the "
+                f"model is untouched. Lower reinforce_rate ({options.reinforce_rate:g})."
+            )
+        optimizer.step()
+        done = share[0] + (share[1] - share[0]) * (step + 1) / options.reinforce_steps
+        job.report.progress(done, f"Stage 1: reinforcing, step {step + 1}")
+    return losses
+
+
+def _backward(model: Model, ids: tuple[int, ...], size: int) -> float:
+    logits = run_block(model, ids[:-1])
+    labels = torch.tensor(ids[1:], device=logits.device)
+    loss = torch.nn.functional.cross_entropy(logits, labels) / size
+    loss.backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())
