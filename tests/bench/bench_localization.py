@@ -2,8 +2,9 @@
 
 Prints a markdown table: causal tracing against ROME's loop of full forwards and against
 `transformer_lens.patching`, operations counted by torch against the exact minimum, and attribution
-patching against attributions of one prompt at a time through TransformerLens. All run interleaved;
-times are medians. Values are compared before times are.
+patching against attributions of one prompt at a time through TransformerLens. Each comparison runs
+interleaved, three rounds at least and more while its share of the time lasts (`--seconds`); times
+are medians. Values are compared before times are, and that first round is not timed.
 
     python tests/bench/bench_localization.py            # GPT-2 small's shape, random weights
     python tests/bench/bench_localization.py --quick    # a smaller shape, in a minute or two
@@ -105,17 +106,21 @@ def count(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def interleave(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, one after another in every round."""
+def interleave(
+    runs: dict[str, Callable[[], object]], seconds: float, least: int = 3, most: int = 15
+) -> tuple[dict[str, float], int]:
+    """Median seconds of each, one after another in every round; and how many rounds there were."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
+    begun, rounds = time.perf_counter(), 0
+    while rounds < least or (rounds < most and time.perf_counter() - begun < seconds):
+        rounds += 1
         for name, run in runs.items():
             synchronize()
             started = time.perf_counter()
             run()
             synchronize()
             times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(found) for name, found in times.items()}, rounds
 
 
 def synchronize() -> None:
@@ -123,7 +128,13 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def bench_tracing(model: Model, repeats: int, samples: int = 10) -> list[tuple[str, ...]]:
+def row(what: str, took: dict[str, float], rounds: int, difference: str = "") -> tuple[str, ...]:
+    ratio = took["theirs"] / took["ours"]
+    times = f"{took['ours']:.3g} s / {took['theirs']:.3g} s"
+    return what, f"{ratio:.1f}x", times, str(rounds), difference
+
+
+def bench_tracing(model: Model, seconds: float, samples: int = 10) -> list[tuple[str, ...]]:
     prepared = prepare(model, [make_fact("a", "Ann")], 0.0, False)
     items = corrupt(model, prepared, "noise", samples=samples, noise_level=3.0, seed=0)
     start = items[0].case.prompt.subject[0]
@@ -133,26 +144,21 @@ def bench_tracing(model: Model, repeats: int, samples: int = 10) -> list[tuple[s
     assert difference < 1e-5, difference
     counted = count(lambda: trace_by_restarts(model, items))
     minimum = minimal_operations(model, items[0].case, samples)
-    seconds = interleave(
+    took, rounds = interleave(
         {
-            "restarts": lambda: trace_by_restarts(model, items),
-            "full": lambda: trace_by_full_forwards(model, items),
+            "ours": lambda: trace_by_restarts(model, items),
+            "theirs": lambda: trace_by_full_forwards(model, items),
         },
-        repeats,
+        seconds,
     )
-    ratio = seconds["full"] / seconds["restarts"]
+    what = f"Causal tracing against a loop of full forwards ({samples} draws)"
     return [
-        ("Causal tracing: operations over the minimum", f"{counted / minimum:.3f}", "", ""),
-        (
-            f"Causal tracing against a loop of full forwards ({samples} draws)",
-            f"{ratio:.1f}x",
-            f"{seconds['restarts']:.2f} s / {seconds['full']:.2f} s",
-            f"{difference:.1e}",
-        ),
+        ("Causal tracing: operations over the minimum", f"{counted / minimum:.3f}", "", "", ""),
+        row(what, took, rounds, f"{difference:.1e}"),
     ]
 
 
-def bench_lens_patching(model: Model, bridge: object, repeats: int) -> list[tuple[str, ...]]:
+def bench_lens_patching(model: Model, bridge: object, seconds: float) -> list[tuple[str, ...]]:
     facts = [make_fact("a", "Ann Lee"), make_fact("b", "Bob Ray")]
     facts[1] = facts[1].model_copy(update={"target": "golf", "edit_target": "ball"})
     prepared = prepare(model, facts, 0.0, True)
@@ -176,19 +182,14 @@ def bench_lens_patching(model: Model, bridge: object, repeats: int) -> list[tupl
     start = case.prompt.subject[0]
     expected = lens().cpu()[:, start:]
     difference = float((ours()[:, start:] - expected).abs().max() / expected.abs().max())
-    seconds = interleave({"restarts": ours, "lens": lens}, repeats)
-    return [
-        (
-            "Residual patching against transformer_lens.patching (1 pair)",
-            f"{seconds['lens'] / seconds['restarts']:.1f}x",
-            f"{seconds['restarts']:.2f} s / {seconds['lens']:.2f} s",
-            f"{difference:.1e}",
-        )
-    ]
+    assert difference < 1e-4, difference
+    took, rounds = interleave({"ours": ours, "theirs": lens}, seconds)
+    what = "Residual patching against transformer_lens.patching (1 pair)"
+    return [row(what, took, rounds, f"{difference:.1e}")]
 
 
 def bench_attribution(
-    model: Model, bridge: object, repeats: int, n_facts: int = 16
+    model: Model, bridge: object, seconds: float, n_facts: int
 ) -> list[tuple[str, ...]]:
     facts = [make_fact(str(i), f"A{chr(97 + i)} Lee") for i in range(n_facts)]
     prepared = prepare(model, facts, 0.0, True)
@@ -199,16 +200,18 @@ def bench_attribution(
         for kind in ("hook_resid_post", "hook_mlp_out", "hook_attn_out")
     ]
     table = model.hf.get_input_embeddings().weight[:300]
-    rows = []
+    pairs_of_ids = []
     for item in items:
         corrupted = (item.embeds[0][:, None] == table[None]).all(-1).int().argmax(-1)
-        rows.append((item.case, torch.tensor(item.case.prompt.ids, device=model.device), corrupted))
+        pairs_of_ids.append(
+            (item.case, torch.tensor(item.case.prompt.ids, device=model.device), corrupted)
+        )
 
     def keep(into: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
         return lambda value, hook: into.update({name: value.detach()})
 
     def one_by_one() -> None:
-        for case, *both in rows:
+        for case, *both in pairs_of_ids:
             for ids in both:
                 kept: dict[str, torch.Tensor] = {}
                 slopes: dict[str, torch.Tensor] = {}
@@ -231,21 +234,18 @@ def bench_attribution(
             lambda logits: measure("logit_diff", logits, pairs.answers, pairs.foils),
         )
 
-    seconds = interleave({"batched": batched, "one": one_by_one}, repeats)
-    return [
-        (
-            f"Attribution patching against one prompt at a time ({n_facts} facts)",
-            f"{seconds['one'] / seconds['batched']:.1f}x",
-            f"{seconds['batched']:.2f} s / {seconds['one']:.2f} s",
-            "",
-        )
-    ]
+    batched()
+    took, rounds = interleave({"ours": batched, "theirs": one_by_one}, seconds)
+    what = f"Attribution patching against one prompt at a time ({n_facts} facts)"
+    return [row(what, took, rounds)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="4 layers of width 256")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--seconds", type=float, help="of timing in all, beyond three rounds (default 60 or 300)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     shape = (4, 256, 4, 5000) if args.quick else (12, 768, 12, 50257)
@@ -254,15 +254,16 @@ def main() -> None:
         copy.deepcopy(model.hf), "GPT2LMHeadModel", hf_config=model.hf.config
     )
     bridge.requires_grad_(True)
-    rows = bench_tracing(model, args.repeats)
-    rows += bench_lens_patching(model, bridge, args.repeats)
-    rows += bench_attribution(model, bridge, args.repeats)
+    share = (args.seconds if args.seconds is not None else 60 if args.quick else 300) / 3
+    rows = bench_tracing(model, share)
+    rows += bench_lens_patching(model, bridge, share)
+    rows += bench_attribution(model, bridge, share, n_facts=16 if args.quick else 8)
     device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "CPU"
     layers, width = shape[:2]
     print(f"{layers} layers, width {width}, float32, {device}, {torch.get_num_threads()} threads")
-    print("\n| What | Ratio | Ours / theirs | Largest relative difference |\n|-|-|-|-|")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+    print("\n| What | Ratio | Ours / theirs | Rounds | Largest relative difference |\n|-|-|-|-|-|")
+    for cells in rows:
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -17,39 +17,36 @@ lacks a link carries nothing even where each member matters; members of a mask w
 no order, so their curve is that of one draw.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from pydantic import ConfigDict, Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
-from worker.contract.result import Axis, Comparison, Direction, Estimate, Evaluation, LeftOut
+from worker.contract.result import Evaluation
+from worker.core.evaluation._faithfulness import (
+    MODES,
+    array_of,
+    caption_of,
+    compare_areas,
+    compare_mask,
+    lines_of,
+)
 from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._statistics import summarize
-from worker.core.findings import Array, Findings, Job
-from worker.core.localization._cases import prepare, require_cases
+from worker.core.findings import Findings, Job
+from worker.core.localization._cases import Prepared, prepare, require_cases
 from worker.core.localization._corruption import DESCRIPTIONS, Corruption, corrupt
-from worker.core.localization._faithfulness import (
-    Curve,
-    Patched,
-    prefixes,
-    random_like,
-    rank,
-    sizes,
-)
+from worker.core.localization._faithfulness import Patched, rank
 from worker.core.localization._metric import DESCRIPTION as METRICS
 from worker.core.localization._metric import Metric
-from worker.core.localization._outcome import Traced
+from worker.core.localization._outcome import Traced, instead_table
 from worker.core.localization._shares import DESCRIPTION, MIN_DIFFERENCE, leave_out_tiny
 from worker.core.models.deltas import edited
 from worker.core.models.model import Model
 
 TITLE = "Faithfulness of a mask"
 PAPER = "https://arxiv.org/abs/2504.13151"
-MODES = {"only": "Only the mask is clean", "without": "All but the mask is clean"}
 
 
 class Options(BaseOptions):
@@ -70,16 +67,6 @@ class Options(BaseOptions):
     min_difference: float = Field(MIN_DIFFERENCE, ge=0, lt=1, description=DESCRIPTION)
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Curves of one mode: the ranking's with its interval over facts, and every draw's."""
-
-    ranked: Curve
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    draws: tuple[Curve, ...]
-
-
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Measure the mask that the job names; see the module's docstring."""
     if job.mask is None:
@@ -96,28 +83,29 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
 def _measure(
     model: Model, state: State, selection: Selection, options: Options, job: Job
 ) -> Findings:
-    patched, left_out = _patch(model, selection, options, job)
+    patched, prepared = _patch(model, selection, options, job)
     assert job.mask is not None
     mask = list(job.mask.components)
     ranked = rank(model, job.scores or dict.fromkeys(mask, 1.0), job.seed)
     found = {}
     for i, mode in enumerate(MODES):
         job.report.progress(0.1 + 0.4 * i, MODES[mode].lower())
-        found[mode] = _lines(patched, ranked, mode == "without", options.draws, job)
+        found[mode] = lines_of(patched, ranked, mode == "without", options.draws, job.seed)
     job.report.progress(0.9, "the mask itself")
     aggregates = [
-        *_of_mask(patched, mask, options.draws, state, job.seed),
-        *_areas(found["only"], state, int(patched.used.sum())),
+        *compare_mask(patched, mask, options.draws, state, job.seed),
+        *compare_areas(found["only"], state, int(patched.used.sum())),
     ]
     evaluation = Evaluation(
         name="faithfulness", title=TITLE, caption="", aggregates=tuple(aggregates)
     )
-    caption = _caption(evaluation, state, len(mask), bool(job.scores), options)
+    caption = caption_of(evaluation, state, len(mask), bool(job.scores), options.metric)
     return Findings(
-        arrays={f"faithfulness.{mode}": _array(lines, mode) for mode, lines in found.items()},
+        arrays={f"faithfulness.{mode}": array_of(lines, mode) for mode, lines in found.items()},
         summary=dict(summarize(aggregates)),
         caption=caption,
-        left_out=left_out,
+        left_out=prepared.left_out,
+        tables=instead_table(prepared),
         evaluation=evaluation.model_copy(update={"caption": caption}),
         mask=job.mask,
     )
@@ -125,7 +113,7 @@ def _measure(
 
 def _patch(
     model: Model, selection: Selection, options: Options, job: Job
-) -> tuple[Patched, list[LeftOut]]:
+) -> tuple[Patched, Prepared]:
     """Run the facts that can be measured, and list the others."""
     job.report.progress(0.0, "asking the model for the facts")
     needs_foil = options.metric == "logit_diff"
@@ -154,114 +142,4 @@ def _patch(
             )
     prepared.cases = [case for case in prepared.cases if case.fact.id in traced]
     require_cases(prepared)
-    return patched, prepared.left_out
-
-
-def _lines(patched: Patched, ranked: list[str], without: bool, draws: int, job: Job) -> Lines:
-    counts = prefixes(len(ranked))
-    places = sizes(patched.model, ranked, counts)
-
-    def measure(order: Sequence[str]) -> list[np.ndarray]:
-        return [patched.values(order[:k], without) for k in counts]
-
-    def curve(values: list[np.ndarray]) -> Curve:
-        return Curve(places, tuple(patched.faithfulness(one) for one in values))
-
-    own = measure(ranked)
-    bounds = [patched.interval(one, job.seed) for one in own]
-    return Lines(
-        curve(own),
-        tuple(low for low, _ in bounds),
-        tuple(high for _, high in bounds),
-        tuple(
-            curve(measure(random_like(patched.model, ranked, job.seed + draw)))
-            for draw in range(draws)
-        ),
-    )
-
-
-def _of_mask(
-    patched: Patched, mask: list[str], draws: int, state: State, seed: int
-) -> list[Comparison]:
-    """Measure the mask, and random components of the same kinds and number."""
-    n, model = int(patched.used.sum()), patched.model
-    members = set(mask)
-    ranked = sorted(
-        patched.names, key=lambda k: not (k in members or k.split(".head.")[0] in members)
-    )
-    size = sum(k in members or k.split(".head.")[0] in members for k in patched.names)
-    found = []
-    for mode in MODES:
-        without = mode == "without"
-        values = patched.values(mask, without)
-        low, high = patched.interval(values, seed)
-        mean = patched.faithfulness(values)
-        others = [
-            patched.faithfulness(
-                patched.values(random_like(model, ranked, seed + d)[:size], without)
-            )
-            for d in range(draws)
-        ]
-        better: Direction = "lower" if without else "higher"
-        found += [
-            _compare(f"mask.{mode}", f"{MODES[mode]}: faithfulness", better, state,
-                     _estimate(mean, low, high, n)),
-            _compare(f"random.{mode}", f"{MODES[mode]}: random ones of the same size", "none",
-                     state, _spread(others)),
-        ]  # fmt: skip
-    return found
-
-
-def _areas(lines: Lines, state: State, n: int) -> list[Comparison]:
-    found = []
-    for name, words, better in (
-        ("cpr", "CPR: area under the curve", "higher"),
-        ("cmd", "CMD: area between the curve and 1", "lower"),
-    ):
-        own = getattr(lines.ranked, name)
-        bounds = [getattr(Curve(lines.ranked.sizes, b), name) for b in (lines.low, lines.high)]
-        others = [getattr(curve, name) for curve in lines.draws]
-        found += [
-            _compare(name, words, better, state, _estimate(own, min(bounds), max(bounds), n)),  # type: ignore[arg-type]
-            _compare(f"random.{name}", f"{words}, random rankings", "none", state, _spread(others)),
-        ]
-    return found
-
-
-def _compare(name: str, title: str, better: Direction, state: State, found: Estimate) -> Comparison:
-    both = {"before": found} if state == "before" else {"after": found}
-    return Comparison(name=f"faithfulness.{name}", title=title, better=better, **both)  # type: ignore[arg-type]
-
-
-def _estimate(mean: float, low: float, high: float, n: int) -> Estimate:
-    return Estimate(mean=mean, low=min(low, mean), high=max(high, mean), n=n)
-
-
-def _spread(values: list[float]) -> Estimate:
-    """The mean of draws, between the lowest and the highest."""
-    return Estimate(mean=float(np.mean(values)), low=min(values), high=max(values), n=len(values))
-
-
-def _array(lines: Lines, mode: str) -> Array:
-    rows = [lines.ranked.values, lines.low, lines.high, *(curve.values for curve in lines.draws)]
-    names = ("ranked", "low", "high", *(f"random {i}" for i in range(len(lines.draws))))
-    places = tuple(f"{size:.6g}" for size in lines.ranked.sizes)
-    axes = (Axis(name="line", labels=names), Axis(name="size", labels=places))
-    return Array(np.array(rows), axes, "faithfulness", MODES[mode], signed=True)
-
-
-def _caption(
-    found: Evaluation, state: State, n_components: int, has_scores: bool, options: Options
-) -> str:
-    values = {c.name.removeprefix("faithfulness."): getattr(c, state) for c in found.aggregates}
-    only, chance = values["mask.only"], values["random.only"]
-    rest, chance_rest = values["mask.without"], values["random.without"]
-    order = "the localization's scores" if has_scores else "the mask first, else chance"
-    return (
-        f"The mask's {n_components} components alone bring back {only.mean:.0%} of the difference "
-        f"in {options.metric} ({only.low:.0%} to {only.high:.0%} over {only.n} facts); random ones "
-        f"of the same size {chance.mean:.0%} ({chance.low:.0%} to {chance.high:.0%} in {chance.n} "
-        f"draws). Without them {rest.mean:.0%} is left, without random ones "
-        f"{chance_rest.mean:.0%}. Ranked by {order}, CPR is {values['cpr'].mean:.2f}, against "
-        f"{values['random.cpr'].mean:.2f} for random rankings."
-    )
+    return patched, prepared

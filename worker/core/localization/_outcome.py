@@ -78,7 +78,7 @@ def build_findings(
         summary=_summary(traced, prepared, operations) | best_components(traced, weights),
         left_out=prepared.left_out,
         attribution=attribution,
-        tables=_instead(prepared),
+        tables=instead_table(prepared),
     )
 
 
@@ -175,7 +175,7 @@ def _mean(parts: Sequence[np.ndarray], weights: Float[np.ndarray, " fact"]) -> n
     return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
 
 
-def _instead(prepared: Prepared) -> dict[str, Table]:
+def instead_table(prepared: Prepared) -> dict[str, Table]:
     """Facts that were corrupted in another way than asked for, each with the reason."""
     if not prepared.instead:
         return {}

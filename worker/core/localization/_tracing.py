@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,12 +19,20 @@ from worker.core.localization._metric import Metric, answer_tensor, foil_tensor,
 from worker.core.models.base_run import BaseRun, embed, run_base
 from worker.core.models.batches import free_bytes
 from worker.core.models.model import Model
-from worker.core.models.restart import NEEDED, Pairs, Patch, restart
+from worker.core.models.restart import (
+    NEEDED,
+    Ends,
+    Pairs,
+    Patch,
+    measure_rows,
+    run_patches,
+)
 from worker.core.models.sites import Site
 from worker.core.models.tokens import pad
 
 Row = Callable[[int, Float[np.ndarray, "fact patch"]], None]
 """Hears a position, counted with the padding, and what all patches did there."""
+WAITING_ROWS = 128  # rows that are unembedded together
 SHOWN_FACTS = 8  # facts whose heatmap fills while it runs; all are in the result
 
 
@@ -76,18 +85,42 @@ class Bench:
         self, patches: Sequence[Patch], position: int, chosen: Tensor, whole: bool = False
     ) -> np.ndarray:
         """Measure patches (patch, fact): averaged over copies; NaN for facts not chosen."""
+        ends = self.run(patches, position, chosen, whole)
+        return self.measured(len(patches), [(chosen, ends)])[0]
+
+    def run(
+        self, patches: Sequence[Patch], position: int, chosen: Tensor, whole: bool = False
+    ) -> Ends:
+        """Carry patches of some pairs to the end, unmeasured."""
         pairs = Pairs(self.pairs.clean[chosen], self.pairs.corrupted[chosen])
         if self.noising:
             pairs = Pairs(pairs.corrupted, pairs.clean)
-        values = restart(
-            self.base,
-            patches,
-            pairs,
-            position,
-            lambda logits, pair: self.measure(logits, chosen[pair]),
-            whole,
-        )
-        return mean_by(values.cpu(), self.fact_of_pair[chosen].cpu(), len(self.items))
+        return run_patches(self.base, patches, pairs, position, whole)
+
+    def measured(self, n_patches: int, parts: Sequence[tuple[Tensor, Ends]]) -> list[np.ndarray]:
+        """Measure what several runs carried to the end, unembedded together; each (patch, fact)."""
+        ends = [
+            (chosen.repeat(len(e.carried)), e.last) for chosen, e in parts if e.last is not None
+        ]
+        rows: list[Tensor] = []
+        if ends:
+            last, pair = torch.cat([last for _, last in ends]), torch.cat([p for p, _ in ends])
+            values = measure_rows(self.base, last, pair, self.measure)
+            rows = list(values.split([len(p) for p, _ in ends]))
+        found = []
+        for chosen, e in parts:
+            table = self.unpatched_pairs[chosen].expand(n_patches, -1).clone()
+            if e.last is not None:
+                table[e.carried] = rows.pop(0).view(len(e.carried), -1)
+            found.append(mean_by(table.cpu(), self.fact_of_pair[chosen].cpu(), len(self.items)))
+        return found
+
+    @cached_property
+    def unpatched_pairs(self) -> Float[Tensor, " pair"]:
+        """The metric per pair of the run that is patched."""
+        rows = self.pairs.clean if self.noising else self.pairs.corrupted
+        every = torch.arange(len(self.pairs), device=self.fact_of_pair.device)
+        return self.measure(self.base.logits[rows], every)
 
 
 def make_bench(
@@ -151,15 +184,25 @@ def patch_grid(
     found = np.full((len(bench.items), len(patches), n_positions), np.nan)
     for i, (offset, start) in enumerate(zip(bench.offsets, bench.starts(), strict=True)):
         found[i, :, offset:start] = 0.0
-    if not patches:
-        return found
-    for position, chosen in bench.positions():
-        values = bench.patch(patches, position, chosen).T
-        here = ~np.isnan(values[:, 0])
-        found[here, :, position] = values[here] - bench.unpatched[here, None]
-        if row is not None:
-            row(position, found[:, :, position])
-        tell(position / n_positions)
+    waiting: list[tuple[int, Tensor, Ends]] = []
+
+    def flush() -> None:
+        measured = bench.measured(len(patches), [(chosen, ends) for _, chosen, ends in waiting])
+        for (position, _, _), values in zip(waiting, measured, strict=True):
+            here = ~np.isnan(values[0])
+            found[here, :, position] = values.T[here] - bench.unpatched[here, None]
+            if row is not None:
+                row(position, found[:, :, position])
+            tell(position / n_positions)
+        waiting.clear()
+
+    for position, chosen in bench.positions() if patches else ():
+        waiting.append((position, chosen, bench.run(patches, position, chosen)))
+        # A few rows are unembedded as fast as one, so short runs wait for each other.
+        if sum(len(chosen) for _, chosen, _ in waiting) * len(patches) >= WAITING_ROWS:
+            flush()
+    if waiting:
+        flush()
     return found
 
 

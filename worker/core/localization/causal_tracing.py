@@ -33,10 +33,11 @@ from pydantic import Field
 from worker.contract import base
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._cases import prepare
+from worker.core.localization._cases import prepare, require_cases
 from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
 from worker.core.localization._metric import DESCRIPTION, UNITS, Metric
 from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
+from worker.core.localization._pairing import zero_metric
 from worker.core.localization._tracing import (
     SHOWN_FACTS,
     Bench,
@@ -105,6 +106,10 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     run = _Run(model, options, job, len(items))
     by_length = sorted(items, key=lambda item: item.case.length)
     in_batches(model, "tracing", by_length, facts_per_batch(model, items, run.n_patches), run.trace)
+    for item in run.zero:
+        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
+    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
+    require_cases(prepared)
     findings = build_findings(
         model,
         ordered(run.traced, prepared),
@@ -117,7 +122,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         operations=run.operations,
     )
     findings.summary["window"] = window(model, options)
-    findings.caption = _caption(findings, len(items))
+    findings.caption = _caption(findings, len(run.traced))
     return findings
 
 
@@ -132,6 +137,7 @@ class _Run:
     def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
         self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
         self.traced: dict[str, Traced] = {}
+        self.zero: list[Corrupted] = []
         self.operations = 0
         size = window(model, options)
         self.patches = [
@@ -157,6 +163,9 @@ class _Run:
         components = patch_whole(bench, self.single)
         self.operations += bench.base.operations
         for i, item in enumerate(items):
+            if abs(bench.clean[i] - bench.corrupted[i]) < 1e-6:
+                self.zero.append(item)
+                continue
             self._keep(item, grids[i, :, bench.offsets[i] :], components[i], bench, i)
 
     def _keep(

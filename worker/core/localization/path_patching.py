@@ -29,10 +29,11 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
 from worker.core.localization import _metric
-from worker.core.localization._cases import prepare
+from worker.core.localization._cases import prepare, require_cases
 from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
 from worker.core.localization._metric import UNITS, Metric
 from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
+from worker.core.localization._pairing import zero_metric
 from worker.core.localization._path_effects import path_effects
 from worker.core.localization._tracing import facts_per_batch, make_bench
 from worker.core.models.batches import in_batches
@@ -98,6 +99,9 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         effects = path_effects(bench, sets, receivers, not options.through_mlps)
         operations += bench.base.operations
         for i, item in enumerate(batch):
+            if abs(bench.clean[i] - bench.corrupted[i]) < 1e-6:
+                prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
+                continue
             one = Traced(item.case, float(bench.clean[i]), float(bench.corrupted[i]))
             one.components = dict(zip(map(str, senders), effects[i].tolist(), strict=True))
             traced[item.case.fact.id] = one
@@ -105,6 +109,8 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
 
     by_length = sorted(items, key=lambda item: item.case.length)
     in_batches(model, "paths", by_length, facts_per_batch(model, items, len(senders)), run)
+    prepared.cases = [case for case in prepared.cases if case.fact.id in traced]
+    require_cases(prepared)
     goal = _words(model, receivers)
     findings = build_findings(
         model,

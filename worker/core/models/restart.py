@@ -70,7 +70,18 @@ class Pairs:
         return len(self.clean)
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Ends:
+    """What patches made of the last position, before the unembedding.
+
+    `last` has one row per carried patch and pair, patch by patch; patches that cannot reach the end
+    are not carried.
+    """
+
+    carried: list[int]
+    last: Float[Tensor, "row d_model"] | None
+
+
 def restart(
     base: BaseRun,
     patches: Sequence[Patch],
@@ -80,6 +91,23 @@ def restart(
     whole: bool = False,
 ) -> Float[Tensor, "patch n"]:
     """Measure every patch on every pair, at one position or (`whole`) at all from `position` on."""
+    ends = run_patches(base, patches, pairs, position, whole)
+    pair = torch.arange(len(pairs), device=base.embeds.device)
+    found = measure(base.logits[pairs.corrupted], pair).expand(len(patches), -1).clone()
+    if ends.last is not None:
+        values = measure_rows(base, ends.last, pair.repeat(len(ends.carried)), measure)
+        found[ends.carried] = values.view(len(ends.carried), -1)
+    return found
+
+
+@torch.no_grad()
+def run_patches(
+    base: BaseRun, patches: Sequence[Patch], pairs: Pairs, position: int, whole: bool = False
+) -> Ends:
+    """Carry every patch on every pair to the last residual.
+
+    What several positions carried there can be unembedded together.
+    """
     run = _Run(base, pairs, Suffix(base, position), whole)
     carried: list[int] = []
     hidden: Tensor | None = None
@@ -91,28 +119,23 @@ def restart(
         rows += [run.enter(patches[i]) for i in new]
         carried += new
         hidden = torch.cat(rows) if rows else None
-    return _measure(base, pairs, patches, carried, hidden, measure)
+    # A copy, so that the other positions' residuals are not kept with it.
+    return Ends(carried, None if hidden is None else hidden[:, -1].clone())
 
 
-def _measure(
+@torch.no_grad()
+def measure_rows(
     base: BaseRun,
-    pairs: Pairs,
-    patches: Sequence[Patch],
-    carried: list[int],
-    hidden: Tensor | None,
+    last: Float[Tensor, "row d_model"],
+    pair: Int[Tensor, " row"],
     measure: Measure,
-) -> Tensor:
-    pair = torch.arange(len(pairs), device=base.embeds.device)
-    corrupted = measure(base.logits[pairs.corrupted], pair)
-    found = corrupted.expand(len(patches), -1).clone()
-    if hidden is not None:
-        which = pair.repeat(len(carried))
-        values = [
-            measure(unembed(base, part), part_of)
-            for part, part_of in zip(hidden[:, -1].split(_ROWS), which.split(_ROWS), strict=True)
-        ]
-        found[carried] = torch.cat(values).view(len(carried), -1)
-    return found
+) -> Float[Tensor, " row"]:
+    """Unembed and measure last residuals; `pair` says which pair each row belongs to."""
+    values = [
+        measure(unembed(base, part), part_of)
+        for part, part_of in zip(last.split(_ROWS), pair.split(_ROWS), strict=True)
+    ]
+    return torch.cat(values)
 
 
 _ROWS = 256  # rows that are unembedded and measured together

@@ -218,3 +218,11 @@ def test_patches_agree_with_transformer_lens_functions():
         ours = patch_grid(bench, patches, lambda share: None)[0] + bench.corrupted[0]
         np.testing.assert_allclose(ours, expected.detach().numpy(), atol=1e-4)
     assert encode_fact(model, facts[0]).subject == case.prompt.subject
+
+
+def test_a_fact_whose_metric_the_corruption_does_not_change_is_left_out_and_said():
+    model = make_model.__wrapped__("llama")  # not the shared one: its weights are changed
+    with torch.no_grad():
+        model.hf.lm_head.weight.zero_()
+    with pytest.raises(UserError, match="the same for 'Ann' and its corrupted prompt"):
+        trace(model, [fact("a", "Ann")])
