@@ -20,6 +20,8 @@ from worker.contract.settings import settings as from_environment
 from worker.engine.client import Engine
 
 LARGER = dict.fromkeys(("/api/facts", "/facts/upload"), uploads.BODY_LIMIT)
+LARGER |= dict.fromkeys(("/api/texts", "/facts/texts"), uploads.TEXT_BODY_LIMIT)
+LARGER |= {"/facts/paste": uploads.PASTE_BODY_LIMIT}
 """Paths that may carry a file, with their limits in bytes."""
 
 

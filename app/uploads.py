@@ -14,6 +14,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import AskReadFacts
 from worker.contract.menu import FactSetInfo, ReadFacts
+from worker.contract.texts import MAX_BYTES
 from worker.engine.client import Engine
 from worker.store.store import Store
 
@@ -21,6 +22,12 @@ LIMIT = 50_000_000
 """Bytes of a file."""
 BODY_LIMIT = LIMIT + 100_000
 """Bytes of a request with a file in it."""
+PASTE_LIMIT = 2_000_000
+"""Characters of pasted text."""
+PASTE_BODY_LIMIT = 4 * PASTE_LIMIT
+"""Bytes of a request with pasted text in it, in which a letter may take nine."""
+TEXT_BODY_LIMIT = MAX_BYTES + 100_000
+"""Bytes of a request with a text to forget in it."""
 KEPT = 24 * 3600
 """Seconds after which a file that nobody confirmed is deleted."""
 FIELDS = (
@@ -63,8 +70,39 @@ async def receive(store: Store, file: Any) -> Upload:
     data = await file.read()
     if not data:
         raise UserError(f"{file.filename!r} is empty; expected a file with facts.", field="file")
+    return _keep(store, data, _plain(file.filename))
+
+
+def receive_text(store: Store, text: str, field: str) -> Upload:
+    """Keep pasted CSV, TSV or JSON as a file; raise UserError for none, and for too much."""
+    if not text.strip():
+        raise UserError(f"{field} is empty; expected a header row and facts, or JSON.", field=field)
+    if len(text) > PASTE_LIMIT:
+        raise UserError(
+            f"{field} has {len(text):,} characters; expected at most {PASTE_LIMIT:,}. Bring it as "
+            f"a file instead.",
+            field=field,
+        )
+    refuse_odd_pasted(text, field)
+    ending = "json" if text.lstrip()[0] in "[{" else "csv"
+    return _keep(store, text.encode(), f"pasted.{ending}")
+
+
+def refuse_odd_pasted(text: str, field: str) -> None:
+    """Refuse halves of characters, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        bad = f"U+{ord(error.object[error.start]):04X}"
+        raise UserError(
+            f"{field} holds {bad}, half of a character; expected whole Unicode characters.",
+            field=field,
+        ) from None
+
+
+def _keep(store: Store, data: bytes, filename: str) -> Upload:
     _forget_old(store)
-    upload = Upload(f"{int(time.time()):x}-{secrets.token_hex(6)}", _plain(file.filename))
+    upload = Upload(f"{int(time.time()):x}-{secrets.token_hex(6)}", filename)
     store.artifacts.put_bytes(upload.file, data)
     store.artifacts.put_bytes(f"uploads/{upload.id}/name", upload.filename.encode())
     return upload

@@ -82,6 +82,9 @@ def run(
     facts: Annotated[
         Path | None, typer.Option(help="A file with the fact set that the spec names.")
     ] = None,
+    edit_to: Annotated[
+        str, typer.Option(help="One answer that all forget facts are edited to, for example golf.")
+    ] = "",
 ) -> None:
     """Compute a spec in this process, without a server, and write its result to a folder."""
     from worker.contract.progress import Event, Quiet
@@ -95,7 +98,10 @@ def run(
     if spec.suffix == ".zip":
         parsed, inputs, recorded = read_bundle(spec, out / "inputs", out)
     else:
-        parsed, inputs = prepare(_read_spec(spec), out, edits or [], facts)
+        data = _read_spec(spec)
+        if edit_to:
+            data["facts"] = {**data.get("facts", {}), "edit_to": edit_to}
+        parsed, inputs = prepare(data, out, edits or [], facts)
 
     def tell(event: Event) -> None:
         if event.type == "progress":

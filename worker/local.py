@@ -8,7 +8,7 @@ import numpy as np
 from worker.contract.base import unknown
 from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import UserError
-from worker.contract.facts import FactSet
+from worker.contract.facts import FactSet, retarget
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
@@ -25,17 +25,33 @@ def prepare(
     """Parse a spec and resolve its names against this machine and folders of earlier runs.
 
     In a spec for `lethe run`, `mask.localization` and `model.edits` name folders that earlier
-    runs wrote; `edits` are put on a model that the spec names without edits.
+    runs wrote, and an option `text` may name a file; `edits` are put on a model that the spec names
+    without edits.
     """
     spec = parse_spec(data)
     if edits:
         spec = parse_spec({**data, "model": {"base": spec.base, "edits": [str(e) for e in edits]}})
-    fact_set = None if isinstance(spec, ExploreSpec) else _fact_set(spec.facts.set, facts)
+    fact_set = None
+    if not isinstance(spec, ExploreSpec):
+        fact_set = retarget(_fact_set(spec.facts.set, facts), spec.facts, spec.seed)
     is_masked = isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask)
     mask = _mask(spec) if is_masked else None
     scores = _scores(spec.mask) if isinstance(spec, EvaluateSpec) and spec.mask else {}
     deltas = tuple(str(_delta(Path(folder))) for folder in spec.edits)
-    return spec, Inputs(out=str(out), fact_set=fact_set, mask=mask, scores=scores, deltas=deltas)
+    return spec, Inputs(
+        out=str(out),
+        fact_set=fact_set,
+        mask=mask,
+        scores=scores,
+        deltas=deltas,
+        texts=_texts(spec),
+    )
+
+
+def _texts(spec: Spec) -> dict[str, str]:
+    """The file that an option `text` names, where there is one."""
+    name = spec.options.get("text") if isinstance(spec, UnlearnSpec) else None
+    return {name: name} if isinstance(name, str) and Path(name).is_file() else {}
 
 
 def read_result(folder: Path) -> Result:

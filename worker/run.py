@@ -20,6 +20,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import FactSet, Selection, select
 from worker.contract.inputs import (
     AskExplore,
+    AskFactTokens,
     AskPreflight,
     AskReadFacts,
     Inputs,
@@ -39,6 +40,7 @@ from worker.contract.spec import (
 )
 from worker.core.evaluation._formats import format_infos
 from worker.core.evaluation._models import BeforeAfter
+from worker.core.facts._tokenization import look_at_tokens
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.models.batches import scaled
@@ -126,6 +128,9 @@ def answer(question: Question, models: ModelCache) -> Contract:
         return read_facts(Path(question.path), question.filename, question.mapping)
     if isinstance(question, AskExplore):
         return run(question.spec, question.inputs, Quiet(), models)
+    if isinstance(question, AskFactTokens):
+        assert question.inputs.fact_set is not None, "an evaluation's inputs hold its facts"
+        return look_at_tokens(models.get(question.spec.base), question.inputs.fact_set.facts)
     assert isinstance(question, AskPreflight)
     if not isinstance(question.spec, StudySpec):
         check(question.spec)

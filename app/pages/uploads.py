@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 
 from app import uploads
 from app.backend import EngineDep, StoreDep
+from app.pages import pasting
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import ReadFacts
@@ -24,8 +25,8 @@ SHOWN = 20
 
 @router.get("")
 def choose(request: Request) -> Response:
-    """The form for a file."""
-    return render(request, "pages/upload.html", error="", limit=uploads.LIMIT)
+    """The forms for a file, for pasted text, and for a template with a table."""
+    return render(request, "pages/upload.html", **pasting.context(pasting.typed(), {}))
 
 
 @router.post("")
@@ -35,9 +36,7 @@ async def receive(request: Request, store: StoreDep) -> Response:
     try:
         upload = await uploads.receive(store, form.get("file"))
     except UserError as error:
-        return render(
-            request, "pages/upload.html", status_code=422, error=error.message, limit=uploads.LIMIT
-        )
+        return pasting.refused(request, error, pasting.typed())
     return RedirectResponse(f"/facts/upload/{upload.id}", status_code=303)
 
 
@@ -61,9 +60,14 @@ def refused(request: Request, upload_id: str, engine: EngineDep) -> Response:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["row", "reason", "text"])
-    writer.writerows([row.row, row.reason, row.text] for row in found.refused)
+    writer.writerows([row.row, row.reason, _inert(row.text)] for row in found.refused)
     headers = {"Content-Disposition": 'attachment; filename="refused.csv"'}
     return Response(text.getvalue(), media_type="text/csv", headers=headers)
+
+
+def _inert(text: str) -> str:
+    """Put a quote before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 @router.post("/{upload_id}")

@@ -80,6 +80,33 @@ class FactsSpec(Contract):
     set: str
     forget: str = "first:16"
     """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or JSON `ids:[…]`), or a split's name."""
+    edit_to: str = Field("", max_length=2000)
+    """Answer that every forget fact's edit target becomes (all of one sport to golf, as Guo et al.
+    2024 do); empty keeps each fact's own."""
+
+
+def retarget(fact_set: FactSet, facts: FactsSpec, seed: int = 0) -> FactSet:
+    """Give the selected facts the edit target `edit_to`; the set as it is where that is empty.
+
+    Raises UserError where a selected fact's target is that answer already.
+    """
+    answer = facts.edit_to.strip()
+    if not answer:
+        return fact_set
+    chosen = select(fact_set, facts.forget, seed).forget
+    same = [fact.id for fact in chosen if fact.target.strip() == answer]
+    if same:
+        raise UserError(
+            f"{len(same)} of the {len(chosen)} chosen facts have the target {answer!r} already "
+            f"({', '.join(same[:3])}); expected another answer, or facts without it.",
+            field="facts.edit_to",
+        )
+    ids = {fact.id for fact in chosen}
+    changed = (
+        fact.model_copy(update={"edit_target": answer}) if fact.id in ids else fact
+        for fact in fact_set.facts
+    )
+    return fact_set.model_copy(update={"facts": tuple(changed)})
 
 
 class Selection(Contract):

@@ -97,6 +97,10 @@ class ReadFacts(Contract):
     columns: tuple[str, ...] = ()
     mapping: dict[str, str] = {}
     """Field of a fact -> column of the file."""
+    encoding: str = ""
+    delimiter: str = ""
+    quote: str = ""
+    """The character around quoted cells, where it is not the usual one."""
     facts: tuple[Fact, ...]
     refused: tuple[RefusedRow, ...] = ()
     notes: tuple[str, ...] = ()

@@ -7,12 +7,13 @@ import numpy as np
 
 from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactSet
+from worker.contract.facts import FactSet, retarget
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import Result
 from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec, UnlearnSpec
+from worker.contract.texts import BUNDLED
 from worker.store.store import Store
 
 
@@ -24,6 +25,7 @@ def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> I
         mask=_mask(spec, store, announcement),
         scores=_mask_scores(spec, store),
         deltas=tuple(_delta(run_id, spec.base, store) for run_id in spec.edits),
+        texts=_texts(spec, store),
     )
 
 
@@ -107,7 +109,21 @@ def _named(mask: MaskSpec, parameters: Mapping[str, int], seed: int) -> Mask:
 
 
 def _fact_set(spec: Spec, store: Store) -> FactSet | None:
-    return None if isinstance(spec, ExploreSpec) else store.fact_set(spec.facts.set)
+    if isinstance(spec, ExploreSpec):
+        return None
+    return retarget(store.fact_set(spec.facts.set), spec.facts, spec.seed)
+
+
+def _texts(spec: Spec, store: Store) -> dict[str, str]:
+    """The stored text that the options name; a view's `text` may also be words to look at."""
+    options = getattr(spec, "options", {})
+    name = options.get("text") if isinstance(options, dict) else None
+    if not isinstance(name, str) or name in ("", BUNDLED):
+        return {}
+    is_stored = any(info.name == name for info in store.texts())
+    if not is_stored and isinstance(spec, ExploreSpec):
+        return {}
+    return {name: str(store.text_path(name))}
 
 
 def _delta(run_id: str, base: str, store: Store) -> str:

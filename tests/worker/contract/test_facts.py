@@ -1,7 +1,7 @@
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, select
+from worker.contract.facts import Fact, FactSet, FactsSpec, retarget, select
 
 
 def fact(name: str, group: str = "g") -> Fact:
@@ -75,3 +75,20 @@ def test_the_hash_follows_the_facts_and_not_the_name() -> None:
 def test_a_prompt_holds_its_subject_once() -> None:
     with pytest.raises(ValueError, match="expected exactly one"):
         Fact(id="a", subject="a", prompt="no place", target="x")
+
+
+def test_a_whole_group_is_edited_to_one_other_answer() -> None:
+    facts = tuple(
+        Fact(id=f"f{i}", subject="S", prompt="{} plays", target=t, edit_target="x", group=t)
+        for i, t in enumerate(("golf", "tennis", "tennis"))
+    )
+    known = FactSet(name="sports", facts=facts)
+    spec = FactsSpec(set="sports", forget="group:tennis", edit_to="golf")
+    changed = retarget(known, spec)
+    assert [f.edit_target for f in changed.facts] == ["x", "golf", "golf"]
+    assert changed.hash != known.hash
+    assert retarget(changed, spec) == changed
+    assert retarget(known, FactsSpec(set="sports", forget="group:tennis")) is known
+    with pytest.raises(UserError, match="1 of the 3 chosen facts have the target 'golf'") as caught:
+        retarget(known, FactsSpec(set="sports", forget="first:3", edit_to="golf"))
+    assert caught.value.problems[0][0] == "facts.edit_to"

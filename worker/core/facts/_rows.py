@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.menu import ReadFacts, RefusedRow
+from worker.core.facts._templates import compile_template
 
 MAX_ROWS = 200_000
 MAX_CELL = 20_000
-MAX_REFUSED = 1_000
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "case_id", "fact_id", "prompt_id"),
@@ -42,9 +42,9 @@ _LISTS = ("paraphrases", "neighbourhood")
 def find_columns(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Map a fact's fields to columns: as `mapping` says, otherwise by the columns' names.
 
-    A mapping's value that begins with `=` is a constant for every row, for example
-    `{"prompt": "={} plays the sport of"}`. Raises UserError for a field or column that is not
-    there.
+    A mapping's value that begins with `=` is a text for every row, for example
+    `{"prompt": "={} plays for {team} the sport of"}`, in which `{team}` is a column. Raises
+    UserError for a field or column that is not there.
     """
     columns = list(columns)
     by_name = {column.strip().lower(): column for column in columns}
@@ -87,9 +87,9 @@ def read_rows(
     """Make facts of numbered rows; what is not understood is refused with its row number."""
     columns = tuple(columns)
     found = find_columns(columns, mapping)
+    cells = _cells(found, columns)
     facts: dict[str, Fact] = {}
     refused: list[RefusedRow] = []
-    n_refused = 0
     for count, (number, row) in enumerate(rows):
         if count >= MAX_ROWS:
             raise UserError(
@@ -97,21 +97,17 @@ def read_rows(
                 field="file",
             )
         try:
-            fact = _fact(row, found, number)
+            fact = _fact(row, cells, number)
             if fact.id in facts:
                 raise ValueError(f"id {fact.id!r} occurred before; ids must be unique")
             facts[fact.id] = fact
         except (ValueError, ValidationError) as error:
-            n_refused += 1
-            if len(refused) < MAX_REFUSED:
-                text = " · ".join(str(v) for v in list(row.values())[:6])[:120]
-                refused.append(RefusedRow(row=number, reason=_reason(error), text=text))
+            text = " · ".join(str(v)[:120] for v in list(row.values())[:6])[:120]
+            refused.append(RefusedRow(row=number, reason=_reason(error), text=text))
     if not facts:
         reason = f" Row {refused[0].row}: {refused[0].reason}" if refused else ""
         raise UserError(f"The file holds no fact that can be used.{reason}", field="file")
     notes = []
-    if n_refused > len(refused):
-        notes.append(f"{n_refused:,} rows were refused; the first {len(refused):,} are listed.")
     if any(not f.edit_target for f in facts.values()):
         n = sum(not f.edit_target for f in facts.values())
         notes.append(f"{n:,} facts have no edit target: they can be unlearned, but not edited.")
@@ -138,10 +134,24 @@ def template_of(prompt: str, subject: str) -> str:
     return prompt[:at] + "{}" + prompt[at + len(subject) :]
 
 
-def _fact(row: Mapping[str, Any], found: Mapping[str, str], number: int) -> Fact:
+Cell = Callable[[Mapping[str, Any]], Any]
+"""From a row to what one field of its fact is made of."""
+
+
+def _cells(found: Mapping[str, str], columns: tuple[str, ...]) -> dict[str, Cell]:
+    return {field: _cell(field, column, columns, found) for field, column in found.items()}
+
+
+def _cell(field: str, column: str, columns: tuple[str, ...], found: Mapping[str, str]) -> Cell:
+    if not column.startswith("="):
+        return lambda row: row.get(column)
+    return compile_template(field, column[1:], columns, found["subject"])
+
+
+def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fact:
     values: dict[str, Any] = {}
-    for field, column in found.items():
-        value = column[1:] if column.startswith("=") else row.get(column)
+    for field, cell in cells.items():
+        value = cell(row)
         values[field] = _list(value) if field in _LISTS else _text(value, field)
     for field in REQUIRED:
         if not values[field]:

@@ -7,7 +7,7 @@ from typing import Any
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
 from worker.core.facts._rows import read_rows
-from worker.core.facts.csv_table import decode
+from worker.core.facts.csv_table import decode, with_encoding
 
 TITLE = "JSON"
 ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -15,12 +15,13 @@ ENDINGS = (".json", ".jsonl", ".ndjson")
 
 def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     """Read a list of objects, `{"facts": […]}`, or one object a line."""
-    records = list(_records(decode(data)))
+    decoded = decode(data)
+    records = list(_records(decoded.text))
     counterfact = any("requested_rewrite" in r for r in records if isinstance(r, dict))
     rows = [_row(r, counterfact) for r in records]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     title = "CounterFact JSON" if counterfact else TITLE
-    return read_rows(enumerate(rows, 1), columns, mapping, title)
+    return with_encoding(read_rows(enumerate(rows, 1), columns, mapping, title), decoded)
 
 
 def _records(text: str) -> Iterator[Any]:

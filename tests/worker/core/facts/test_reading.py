@@ -116,3 +116,55 @@ def test_a_file_that_cannot_be_read_is_answered_by_a_sentence(
 def test_a_mapping_to_nothing_is_refused(tmp_path: Path, mapping: dict[str, str]) -> None:
     with pytest.raises(UserError, match=r"no (column|field)"):
         read(tmp_path, "t.csv", "a,b\n1,2\n", **mapping)
+
+
+def test_a_template_and_a_table_make_facts(tmp_path: Path) -> None:
+    text = "Athlete\tsport\tteam\nAnn Able\tgolf\tReds\nBo Best\tgolf\t\nCy {} Cole\tgolf\tBlues\n"
+    found = read(
+        tmp_path,
+        "pasted.csv",
+        text,
+        prompt="={subject} of the {team} plays the sport of",
+        paraphrases="={} is good at|The game of {athlete} is",
+        group="={team} players",
+    )
+    (ann, cy) = found.facts
+    assert ann.prompt == "{} of the Reds plays the sport of"
+    assert ann.paraphrases == ("{} is good at", "The game of {} is")
+    assert (ann.group, ann.target, cy.subject) == ("Reds players", "golf", "Cy {} Cole")
+    assert [row.reason for row in found.refused] == [
+        "the column 'team' is empty; expected what the template asks for."
+    ]
+    assert (found.delimiter, found.encoding) == ("\t", "utf-8")
+
+
+def test_a_template_that_names_no_column_is_refused_beside_its_field(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"No column 'sprot'\. Did you mean 'sport'") as caught:
+        read(tmp_path, "t.csv", "subject,sport\nA,b\n", prompt="={} in {sprot}")
+    assert caught.value.problems[0][0] == "mapping.prompt"
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("'subject','prompt','target'\n'A','{} is','an \"x\", y'\n", 'an "x", y'),
+        ('subject|prompt|target\nA|{} is|"x|y"\n', "x|y"),
+        ('subject,prompt,target\nA,{} is,"an \\"x\\" y"\n', 'an "x" y'),
+        ('subject;"prompt, too";target;prompt\nA;;x, y;{} is\n', "x, y"),
+    ],
+)
+def test_delimiters_and_quotes_are_found(tmp_path: Path, text: str, target: str) -> None:
+    (fact,) = read(tmp_path, "t.csv", text).facts
+    assert fact.target == target
+
+
+def test_windows_files_are_read_with_a_note(tmp_path: Path) -> None:
+    found = read(tmp_path, "t.csv", "subject,prompt,target\nZoë,{} is,x\n".encode("cp1252"))
+    assert (found.facts[0].subject, found.encoding) == ("Zoë", "windows-1252")
+    assert any("Windows-1252" in note for note in found.notes)
+
+
+def test_every_refused_row_is_listed(tmp_path: Path) -> None:
+    rows = "".join(f"B{i},nobody is,x\n" for i in range(3000))
+    found = read(tmp_path, "t.csv", f"subject,prompt,target\nA,{{}} is,x\n{rows}")
+    assert (len(found.refused), found.refused[-1].row) == (3000, 3002)
