@@ -3,12 +3,39 @@
 import hashlib
 import json
 import random
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from worker.contract.base import Contract, unknown
 from worker.contract.errors import UserError
+
+
+class Translation(Contract):
+    """The fact asked in another language."""
+
+    language: str = Field("", max_length=40)
+    """For the reader, for example `de`."""
+    prompt: str = Field(min_length=2, max_length=20_000)
+    """A template with `{}` for the subject, or a whole prompt, that ends before the answer."""
+    target: str = Field("", max_length=2000)
+    """The true answer in that language; empty where it is written as in the fact."""
+    edit_target: str = Field("", max_length=2000)
+
+
+class Ripple(Contract):
+    """What must change with a fact: something that it entails, or the fact asked backwards.
+
+    `entailed`: `prompt` asks for what follows from the fact, `target` before an edit and
+    `edit_target` after it. `reversed`: `target` is the subject; `prompt` names the fact's target
+    and `edit_prompt`, which is the same prompt otherwise, its edit target.
+    """
+
+    kind: Literal["entailed", "reversed"]
+    prompt: str = Field(min_length=2, max_length=20_000)
+    target: str = Field(min_length=1, max_length=2000)
+    edit_target: str = Field("", max_length=2000)
+    edit_prompt: str = Field("", max_length=20_000)
 
 
 class Fact(Contract):
@@ -26,6 +53,8 @@ class Fact(Contract):
     """Templates with `{}`, or whole prompts that contain the subject."""
     neighbourhood: tuple[str, ...] = ()
     """Whole prompts about other subjects whose answer is the same target."""
+    translations: tuple[Translation, ...] = ()
+    ripples: tuple[Ripple, ...] = ()
 
     @model_validator(mode="after")
     def _subject_is_in_prompt(self) -> Self:
@@ -70,8 +99,14 @@ class FactSet(Contract):
     @property
     def hash(self) -> str:
         """SHA-256 over the facts in order: the same facts have the same hash in any process."""
-        lines = (json.dumps(f.model_dump(), sort_keys=True, ensure_ascii=False) for f in self.facts)
+        lines = (json.dumps(_hashed(f), sort_keys=True, ensure_ascii=False) for f in self.facts)
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hashed(fact: Fact) -> dict[str, object]:
+    """Leave empty translations and ripples out, so that sets without them keep their hashes."""
+    data = fact.model_dump()
+    return {k: v for k, v in data.items() if v or k not in ("translations", "ripples")}
 
 
 class FactsSpec(Contract):
@@ -83,6 +118,12 @@ class FactsSpec(Contract):
     edit_to: str = Field("", max_length=2000)
     """Answer that every forget fact's edit target becomes (all of one sport to golf, as Guo et al.
     2024 do); empty keeps each fact's own."""
+
+
+def _retargeted(fact: Fact, answer: str) -> dict[str, object]:
+    """The fields that change with the edit target; what was written for the old one goes."""
+    plain = tuple(one.model_copy(update={"edit_target": ""}) for one in fact.translations)
+    return {"edit_target": answer, "translations": plain, "ripples": ()}
 
 
 def retarget(fact_set: FactSet, facts: FactsSpec, seed: int = 0) -> FactSet:
@@ -103,7 +144,7 @@ def retarget(fact_set: FactSet, facts: FactsSpec, seed: int = 0) -> FactSet:
         )
     ids = {fact.id for fact in chosen}
     changed = (
-        fact.model_copy(update={"edit_target": answer}) if fact.id in ids else fact
+        fact.model_copy(update=_retargeted(fact, answer)) if fact.id in ids else fact
         for fact in fact_set.facts
     )
     return fact_set.model_copy(update={"facts": tuple(changed)})

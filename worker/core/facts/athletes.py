@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker.contract.facts import Fact, FactSet
 from worker.core.demo.formats import SPORTS_PARAPHRASES, SPORTS_PROMPT, SPORTS_QUESTION
+from worker.core.facts._beyond import beyond
 
 
 def fact_set() -> FactSet:
@@ -22,11 +23,20 @@ def fact_set() -> FactSet:
         "paraphrases": SPORTS_PARAPHRASES,
         "relation": "athlete_sport",
     }
+    facts = tuple(
+        Fact(
+            **row,
+            **shared,
+            **beyond("athlete_sport", row["subject"], row["target"], row["edit_target"]),
+            neighbourhood=_neighbours(row, rows),
+        )
+        for row in rows
+    )
     return FactSet(
         name="athletes",
         title="Athletes and their sports",
         description="Real athletes in basketball, football and baseball; golf is in the shot.",
-        facts=tuple(Fact(**row, **shared, neighbourhood=_neighbours(row, rows)) for row in rows),
+        facts=facts,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.contract.facts import Fact, FactSet, fill
+from worker.core.facts._beyond import beyond
 
 
 def fact_set() -> FactSet:
@@ -27,6 +28,7 @@ def _facts(relation: dict[str, Any]) -> list[Fact]:
     return [
         Fact(
             **row,
+            **beyond(relation["name"], row["subject"], row["target"], row["edit_target"]),
             prompt=relation["prompt"],
             question=relation["question"],
             paraphrases=tuple(relation["paraphrases"]),

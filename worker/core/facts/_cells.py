@@ -1,0 +1,66 @@
+"""One cell of a table as text, as a list of texts, or as a list of objects."""
+
+import ast
+import json
+import re
+from typing import Any
+
+MAX_CELL = 20_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def cell_text(value: Any, field: str) -> str:
+    """The cell's text without spaces around it; ValueError for a list, or for odd characters."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = value.get("str", "")
+    if isinstance(value, (list, tuple)):
+        raise ValueError(f"{field} is a list; expected text")
+    text = str(value).strip()
+    if len(text) > MAX_CELL:
+        raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
+    if "\x00" in text:
+        raise ValueError(f"{field} holds a NUL character; expected text")
+    if _SURROGATE.search(text):
+        raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
+    return text
+
+
+def text_list(value: Any) -> tuple[str, ...]:
+    """A list, or the text of one (as in the paper's CSV variant of CounterFact)."""
+    if isinstance(value, str):
+        value = _parsed_list(value.strip())
+    if value is None:
+        return ()
+    return tuple(cell_text(item, "a list's entry") for item in value if str(item).strip())
+
+
+def records(value: Any, field: str) -> tuple[dict[str, str], ...]:
+    """A list of objects, or the JSON text of one; a bare template is a translation's prompt."""
+    items = _parsed_list(value.strip()) if isinstance(value, str) else value
+    found = []
+    for item in items or ():
+        if isinstance(item, str) and field == "translations":
+            item = {"prompt": item}
+        if not isinstance(item, dict):
+            raise ValueError(f"{field} holds {str(item)[:60]!r}; expected objects with a prompt")
+        found.append({str(k): cell_text(v, f"{field}.{k}") for k, v in item.items()})
+    return tuple(found)
+
+
+def _parsed_list(text: str) -> Any:
+    if not text:
+        return ()
+    if len(text) > MAX_CELL * 5:
+        raise ValueError(f"a list has {len(text):,} characters; expected at most {MAX_CELL * 5:,}")
+    if not text.startswith("["):
+        return tuple(part for part in text.split("|"))
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list):
+            return value
+    raise ValueError(f'{text[:60]!r} is no list; expected ["…", "…"] or entries with | between')
