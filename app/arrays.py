@@ -1,4 +1,4 @@
-"""A result's arrays as downloads: npz, or CSV with one row per cell."""
+"""A result's arrays as downloads: npz, CSV with one row per cell, or JSON with nested lists."""
 
 import csv
 import io
@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.result import ArrayInfo
 from worker.store.store import Store
 
-FORMATS = ("npz", "csv")
+FORMATS = ("npz", "csv", "json")
+JSON_CELLS = 2_000_000
+"""Numbers of an array that is given as JSON."""
 
 
 def download(store: Store, run_id: str, name: str, format: str) -> Response:
@@ -25,6 +27,8 @@ def download(store: Store, run_id: str, name: str, format: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{run_id}-{name}.{format}"'}
     if format == "csv":
         return StreamingResponse(cells(values, info), media_type="text/csv", headers=headers)
+    if format == "json":
+        return JSONResponse(as_json(name, values, info), headers=headers)
     import numpy as np
 
     packed = io.BytesIO()
@@ -50,6 +54,22 @@ def load(store: Store, run_id: str, name: str, info: ArrayInfo) -> Any:
         raise UserError(f"The array {name!r} lies in {info.file}, which is no npz.", field="name")
     with store.artifacts.open(f"runs/{run_id}/{info.file}") as file:
         return np.load(io.BytesIO(file.read()), allow_pickle=False)[name]
+
+
+def as_json(name: str, values: Any, info: ArrayInfo) -> dict[str, Any]:
+    """An array with its axes and unit; what is no number is null."""
+    import numpy as np
+
+    if values.size > JSON_CELLS:
+        raise UserError(
+            f"The array {name!r} has {values.size:,} numbers; expected at most {JSON_CELLS:,} for "
+            f"JSON. Take it as npz or CSV.",
+            field="format",
+        )
+    plain = values.astype(object)
+    if values.dtype.kind == "f":
+        plain[~np.isfinite(values)] = None
+    return {"name": name, **info.model_dump(exclude={"file"}), "values": plain.tolist()}
 
 
 def cells(values: Any, info: ArrayInfo) -> Iterator[str]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app import discovery, failures, uploads
+from app import bundles, discovery, failures, uploads
 from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
@@ -20,6 +20,7 @@ from worker.contract.settings import settings as from_environment
 from worker.engine.client import Engine
 
 LARGER = dict.fromkeys(("/api/facts", "/facts/upload"), uploads.BODY_LIMIT)
+LARGER |= dict.fromkeys(("/api/bundles", "/bundles"), bundles.BODY_LIMIT)
 LARGER |= dict.fromkeys(("/api/texts", "/facts/texts"), uploads.TEXT_BODY_LIMIT)
 LARGER |= {"/facts/paste": uploads.PASTE_BODY_LIMIT}
 """Paths that may carry a file, with their limits in bytes."""

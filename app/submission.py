@@ -17,6 +17,7 @@ from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
+    ExportSpec,
     LocalizeSpec,
     Spec,
     StudySpec,
@@ -117,6 +118,8 @@ def _methods(spec: Spec) -> list[Named]:
         return [("unlearning", spec.method, "method", spec.options, "options")]
     if isinstance(spec, ExploreSpec):
         return [("explore", spec.view, "view", spec.options, "options")]
+    if isinstance(spec, ExportSpec):
+        return []
     methods: list[Named] = [
         ("evaluation", name, "evaluations", spec.options.get(name, {}), f"options.{name}")
         for name in spec.evaluations
@@ -147,7 +150,7 @@ def _stray_options(spec: EvaluateSpec | StudySpec) -> Problems:
 
 
 def _check_facts(spec: Spec, inputs: Inputs) -> None:
-    if isinstance(spec, ExploreSpec):
+    if isinstance(spec, ExploreSpec | ExportSpec):
         return
     fact_set: FactSet | None = inputs.fact_set
     assert fact_set is not None

@@ -1,4 +1,4 @@
-"""`lethe …`: serve, worker, run, menu, doctor.
+"""`lethe …`: serve, worker, run, export, study, menu, doctor; `model` and `bundle` lie beside.
 
 What needs torch is imported by the command that does, so that the others start at once.
 """
@@ -14,8 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.contract.bundle import differences, read_bundle
+from worker import cli_bundle, cli_model
+from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
+from worker.contract.repetition import compare, differences
 from worker.contract.settings import Settings, settings
 
 app = typer.Typer(
@@ -24,6 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+app.add_typer(cli_model.app, name="model")
+app.command()(cli_bundle.bundle)
 
 
 def main() -> None:
@@ -118,7 +124,8 @@ def run(
         differing = differences(recorded, result)
         for line in differing:
             typer.echo(line)
-        typer.echo(f"{len(recorded.summary)} recorded numbers, {len(differing)} differ")
+        n_compared = len(compare(recorded, result))
+        typer.echo(f"{n_compared} recorded numbers compared, {len(differing)} differ")
         raise typer.Exit(1 if differing else 0)
 
 

@@ -38,6 +38,8 @@ from worker.engine.wire import (
     encode,
 )
 
+LOOK_SECONDS = 5.0
+"""An idle process looks this often whether models were added."""
 FLUSH_SECONDS = 0.1
 """Events are sent together this often, so that a fast loop does not write thousands of rows."""
 PR_SET_PDEATHSIG = 1
@@ -130,12 +132,39 @@ def main(arguments: list[str] | None = None) -> None:
     faulthandler.enable()
     threading.Thread(target=pipe.listen, name="listen", daemon=True).start()
     door = importlib.import_module(chosen.door)
-    announcement = door.announce(settings())
-    bundled = tuple(door.bundled_fact_sets())
-    pipe.send(Announced(announcement=announcement, fact_sets=bundled))
     models = door.open_models(settings())
+    announced = announce(door, models, pipe)
     while True:
-        work(door, models, pipe, pipe.jobs.get())
+        job = next_job(pipe)
+        if job is not None:
+            work(door, models, pipe, job)
+        if what_models(models) != announced:
+            announced = announce(door, models, pipe)
+
+
+def next_job(pipe: Pipe) -> Start | Ask | None:
+    """The next job; None when none came for LOOK_SECONDS."""
+    try:
+        return pipe.jobs.get(timeout=LOOK_SECONDS)
+    except queue.Empty:
+        return None
+
+
+def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[tuple[str, ...], ...]:
+    """Say what can be done and which models are loaded; return `what_models` as it was said."""
+    known = what_models(models)
+    found = door.announce(settings())
+    listed = tuple(m.model_copy(update={"loaded": m.id in known[0]}) for m in found.models)
+    bundled = tuple(door.bundled_fact_sets())
+    said = found.model_copy(update={"models": listed})
+    pipe.send(Announced(announcement=said, fact_sets=bundled))
+    return known
+
+
+def what_models(models: Any) -> tuple[tuple[str, ...], ...]:
+    """The models that are held, and the folders that `lethe model add` has made so far."""
+    added = settings().own_models.rglob("config.json")
+    return tuple(sorted(getattr(models, "held", ()))), tuple(sorted(map(str, added)))
 
 
 def take_pipes() -> Pipe:

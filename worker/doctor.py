@@ -103,7 +103,7 @@ def _database(settings: Settings) -> Finding:
 def _model(settings: Settings) -> Finding:
     from worker.core.models.describe import list_models
 
-    models = list_models(settings.model_roots)
+    models = list_models(settings.roots)
     if not any(m.id == "demo" and not m.problem for m in models):
         return Finding(False, "the bundled model is not there", "Run `make demo` to train it.")
     broken = [f"{m.id}: {m.problem}" for m in models if m.problem]

@@ -14,7 +14,14 @@ from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
 from worker.contract.result import Result
 from worker.contract.settings import settings
-from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec, UnlearnSpec, parse_spec
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    ExportSpec,
+    Spec,
+    UnlearnSpec,
+    parse_spec,
+)
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.models.describe import list_models
 
@@ -32,18 +39,21 @@ def prepare(
     if edits:
         spec = parse_spec({**data, "model": {"base": spec.base, "edits": [str(e) for e in edits]}})
     fact_set = None
-    if not isinstance(spec, ExploreSpec):
+    if not isinstance(spec, ExploreSpec | ExportSpec):
         fact_set = retarget(_fact_set(spec.facts.set, facts), spec.facts, spec.seed)
     is_masked = isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask)
     mask = _mask(spec) if is_masked else None
     scores = _scores(spec.mask) if isinstance(spec, EvaluateSpec) and spec.mask else {}
     deltas = tuple(str(_delta(Path(folder))) for folder in spec.edits)
+    known = (*spec.edits, *spec.results) if isinstance(spec, ExportSpec) else ()
+    results = tuple(read_result(Path(folder)) for folder in known)
     return spec, Inputs(
         out=str(out),
         fact_set=fact_set,
         mask=mask,
         scores=scores,
         deltas=deltas,
+        results=results,
         texts=_texts(spec),
     )
 
@@ -122,7 +132,7 @@ def component_parameters(model: str) -> dict[str, int]:
 
 
 def _model(name: str) -> ModelInfo:
-    models = {info.id: info for info in list_models(settings().model_roots)}
+    models = {info.id: info for info in list_models(settings().roots)}
     if name not in models:
         raise unknown("model", name, list(models), "model")
     return models[name]

@@ -33,6 +33,7 @@ from worker.contract.settings import Settings
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
+    ExportSpec,
     LocalizeSpec,
     Spec,
     StudySpec,
@@ -40,6 +41,7 @@ from worker.contract.spec import (
 )
 from worker.core.evaluation._formats import format_infos
 from worker.core.evaluation._models import BeforeAfter
+from worker.core.export import pack_folder
 from worker.core.facts._tokenization import look_at_tokens
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
@@ -61,7 +63,7 @@ def open_models(settings: Settings) -> ModelCache:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ModelCache(device=device, roots=settings.model_roots)
+    return ModelCache(device=device, roots=settings.roots)
 
 
 def announce(settings: Settings) -> Announcement:
@@ -70,7 +72,7 @@ def announce(settings: Settings) -> Announcement:
     cuda = device.type == "cuda"
     return Announcement(
         methods=tuple(found.info for found in all_methods()),
-        models=tuple(list_models(settings.model_roots)),
+        models=tuple(list_models(settings.roots, device)),
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
         formats=format_infos(),
         device=str(device),
@@ -90,7 +92,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     _reset_peak_memory(models)
     options = check(spec)
     report.progress(0.0, f"loading model {spec.base}")
-    model = models.get(spec.base)
+    model = models.get(spec.base, lambda words: report.progress(0.0, words))
     torch.manual_seed(spec.seed)
     try:
         with scaled(inputs.batch_scale):
@@ -104,6 +106,8 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
 
 def check(spec: Spec) -> dict[str, Contract]:
     """Validate a spec's method and options; return the options with their defaults filled in."""
+    if isinstance(spec, ExportSpec):
+        return {}
     if isinstance(spec, EvaluateSpec):
         stray = sorted(set(spec.options) - set(spec.evaluations))
         if stray:
@@ -158,6 +162,8 @@ def _compute(
     if isinstance(spec, EvaluateSpec):
         job = replace(job, mask=inputs.mask, scores=inputs.scores)
         return _evaluate(spec, model, deltas, _selected(spec, facts), options, job)
+    if isinstance(spec, ExportSpec):
+        return pack_folder(model, deltas, Path(inputs.out), inputs.results, report)
     kind, name, _ = _method_of(spec)
     compute: Callable[..., Findings] = method(kind, name).function
     with edited(model, deltas):
@@ -268,7 +274,7 @@ def _write(
         receipt=found.receipt,
         evaluations=found.evaluations,
         tables=found.tables,
-        files={"delta": "delta.safetensors"} if found.delta is not None else {},
+        files=found.files | ({"delta": "delta.safetensors"} if found.delta is not None else {}),
         view=found.view,
     )
     (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
@@ -277,6 +283,8 @@ def _write(
 
 def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:
     data = spec.model_dump(mode="json")
+    if not options:
+        return data
     filled = {name: chosen.model_dump(mode="json") for name, chosen in options.items()}
     data["options"] = filled if isinstance(spec, EvaluateSpec) else next(iter(filled.values()))
     return data

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app import leaving
 from app.backend import StoreDep
 from app.figures._find import offers
 from app.pages._probe_table import aggregates
@@ -56,6 +57,10 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
         else None,
         curves=[figure_of(run, offer) for offer in offers(result)],
         probed=[_probed(store, one) for one in _evaluations(store, run)],
+        leaving={
+            "offers": leaving.offers(store, run, result),
+            "model": leaving.model_of(store, run),
+        },
         spec_json=json.dumps(run.spec, indent=2, ensure_ascii=False),
     )
 

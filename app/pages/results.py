@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app import leaving
 from app.backend import EngineDep, StoreDep
 from app.failures import detail, status
 from app.figures._drawing import Drawing, Offer, Source
@@ -60,6 +61,10 @@ def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
         "mask": editor(engine.store, record.id, {}) if "components" in result.arrays else None,
         "probes": aggregates(result),
         "children": engine.store.children(record.id),
+        "leaving": {
+            "offers": leaving.offers(engine.store, record, result),
+            "model": leaving.model_of(engine.store, record),
+        },
     }
 
 

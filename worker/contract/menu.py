@@ -42,7 +42,9 @@ class ModelInfo(Contract):
     weights_hash: str = ""
     """Empty until the weights were read once."""
     memory_bytes: dict[str, int] = {}
-    """Run kind -> estimated bytes."""
+    """Run kind, or `load` for the weights alone -> estimated bytes."""
+    loaded: bool = False
+    """Whether the process that computes runs holds its weights in memory."""
     problem: str = ""
     """Why this worker cannot load it; empty when it can."""
 

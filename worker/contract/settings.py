@@ -57,6 +57,16 @@ class Settings(BaseSettings):
         return tuple(Path(p) for p in value.split(":") if p) if isinstance(value, str) else value
 
     @property
+    def own_models(self) -> Path:
+        """Where `lethe model add` puts models."""
+        return self.data.resolve() / "models"
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Every folder under which models are looked for."""
+        return (*self.model_roots, self.own_models)
+
+    @property
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data.resolve()}/lethe.sqlite"

@@ -10,7 +10,7 @@ from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskSpec
 from worker.contract.study import Score, StudyMask, StudyMethod
 
-RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study"]
+RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study", "export"]
 
 
 class EditedModel(Contract):
@@ -78,6 +78,22 @@ class ExploreSpec(_Spec):
     options: dict[str, Any] = {}
 
 
+class ExportSpec(_Spec):
+    """Write a model with its edits as a Hugging Face folder, packed into one zip file."""
+
+    kind: Literal["export"] = "export"
+    results: tuple[str, ...] = ()
+    """Ids of finished evaluations whose numbers go onto the model card."""
+
+    @model_validator(mode="after")
+    def _has_edits(self) -> Self:
+        if not self.edits:
+            raise ValueError(
+                "the model has no edit, so its folder is the base's own; expected at least one edit"
+            )
+        return self
+
+
 class StudySpec(_Spec):
     """A tournament: masks × methods × seeds under the same evaluations."""
 
@@ -114,7 +130,8 @@ class StudySpec(_Spec):
 
 
 Spec = Annotated[
-    Union[LocalizeSpec, UnlearnSpec, EvaluateSpec, ExploreSpec, StudySpec], Discriminator("kind")
+    Union[LocalizeSpec, UnlearnSpec, EvaluateSpec, ExploreSpec, StudySpec, ExportSpec],
+    Discriminator("kind"),
 ]
 SPECS: dict[str, type[_Spec]] = {
     "localize": LocalizeSpec,
@@ -122,6 +139,7 @@ SPECS: dict[str, type[_Spec]] = {
     "evaluate": EvaluateSpec,
     "explore": ExploreSpec,
     "study": StudySpec,
+    "export": ExportSpec,
 }
 _adapter: TypeAdapter[Spec] = TypeAdapter(Spec)
 

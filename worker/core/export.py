@@ -1,12 +1,22 @@
-"""An edited model as a Hugging Face folder that loads anywhere, with a card of what was edited."""
+"""An edited model as a Hugging Face folder that loads anywhere, plain or packed into a zip file."""
 
+import re
+import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from worker.contract.errors import UserError
+from worker.contract.progress import Report
 from worker.contract.result import Result
+from worker.core.findings import Findings
+from worker.core.model_card import write_card
 from worker.core.models.deltas import checksum, edited
 from worker.core.models.model import Model
+
+ZIP = "model.zip"
+MAX_BYTES = 64 * 2**30
+"""Of weights in one zip file."""
 
 
 def export_folder(
@@ -22,53 +32,60 @@ def export_folder(
     out.mkdir(parents=True, exist_ok=True)
     with edited(model, deltas):
         digest = checksum(model)
-        model.hf.save_pretrained(out, safe_serialization=True)
+        model.hf.save_pretrained(out)
     model.tokenizer.save_pretrained(out)
-    (out / "README.md").write_text(card(model, digest, results), encoding="utf-8")
+    (out / "README.md").write_text(write_card(model, digest, results), encoding="utf-8")
     return digest
 
 
-def card(model: Model, digest: str, results: Sequence[Result]) -> str:
-    """Write the model card: base, mask, method, what the receipt proves, what was measured."""
-    lines = [
-        "---",
-        f"base_model: {model.id}",
-        "library_name: transformers",
-        "tags: [unlearning, model-editing]",
-        "---",
-        "",
-        f"# {model.id}, edited with Lethe",
-        "",
-        f"- base: `{model.id}`, weights `{model.weights_hash[:16]}`",
-        f"- edited weights: `{digest[:16]}`",
-    ]
-    for result in results:
-        lines += ["", f"## {result.kind}", "", result.caption or "", ""]
-        if result.kind == "unlearn":
-            lines += _edit_lines(result)
-        lines += ["| measured | value |", "|---|---|"]
-        lines += [f"| {name} | {_shown(value)} |" for name, value in result.summary.items()]
-    return "\n".join(lines) + "\n"
+def pack_folder(
+    model: Model, deltas: Sequence[Path], out: Path, results: Sequence[Result], report: Report
+) -> Findings:
+    """Write the folder of base + edits as `out`/model.zip.
 
-
-def _edit_lines(result: Result) -> list[str]:
-    spec, lines = result.spec, []
-    facts = spec.get("facts", {})
-    lines.append(f"- facts: {facts.get('forget')} of `{facts.get('set')}`")
-    lines.append(
-        f"- method: `{spec.get('method')}`, options `{spec.get('options')}`, "
-        f"seed {spec.get('seed')}"
+    Raises UserError when the weights are more than MAX_BYTES or than the disk has room for.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    n_bytes = sum(p.numel() * p.element_size() for p in model.hf.parameters())
+    _check_room(out, n_bytes)
+    report.progress(0.05, f"writing {n_bytes / 1e9:.3g} GB of weights")
+    name = re.sub(r"[^\w.-]+", "-", model.id).strip("-.") + "-edited"
+    folder = out / "folder" / name
+    digest = export_folder(model, deltas, folder, results)
+    _pack(folder, out / ZIP, report)
+    shutil.rmtree(folder.parent)
+    return Findings(
+        summary={"export.parameters": model.hf.num_parameters(), "export.weights": digest[:16]},
+        caption=f"{name}: {model.id} with {len(deltas)} edit{'s' if len(deltas) > 1 else ''}, "
+        f"edited weights {digest[:16]}.",
+        files={"model": ZIP},
     )
-    if result.mask:
-        lines.append(f"- mask: {', '.join(f'`{c}`' for c in result.mask.components)}")
-    if result.receipt:
-        unchanged = "unchanged" if result.receipt.outside_unchanged else "CHANGED"
-        lines.append(
-            f"- changed: {result.receipt.n_changed:,} of {result.receipt.n_parameters:,} allowed "
-            f"parameters; outside the mask: {unchanged}"
+
+
+def _check_room(out: Path, n_bytes: int) -> None:
+    """Refuse before anything is written: folder, zip and the stored copy are there at one time."""
+    if n_bytes > MAX_BYTES:
+        raise UserError(
+            f"The weights are {n_bytes / 1e9:.0f} GB; expected at most {MAX_BYTES / 1e9:.0f} GB in "
+            f"one zip file. Take the bundle and write the folder with `lethe export`.",
+            field="model",
         )
-    return [*lines, ""]
+    free = shutil.disk_usage(out).free
+    if free < 3 * n_bytes:
+        raise UserError(
+            f"The disk has {free / 1e9:.3g} GB free; writing and packing the folder needs "
+            f"{3 * n_bytes / 1e9:.3g} GB. Free some space, or take the delta.",
+            field="model",
+        )
 
 
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _pack(folder: Path, target: Path, report: Report) -> None:
+    """Pack a folder's files and delete each once it is packed. Weights are not compressed: random
+    mantissas hardly shrink, and deflating takes longer than everything else together."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with zipfile.ZipFile(target, "w") as packed:
+        for number, path in enumerate(files):
+            report.progress(0.5 + 0.5 * number / len(files), f"packing {path.name}")
+            kind = zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+            packed.write(path, path.relative_to(folder.parent).as_posix(), kind)
+            path.unlink()

@@ -25,6 +25,7 @@ PRIORITIES: dict[RunKind, int] = {
     "explore": 5,
     "localize": 10,
     "evaluate": 10,
+    "export": 10,
     "unlearn": 20,
     "study": 50,
 }

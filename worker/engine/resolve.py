@@ -12,7 +12,7 @@ from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import Result
-from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec, UnlearnSpec
+from worker.contract.spec import EvaluateSpec, ExploreSpec, ExportSpec, Spec, UnlearnSpec
 from worker.contract.texts import BUNDLED
 from worker.store.store import Store
 
@@ -25,6 +25,9 @@ def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> I
         mask=_mask(spec, store, announcement),
         scores=_mask_scores(spec, store),
         deltas=tuple(_delta(run_id, spec.base, store) for run_id in spec.edits),
+        results=tuple(_result(run_id, store) for run_id in (*spec.edits, *spec.results))
+        if isinstance(spec, ExportSpec)
+        else (),
         texts=_texts(spec, store),
     )
 
@@ -109,7 +112,7 @@ def _named(mask: MaskSpec, parameters: Mapping[str, int], seed: int) -> Mask:
 
 
 def _fact_set(spec: Spec, store: Store) -> FactSet | None:
-    if isinstance(spec, ExploreSpec):
+    if isinstance(spec, ExploreSpec | ExportSpec):
         return None
     return retarget(store.fact_set(spec.facts.set), spec.facts, spec.seed)
 
@@ -124,6 +127,17 @@ def _texts(spec: Spec, store: Store) -> dict[str, str]:
     if not is_stored and isinstance(spec, ExploreSpec):
         return {}
     return {name: str(store.text_path(name))}
+
+
+def _result(run_id: str, store: Store) -> Result:
+    found = store.result(run_id)
+    if found is None:
+        raise UserError(
+            f"The run {run_id!r} is {store.run(run_id).state} and has no result; expected a "
+            f"finished one.",
+            field="results",
+        )
+    return found
 
 
 def _delta(run_id: str, base: str, store: Store) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
+    ExportSpec,
     LocalizeSpec,
     Spec,
-    StudySpec,
     UnlearnSpec,
 )
 
@@ -18,6 +18,8 @@ def title_of(spec: Spec) -> str:
     model += " + 1 edit" if len(spec.edits) == 1 else ""
     if isinstance(spec, ExploreSpec):
         return f"{spec.view} on {model}"
+    if isinstance(spec, ExportSpec):
+        return f"Hugging Face folder of {model}"
     return f"{method_of(spec)}: {spec.facts.set} {spec.facts.forget[:60]} on {model}"
 
 
@@ -27,7 +29,7 @@ def method_of(spec: Spec) -> str:
         return spec.method
     if isinstance(spec, EvaluateSpec):
         return ", ".join(spec.evaluations)
-    return "study" if isinstance(spec, StudySpec) else spec.view
+    return spec.view if isinstance(spec, ExploreSpec) else spec.kind
 
 
 def parents_of(spec: Spec) -> list[str]:
@@ -35,6 +37,10 @@ def parents_of(spec: Spec) -> list[str]:
     parents = list(spec.edits)
     if isinstance(spec, UnlearnSpec | EvaluateSpec) and spec.mask and spec.mask.localization:
         parents.append(spec.mask.localization)
+    if isinstance(spec, ExportSpec):
+        parents += spec.results
+    if isinstance(spec, UnlearnSpec) and spec.method == "stack_edits":
+        parents += [str(edit) for edit in spec.options.get("edits", ())]
     return parents
 
 

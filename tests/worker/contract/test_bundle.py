@@ -1,61 +1,89 @@
 import io
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from worker.contract.bundle import differences, read_bundle, write_bundle
+from worker.contract.bundle import Edit, open_bundle, read_bundle, write_bundle
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask
-from worker.contract.result import Provenance, Result
+from worker.contract.result import ArrayInfo, Provenance, Result
 from worker.contract.spec import parse_spec
 
-SPEC = parse_spec(
-    {
-        "kind": "unlearn",
-        "model": {"base": "demo", "edits": ["earlier"]},
-        "facts": {"set": "s", "forget": "first:1"},
-        "mask": {"localization": "run", "rule": {"top": 1}},
-    }
-)
+UNLEARN = {
+    "kind": "unlearn",
+    "facts": {"set": "s", "forget": "first:1"},
+    "mask": {"localization": "run", "rule": {"top": 1}},
+}
+SPEC = parse_spec({**UNLEARN, "model": {"base": "demo", "edits": ["earlier"]}})
 FACTS = FactSet(name="s", facts=(Fact(id="a", subject="A", prompt="{} is", target="x"),))
 PROVENANCE = Provenance(
     model="demo", weights_hash="h", seed=0, device="cpu", dtype="float32", versions={}
 )
 
 
-def result(**summary: float) -> Result:
+def result(**more: object) -> Result:
     return Result(
         kind="unlearn",
         spec={},
         provenance=PROVENANCE,
         seconds=1,
         peak_memory_bytes=1,
-        summary=summary,
+        summary={"loss": 0.5},
+        **more,
     )
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    delta, recorded = tmp_path / "d", tmp_path / "r"
+    delta, recorded, arrays = tmp_path / "d.safetensors", tmp_path / "r", tmp_path / "arrays.npz"
     delta.write_bytes(b"delta")
-    recorded.write_text(result(loss=0.5).model_dump_json())
+    arrays.write_bytes(b"arrays")
+    info = ArrayInfo(file="arrays.npz", axes=(), unit="")
+    recorded.write_text(result(arrays={"loss": info}).model_dump_json())
     mask = Mask(components=("blocks.1.mlp",), n_parameters=3)
     inputs = Inputs(out="", fact_set=FACTS, mask=mask, deltas=(str(delta),))
+    edit = Edit(id="earlier", title="Earlier", spec=UNLEARN, result=result())
+    files = {"result.json": recorded, "arrays.npz": arrays}
     with (tmp_path / "b.zip").open("wb") as file:
-        write_bundle(file, "b.zip", SPEC, inputs, {"result.json": recorded})
+        write_bundle(file, "b.zip", SPEC, inputs, files, [edit])
     return tmp_path / "b.zip"
+
+
+def change(bundle: Path, name: str, text: str) -> None:
+    """Replace one file of a bundle."""
+    with zipfile.ZipFile(bundle) as packed:
+        kept = {info.filename: packed.read(info) for info in packed.infolist()}
+    with zipfile.ZipFile(bundle, "w") as packed:
+        for one, data in (kept | {name: text.encode()}).items():
+            packed.writestr(one, data)
 
 
 def test_a_bundle_gives_back_what_was_put_in(bundle: Path, tmp_path: Path) -> None:
     spec, inputs, recorded = read_bundle(bundle, tmp_path / "in", tmp_path / "out")
     assert spec == SPEC
+    assert inputs.out == str(tmp_path / "out")
     assert inputs.fact_set == FACTS
     assert inputs.mask is not None and inputs.mask.components == ("blocks.1.mlp",)
     assert Path(inputs.deltas[0]).read_bytes() == b"delta"
     assert recorded.summary == {"loss": 0.5}
+
+
+def test_a_bundle_gives_the_results_files_and_the_runs_under_the_model(
+    bundle: Path, tmp_path: Path
+) -> None:
+    found = open_bundle(bundle, tmp_path / "in")
+    assert Path(found.files["arrays.npz"]).read_bytes() == b"arrays"
+    assert [(edit.id, edit.title) for edit in found.edits] == [("earlier", "Earlier")]
+
+
+def test_a_bundle_names_no_folder_of_the_machine_that_made_it(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as packed:
+        text = b"".join(packed.read(name) for name in packed.namelist() if name.endswith(".json"))
+    assert str(tmp_path).encode() not in text
 
 
 @pytest.mark.parametrize("size", [0, 10, 200, 600])
@@ -71,11 +99,46 @@ def test_names_in_a_bundle_are_never_used_as_paths(bundle: Path, tmp_path: Path)
         file.writestr("../../escaped", "x")
     bundle.write_bytes(packed.getvalue())
     read_bundle(bundle, tmp_path / "in", tmp_path / "out")
-    assert [p.name for p in (tmp_path / "in").iterdir()] == ["delta-0.safetensors"]
+    assert [p.name for p in (tmp_path / "in").iterdir()] == ["files-0.safetensors"]
     assert not (tmp_path.parent / "escaped").exists()
 
 
-def test_differences_are_named_with_both_numbers() -> None:
-    assert differences(result(loss=0.5), result(loss=0.500001)) == []
-    assert differences(result(loss=0.5), result(loss=0.6)) == ["loss: recorded 0.5, repeated 0.6"]
-    assert differences(result(loss=0.5), result()) == ["loss: recorded 0.5, repeated None"]
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("inputs.json", '{"deltas": ["/etc/passwd"]}', "no packed file"),
+        ("inputs.json", '{"deltas": ["files/../../x"]}', "no packed file"),
+        ("inputs.json", '{"deltas": ["files/9"]}', "no item named"),
+        ("inputs.json", '{"strange": 1}', "no bundle"),
+        ("inputs.json", "[]", "no JSON object"),
+        ("inputs.json", "[" * 100_000, "no bundle"),
+        ("edits.json", "{}", "no bundle"),
+        ("spec.json", '{"kind": "unlearn"}', "missing"),
+        ("result/result.json", "null", "no bundle"),
+    ],
+)
+def test_a_bundle_that_was_tampered_with_is_refused_in_words(
+    bundle: Path, tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    change(bundle, name, text)
+    with pytest.raises(UserError, match=words):
+        open_bundle(bundle, tmp_path / "in")
+
+
+def test_a_results_file_with_a_path_for_a_name_is_refused(bundle: Path, tmp_path: Path) -> None:
+    info = ArrayInfo(file="../arrays.npz", axes=(), unit="")
+    change(bundle, "result/result.json", result(arrays={"loss": info}).model_dump_json())
+    with pytest.raises(UserError, match="no plain file name"):
+        open_bundle(bundle, tmp_path / "in")
+
+
+def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
+    bundle: Path, tmp_path: Path
+) -> None:
+    change(bundle, "bomb", "0" * 5_000_000)
+    with pytest.raises(UserError, match="expected at most"):
+        open_bundle(bundle, tmp_path / "in", max_bytes=1_000_000)
+    change(bundle, "spec.json", json.dumps({"kind": "x" * 70_000_000}))
+    with pytest.raises(UserError, match=r"spec\.json has"):
+        open_bundle(bundle, tmp_path / "in")
+    assert not (tmp_path / "in").exists()

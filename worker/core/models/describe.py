@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
 from worker.core.demo.paths import WEIGHTS
+from worker.core.models.card import read_licence, read_title, read_tokenizer
 from worker.core.models.components import component_parameters
 from worker.core.models.load import (
     DEMO,
     check_loadable,
+    compute_dtype,
     model_folders,
     model_id,
     read_config,
 )
+from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 
-# Bytes per parameter and run kind beyond one pass of activations: a localization holds the
-# weights; an edit also their copy, gradients and Adam's two moments in float32.
-_COPIES = {"localize": 1.0, "evaluate": 1.5, "unlearn": 5.0, "explore": 1.0}
 
+def list_models(roots: Sequence[Path] = (), device: str | torch.device = "cpu") -> list[ModelInfo]:
+    """Describe the bundled model and the model folders under the roots; load no weights.
 
-def list_models(roots: Sequence[Path] = ()) -> list[ModelInfo]:
-    """Describe the bundled model and the model folders under the roots; load no weights."""
+    `device` is where they would be loaded: it decides the dtype and so the memory.
+    """
     folders = {DEMO: WEIGHTS} if (WEIGHTS / "config.json").exists() else {}
     for folder in model_folders(roots):
         folders.setdefault(model_id(folder, roots), folder)
-    return [describe_model(name, folder) for name, folder in folders.items()]
+    return [describe_model(name, folder, device) for name, folder in folders.items()]
 
 
-def describe_model(name: str, folder: Path) -> ModelInfo:
+def describe_model(name: str, folder: Path, device: str | torch.device = "cpu") -> ModelInfo:
     """Describe a model folder; a model that cannot be loaded says why in `problem`."""
     try:
         config = read_config(folder)
         check_loadable(folder, config)
-        return _describe(name, folder, config)
+        return _described(name, folder, _newest(folder), torch.device(device))
     except UserError as error:
         return ModelInfo(id=name, title=_title(name), path=str(folder), problem=error.message)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -54,13 +55,21 @@ def describe_model(name: str, folder: Path) -> ModelInfo:
         )
 
 
-def _describe(name: str, folder: Path, config: dict[str, Any]) -> ModelInfo:
+def _newest(folder: Path) -> float:
+    """When one of the files that a description is made from was last changed."""
+    return max(path.stat().st_mtime for path in folder.iterdir() if path.is_file())
+
+
+@lru_cache(maxsize=256)
+def _described(name: str, folder: Path, newest: float, device: torch.device) -> ModelInfo:
+    """Describe a folder as it was at `newest`, kept: the modules of a large model take a second."""
+    config = read_config(folder)
     model = _weightless(name, folder)
-    n_parameters = sum(p.numel() for p in model.hf.parameters())
-    card = _card(folder)
+    components = component_parameters(model)
+    dtype = compute_dtype(config, "auto", device)
     return ModelInfo(
         id=name,
-        title=str(card.get("title") or _title(name)),
+        title=read_title(folder) or _title(name),
         path=str(folder),
         architecture=type(model.hf).__name__,
         n_layers=model.n_layers,
@@ -68,12 +77,12 @@ def _describe(name: str, folder: Path, config: dict[str, Any]) -> ModelInfo:
         n_kv_heads=model.n_kv_heads,
         d_model=model.d_model,
         d_vocab=model.d_vocab,
-        n_parameters=n_parameters,
-        component_parameters=component_parameters(model),
+        n_parameters=sum(p.numel() for p in model.hf.parameters()),
+        component_parameters=components,
         dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
-        tokenizer=_tokenizer(folder),
-        licence=str(card.get("licence") or card.get("license") or ""),
-        memory_bytes={kind: int(4 * n_parameters * n) for kind, n in _COPIES.items()},
+        tokenizer=read_tokenizer(folder),
+        licence=read_licence(folder),
+        memory_bytes=estimate_memory(model, components, dtype, device),
     )
 
 
@@ -88,16 +97,3 @@ def _weightless(name: str, folder: Path) -> Model:
 
 def _title(name: str) -> str:
     return "Bundled model" if name == DEMO else name
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    path = folder / "card.json"
-    card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return card if isinstance(card, dict) else {}
-
-
-def _tokenizer(folder: Path) -> str:
-    path = folder / "tokenizer_config.json"
-    if not path.exists():
-        return ""
-    return str(json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class", ""))

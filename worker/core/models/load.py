@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from worker.core.demo.paths import WEIGHTS
 from worker.core.models.model import Model
 
 DEMO = "demo"
+Tell = Callable[[str], None]
+"""Is given words about how far a loading is; may raise Cancelled."""
+_TOLD = 20  # times that a loading tells how far it is
 _MAX_DEPTH = 4  # a hub cache lies three folders deep: models--org--name/snapshots/revision
 
 
@@ -28,6 +32,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "auto",
     roots: Sequence[Path] = (),
+    tell: Tell = lambda words: None,
 ) -> Model:
     """Load a model by id ("demo", or a folder's name under a root) or by its path under a root.
 
@@ -39,23 +44,27 @@ def load_model(
     check_loadable(folder, config)
     # Imported here because it takes seconds, and the checks above need none of it.
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    name = DEMO if folder == WEIGHTS else model_id(folder, roots)
+    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    tell(f"loading model {name}: {n_bytes / 1e9:.3g} GB of weights")
     soft_caps = (config.get("text_config") or config).get("attn_logit_softcapping")
-    hf = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=_dtype(config, dtype, torch.device(device)),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        # Only the eager attention applies soft caps to the scores.
-        attn_implementation="eager" if soft_caps else "sdpa",
-    )
+    with _telling(name, tell):
+        hf = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=compute_dtype(config, dtype, torch.device(device)),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            # Only the eager attention applies soft caps to the scores.
+            attn_implementation="eager" if soft_caps else "sdpa",
+        )
+    tell(f"loading model {name}: its tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    name = DEMO if folder == WEIGHTS else model_id(folder, roots)
+    if torch.device(device).type != "cpu":
+        tell(f"loading model {name}: moving it to {device}")
     return Model(name, hf.to(device), tokenizer, folder, revision=_revision(folder))
 
 
@@ -158,7 +167,10 @@ def model_folders(roots: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _dtype(config: dict[str, Any], dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+def compute_dtype(
+    config: dict[str, Any], dtype: str | torch.dtype, device: torch.device
+) -> torch.dtype:
+    """Say in which dtype a model is loaded; see `load_model`."""
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype == "auto" and device.type == "cpu":
@@ -170,6 +182,30 @@ def _dtype(config: dict[str, Any], dtype: str | torch.dtype, device: torch.devic
     if dtype not in known:
         raise unknown("dtype", dtype, ["auto", *known], field="dtype")
     return known[dtype]
+
+
+@contextmanager
+def _telling(name: str, tell: Tell) -> Iterator[None]:
+    """Tell how far transformers is with a model's weights, tensor by tensor."""
+    from transformers.utils.logging import disable_progress_bar, set_tqdm_hook
+
+    def watched(tensors: Any) -> Iterator[Any]:
+        every = max(1, len(tensors) // _TOLD)
+        for number, tensor in enumerate(tensors):
+            if number % every == 0:
+                tell(f"loading model {name}: {number} of {len(tensors)} tensors")
+            yield tensor
+
+    def hook(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        iterated = args and hasattr(args[0], "__len__") and kwargs.get("desc") == "Loading weights"
+        return watched(args[0]) if iterated else factory(*args, **kwargs)
+
+    disable_progress_bar()
+    before = set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
 
 
 def _revision(folder: Path) -> str | None:

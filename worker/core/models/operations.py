@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from weakref import WeakKeyDictionary
 
 from worker.core.models.components import component_parameters
 from worker.core.models.model import Model
+
+_known: WeakKeyDictionary[Model, int] = WeakKeyDictionary()
 
 
 def block_operations(model: Model, rows: int, positions: int, keys: int) -> int:
@@ -25,8 +27,9 @@ def forward_operations(model: Model, rows: int, positions: int) -> int:
     return blocks + unembed_operations(model, rows)
 
 
-@cache
 def _weights_per_block(model: Model) -> int:
-    counts = component_parameters(model)
-    whole = sum(count for name, count in counts.items() if ".head." not in name)
-    return whole // model.n_layers
+    if model not in _known:
+        counts = component_parameters(model)
+        whole = sum(count for name, count in counts.items() if ".head." not in name)
+        _known[model] = whole // model.n_layers
+    return _known[model]

@@ -1,0 +1,63 @@
+"""Models: what there is to work on, what each is and needs, and which this device cannot take."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from app.backend import AnnouncementDep
+from app.templating import render
+from worker.contract.menu import Announcement, ModelInfo
+
+NAV = (15, "Models", "/models")
+router = APIRouter()
+
+NEEDS = (
+    ("load", "Held in memory"),
+    ("explore", "Explore"),
+    ("localize", "Localize"),
+    ("evaluate", "Evaluate"),
+    ("unlearn", "Unlearn, all components"),
+)
+"""The entries of ModelInfo.memory_bytes in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model with its state on the worker's device."""
+
+    info: ModelInfo
+    state: str
+    """`hot`, `cold`, `too large` or `unsupported`."""
+    why: str = ""
+    too_large_for: tuple[str, ...] = ()
+    """The kinds of run that need more memory than there is."""
+
+
+@router.get("/models")
+def show(request: Request, menu: AnnouncementDep) -> Response:
+    """Every model that the workers' roots hold, those that can be used first."""
+    shown = [state_of(info, menu) for info in menu.models]
+    return render(
+        request,
+        "pages/models.html",
+        block="list",
+        models=sorted(shown, key=lambda one: one.state == "unsupported"),
+        needs=NEEDS,
+        menu=menu,
+    )
+
+
+def state_of(info: ModelInfo, menu: Announcement) -> Shown:
+    """Say whether a model is loaded, can be, or why it cannot."""
+    if info.problem:
+        return Shown(info, "unsupported", info.problem)
+    memory = menu.memory_bytes
+    large = tuple(
+        words for kind, words in NEEDS if memory and info.memory_bytes.get(kind, 0) > memory
+    )
+    if memory and info.memory_bytes.get("load", 0) > memory:
+        why = "Its weights alone need more memory than the device has."
+        return Shown(info, "too large", why, large)
+    if info.loaded:
+        return Shown(info, "hot", "Its weights are in memory: runs on it start at once.", large)
+    return Shown(info, "cold", "It is loaded when a run asks for it.", large)

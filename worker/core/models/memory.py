@@ -1,0 +1,64 @@
+"""How much memory a model and a job on it need, estimated from the configuration alone.
+
+1. Weights: parameters × bytes of the dtype in which the device computes.
+2. A localization holds them and, for a batch of four facts, what causal tracing with its defaults
+   holds: activations of every layer and the rows that a restart carries.
+3. An evaluation holds the weights, a copy of those that the edits change (at most the components)
+   and the logits of a batch.
+4. An edit holds the weights and, of what the mask names (at most the components), a copy, the
+   gradients and Adam's two moments.
+
+Limits: prompts of PROMPT tokens are assumed; longer ones need more, and on a GPU batches grow into
+the memory that is free. The peak while loading is that of the weights and one tensor more.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from worker.core.models.model import Model
+
+PROMPT = 16
+"""Tokens of a usual prompt."""
+_FACTS, _COPIES = 4, 10
+"""A batch of causal tracing on a CPU, and its noise samples."""
+_UNEMBEDDED = 256
+"""Rows whose logits are held at a time."""
+_PROCESS = {"cpu": 0, "cuda": 600 * 2**20}
+"""Bytes that the device's own context takes beside the tensors."""
+
+
+def estimate_memory(
+    model: Model, component_parameters: dict[str, int], dtype: torch.dtype, device: torch.device
+) -> dict[str, int]:
+    """Estimate the bytes of a model on the meta device: `load`, and one entry per run kind."""
+    size = dtype.itemsize
+    weights = size * sum(p.numel() for p in model.hf.parameters())
+    weights += _PROCESS.get(device.type, 0)
+    changed = size * sum(n for name, n in component_parameters.items() if ".head." not in name)
+    logits = 2 * 4 * _UNEMBEDDED * model.d_vocab
+    batch = _restart_bytes(model, size) + logits
+    return {
+        "load": weights,
+        "explore": weights + batch // _FACTS,
+        "localize": weights + batch,
+        "evaluate": weights + changed + logits,
+        "unlearn": weights + 4 * changed + batch // _FACTS + logits,
+        "export": weights + changed,
+    }
+
+
+def _restart_bytes(model: Model, size: int) -> int:
+    """Bytes of a batch of facts: kept by the base run, and carried through a block by a restart."""
+    width = max(4 * model.d_model, _mlp_width(model))
+    kept = (_COPIES + 1) * PROMPT * model.n_layers * 5 * model.d_model
+    carried = _COPIES * model.n_layers * PROMPT * (3 * model.d_model + 2 * width)
+    return int(size * _FACTS * (kept + carried))
+
+
+def _mlp_width(model: Model) -> int:
+    config = model.hf.config.get_text_config()
+    for name in ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"):
+        if width := getattr(config, name, None):
+            return int(width)
+    return 4 * model.d_model
