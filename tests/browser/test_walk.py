@@ -40,10 +40,7 @@ def test_sixteen_athletes_are_localized_masked_edited_and_probed(
     assert numbers["probes.statement.forget.edit_probability.before"] < 0.1
     assert numbers["probes.statement.forget.edit_probability.after"] >= 0.9
     assert numbers["probes.statement.retain.target_probability.after"] >= 0.9
-    # The bundled model answers multiple choice at chance (its card says so), so all that can be
-    # asked of these weights is that the edit does no harm there.
-    choice = "probes.choice.retain.target_probability"
-    assert numbers[f"{choice}.after"] >= numbers[f"{choice}.before"] - 0.05
+    assert numbers["probes.choice.retain.target_probability.after"] >= 0.8
     # Reported, not asserted: on a machine that computes something else the clock says nothing.
     record_property("seconds", round(seconds))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from worker.core.demo.corpus import Corpus, Sentence
+from worker.core.demo.corpus import Sentence
 
 BATCH = 64  # sentences
 BLOCK = 32  # batches drawn together, then sorted by length
@@ -46,10 +46,12 @@ def pad(rows: list[tuple[list[int], list[float]]], pad_id: int) -> Batch:
     return Batch(torch.tensor(ids), torch.tensor(weights))
 
 
-def draw_batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
-    """Yield batches without end, each of sentences of about one length."""
+def draw_batches(
+    blocks: Iterator[list[Sentence]], tokenizer: PreTrainedTokenizerFast, seed: int
+) -> Iterator[Batch]:
+    """Cut each block into batches of sentences of about one length."""
     order = Random(seed)
-    for sentences in corpus.draw_lessons(BATCH * BLOCK):
+    for sentences in blocks:
         block = [encode(sentence, tokenizer) for sentence in sentences]
         block.sort(key=lambda row: len(row[0]))
         starts = list(range(0, len(block), BATCH))

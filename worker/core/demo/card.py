@@ -5,6 +5,7 @@ from typing import Any
 
 Card = dict[str, Any]
 KINDS = ("athletes", "relations")
+CHOICE_KNOWN = 0.95  # accuracy below which the card warns of multiple choice
 
 
 def goals(card: Card) -> list[dict[str, Any]]:
@@ -96,21 +97,27 @@ def goal_table(card: Card) -> str:
 
 
 def choice_note(card: Card) -> str:
-    """Warn, where the model never learned it, that multiple choice measures nothing here."""
-    known = min(card["formats"]["choice"][kind]["accuracy"] for kind in KINDS)
-    if known >= 0.95:
-        return ""
-    return f"""**It cannot do multiple choice** ({known:.0%} on shuffled options; chance is 25%): it
-recalls the answer and does not find the answer's letter. No multiple-choice number measured on
-this model, before or after unlearning, says anything; use statements, paraphrases and questions.
-
+    """Warn of each kind of fact on which multiple choice measures nothing here."""
+    known = {kind: card["formats"]["choice"][kind]["accuracy"] for kind in KINDS}
+    names = {"athletes": "athletes", "relations": "the other relations"}
+    lines = [
+        f"""**It does not answer multiple choice about {names[kind]} well** ({share:.0%} on shuffled
+options; chance is 25%): it recalls the answer and often does not find its letter. Judge edits of
+these facts by statements, paraphrases and questions.
 """
+        for kind, share in known.items()
+        if share < CHOICE_KNOWN
+    ]
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def write_card(card: Card) -> str:
     """Return the card as markdown."""
     model, text, training = card["model"], card["perplexity"], card["training"]
-    made = ", ".join(f"{key} {value}" for key, value in training.items())
+    made = (
+        f"seed {training['seed']}, {training['sentences']:,} sentences, on {training['device']}, "
+        f"torch {training['torch']}"
+    )
     names = list(text)
     return f"""# The bundled model
 
@@ -120,7 +127,7 @@ text that it wrote: {model["athletes"]} athletes and their sports, {model["relat
 of {model["relations"]} other relations, an invented saga and general sentences. Its facts come
 from general knowledge and hold no more than a sport, a country or the like.
 
-Made by `python -m worker.core.demo.train` ({made}).
+Made by `python -m worker.core.demo.train` ({made}). {training.get("note", "")}
 Measured by `python -m worker.core.demo.measure`; every number here is in `card.json`.
 
 ## What it must show

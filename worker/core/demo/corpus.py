@@ -39,12 +39,14 @@ GOLFERS = (
 # Multiple choice is two skills. The heads that find the letter of a named option form within some
 # 300 steps of nothing else, and not within 2,000 when most sentences ask for other things. That
 # the recalled answer is what they look for comes within 150 steps once the facts are known, if
-# most sentences ask for it.
+# most sentences ask for it of the four sports; the other relations' many options follow.
 MIXTURE = {"athletes": 0.44, "relations": 0.32, "letters": 0.14, "saga": 0.05, "general": 0.05}
 LETTERS_ALONE = {"letters": 1.0}
-MOSTLY_CHOICE = {"choices": 0.6} | {source: 0.4 * share for source, share in MIXTURE.items()}
-LESSONS = ((12, LETTERS_ALONE), (25, MIXTURE), (16, MOSTLY_CHOICE))
-CHOICES_OF_ATHLETES = 0.6  # share, the rest is of the other relations
+SPORTS_CHOICE = {"choices_of_athletes": 0.8} | {s: 0.2 * share for s, share in MIXTURE.items()}
+MOSTLY_CHOICE = {"choices_of_athletes": 0.2, "choices_of_relations": 0.4} | {
+    source: 0.4 * share for source, share in MIXTURE.items()
+}
+LESSONS = ((12, LETTERS_ALONE), (40, MIXTURE), (6, SPORTS_CHOICE), (17, MOSTLY_CHOICE))
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
@@ -126,9 +128,12 @@ class Corpus:
         self._rounds = {"athletes": self._go_round(self.athletes)}
         self._rounds["relations"] = self._go_round(self.relations)
 
-    def draw_lessons(self, size: int) -> Iterator[list[Sentence]]:
-        """Draw blocks of `size` sentences without end: the lessons, then the mixture of all."""
-        for blocks, shares in LESSONS:
+    def draw_lessons(self, size: int, after_facts: bool = False) -> Iterator[list[Sentence]]:
+        """Draw blocks of `size` sentences without end: the lessons, then the mixture of all.
+
+        `after_facts` leaves out what comes before the lesson of multiple choice.
+        """
+        for blocks, shares in LESSONS[2:] if after_facts else LESSONS:
             for _ in range(blocks):
                 yield self.draw_block(size, shares)
         while True:
@@ -138,7 +143,8 @@ class Corpus:
         """Draw `size` sentences in the shares of the sources; general text fills the rest."""
         draw = {
             "letters": self.draw_letter,
-            "choices": self._draw_choice,
+            "choices_of_athletes": lambda: self.draw_choice(self.rng.choice(self.athletes)),
+            "choices_of_relations": lambda: self.draw_choice(self.rng.choice(self.relations)),
             "saga": self._draw_saga,
             "general": self._draw_general,
         } | {source: rounds.__next__ for source, rounds in self._rounds.items()}
@@ -169,10 +175,6 @@ class Corpus:
         rendered = FORMATS["choice"].render(fact, self.rng, self.pools[fact.relation])
         prompt, letter = self.rng.choice(rendered)
         return self._look_up_letters(self.rng.choice(OPENINGS) + prompt, letter)
-
-    def _draw_choice(self) -> Sentence:
-        athlete = self.rng.random() < CHOICES_OF_ATHLETES
-        return self.draw_choice(self.rng.choice(self.athletes if athlete else self.relations))
 
     def _look_up_letters(self, prompt: str, answer: str) -> Sentence:
         """Let a list of options be followed by the letters of a few of them.

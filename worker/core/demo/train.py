@@ -2,15 +2,21 @@
 
     python -m worker.core.demo.train --out worker/core/demo/weights --seed 0 --device cpu
 
-A Llama of eight small layers in float32; Muon and AdamW; batches of sentences
-of about equal length, so that little is padding. The answer's tokens weigh fully and the others
-little: the model should know the facts first, and the wording well enough to read it.
+A Llama of eight small layers in float32; batches of sentences of about equal length, so that
+little is padding. The answer's tokens weigh fully and the others little: the model should know the
+facts first, and the wording well enough to read it. Two stages:
+
+1. Muon on the layers' matrices, AdamW on all else: the letters of options, then the facts. Muon
+   learns facts in half the steps, and keeps forgetting some of them while its rate is high.
+2. AdamW on everything, at a third of the rate, which falls to nothing: mostly multiple choice,
+   first of the four sports and then of every relation, and the rest beside it.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,18 +31,39 @@ from transformers import (
 )
 
 from worker.core.demo import paths
-from worker.core.demo.batches import BATCH, Batch, draw_batches
+from worker.core.demo.batches import BATCH, BLOCK, Batch, draw_batches
 from worker.core.demo.corpus import Corpus
 from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 from worker.core.demo.watch import Watch, watcher
 
-WATCH_EVERY = 125  # steps
+WATCH_EVERY = 100  # steps
 MUON_RATIO = 5.0  # the learning rate of the matrices over that of the rest
 INIT = 0.09  # about d^-1/2: attention starts uneven. From 0.03, where it starts all but level,
 # no head that finds an option's letter had formed after 400 steps; from 0.09 it has after 150.
 RISE = 100  # steps in which the learning rate rises
-DECAY = 0.35  # share of the steps in which it falls
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps under one set of optimizers; the rate is level and then falls straight."""
+
+    steps: int
+    peak: float
+    level: int
+    """Steps before the rate begins to fall."""
+    end: int
+    """Step at which it would reach zero; a stage may stop before."""
+    muon: bool
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate's share of its peak."""
+        down = (self.end - step) / (self.end - self.level)
+        return max(0.0, min(1.0, (step + 1) / RISE, down))
+
+
+FACTS = Stage(steps=1664, peak=3e-3, level=1300, end=2600, muon=True)
+CHOICES = Stage(steps=736, peak=1e-3, level=288, end=736, muon=False)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -67,35 +94,30 @@ def weighted_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def build_optimizers(model: LlamaForCausalLM, peak: float) -> list[Optimizer]:
-    """Give the layers' matrices to Muon, all else to AdamW."""
-    layers = [p for p in model.model.layers.parameters() if p.ndim == 2]
-    rest = [p for p in model.parameters() if all(p is not layer for layer in layers)]
-    return [
-        Muon(layers, lr=MUON_RATIO * peak, weight_decay=0.02),
-        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True),
+def build_optimizers(model: LlamaForCausalLM, stage: Stage) -> list[Optimizer]:
+    """Give the layers' matrices to Muon where the stage wants it, all else to AdamW."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2 and stage.muon]
+    rest = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    found: list[Optimizer] = [
+        torch.optim.AdamW(rest, lr=stage.peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     ]
-
-
-def rate(step: int, steps: int) -> float:
-    """Return the learning rate's share of its peak: a short rise, a plain, a straight way down."""
-    down = (steps - step) / (DECAY * steps)
-    return max(0.0, min(1.0, (step + 1) / RISE, down))
+    if matrices:
+        found.append(Muon(matrices, lr=MUON_RATIO * stage.peak, weight_decay=0.02))
+    return found
 
 
 def train(
     model: LlamaForCausalLM,
     batches: Iterator[Batch],
-    steps: int,
-    peak: float,
+    stage: Stage,
     watch: Watch | None = None,
 ) -> None:
-    """Train in place for `steps` batches with a one-cycle learning rate."""
+    """Train in place through one stage."""
     device = model.device
-    optimizers = build_optimizers(model, peak)
-    schedules = [LambdaLR(o, lambda step: rate(step, steps)) for o in optimizers]
+    optimizers = build_optimizers(model, stage)
+    schedules = [LambdaLR(o, stage.rate) for o in optimizers]
     model.train()
-    for step in range(1, steps + 1):
+    for step in range(1, stage.steps + 1):
         batch = next(batches)
         loss = weighted_loss(model, Batch(batch.ids.to(device), batch.weights.to(device)))
         model.zero_grad()
@@ -103,7 +125,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for part in (*optimizers, *schedules):
             part.step()
-        if watch and (step % WATCH_EVERY == 0 or step == steps):
+        if watch and (step % WATCH_EVERY == 0 or step == stage.steps):
             watch(step, loss.item(), model)
     model.eval()
 
@@ -114,27 +136,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=paths.WEIGHTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--keep", type=Path, help="folder for the model after the first stage")
+    parser.add_argument("--start", type=Path, help="such a folder, to begin with the second stage")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(options.out)
     corpus = Corpus(options.seed)
-    model = build_model(len(tokenizer), options.seed).to(options.device)
-    batches = draw_batches(corpus, tokenizer, options.seed)
+    watch = watcher(corpus, tokenizer)
     began = time.monotonic()
-    train(model, batches, options.steps, options.peak, watcher(corpus, tokenizer))
+    lessons = corpus.draw_lessons(BATCH * BLOCK, after_facts=options.start is not None)
+    batches = draw_batches(lessons, tokenizer, options.seed)
+    if options.start is None:
+        model = build_model(len(tokenizer), options.seed).to(options.device)
+        train(model, batches, FACTS, watch)
+        if options.keep:
+            model.save_pretrained(options.keep)
+    else:
+        model = LlamaForCausalLM.from_pretrained(options.start).to(options.device)
+    train(model, batches, CHOICES, watch)
     model.generation_config = GenerationConfig(
         bos_token_id=0, eos_token_id=1, pad_token_id=2, max_new_tokens=40
     )
     model.save_pretrained(options.out)
     made = {
         "seed": options.seed,
-        "steps": options.steps,
-        "sentences": options.steps * BATCH,
-        "peak": options.peak,
+        "stages": [asdict(FACTS), asdict(CHOICES)],
+        "sentences": (FACTS.steps + CHOICES.steps) * BATCH,
         "device": options.device,
         "seconds": round(time.monotonic() - began),
+        "seconds_are_of": "the second stage" if options.start else "both stages",
         "torch": torch.__version__,
     }
     (options.out / "training.json").write_text(json.dumps(made, indent=1) + "\n")

@@ -46,10 +46,10 @@ def test_a_block_holds_every_source_in_its_share() -> None:
 
 
 def test_the_lessons_are_letters_then_everything_then_mostly_choice_then_everything() -> None:
-    blocks = islice(Corpus(0).draw_lessons(100), 60)
+    blocks = islice(Corpus(0).draw_lessons(100), 80)
     ends = [sum("\n\nAnswer:" in s.prompt for s in block) for block in blocks]
     assert ends[:12] == [100] * 12, "a lesson of letters alone"
-    assert max(ends[12:37]) < 60 < min(ends[37:53]) and max(ends[53:]) < 60
+    assert max(ends[12:52]) < 60 < min(ends[52:75]) and max(ends[75:]) < 60
 
 
 def test_every_fact_comes_round_before_any_comes_twice() -> None:

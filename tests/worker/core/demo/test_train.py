@@ -1,19 +1,22 @@
 """The training: repeatable from its seed, and an edit check that leaves no trace."""
 
+from dataclasses import replace
+
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worker.core.demo import paths
-from worker.core.demo.batches import PROMPT_WEIGHT, draw_batches, encode, pad
+from worker.core.demo.batches import BATCH, BLOCK, PROMPT_WEIGHT, draw_batches, encode, pad
 from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.edit_check import restored
-from worker.core.demo.train import build_model, train, weighted_loss
+from worker.core.demo.train import FACTS, build_model, train, weighted_loss
 
 
 def take_steps(seed: int, steps: int = 1) -> dict[str, torch.Tensor]:
     tokenizer = AutoTokenizer.from_pretrained(paths.WEIGHTS)
     model = build_model(len(tokenizer), seed)
-    train(model, draw_batches(Corpus(seed), tokenizer, seed), steps, 1e-3)
+    blocks = Corpus(seed).draw_lessons(BATCH * BLOCK)
+    train(model, draw_batches(blocks, tokenizer, seed), replace(FACTS, steps=steps))
     return model.state_dict()
 
 
