@@ -39,6 +39,8 @@ FIELDS = (
     ("question", "Question", "The same asked as a question. Optional."),
     ("paraphrases", "Paraphrases", "A list in one cell. Optional."),
     ("neighbourhood", "Neighbourhood", "Prompts about others with the same answer. Optional."),
+    ("translations", "Translations", "JSON list of prompts in another language. Optional."),
+    ("ripples", "Ripples", "JSON list of what follows from the fact. Optional."),
     ("id", "Id", "A name for the row. Optional."),
 )
 """The fields of a fact that a column may give: name, label, what it holds."""

@@ -105,7 +105,7 @@ def run(
         parsed, inputs, recorded = read_bundle(spec, out / "inputs", out)
     else:
         data = _read_spec(spec)
-        if edit_to:
+        if edit_to and isinstance(data, dict):
             data["facts"] = {**data.get("facts", {}), "edit_to": edit_to}
         parsed, inputs = prepare(data, out, edits or [], facts)
 

@@ -157,7 +157,14 @@ def _compute(
     spec: Spec, inputs: Inputs, options: dict[str, Contract], model: Model, report: Report
 ) -> Findings:
     facts = inputs.fact_set
-    job = Job(seed=spec.seed, report=report, pool=facts.facts if facts else ())
+    job = Job(
+        seed=spec.seed,
+        report=report,
+        pool=facts.facts if facts else (),
+        texts=inputs.texts,
+        edited=inputs.edited,
+        stacked=inputs.stacked,
+    )
     deltas = [Path(path) for path in inputs.deltas]
     if isinstance(spec, EvaluateSpec):
         job = replace(job, mask=inputs.mask, scores=inputs.scores)

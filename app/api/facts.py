@@ -6,13 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import submission, uploads
+from app import knowledge, submission, uploads
 from app.api._body import read_json
 from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, select
 from worker.contract.menu import FactSetInfo, RefusedRow
+from worker.contract.records import RunRecord
+from worker.contract.spec import ModelSpec
+from worker.contract.tokens import FactTokens
 from worker.store.store import Store
 
 router = APIRouter(prefix="/api/facts", tags=["facts"])
@@ -40,6 +43,12 @@ class NewSplit(Contract):
     name: str
     forget: str
     seed: int = 0
+
+
+class Measure(Contract):
+    """Which model is asked for every fact of a set."""
+
+    model: ModelSpec = "demo"
 
 
 @router.get("")
@@ -115,6 +124,28 @@ async def split(name: str, request: Request, store: StoreDep) -> FactSetInfo:
     return set_info(store, name)
 
 
+@router.get("/{name}/tokens")
+def tokens(name: str, engine: EngineDep, model: str = "demo") -> FactTokens:
+    """Say how a model's tokenizer cuts the set's facts: what to mend, how many, with examples."""
+    return knowledge.ask_tokens(engine, set_info(engine.store, name), model)
+
+
+@router.post("/{name}/knowledge", status_code=202)
+async def measure(name: str, request: Request, engine: EngineDep) -> RunRecord:
+    """The run that measures what a model knows of the set; one for its weights and these facts.
+
+    A JSON body with `model`, as in a spec.
+    """
+    data = await read_json(request)
+    submission.refuse_odd_text(data)
+    asked = parse(Measure, data)
+    model = asked.model if isinstance(asked.model, str) else asked.model.model_dump(mode="json")
+    info = await run_in_threadpool(set_info, engine.store, name)
+    owner = request.state.session.identity.user
+    run_id = await run_in_threadpool(knowledge.measure, engine, info, model, owner)
+    return engine.store.run(run_id)
+
+
 @router.delete("/{name}", status_code=204)
 def delete(name: str, store: StoreDep) -> Response:
     """Delete a set that was brought; a bundled one stays."""
@@ -123,8 +154,12 @@ def delete(name: str, store: StoreDep) -> Response:
 
 
 def set_info(store: Store, name: str) -> FactSetInfo:
-    """What is known of one set."""
-    return next(info for info in store.fact_sets() if info.name == name)
+    """What is known of one set; raises NotFound."""
+    found = next((info for info in store.fact_sets() if info.name == name), None)
+    if found is None:
+        store.facts_page(name, limit=1)
+    assert found is not None, "a page of a set that is not there raises NotFound"
+    return found
 
 
 def _mapping(text: Any) -> dict[str, str]:

@@ -196,3 +196,15 @@ def test_how_facts_are_cut_is_shown_with_chips_counts_and_cures(
     alone = client.get("/facts/tokens", params=MODEL)
     assert (alone.status_code, "lethe worker" in alone.text) == (422, True)
     assert client.get("/facts/tokens", params={**MODEL, "set": "no"}).status_code == 404
+
+
+def test_the_api_measures_once_and_says_how_facts_are_cut(
+    script: TestClient, engine: Any, asked: list[AskFactTokens]
+) -> None:
+    first = script.post("/api/facts/sports/knowledge", json={"model": "demo"})
+    again = script.post("/api/facts/sports/knowledge", json={})
+    assert (first.status_code, first.json()["id"]) == (202, again.json()["id"])
+    assert script.get("/api/facts/sports/tokens").json()["n_usable"] == 40
+    assert script.get("/api/facts/nope/tokens").status_code == 404
+    assert script.post("/api/facts/nope/knowledge", json={}).status_code == 404
+    assert script.post("/api/facts/sports/knowledge", json={"modle": "x"}).status_code == 422

@@ -1,8 +1,5 @@
 """From rows with columns to facts: columns found by name, and every refused row with its reason."""
 
-import ast
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,10 +8,10 @@ from pydantic import ValidationError
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.menu import ReadFacts, RefusedRow
+from worker.core.facts._cells import cell_text, records, text_list
 from worker.core.facts._templates import compile_template
 
 MAX_ROWS = 200_000
-MAX_CELL = 20_000
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "case_id", "fact_id", "prompt_id"),
@@ -33,10 +30,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "question": ("question",),
     "paraphrases": ("paraphrases", "paraphrase_prompts", "paraphrase"),
     "neighbourhood": ("neighbourhood", "neighborhood", "neighborhood_prompts"),
+    "translations": ("translations", "translated_prompts"),
+    "ripples": ("ripples", "ripple"),
 }
 REQUIRED = ("subject", "prompt", "target")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LISTS = ("paraphrases", "neighbourhood")
+_RECORDS = ("translations", "ripples")
 
 
 def find_columns(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str]:
@@ -145,6 +144,8 @@ def _cells(found: Mapping[str, str], columns: tuple[str, ...]) -> dict[str, Cell
 def _cell(field: str, column: str, columns: tuple[str, ...], found: Mapping[str, str]) -> Cell:
     if not column.startswith("="):
         return lambda row: row.get(column)
+    if field in _RECORDS:  # JSON, whose braces are no places
+        return lambda row: column[1:]
     return compile_template(field, column[1:], columns, found["subject"])
 
 
@@ -152,7 +153,10 @@ def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fac
     values: dict[str, Any] = {}
     for field, cell in cells.items():
         value = cell(row)
-        values[field] = _list(value) if field in _LISTS else _text(value, field)
+        if field in _RECORDS:
+            values[field] = records(value, field)
+        else:
+            values[field] = text_list(value) if field in _LISTS else cell_text(value, field)
     for field in REQUIRED:
         if not values[field]:
             raise ValueError(f"{field} is empty; expected text")
@@ -168,49 +172,6 @@ def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fac
 def _group(values: Mapping[str, Any]) -> str:
     """A fact without a group is grouped by its answer, as the sports facts are."""
     return str(values.get("group") or values["target"])[:200]
-
-
-def _text(value: Any, field: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        value = value.get("str", "")
-    if isinstance(value, (list, tuple)):
-        raise ValueError(f"{field} is a list; expected text")
-    text = str(value).strip()
-    if len(text) > MAX_CELL:
-        raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
-    if "\x00" in text:
-        raise ValueError(f"{field} holds a NUL character; expected text")
-    if _SURROGATE.search(text):
-        raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
-    return text
-
-
-def _list(value: Any) -> tuple[str, ...]:
-    """A list, or the text of one (as in the paper's CSV variant of CounterFact)."""
-    if isinstance(value, str):
-        value = _parsed_list(value.strip())
-    if value is None:
-        return ()
-    return tuple(_text(item, "a list's entry") for item in value if str(item).strip())
-
-
-def _parsed_list(text: str) -> Any:
-    if not text:
-        return ()
-    if len(text) > MAX_CELL * 5:
-        raise ValueError(f"a list has {len(text):,} characters; expected at most {MAX_CELL * 5:,}")
-    if not text.startswith("["):
-        return tuple(part for part in text.split("|"))
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, list):
-            return value
-    raise ValueError(f'{text[:60]!r} is no list; expected ["…", "…"] or entries with | between')
 
 
 def _reason(error: Exception) -> str:
