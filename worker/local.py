@@ -8,8 +8,8 @@ import numpy as np
 from worker.contract.base import unknown
 from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import UserError
-from worker.contract.facts import FactSet, retarget
-from worker.contract.inputs import Inputs
+from worker.contract.facts import Fact, FactSet, retarget, select
+from worker.contract.inputs import Inputs, StackedEdit
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
 from worker.contract.result import Result
@@ -55,7 +55,32 @@ def prepare(
         deltas=deltas,
         results=results,
         texts=_texts(spec),
+        edited=tuple(_facts_of(Path(folder)) for folder in spec.edits),
+        stacked=_stacked(spec),
     )
+
+
+def _stacked(spec: Spec) -> dict[str, StackedEdit]:
+    """What the folders hold that a stack of edits names."""
+    if not isinstance(spec, UnlearnSpec) or spec.method != "stack_edits":
+        return {}
+    return {
+        folder: StackedEdit(
+            deltas=tuple(str(path) for path in delta_paths(Path(folder))),
+            facts=_facts_of(Path(folder)),
+        )
+        for folder in map(str, spec.options.get("edits", ()))
+    }
+
+
+def _facts_of(folder: Path) -> tuple[Fact, ...]:
+    """The facts that an earlier edit changed; none where its set is not bundled."""
+    spec = parse_spec(read_result(folder).spec)
+    known = {fact_set.name: fact_set for fact_set in bundled_fact_sets()}
+    if not isinstance(spec, UnlearnSpec) or spec.facts.set not in known:
+        return ()
+    fact_set = retarget(known[spec.facts.set], spec.facts, spec.seed)
+    return select(fact_set, spec.facts.forget, spec.seed).forget
 
 
 def _texts(spec: Spec) -> dict[str, str]:

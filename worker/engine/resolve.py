@@ -14,6 +14,7 @@ from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import Result
 from worker.contract.spec import EvaluateSpec, ExploreSpec, ExportSpec, Spec, UnlearnSpec
 from worker.contract.texts import BUNDLED
+from worker.engine.stacks import facts_of_edits, stacked_edits
 from worker.store.store import Store
 
 
@@ -29,6 +30,8 @@ def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> I
         if isinstance(spec, ExportSpec)
         else (),
         texts=_texts(spec, store),
+        edited=facts_of_edits(spec.edits, store),
+        stacked=stacked_edits(spec, store, lambda run_id: _delta(run_id, spec.base, store)),
     )
 
 

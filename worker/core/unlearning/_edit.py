@@ -5,18 +5,23 @@ from collections.abc import Callable
 from worker.core.findings import Findings, Job
 from worker.core.models.deltas import restored
 from worker.core.models.model import Model
-from worker.core.unlearning._parts import Index
+from worker.core.unlearning._parts import Index, slices_of
 from worker.core.unlearning._receipt import Ledger
 
 
 def edit(
     model: Model, slices: list[tuple[str, Index]], job: Job, change: Callable[[], Findings]
 ) -> Findings:
-    """Let `change` alter the slices, take delta and receipt, put the base back bit for bit."""
+    """Let `change` alter the slices, take delta and receipt, put the base back bit for bit.
+
+    Where the findings name a mask, the method chose it itself, and the receipt is of that one.
+    """
     job.report.progress(0.0, "Taking checksums of the model")
     ledger = Ledger(model, slices)
     with restored(model, ledger.inside):
         findings = change()
+        if findings.mask is not None:
+            ledger.narrow(slices_of(model, findings.mask))
         findings.delta, findings.receipt = ledger.delta(model), ledger.receipt(model)
     findings.receipt = ledger.settle(findings.receipt, model)
     changed = f"{findings.receipt.n_changed:,} of {findings.receipt.n_parameters:,} parameters"

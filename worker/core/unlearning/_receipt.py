@@ -20,6 +20,12 @@ class Ledger:
         self.checksums = parameter_checksums(model)
         self.hash_before = checksum(model)
 
+    def narrow(self, slices: list[tuple[str, Index]]) -> None:
+        """Take fewer parts as the mask's, where they are known only after the edit."""
+        names = {name for name, _ in slices}
+        self.slices = slices
+        self.inside = {name: value for name, value in self.inside.items() if name in names}
+
     def delta(self, model: Model) -> dict[str, Tensor]:
         """Copy every tensor whose bits differ now."""
         named = dict(model.hf.named_parameters())

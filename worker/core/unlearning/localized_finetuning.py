@@ -12,9 +12,12 @@ L = λ L_forget + L_retain + L_general, AdamW without decay, a cosine to 0, grad
 With `partitions` the forget facts are edited in groups, one after another, each with its own
 steps and a fresh optimizer; facts of earlier groups are never retain facts of later ones.
 
+With `localize_each` every group is located anew, on the model as the groups before left it, and
+has a mask of its own with as many parameters as the given one.
+
 Departures: the general text is the project's own everyday sentences instead of the Pile; weights
-in half precision are trained through float32 masters; partitions share one mask (stack runs to
-give each its own). Limits: only facts in the form of their own prompt are trained on.
+in half precision are trained through float32 masters; groups share the given mask unless they are
+located. Limits: only facts in the form of their own prompt are trained on.
 """
 
 from typing import cast
@@ -50,6 +53,12 @@ class Options(Training):
         le=64,
         description="Groups of forget facts edited one after another (paper: 4 of 16 facts).",
     )
+    localize_each: str = Field(
+        "",
+        max_length=100,
+        description="A localization method by which each group gets a mask of its own, of as many "
+        "parameters as the given one (paper); empty: all groups share the given one.",
+    )
 
 
 def unlearn(
@@ -65,6 +74,7 @@ def unlearn(
         _terms,
         objective=options.objective,
         partitions=options.partitions,
+        localize_each=options.localize_each,
     )
 
 

@@ -194,6 +194,25 @@ def test_partitions_are_edited_one_after_another(model, facts) -> None:
     assert matrix[0, 0] > 0.8 and matrix[1, 1] > 0.8 and matrix[0, 1] < 0.5
 
 
+def test_each_partition_may_have_a_mask_of_its_own_located_anew(model, facts) -> None:
+    selection = Selection(forget=facts[:4], retain=facts[4:])
+    before = checksum(model)
+    one = Mask(components=("blocks.1.mlp",))
+    options = {"partitions": 2, "localize_each": "direct_logit_attribution", "steps": 8}
+    found = edit(model, selection, one, **options, keep="last", retain_floor=0)
+    rows = found.tables["masks"].rows
+    assert [row[2] for row in rows] == [3 * 32 * 48] * 2
+    own = {name for row in rows for name in row[1].split(", ")}
+    assert set(found.mask.components) == own and all(name.endswith(".mlp") for name in own)
+    changed = {name.removeprefix("model.layers.").split(".mlp.")[0] for name in found.delta}
+    assert changed == {name.split(".")[1] for name in own}
+    assert found.receipt.outside_unchanged and found.receipt.base_restored
+    assert found.receipt.n_parameters == len(own) * 3 * 32 * 48
+    assert checksum(model) == before
+    with pytest.raises(UserError, match="No localization method 'nowhere'"):
+        edit(model, selection, one, localize_each="nowhere")
+
+
 def test_a_search_reports_every_trial_and_keeps_the_best(model, selection) -> None:
     found = edit(model, selection, search="small", steps=10)
     trials = found.tables["search"].rows
