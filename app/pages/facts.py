@@ -71,7 +71,7 @@ def listing(
         "typed": {k: str(v) for k, v in (typed or {}).items()},
         "ticked": set(map(str, typed.getlist("fact"))) if typed else set(),
         "errors": errors,
-        "split_sizes": _split_sizes(store, chosen),
+        "split_sizes": store.split_sizes(chosen.name) if chosen else {},
     }
 
 
@@ -83,13 +83,6 @@ def chosen_set(store: Store, sets: list[FactSetInfo], name: str) -> FactSetInfo 
     if found is None:
         store.facts_page(name, limit=1)
     return found
-
-
-def _split_sizes(store: Store, chosen: FactSetInfo | None) -> dict[str, int]:
-    if chosen is None or not chosen.splits:
-        return {}
-    splits = store.fact_set(chosen.name).splits
-    return {name: len(splits[name]) for name in chosen.splits}
 
 
 @router.post("/facts/splits")

@@ -61,6 +61,11 @@ class FactStore:
             bodies = _bodies(session, name, found[offset : offset + limit])
         return list(_parse(bodies)), len(found)
 
+    def split_sizes(self, name: str) -> dict[str, int]:
+        """How many facts each split of a set forgets, by name; no fact is read for it."""
+        with self.database.read() as session:
+            return {split: len(ids) for split, ids in sorted(_splits(session, name).items())}
+
     def save_fact_set(
         self, fact_set: FactSet, *, owner: str = "", bundled: bool = False
     ) -> FactSetInfo:

@@ -54,6 +54,11 @@ def test_twenty_two_thousand_facts_are_imported_and_paged_in_time(store: Store) 
     page, total = store.facts_page("mine", search="number 2199")
     assert time.process_time() - begun < 0.1
     assert (page[-1].id, total) == ("f21999", 12)
+    store.save_split("mine", "half", [f"f{i}" for i in range(11_000)])
+    store.split_sizes("mine")
+    begun = time.process_time()
+    assert store.split_sizes("mine") == {"half": 11_000}
+    assert time.process_time() - begun < 0.1
 
 
 def test_a_set_is_replaced_under_its_name_and_keeps_the_splits_that_still_hold(
