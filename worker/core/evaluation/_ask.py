@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from worker.core.evaluation._formats import Ask
+from worker.core.evaluation._setting import Ask
 from worker.core.models.model import Model
 from worker.core.models.scoring import next_logits, score_answers
 from worker.core.models.tokens import answer_ids

@@ -7,38 +7,20 @@ question or paraphrases of its own perhaps: the question is then made from the p
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from worker.contract.base import unknown
-from worker.contract.facts import Fact, Selection, fill
+from worker.contract.facts import Fact
 from worker.contract.menu import FormatInfo
 from worker.core.demo import formats as demo
-from worker.core.models.model import Model
+from worker.core.evaluation._more_formats import MORE
+from worker.core.evaluation._setting import Ask, NotAsked, Setting
 
-Orders = Literal["rotations", "all"]
 CHOICES = ("choice", "choice_shot", "choice_held_out")
-MORE = {
-    "few_shot": "Statement after three other facts",
-    "chat": "The tokenizer's chat template",
-    "own": "The user's own templates",
-}
 ROTATIONS = tuple(tuple((i + r) % 4 for i in range(4)) for r in range(4))
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One prompt to put to the model, and the answers whose probabilities are wanted."""
-
-    prompt: str
-    target: str
-    """With its leading space where it has one; in multiple choice, a letter."""
-    edit: str
-    """"" where the fact has no edit target, or the options do not hold it."""
-    letters: tuple[str, ...] = ()
-    """In multiple choice, all options' letters; the probability is shared among these."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +34,6 @@ class Asked:
     prompt: str
     question: str
     paraphrases: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What formats need beyond the fact: options, shots, templates, how much to ask."""
-
-    pools: dict[str, list[str]]
-    """Relation -> its answers: where multiple choice takes its options from."""
-    shots: tuple[Fact, ...] = ()
-    templates: tuple[str, ...] = ()
-    wordings: int = 2
-    orders: Orders = "rotations"
-    seed: int = 0
-    model: Model | None = None
-
-
-class NotAsked(Exception):
-    """A format does not exist for a fact; the message is the reason."""
 
 
 class _Order(Random):
@@ -86,27 +50,9 @@ class _Order(Random):
         x[:] = [x[i] for i in self._order]
 
 
-def setting(
-    selection: Selection, model: Model | None = None, seed: int = 0, **given: Any
-) -> Setting:
-    """Gather the options of each relation, and shots from the retain facts."""
-    pools: dict[str, dict[str, None]] = {}
-    for fact in (*selection.forget, *selection.retain):
-        answers = pools.setdefault(fact.relation, {})
-        answers |= dict.fromkeys(a for a in (fact.target, fact.edit_target) if a)
-    shots = Random(seed).sample(selection.retain, min(3, len(selection.retain)))
-    return Setting(
-        pools={name: sorted(answers) for name, answers in pools.items()},
-        shots=tuple(shots),
-        seed=seed,
-        model=model,
-        **given,
-    )
-
-
 def format_infos() -> tuple[FormatInfo, ...]:
     """Announce every format with whether the bundled model was trained on it."""
-    own = tuple(FormatInfo(name=n, title=title) for n, title in MORE.items())
+    own = tuple(FormatInfo(name=n, title=title) for n, (title, _) in MORE.items())
     rendered = (
         FormatInfo(name=f.name, title=f.title, trained=f.trained) for f in demo.FORMATS.values()
     )
@@ -124,7 +70,7 @@ def check_formats(names: Sequence[str], field: str) -> None:
 def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     """Render a fact in a format; raise NotAsked with the reason where that cannot be."""
     if name in MORE:
-        return _MORE[name](fact, how)
+        return MORE[name][1](fact, how)
     form, asked = demo.FORMATS[name], _asked(fact)
     if not form.applies_to(asked):
         raise NotAsked("this format exists for the sports facts only")
@@ -205,37 +151,3 @@ def _spread(rendered: list[tuple[str, str]], how: Setting) -> list[tuple[str, st
     """Take as many wordings as asked for, evenly over all there are."""
     n = min(how.wordings, len(rendered))
     return [rendered[i * len(rendered) // n] for i in range(n)]
-
-
-def _few_shot(fact: Fact, how: Setting) -> list[Ask]:
-    shots = [f"{shot.text} {shot.target}" for shot in how.shots if shot.id != fact.id]
-    if not shots:
-        raise NotAsked("no retain fact is there to be a shot")
-    return [Ask("\n".join([*shots, fact.text]), *_plain(fact))]
-
-
-def _chat(fact: Fact, how: Setting) -> list[Ask]:
-    tokenizer = how.model.tokenizer if how.model else None
-    if tokenizer is None or not tokenizer.chat_template:
-        raise NotAsked("the model's tokenizer has no chat template")
-    asked = fill(fact.question, fact.subject) if fact.question else f"{fact.text} what?"
-    message = [{"role": "user", "content": asked}]
-    prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    return [Ask(str(prompt), fact.target, fact.edit_target)]
-
-
-def _own(fact: Fact, how: Setting) -> list[Ask]:
-    if not how.templates:
-        raise NotAsked("no template was given")
-    return [Ask(fill(t, fact.subject), *_plain(fact)) for t in how.templates]
-
-
-def _plain(fact: Fact) -> tuple[str, str]:
-    return f" {fact.target}", f" {fact.edit_target}" if fact.edit_target else ""
-
-
-_MORE: dict[str, Callable[[Fact, Setting], list[Ask]]] = {
-    "few_shot": _few_shot,
-    "chat": _chat,
-    "own": _own,
-}

@@ -13,7 +13,8 @@ from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Report
 from worker.contract.result import LeftOut
 from worker.core.evaluation._ask import Heard, listen
-from worker.core.evaluation._formats import Ask, NotAsked, Setting, ask
+from worker.core.evaluation._formats import ask
+from worker.core.evaluation._setting import Ask, NotAsked, Setting
 from worker.core.models.model import Model
 from worker.core.models.scoring import generate
 from worker.core.models.tokens import answer_ids, encode

@@ -10,8 +10,8 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.result import Comparison, Direction
 from worker.core.evaluation._ask import listen
-from worker.core.evaluation._formats import Ask
 from worker.core.evaluation._models import State
+from worker.core.evaluation._setting import Ask
 from worker.core.evaluation._statistics import compare
 from worker.core.models.model import Model
 

@@ -64,7 +64,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         job.report.progress(0.5 * (state == "after"), f"Reading hidden states {state}")
         return read(model, forget, known, classes, options.position, job.seed)
 
-    found = models.measure(measure)
+    found = models.measure(measure, of=(forget, known, classes, options.position, job.seed))
     return _findings(found, forget, depths(models.base), len(classes), left, job.seed)
 
 

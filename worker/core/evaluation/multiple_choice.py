@@ -21,10 +21,11 @@ from worker.contract.facts import Selection
 from worker.contract.result import Axis, Evaluation
 from worker.core.demo.formats import LETTERS
 from worker.core.evaluation._fact_table import fact_table, heatmaps
-from worker.core.evaluation._formats import CHOICES, Orders, setting
+from worker.core.evaluation._formats import CHOICES
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._probe import Plan, plan_probe, probe
 from worker.core.evaluation._rows import compare_columns
+from worker.core.evaluation._setting import Orders, setting
 from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Array, Findings, Job
 
@@ -57,7 +58,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             field="evaluations",
         )
     told = models.measure(
-        lambda model, state: probe(model, plan, options.batch_size, False, job.report, state=state)
+        lambda model, state: probe(model, plan, options.batch_size, False, job.report, state=state),
+        of=(plan, options),
     )
     aggregates = []
     for j, form in enumerate(plan.formats):

@@ -7,8 +7,6 @@ Every answer's score is its mean negative log likelihood per token, teacher-forc
 3. Neighbourhood NS: share of prompts about other subjects with the same target after which the
    target is likelier than the edit target.
 4. S is the harmonic mean of the three. EM, PM and NM are the mean differences of probabilities.
-5. Ripple: the retain facts of the same relation whose target is the edit target, or the target
-   (siblings): the share that still says its own answer.
 
 Source: Meng et al. 2022 (arXiv 2202.05262). Departures: each fact counts once, however many
 paraphrases it has; prompts are asked as they are, without generated text before them. Limits: a
@@ -47,12 +45,11 @@ class Options(BaseOptions):
     per_fact: int = Field(
         8, ge=1, le=64, description="Paraphrases and neighbourhood prompts per fact, at most."
     )
-    siblings: int = Field(64, ge=0, le=10_000, description="Sibling facts asked, at most.")
     batch_size: int = Field(64, ge=1, le=4096, description="Prompts per forward pass.")
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
-    """Score rewrites, paraphrases, neighbours and siblings, before and after."""
+    """Score rewrites, paraphrases and neighbours, before and after."""
     facts = tuple(f for f in selection.forget if f.edit_target)
     if not facts:
         raise UserError(
@@ -62,17 +59,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         )
     own = {f.text for f in facts}
     prompts = {f.id: _prompts(f, options.per_fact, own) for f in facts}
-    siblings = _siblings(facts, selection.retain)[: options.siblings]
     found = models.measure(lambda m, state: _score(m, facts, prompts, options, job, state))
-    kept = models.measure(lambda m, state: _keep(m, siblings, options.batch_size))
     aggregates = _aggregates(found, job.seed)
-    if siblings:
-        aggregates.append(
-            compare_columns(
-                "paraphrase.siblings.kept", "Siblings that say their own answer", "higher",
-                kept, job.seed,
-            )
-        )  # fmt: skip
     summary = dict(summarize(aggregates))
     totals = _totals(found, aggregates)
     aggregates += totals
@@ -142,21 +130,6 @@ def _score(
 
 def _means(values: list[list[float]]) -> np.ndarray:
     return np.array([np.mean(v) if v else np.nan for v in values])
-
-
-def _siblings(facts: tuple[Fact, ...], retain: tuple[Fact, ...]) -> list[Fact]:
-    """Find retain facts of the same relations that share a target or an edit target."""
-    answers = {(f.relation, a) for f in facts for a in (f.target, f.edit_target)}
-    return [f for f in retain if (f.relation, f.target) in answers]
-
-
-def _keep(model: Model, siblings: list[Fact], batch_size: int) -> np.ndarray:
-    if not siblings:
-        return np.zeros(0)
-    scores = score_answers(
-        model, [(f.text, f" {f.target}") for f in siblings], batch_size=batch_size
-    )
-    return (scores.rank == 0).double().numpy()
 
 
 def _aggregates(found: dict[State, Scored], seed: int) -> list[Comparison]:

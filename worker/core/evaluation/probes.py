@@ -19,9 +19,10 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Selection
 from worker.core.evaluation._fact_table import probe_findings
-from worker.core.evaluation._formats import Orders, check_formats, setting
+from worker.core.evaluation._formats import check_formats
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._probe import plan_probe, probe
+from worker.core.evaluation._setting import PREFIXES, Orders, setting
 from worker.core.findings import Findings, Job
 
 TITLE = "Probes in many formats"
@@ -45,7 +46,8 @@ class Options(BaseOptions):
         DEFAULT_FORMATS,
         min_length=1,
         description="Formats to ask in: statement, paraphrase, framed, question, cloze, choice, "
-        "choice_shot, capitalized, dashed, few_shot, chat, own, and those that end in _held_out.",
+        "choice_shot, capitalized, dashed, few_shot, prefix, chat, translated, own, and those that "
+        "end in _held_out.",
     )
     retain_facts: int = Field(
         64, ge=0, le=100_000, description="Retain facts asked, at most, drawn by the seed."
@@ -59,7 +61,13 @@ class Options(BaseOptions):
         "option stands at every letter once, or all 24.",
     )
     templates: tuple[str, ...] = Field(
-        (), max_length=32, description="Your own templates with {}, asked in the format `own`."
+        (),
+        max_length=32,
+        description="Your own templates with {}, asked in the format `own`. On the form commas "
+        "stand between them; one that holds a comma goes by the API.",
+    )
+    prefixes: tuple[str, ...] = Field(
+        PREFIXES, max_length=32, description="What is put before the prompt in the format `prefix`."
     )
     generate: bool = Field(
         False, description="Also let the model answer freely and compare it word for word."
@@ -78,6 +86,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         models.base,
         job.seed,
         templates=options.templates,
+        prefixes=options.prefixes,
         wordings=options.wordings,
         orders=options.orders,
     )
@@ -89,4 +98,6 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         share = (start, start + 1 / n_states)
         return probe(model, plan, options.batch_size, options.generate, job.report, share, state)
 
-    return probe_findings("probes", TITLE, plan, models.measure(measure), job.seed)
+    return probe_findings(
+        "probes", TITLE, plan, models.measure(measure, of=(plan, options)), job.seed
+    )

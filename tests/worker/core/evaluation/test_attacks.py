@@ -16,7 +16,6 @@ from worker.core.evaluation import (
     relearning,
     side_effects,
     soft_prompts,
-    verdict,
 )
 from worker.core.evaluation._attack import draw, fact_rows, rows_loss
 from worker.core.evaluation._general import general_losses
@@ -212,7 +211,6 @@ def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None
     ps = summary["paraphrase.paraphrase.score.after"]
     expected = 3 / (1 + 1 / ps + 1) if ps else 0.0
     assert summary["paraphrase.score.after"] == pytest.approx(expected)
-    assert summary["paraphrase.siblings.kept.after"] > 0.8
 
 
 def test_without_neighbourhood_there_is_no_total_score(edited, selection) -> None:
@@ -255,40 +253,3 @@ def test_the_loss_of_text_is_that_of_hugging_face(model) -> None:
     with torch.no_grad():
         expected = model.hf(ids, labels=ids).loss.item()
     assert general_losses(model, 1, context=200)[0] == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_verdict_answers_by_its_rules(edited, selection) -> None:
-    options = verdict.Options(relearn_steps=2, retain_facts=4)
-    found = verdict.evaluate(edited, selection, options, JOB)
-    assert found.summary["verdict"] in ("gone", "hidden")
-    rows = {row[0]: row for row in found.evaluation.tables["verdict"].rows}
-    assert rows["Is it still said in its own prompt?"][1] == "no"
-    for _, _, number, value, rule in rows.values():
-        assert found.summary[number] == pytest.approx(value, abs=1e-4) and rule
-    with pytest.raises(UserError, match="no edit"):
-        verdict.evaluate(BeforeAfter(edited.base), selection, options, JOB)
-
-
-def test_told_forgotten_and_hidden_get_three_verdicts() -> None:
-    base = {
-        "statement.forget.before": 0.95,
-        "statement.retain.before": 0.95,
-        "statement.retain.after": 0.95,
-        "relearning.lora.retain.after": 0.9,
-        "relearning.unrelated.held_out.after": 0.05,
-        "relearning.unrelated.retain.after": 0.9,
-        "quantization.4.forget.after": 0.05,
-        "quantization.4.retain.after": 0.9,
-        "general.perplexity.before": 5.0,
-        "general.perplexity.after": 5.1,
-    }
-    cases = {
-        "still there": {"statement.forget.after": 0.9, "relearning.lora.held_out.after": 0.9},
-        "hidden": {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.8},
-        "gone": {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.2},
-    }
-    for expected, numbers in cases.items():
-        answers, _ = verdict._decide(base | numbers, verdict.Options())
-        assert verdict._verdict(answers) == expected
-    read = base | cases["gone"] | {"latent.forget.after": 0.9}
-    assert verdict._verdict(verdict._decide(read, verdict.Options())[0]) == "hidden"

@@ -8,12 +8,14 @@ import pytest
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.core.demo import formats as demo
-from worker.core.evaluation._formats import NotAsked, ask, check_formats, format_infos, setting
+from worker.core.evaluation._formats import ask, check_formats, format_infos
+from worker.core.evaluation._setting import NotAsked, setting
 from worker.core.facts.athletes import fact_set
 
 ATHLETES = Selection(forget=fact_set().facts[:2], retain=fact_set().facts[2:20])
 HOW = setting(ATHLETES, wordings=100)
 ATHLETE = ATHLETES.forget[0]
+ATHLETE_ANSWER = f" {ATHLETE.target}"
 
 
 def bare(i: int, **more) -> Fact:
@@ -104,3 +106,28 @@ def test_templates_of_the_user_are_asked_as_they_are() -> None:
 def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'statement'"):
         check_formats(["statment"], "options.probes.formats")
+
+
+def test_a_prefix_stands_before_the_statement() -> None:
+    how = setting(ATHLETES, prefixes=("Out of an old book:",))
+    (one,) = ask("prefix", ATHLETE, how)
+    assert one.prompt == f"Out of an old book: {ATHLETE.text}" and one.target == ATHLETE_ANSWER
+
+
+def test_a_translation_is_asked_for_its_own_answer() -> None:
+    asks = ask("translated", ATHLETE, HOW)
+    assert asks[0].prompt == f"Die Sportart von {ATHLETE.subject} ist"
+    assert asks[0].target == f" {ATHLETE.target.capitalize()}"
+    with pytest.raises(NotAsked, match="no translation"):
+        ask("translated", ATHLETE.model_copy(update={"translations": ()}), HOW)
+
+
+def test_the_chat_template_asks_the_question(tokenizer, build_model) -> None:
+    model = build_model("llama")
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<a>"
+    try:
+        (one,) = ask("chat", ATHLETE, setting(ATHLETES, model))
+    finally:
+        tokenizer.chat_template = None
+    assert one.prompt == f"<user>What sport does {ATHLETE.subject} play?<a>"
+    assert (one.target, one.edit) == (ATHLETE.target, ATHLETE.edit_target)

@@ -7,9 +7,9 @@ import torch
 from worker.contract.progress import Quiet
 from worker.core.evaluation import probes
 from worker.core.evaluation._ask import listen
-from worker.core.evaluation._formats import Ask
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._probe import says
+from worker.core.evaluation._setting import Ask
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
 from worker.core.models.scoring import generate

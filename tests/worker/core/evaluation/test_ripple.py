@@ -1,0 +1,55 @@
+"""Ripple: hand-computed preferences, and what is said where nothing can be asked."""
+
+import numpy as np
+import pytest
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Ripple, Selection
+from worker.contract.progress import Quiet
+from worker.core.evaluation import ripple
+from worker.core.evaluation._models import BeforeAfter
+from worker.core.findings import Job
+from worker.core.models.scoring import score_answers
+
+JOB = Job(seed=0, report=Quiet())
+
+
+def with_ripples(fact):
+    entailed = Ripple(kind="entailed", prompt=fact.text, target=fact.target,
+                      edit_target=fact.edit_target)  # fmt: skip
+    back = Ripple(kind="reversed", prompt=f"A player of {fact.target} is", target=fact.subject,
+                  edit_prompt=f"A player of {fact.edit_target} is")  # fmt: skip
+    return fact.model_copy(update={"ripples": (entailed, back)})
+
+
+def test_what_follows_moves_with_the_edit_and_siblings_stay(edited, facts) -> None:
+    selection = Selection(forget=tuple(map(with_ripples, facts[:2])), retain=facts[2:])
+    found = ripple.evaluate(edited, selection, ripple.Options(), JOB)
+    summary = found.summary
+    # What is entailed is asked in the fact's own words here, so the edit must carry over whole.
+    assert summary["ripple.entailed.target_preferred.before"] == 1.0
+    assert summary["ripple.entailed.target_preferred.after"] == 0.0
+    assert summary["ripple.siblings.same_relation.kept.before"] > 0.8
+    assert not found.left_out
+    assert "ripple.siblings.same_subject.kept.before" not in summary
+
+
+def test_asking_backwards_compares_likelihoods_per_token(model, facts) -> None:
+    fact = with_ripples(facts[0])
+    selection = Selection(forget=(fact,), retain=facts[1:])
+    found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(), JOB)
+    prompts = [(fact.ripples[1].prompt, f" {fact.subject}"),
+               (fact.ripples[1].edit_prompt, f" {fact.subject}")]  # fmt: skip
+    scores = score_answers(model, prompts)
+    per_token = (scores.log_prob / scores.n_tokens).numpy()
+    expected = float(np.subtract(*per_token))
+    assert found.summary["ripple.reversed.difference.before"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_the_set_has_not_is_said(model, facts) -> None:
+    selection = Selection(forget=facts[:1], retain=facts[1:])
+    found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(), JOB)
+    assert [left.id for left in found.left_out] == ["entailed", "reversed"]
+    lonely = Selection(forget=facts[:1], retain=())
+    with pytest.raises(UserError, match="no retain fact"):
+        ripple.evaluate(BeforeAfter(model), lonely, ripple.Options(), JOB)

@@ -1,0 +1,177 @@
+"""Follows an edit to what hangs together with it: what follows, the way back, facts beside it.
+
+1. Entailed: prompts about what follows from a fact (a city's country gives its continent): share
+   of facts whose entailed answer is likelier than the one that follows from the edit target.
+2. Reversed: the subject's likelihood per token after a prompt that names the fact's answer, less
+   that after the same prompt with the edit target ("One athlete who plays the sport of … is").
+   Many subjects share an answer, so a difference is asked and not the probability of one name.
+3. Siblings, which must not move: the retain facts about the same subject, and those of the same
+   relation with the same answer or the edit target: share that still says its own answer first.
+
+All are teacher-forced. Entailed and reversed prompts come with the fact set (`ripples`); where it
+has none of a kind the result says so. The bundled athletes have no entailed facts: nothing that has
+one answer follows from an athlete's sport.
+
+Source: Cohen et al. 2024, RippleEdits (arXiv 2307.12976), for what is asked; Berglund et al. 2023
+(2309.12288) for asking backwards. Departures: their composition and aliasing tests need knowledge
+graphs. Limits: a model that never knew what follows, or never reads a fact backwards, is near one
+half before the edit, and then the number after it says nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+
+from worker.contract.base import Options as BaseOptions
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, Ripple, Selection
+from worker.contract.result import Comparison, Direction, Evaluation, LeftOut
+from worker.core.evaluation._models import BeforeAfter, State
+from worker.core.evaluation._rows import compare_columns
+from worker.core.evaluation._statistics import summarize
+from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.models.scoring import score_answers
+
+TITLE = "Ripple"
+PAPER = "Cohen et al. 2024, Evaluating the Ripple Effects of Knowledge Editing, arXiv 2307.12976"
+Values = dict[str, Float[np.ndarray, " fact"]]
+MADE: dict[str, tuple[str, Direction]] = {
+    "entailed.target_preferred": ("what follows from the target is the likelier", "lower"),
+    "entailed.target_probability": ("probability of what follows from the target", "lower"),
+    "entailed.edit_probability": ("probability of what follows from the edit target", "higher"),
+    "reversed.target_preferred": ("subject is likelier after its target", "lower"),
+    "reversed.difference": ("subject's log likelihood per token, target − edit target", "lower"),
+    "siblings.same_subject.kept": ("facts about the same subjects say their answer", "higher"),
+    "siblings.same_relation.kept": ("facts beside them say their answer", "higher"),
+}
+
+
+class Options(BaseOptions):
+    """Options of ripple."""
+
+    siblings: int = Field(64, ge=0, le=10_000, description="Sibling facts of each sort, at most.")
+    batch_size: int = Field(64, ge=1, le=4096, description="Prompts per forward pass.")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is asked, the same in every state."""
+
+    entailed: tuple[Ripple, ...]
+    backwards: tuple[Ripple, ...]
+    same_subject: tuple[Fact, ...]
+    same_relation: tuple[Fact, ...]
+
+
+def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
+    """Ask what follows, backwards and beside, before and after."""
+    asked = _prompts(selection, options.siblings)
+    left = _missing(asked, selection.forget)
+    if len(left) == 3:
+        raise UserError(
+            "No forget fact has anything entailed or reversed, and no retain fact is about the "
+            "same subjects or of the same relation. Give the facts `ripples`, or a fact set with "
+            "more facts of each relation.",
+            field="facts.forget",
+        )
+
+    def measure(model: Model, state: State) -> Values:
+        job.report.progress(0.5 * (state == "after"), f"Asking what hangs together {state}")
+        return _measure(model, asked, options.batch_size)
+
+    found = models.measure(measure)
+    aggregates = _aggregates(found, job.seed)
+    caption = _caption(aggregates, left)
+    return Findings(
+        summary=dict(summarize(aggregates)),
+        caption=caption,
+        left_out=left,
+        evaluation=Evaluation(
+            name="ripple", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+        ),
+    )
+
+
+def _prompts(selection: Selection, n: int) -> Prompts:
+    forget = selection.forget
+    ripples = [r for fact in forget for r in fact.ripples]
+    subjects = {f.subject for f in forget}
+    answers = {(f.relation, a) for f in forget for a in (f.target, f.edit_target) if a}
+    same_subject = [f for f in selection.retain if f.subject in subjects]
+    beside = [
+        f
+        for f in selection.retain
+        if (f.relation, f.target) in answers and f.subject not in subjects
+    ]
+    return Prompts(
+        entailed=tuple(r for r in ripples if r.kind == "entailed" and r.edit_target),
+        backwards=tuple(r for r in ripples if r.kind == "reversed" and r.edit_prompt),
+        same_subject=tuple(same_subject[:n]),
+        same_relation=tuple(beside[:n]),
+    )
+
+
+def _missing(asked: Prompts, forget: Sequence[Fact]) -> list[LeftOut]:
+    kinds = (("entailed", asked.entailed), ("reversed", asked.backwards))
+    left = [
+        LeftOut(id=kind, reason=f"none of the {len(forget)} forget facts has such a prompt")
+        for kind, found in kinds
+        if not found
+    ]
+    if not asked.same_subject and not asked.same_relation:
+        left.append(LeftOut(id="siblings", reason="no retain fact has the same subject or answer"))
+    return left
+
+
+def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
+    found: Values = {}
+    if asked.entailed:
+        pairs = [(r.prompt, f" {a}") for r in asked.entailed for a in (r.target, r.edit_target)]
+        own, other = score_answers(model, pairs, batch_size=batch_size).log_prob.view(-1, 2).T
+        found["entailed.target_preferred"] = (own > other).double().numpy()
+        found["entailed.target_probability"] = own.exp().double().numpy()
+        found["entailed.edit_probability"] = other.exp().double().numpy()
+    if asked.backwards:
+        pairs = [(p, f" {r.target}") for r in asked.backwards for p in (r.prompt, r.edit_prompt)]
+        scores = score_answers(model, pairs, batch_size=batch_size)
+        own, other = (scores.log_prob / scores.n_tokens).view(-1, 2).T
+        found["reversed.target_preferred"] = (own > other).double().numpy()
+        found["reversed.difference"] = (own - other).double().numpy()
+    for name, facts in (
+        ("same_subject", asked.same_subject),
+        ("same_relation", asked.same_relation),
+    ):
+        if facts:
+            pairs = [(f.text, f" {f.target}") for f in facts]
+            ranks = score_answers(model, pairs, batch_size=batch_size).rank
+            found[f"siblings.{name}.kept"] = (ranks == 0).double().numpy()
+    return found
+
+
+def _aggregates(found: dict[State, Values], seed: int) -> list[Comparison]:
+    return [
+        compare_columns(
+            f"ripple.{name}",
+            f"{name.split('.')[0].capitalize()}: {words}",
+            better,
+            {state: values[name] for state, values in found.items()},
+            seed,
+        )
+        for name, (words, better) in MADE.items()
+        if name in found["before"]
+    ]
+
+
+def _caption(aggregates: Sequence[Comparison], left: Sequence[LeftOut]) -> str:
+    said = []
+    for one in aggregates:
+        if one.name.endswith(("preferred", "kept")) and one.before:
+            after = f" to {one.after.mean:.2f}" if one.after else ""
+            start = "from " if one.after else ""
+            said.append(f"{one.title} {start}{one.before.mean:.2f}{after}")
+    none = f" There is nothing {' or '.join(one.id for one in left)} to ask." if left else ""
+    return f"Shares of prompts: {'; '.join(said)}.{none}"
