@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from worker.contract.base import Contract
 from worker.contract.mask import ControlKind, MaskRule
+from worker.contract.result import Direction, Estimate, Table
 
 
 class StudyLocalization(Contract):
@@ -61,3 +62,56 @@ class Score(Contract):
 
     names: tuple[str, ...] = Field(min_length=1)
     search_seed: int = Field(1000, ge=0, description="Its facts are in no seed's comparison.")
+
+
+class ReportGroup(Contract):
+    """One row of a study: a mask under a method."""
+
+    mask: str
+    method: str
+    title: str
+    parameters: float | None
+    """Mean over seeds of what the mask lets change."""
+    options: dict[str, Any] = {}
+    """What the search chose."""
+    components: tuple[str, ...] = ()
+    """The mask's components, one text per seed."""
+
+
+class ReportMetric(Contract):
+    """One column of a study."""
+
+    name: str
+    """As in the evaluations' summaries."""
+    short: str
+    """`forget`, `edit`, `choice_edit`, …; the name itself where there is no short one."""
+    title: str
+    better: Direction = "none"
+
+
+class StudyReport(Contract):
+    """A study in one small file: what a page shows of it, without its child runs."""
+
+    title: str = ""
+    caption: str = ""
+    model: str
+    weights_hash: str
+    fact_set: str
+    forget: str
+    seeds: tuple[int, ...]
+    device: str
+    versions: dict[str, str] = {}
+    seconds: float
+    reference: str | None = None
+    """The mask that the others are compared with."""
+    groups: tuple[ReportGroup, ...]
+    metrics: tuple[ReportMetric, ...]
+    values: tuple[tuple[tuple[float | None, ...], ...], ...]
+    """(group, metric, seed)."""
+    estimates: tuple[tuple[Estimate | None, ...], ...]
+    """(group, metric): mean over seeds with its 95 % bootstrap interval; `n` counts seeds."""
+    differences: tuple[tuple[Estimate | None, ...], ...] = ()
+    """(group, metric): reference minus this group, paired by seed."""
+    base: tuple[float | None, ...] = ()
+    """(metric): the model before any edit, where the evaluations measured it."""
+    failures: Table | None = None

@@ -56,7 +56,8 @@ PAPER_COMPARISON: dict[str, Any] = {
                 "choice_held_out",
             ],
             "retain_facts": 64,
-        }
+        },
+        "relearning": {"modes": ["lora"], "measure_every": 10},
     },
     "budget": "fact_lookup",
     "reference": "fact_lookup",

@@ -18,7 +18,8 @@ from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.records import RunRecord
 from worker.contract.spec import Spec, StudySpec
 from worker.engine.resolve import model_info
-from worker.engine.study.plan import Child, conduct
+from worker.engine.study.outcome import Child
+from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
 from worker.store.attempts import Attempt, Fenced
 from worker.store.describe import parents_of

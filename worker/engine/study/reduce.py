@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from worker.contract.result import ArrayInfo, Axis, Result, Table
+from worker.contract.result import ArrayInfo, Axis, Result
 from worker.contract.spec import StudySpec
-from worker.engine.study.plan import Cell, Outcome
-
-Values = NDArray[np.float64]
-RESAMPLES = 2000
+from worker.engine.study.intervals import Values, finite, interval
+from worker.engine.study.outcome import Cell, Outcome
+from worker.engine.study.tables import label, study_tables
 
 
 def reduce_study(
@@ -33,7 +31,7 @@ def reduce_study(
     parameters = _parameters(spec, outcome, groups)
     arrays = {"study.values": values, "study.parameters": parameters}
     axes = (
-        Axis(name="group", labels=tuple(_label(spec, *group) for group in groups)),
+        Axis(name="group", labels=tuple(label(spec, *group) for group in groups)),
         Axis(name="metric", labels=tuple(metrics)),
         Axis(name="seed", labels=tuple(map(str, spec.seeds))),
     )
@@ -58,19 +56,9 @@ def reduce_study(
             f"{len(spec.masks)} masks × {len(spec.methods)} methods × {len(spec.seeds)} seeds: "
             f"{len(outcome.evaluations)} of {len(groups) * len(spec.seeds)} edits evaluated."
         ),
-        tables=_tables(spec, outcome, groups, metrics, values, parameters),
+        tables=study_tables(spec, outcome, groups, metrics, values, parameters),
     )
     return result, arrays
-
-
-def interval(values: Values, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of the finite values with its 95 % percentile bootstrap interval; NaN for none."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return (float("nan"),) * 3
-    picks = np.random.default_rng(seed).integers(0, finite.size, (RESAMPLES, finite.size))
-    low, high = np.percentile(finite[picks].mean(axis=1), [2.5, 97.5])
-    return float(finite.mean()), float(low), float(high)
 
 
 def metric_names(outcome: Outcome) -> list[str]:
@@ -118,89 +106,9 @@ def _summary(
 ) -> dict[str, float | int | bool | str | None]:
     found: dict[str, float | int | bool | str | None] = {}
     for g, (mask, method) in enumerate(groups):
-        found[f"study.{mask}.{method}.parameters"] = _number(interval(parameters[g])[0])
+        found[f"study.{mask}.{method}.parameters"] = finite(interval(parameters[g])[0])
         for m, metric in enumerate(metrics):
             mean, low, high = interval(values[g, m])
             key = f"study.{mask}.{method}.{metric}"
-            found |= {key: _number(mean), f"{key}.low": _number(low), f"{key}.high": _number(high)}
+            found |= {key: finite(mean), f"{key}.low": finite(low), f"{key}.high": finite(high)}
     return found
-
-
-def _tables(
-    spec: StudySpec,
-    outcome: Outcome,
-    groups: Sequence[tuple[str, str]],
-    metrics: Sequence[str],
-    values: Values,
-    parameters: Values,
-) -> dict[str, Table]:
-    rows = [
-        (
-            _label(spec, *group),
-            _number(interval(parameters[g])[0]),
-            *(words(interval(values[g, m])) for m in range(len(metrics))),
-        )
-        for g, group in enumerate(groups)
-    ]
-    tables = {
-        "groups": Table(
-            title="Means over seeds with 95 % bootstrap intervals",
-            columns=("group", "parameters", *metrics),
-            rows=tuple(rows),
-        ),
-        "trials": Table(
-            title="Every trial of the search",
-            columns=("mask", "method", "options", "score", "run"),
-            rows=tuple(
-                (t.mask, t.method, str(t.options), t.score, t.handle) for t in outcome.trials
-            ),
-        ),
-        "failures": Table(
-            title="What could not be computed",
-            columns=("what", "reason"),
-            rows=tuple(outcome.failures),
-        ),
-    }
-    if spec.reference is not None:
-        tables["differences"] = _differences(spec, groups, metrics, values)
-    return tables
-
-
-def _differences(
-    spec: StudySpec, groups: Sequence[tuple[str, str]], metrics: Sequence[str], values: Values
-) -> Table:
-    """Reference minus each other mask, paired by seed, under the same method."""
-    rows = []
-    for g, (mask, method) in enumerate(groups):
-        if mask == spec.reference:
-            continue
-        assert spec.reference is not None
-        own = groups.index((spec.reference, method))
-        paired = values[own] - values[g]
-        rows.append(
-            (
-                _label(spec, mask, method),
-                *(words(interval(paired[m])) for m in range(len(metrics))),
-            )
-        )
-    assert spec.reference is not None
-    return Table(
-        title=f"{spec.masks[spec.reference].title} minus each other, paired by seed",
-        columns=("group", *metrics),
-        rows=tuple(rows),
-    )
-
-
-def words(estimate: tuple[float, float, float]) -> str:
-    """A mean and its interval to three figures, or a dash when nothing was measured."""
-    mean, low, high = estimate
-    return f"{mean:.3g} [{low:.3g}, {high:.3g}]" if np.isfinite(mean) else "–"
-
-
-def _label(spec: StudySpec, mask: str, method: str) -> str:
-    title = spec.masks[mask].title
-    return title if len(spec.methods) == 1 else f"{title}, {spec.methods[method].title}"
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -13,8 +13,10 @@ from worker.contract.spec import (
     UnlearnSpec,
     parse_spec,
 )
-from worker.engine.study.plan import Child, conduct
-from worker.engine.study.reduce import interval, reduce_study
+from worker.engine.study.intervals import interval
+from worker.engine.study.outcome import Child
+from worker.engine.study.plan import conduct
+from worker.engine.study.reduce import reduce_study
 
 PARAMETERS = {f"blocks.{layer}.mlp": 10 for layer in range(4)}
 STUDY = {

@@ -1,0 +1,37 @@
+"""Means over a study's seeds with their bootstrap intervals, and how they are written."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.contract.result import Estimate
+
+Values = NDArray[np.float64]
+RESAMPLES = 2000
+
+
+def interval(values: Values, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of the finite values with its 95 % percentile bootstrap interval; NaN for none."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return (float("nan"),) * 3
+    picks = np.random.default_rng(seed).integers(0, finite.size, (RESAMPLES, finite.size))
+    low, high = np.percentile(finite[picks].mean(axis=1), [2.5, 97.5])
+    return float(finite.mean()), float(low), float(high)
+
+
+def estimate(values: Values) -> Estimate | None:
+    """The same as an Estimate; None where nothing was measured. `n` counts the seeds."""
+    mean, low, high = interval(values)
+    n = int(np.isfinite(values).sum())
+    return Estimate(mean=mean, low=low, high=high, n=n) if n else None
+
+
+def words(estimate: tuple[float, float, float]) -> str:
+    """A mean and its interval to three figures, or a dash when nothing was measured."""
+    mean, low, high = estimate
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]" if np.isfinite(mean) else "–"
+
+
+def finite(value: float) -> float | None:
+    """The number, or None for NaN and infinities, which JSON does not know."""
+    return float(value) if np.isfinite(value) else None
