@@ -70,7 +70,7 @@ def import_bundle(path: Path, store: Store, max_bytes: int, owner: str = "") -> 
         data = found.spec.model_dump(mode="json")
         if found.inputs.fact_set is not None:
             data["facts"]["set"] = _bring_facts(found.inputs.fact_set, store, owner)
-        if isinstance(found.spec, UnlearnSpec) and found.inputs.mask is not None:
+        if data.get("mask") is not None and found.inputs.mask is not None:
             data["mask"] = {"components": list(found.inputs.mask.components)}
         deltas = found.inputs.deltas
         ids: dict[str, str] = {}

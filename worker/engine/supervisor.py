@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -55,6 +56,7 @@ class Supervisor:
         self._store = Store.open(chosen)
         self._stop = threading.Event()
         self._takes_runs = False
+        self._announced: deque[Announced] = deque(maxlen=1)
         self._studies: set[str] = set()
         self._engine = Engine(self._store)
         self._last = {"reap": 0.0, "forget": time.monotonic()}
@@ -105,6 +107,8 @@ class Supervisor:
         while not self._stop.wait(LOOK_SECONDS):
             try:
                 self._look_after(jobs)
+            except Adopted:
+                self._restart()
             except DBAPIError as error:
                 log.warning("%s: the database did not answer: %s", self.id, error.orig)
         self._shut_down()
@@ -126,6 +130,21 @@ class Supervisor:
             )
 
     def _on_announced(self, announced: Announced) -> None:
+        """Keep an announcement for the main thread: the one that reads messages must not wait for
+        the database, nor end when it is away."""
+        self._announced.append(announced)
+
+    def _pass_on(self) -> None:
+        """Write the newest announcement; it is kept while the database is away."""
+        announced = self._announced.popleft()
+        try:
+            self._write(announced)
+        except DBAPIError:
+            if not self._announced:
+                self._announced.append(announced)
+            raise
+
+    def _write(self, announced: Announced) -> None:
         for fact_set in announced.fact_sets:
             self._store.sync_bundled(fact_set)
         self._store.announce(self.id, self._generation, announced.announcement)
@@ -157,6 +176,8 @@ class Supervisor:
             slot.keep_warm()
         if len(self._slots) == 2:
             self._lane.end_stuck()
+        if self._announced:
+            self._pass_on()
         if self._runs.announcement is None:
             return
         if not self._takes_runs:
