@@ -111,7 +111,7 @@ def _understood(engine: Engine, upload: uploads.Upload, mapping: dict[str, str])
         "found": found,
         "shown": SHOWN,
         "fields": uploads.FIELDS,
-        "mapping": mapping or (found.mapping if found else {}),
+        "mapping": {**(found.mapping if found else {}), **mapping},
         "query": urlencode(asked),
         "problems": problems,
         "errors": dict(problems),

@@ -48,6 +48,7 @@ def test_a_template_and_a_table_make_facts_with_a_preview(
     }
     seen = client.post("/facts/paste", data=form)
     assert (seen.status_code, "… of the Reds plays the sport of" in seen.text) == (200, True)
+    assert 'value="sport"' in seen.text
     mapping = dict(seen.url.params)
     client.post(seen.url.path, data={**mapping, "name": "made"})
     fact = engine.store.fact_set("made").facts[1]

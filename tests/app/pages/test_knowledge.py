@@ -129,6 +129,8 @@ def test_what_is_known_is_measured_once_and_filtered(
     seen = client.get("/facts/knowledge", params={**MODEL, "bound": "0.75"}).text
     assert "10 of 40" in seen
     assert "data-figure=" in seen
+    part = client.get("/facts/knowledge", params=MODEL, headers={"HX-Request": "true"})
+    assert part.text.lstrip().startswith('<div id="known"') and "data-figure=" in part.text
     assert seen.index("fact-0<") < seen.index("fact-1<")
     few = client.get("/facts/knowledge", params={**MODEL, "bound": "0.75", "show": "known"}).text
     assert "fact-30<" in few and "fact-29<" not in few

@@ -109,7 +109,8 @@ def read_rows(
     notes = []
     if any(not f.edit_target for f in facts.values()):
         n = sum(not f.edit_target for f in facts.values())
-        notes.append(f"{n:,} facts have no edit target: they can be unlearned, but not edited.")
+        have = "fact has" if n == 1 else "facts have"
+        notes.append(f"{n:,} {have} no edit target: good for unlearning, not for an edit.")
     return ReadFacts(
         format=format,
         columns=columns,
