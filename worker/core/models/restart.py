@@ -3,7 +3,9 @@
 A patch at layer l and position t changes nothing in layers below l nor at positions before t, so:
 (a) one pass over [clean; corrupted] keeps residuals, keys and values (`base_run`);
 (b) for one position, patches of all layers share a batch that grows as it passes the layers;
-(c) only positions from t on are computed, the rest comes from the corrupted rows' cache;
+(c) only positions from t on are computed, the rest comes from the corrupted rows' cache; patches
+    at a few positions after t may go along (`Patch.at`), where short runs cost more to start than
+    the positions that they compute in vain;
 (d) positions before the first corrupted one have no effect and are left to the caller to skip;
 (e) only the last position is unembedded.
 Values are those of a full forward per patch, up to rounding: nothing is approximated. A patched
@@ -48,6 +50,8 @@ class Patch:
     layer: int
     stop: int = -1
     head: int | None = None
+    at: int = 0
+    """The patched position, counted from the one at which the run starts."""
 
     @property
     def depth(self) -> int:
@@ -114,7 +118,7 @@ def run_patches(
     for depth in range(base.model.n_layers + 1):
         if hidden is not None:
             hidden = run.step(depth - 1, hidden, [patches[i] for i in carried])
-        new = [i for i, p in enumerate(patches) if p.depth == depth and run.reaches_end(depth)]
+        new = [i for i, p in enumerate(patches) if p.depth == depth and run.reaches_end(p)]
         rows = [] if hidden is None else [hidden]
         rows += [run.enter(patches[i]) for i in new]
         carried += new
@@ -148,15 +152,14 @@ class _Run:
     suffix: Suffix
     whole: bool
 
-    @property
-    def place(self) -> slice:
+    def place(self, patch: Patch) -> slice:
         """The patched positions, counted from the suffix's start."""
-        return slice(None) if self.whole else slice(0, 1)
+        return slice(None) if self.whole else slice(patch.at, patch.at + 1)
 
-    def reaches_end(self, depth: int) -> bool:
-        """Whether a patch at this depth can still change the last position."""
-        last = self.base.n_positions - 1
-        return depth < self.base.model.n_layers or self.whole or self.suffix.start == last
+    def reaches_end(self, patch: Patch) -> bool:
+        """Whether a patch can still change the last position."""
+        is_last = self.suffix.start + patch.at == self.base.n_positions - 1
+        return patch.depth < self.base.model.n_layers or self.whole or is_last
 
     def step(self, layer: int, hidden: Tensor, patches: Sequence[Patch]) -> Tensor:
         """Run one block for all carried rows, holding windows at their clean values."""
@@ -165,7 +168,8 @@ class _Run:
             held = [i for i, p in enumerate(patches) if p.site == site and p.covers(layer)]
             if held:
                 module = module_at(self.base.model, site, layer)
-                replacements[module] = self._hold(site, layer, held, hidden.shape[:2])
+                which = [(i, self.place(patches[i])) for i in held]
+                replacements[module] = self._hold(site, layer, which, hidden.shape[:2])
         rows = self.pairs.corrupted.repeat(len(patches))
         return self.suffix.run(layer, hidden, rows, replacements)
 
@@ -174,44 +178,48 @@ class _Run:
         hidden = self._corrupted(patch.depth).clone()
         if patch.site in ("resid_pre", "resid_post"):
             clean = self.base.resid[patch.depth]
-            hidden[:, self.place] = clean[self.pairs.clean, self.suffix.start :][:, self.place]
+            place = self.place(patch)
+            hidden[:, place] = clean[self.pairs.clean, self.suffix.start :][:, place]
         else:
-            hidden[:, self.place] = self._rerun_rest_of_block(patch)
+            hidden[:, self.place(patch)] = self._rerun_rest_of_block(patch)
         return hidden
 
     def _rerun_rest_of_block(self, patch: Patch) -> Tensor:
         """Run a block with the attention's (and MLP's) output given instead of computed."""
-        model, layer = self.base.model, patch.layer
-        attn = self._clean("attn", layer) if patch.site == "attn" else self._corr("attn", layer)
+        model, layer, place = self.base.model, patch.layer, self.place(patch)
+        at_attn = self._clean if patch.site == "attn" else self._corr
+        attn = at_attn("attn", layer, place)
         if patch.head is not None:
-            attn = attn + self._head_change(layer, patch.head)
+            attn = attn + self._head_change(layer, patch.head, place)
         given = {module_at(model, "attn", layer): _give(in_form(self.base, "attn", attn))}
         if patch.site == "mlp":
-            mlp = self._clean("mlp", layer)
+            mlp = self._clean("mlp", layer, place)
             if not model.layout.mlp:  # OPT's works on [batch * pos, d_model]
                 mlp = mlp.reshape(-1, mlp.shape[-1])
             given[module_at(model, "mlp", layer)] = _give(mlp)
-        hidden = self._corrupted(layer)[:, self.place]
+        hidden = self._corrupted(layer)[:, place]
         return self.suffix.run(layer, hidden, self.pairs.corrupted, given)
 
-    def _head_change(self, layer: int, head: int) -> Tensor:
+    def _head_change(self, layer: int, head: int, place: slice) -> Tensor:
         """What a head's clean output adds to the attention's output."""
-        change = self._clean("z", layer) - self._corr("z", layer)
+        change = self._clean("z", layer, place) - self._corr("z", layer, place)
         columns = output_columns(self.base.model, head)
         o = module_at(self.base.model, "z", layer)
         weight = o.weight[columns] if is_transposed(o) else o.weight[:, columns].T
         return change[..., columns] @ weight
 
-    def _hold(self, site: Site, layer: int, held: list[int], shape: Sequence[int]) -> Replacement:
+    def _hold(
+        self, site: Site, layer: int, held: list[tuple[int, slice]], shape: Sequence[int]
+    ) -> Replacement:
         n = len(self.pairs)
-        rows = torch.cat([torch.arange(i * n, (i + 1) * n) for i in held])
-        clean = self._clean(site, layer).repeat(len(held), 1, 1)
+        clean = {place.start: self._clean(site, layer, place) for _, place in held}
 
         def replace(forward: Forward) -> Forward:
             def run(*args: object, **kwargs: object) -> object:
                 output = forward(*args, **kwargs)
                 view = as_batch(first_tensor(output), (shape[0], shape[1]))
-                view[rows.to(view.device), self.place] = clean
+                for i, place in held:
+                    view[i * n : (i + 1) * n, place] = clean[place.start]
                 return output
 
             return run
@@ -221,13 +229,13 @@ class _Run:
     def _corrupted(self, depth: int) -> Tensor:
         return self.base.resid[depth][self.pairs.corrupted, self.suffix.start :]
 
-    def _clean(self, site: Site, layer: int) -> Tensor:
+    def _clean(self, site: Site, layer: int, place: slice) -> Tensor:
         activation = self.base.sites[site][layer]
-        return activation[self.pairs.clean, self.suffix.start :][:, self.place]
+        return activation[self.pairs.clean, self.suffix.start :][:, place]
 
-    def _corr(self, site: Site, layer: int) -> Tensor:
+    def _corr(self, site: Site, layer: int, place: slice) -> Tensor:
         activation = self.base.sites[site][layer]
-        return activation[self.pairs.corrupted, self.suffix.start :][:, self.place]
+        return activation[self.pairs.corrupted, self.suffix.start :][:, place]
 
 
 def _give(output: object) -> Replacement:
