@@ -118,7 +118,7 @@ def _aim(report: StudyReport) -> list[str]:
             continue
         said.append(
             f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] over "
-            f"{group.title.lower()} (paper: {own - theirs:+.2f})"
+            f"{group.title[:1].lower()}{group.title[1:]} (paper: {own - theirs:+.2f})"
         )
     if not said:
         return []
