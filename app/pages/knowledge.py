@@ -114,6 +114,7 @@ def _rows(
         return "/facts/knowledge?" + urlencode({**kept, "offset": at} if at else kept)
 
     drawn = offers(found.result) if found and found.result else []
+    drawn = [one for one in drawn if one.figure == "curves"]
     return {
         "facts": matching[offset : offset + PAGE],
         "total": len(matching),
