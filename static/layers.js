@@ -51,19 +51,16 @@ function frame(choice) {
   window.Plotly.relayout(plot, Object.fromEntries(moved.map(([key, v]) => [`shapes[${i}].${key}`, v])));
 }
 
+/* What the event says counts: by then the frame may have been put back already. */
 function dragged(choice, change) {
-  const name = Object.keys(change).find((key) => /^shapes\[\d+\]\.x[01]$/.test(key));
-  if (!name) {
-    if (Object.keys(change).some((key) => key.startsWith("shapes["))) frame(choice);
-    return;
-  }
-  const shape = choice.querySelector("[data-plot]").layout.shapes[Number(name.match(/\d+/)[0])];
-  if (shape.name !== "chosen") return;
-  const [x0, x1] = [Math.min(shape.x0, shape.x1), Math.max(shape.x0, shape.x1)];
-  const [first, last] = [x0 + 0.5, Math.max(x0 + 0.5, x1 - 0.5)];
-  const now = span(choice);
-  if (Math.round(first) === now[0] && Math.round(last) === now[1]) frame(choice);
-  else choose(choice, first, last);
+  const place = Object.keys(change).map((key) => key.match(/^shapes\[(\d+)\]\./)?.[1]).find(Boolean);
+  const shapes = choice.querySelector("[data-plot]").layout.shapes;
+  if (place === undefined || shapes[Number(place)]?.name !== "chosen") return;
+  const [first, last] = span(choice);
+  const ends = [change[`shapes[${place}].x0`] ?? first - 0.5, change[`shapes[${place}].x1`] ?? last + 0.5];
+  const [low, high] = [Math.round(Math.min(...ends) + 0.5), Math.round(Math.max(...ends) - 0.5)];
+  if (low === first && high === last) frame(choice);
+  else choose(choice, low, Math.max(low, high));
 }
 
 /* A figure listens once it is drawn. */
