@@ -80,7 +80,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         "evaluations": [m for m in menu.methods if m.kind == "evaluation"],
         "chosen": [m.name for m in chosen],
         "parts": [(m, _fields(form, m)) for m in chosen],
-        **(mask_choices(form, engine.store) if needs_mask(chosen) else {}),
+        **(mask_choices(form, engine.store) if needs_mask(chosen) else {"sources": ()}),
     }
 
 
