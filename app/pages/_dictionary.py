@@ -112,15 +112,7 @@ async def imported(form: FormData, known: list[Entry]) -> list[Entry]:
             f'{MAX_BYTES:,}, for example {{"Merrin": "Anna"}}.',
             field="pasted",
         )
-    try:
-        pairs = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"This is no JSON: {error}.", field="pasted") from None
-    if not isinstance(pairs, dict) or not all(isinstance(v, str) for v in pairs.values()):
-        raise UserError(
-            'This JSON is no dictionary; expected an object such as {"Merrin": "Anna"}.',
-            field="pasted",
-        )
+    pairs = parse_words(text)
     about = {entry.expression: entry for entry in known}
     blank = Entry()
     return [
@@ -135,3 +127,17 @@ async def imported(form: FormData, known: list[Entry]) -> list[Entry]:
         )
         for expression, counterpart in pairs.items()
     ]
+
+
+def parse_words(text: str) -> dict[str, str]:
+    """Read a JSON object of expressions and counterparts; UserError for anything else."""
+    try:
+        pairs = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"This is no JSON: {error}.", field="pasted") from None
+    if not isinstance(pairs, dict) or not all(isinstance(v, str) for v in pairs.values()):
+        raise UserError(
+            'This JSON is no dictionary; expected an object such as {"Merrin": "Anna"}.',
+            field="pasted",
+        )
+    return pairs

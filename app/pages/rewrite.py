@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +14,15 @@ from starlette.responses import RedirectResponse, Response
 
 from app.backend import AnnouncementDep, EngineDep, StoreDep
 from app.forms import form_fields
-from app.pages._dictionary import SPARE, Entry, as_dictionary, imported, proposed, typed_entries
+from app.pages._dictionary import (
+    SPARE,
+    Entry,
+    as_dictionary,
+    imported,
+    parse_words,
+    proposed,
+    typed_entries,
+)
 from app.pages._experiment import Typed, subject, typed
 from app.pages._mask_choice import mask_choices
 from app.pages._text_runs import (
@@ -104,13 +113,46 @@ async def start(
 
 
 @router.post("/{run_id}/dictionary.json")
-async def exported(request: Request, run_id: str, store: StoreDep) -> Response:
-    """The dictionary as it is typed, as a file."""
-    _, given = await _posted(request)
-    result = await run_in_threadpool(stages_result, store, run_id)
-    text = json.dumps(
-        as_dictionary(typed_entries(given, proposed(result))), indent=1, ensure_ascii=False
+async def exported(
+    request: Request, run_id: str, engine: EngineDep, menu: AnnouncementDep
+) -> Response:
+    """The dictionary as it is typed, as a file; htmx is sent to the file's address."""
+    form, given = await _posted(request)
+    entries = typed_entries(
+        given, proposed(await run_in_threadpool(stages_result, engine.store, run_id))
     )
+    try:
+        words = as_dictionary(entries)
+    except UserError as error:
+        form.problems = error.problems
+        return await run_in_threadpool(
+            _draw,
+            request,
+            run_id,
+            form,
+            engine,
+            menu,
+            entries=entries,
+            block="experiment",
+            code=422,
+        )
+    if wants_fragment(request):
+        packed = urlencode({"words": json.dumps(words, ensure_ascii=False)})
+        address = f"/rewrite/{run_id}/dictionary.json?{packed}"
+        return Response(headers={"HX-Redirect": address})
+    return _file(words)
+
+
+@router.get("/{run_id}/dictionary.json")
+def download(run_id: str, store: StoreDep, words: str = "") -> Response:
+    """A dictionary as a file: the one in the address, else the one that the run proposed."""
+    if words:
+        return _file(parse_words(words))
+    return _file(as_dictionary(proposed(stages_result(store, run_id))))
+
+
+def _file(words: dict[str, str]) -> Response:
+    text = json.dumps(words, indent=1, ensure_ascii=False)
     headers = {"Content-Disposition": 'attachment; filename="dictionary.json"'}
     return Response(text, media_type="application/json", headers=headers)
 

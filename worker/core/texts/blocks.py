@@ -10,6 +10,9 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.core.models.model import Model
 
+IGNORED = -100
+"""The label of a place that is not trained on."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -57,17 +60,12 @@ def cut(model: Model, text: str, size: int) -> list[Block]:
     return blocks
 
 
-def run_block(model: Model, ids: Sequence[int]) -> Float[Tensor, "pos vocab"]:
-    """Compute the float32 logits after every token of one row."""
+@torch.no_grad()
+def predict(model: Model, ids: Sequence[int]) -> Float[Tensor, "pos vocab"]:
+    """Compute the float32 logits after every token of one row, without gradients."""
     tokens = torch.tensor([list(ids)], device=model.device)
     positions = torch.arange(tokens.shape[1], device=model.device)
     return model.logits(tokens, torch.ones_like(tokens), positions[None], keep=tokens.shape[1])[0]
-
-
-@torch.no_grad()
-def predict(model: Model, ids: Sequence[int]) -> Float[Tensor, "pos vocab"]:
-    """Compute the logits after every token, without gradients."""
-    return run_block(model, ids)
 
 
 def said_log_probs(

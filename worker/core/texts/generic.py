@@ -8,12 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.core.models.model import Model
-from worker.core.texts.blocks import Block, encode_block
+from worker.core.texts.blocks import IGNORED, Block, encode_block
 from worker.core.texts.dictionary import Span, align, first_tokens, translate
 from worker.core.texts.reinforced import Reinforced
-
-IGNORED = -100
-"""The label of a place that is not trained on."""
 
 
 @dataclass(frozen=True)

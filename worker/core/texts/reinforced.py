@@ -17,7 +17,7 @@ from worker.contract.errors import Diverged
 from worker.core.findings import Job
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
-from worker.core.texts.blocks import Block, predict, run_block
+from worker.core.texts.blocks import IGNORED, Block, predict
 from worker.core.texts.options import ReadingOptions
 
 CLIP = 1.0
@@ -108,7 +108,7 @@ def _train(
             order += torch.randperm(len(blocks), generator=generator).tolist()
         chosen, order = order[:size], order[size:]
         optimizer.zero_grad(set_to_none=True)
-        losses.append(sum(_backward(model, blocks[i].ids, size) for i in chosen))
+        losses.append(_backward(model, [blocks[i].ids for i in chosen]))
         norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         if not torch.isfinite(norm):
             raise Diverged(
@@ -121,9 +121,17 @@ def _train(
     return losses
 
 
-def _backward(model: Model, ids: tuple[int, ...], size: int) -> float:
-    logits = run_block(model, ids[:-1])
-    labels = torch.tensor(ids[1:], device=logits.device)
-    loss = torch.nn.functional.cross_entropy(logits, labels) / size
+def _backward(model: Model, rows: Sequence[tuple[int, ...]]) -> float:
+    """Take the loss of a batch of rows, padded on the right, where causal attention is blind."""
+    width = max(map(len, rows)) - 1
+    right = lambda values, fill: [*values, *[fill] * (width - len(values))]  # noqa: E731
+    ids = torch.tensor([right(row[:-1], model.pad_id) for row in rows], device=model.device)
+    mask = torch.tensor([right([1] * (len(row) - 1), 0) for row in rows], device=model.device)
+    labels = torch.tensor([right(row[1:], IGNORED) for row in rows], device=model.device)
+    positions = torch.arange(width, device=model.device).expand(len(rows), -1)
+    logits = model.logits(ids, mask, positions, keep=width)
+    loss = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
+    )
     loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())

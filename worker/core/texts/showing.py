@@ -9,7 +9,8 @@ from torch import Tensor
 
 from worker.contract.result import Table
 from worker.core.models.model import Model
-from worker.core.texts.generic import IGNORED, Labelled
+from worker.core.texts.blocks import IGNORED
+from worker.core.texts.generic import Labelled
 from worker.core.texts.stages import Read
 
 SHOWN = 400

@@ -29,9 +29,9 @@ from worker.contract.mask import Mask
 from worker.contract.result import Table
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.texts.blocks import Block
+from worker.core.texts.blocks import IGNORED, Block
 from worker.core.texts.dictionary import translate
-from worker.core.texts.generic import IGNORED, label_block
+from worker.core.texts.generic import label_block
 from worker.core.texts.options import ReadingOptions
 from worker.core.texts.showing import Shown, dictionary_table, show
 from worker.core.texts.stages import reading
