@@ -189,7 +189,7 @@ def spec() -> dict[str, Any]:
     return {
         "kind": "localize",
         "model": "demo",
-        "facts": {"set": "sports", "forget": "first:16"},
+        "facts": {"set": "sports", "forget": "first:16", "edit_to": ""},
         "method": "causal_tracing",
         "options": {"n_noises": 5},
         "seed": 0,

@@ -198,7 +198,7 @@ def test_without_a_live_worker_the_run_waits(
 def test_a_check_queues_nothing(script: TestClient, spec: dict[str, Any]) -> None:
     answer = script.post("/api/runs/check", json=spec).json()
     assert answer["preflight"]["n_facts"] == 16
-    assert answer["spec"]["facts"] == {"set": "sports", "forget": "first:16"}
+    assert answer["spec"]["facts"] == {"set": "sports", "forget": "first:16", "edit_to": ""}
     assert script.get("/api/runs").json()["total"] == 0
 
 

@@ -35,7 +35,7 @@ def test_the_form_starts_the_run_that_it_describes(client: TestClient, engine: E
     answer = send(client)
     assert answer.headers["HX-Redirect"].startswith("/runs/")
     spec = started(engine)
-    assert spec["facts"] == {"set": "sports", "forget": "first:16"}
+    assert spec["facts"] == {"set": "sports", "forget": "first:16", "edit_to": ""}
     assert spec["options"] == {"n_noises": 7, "sites": ["mlp"], "is_exact": False}
     assert spec["seed"] == 3
 
