@@ -11,7 +11,9 @@ window.letheLayers = true;
 
 const slider = (choice, part) => choice.querySelector(`[data-layer=${part}]`);
 const span = (choice) => ["first", "last"].map((part) => Number(slider(choice, part).value));
-let waiting = 0;
+let waiting = 0, framing = 0;
+let placing = false, held = false; // the frame is being put back; a mouse button is down
+
 
 function choose(choice, first, last) {
   const most = Number(slider(choice, "last").max);
@@ -46,9 +48,17 @@ function frame(choice) {
   if (i < 0) return;
   const [first, last] = span(choice);
   const wanted = { x0: first - 0.5, x1: last + 0.5, y0: 0, y1: 1 };
-  const moved = Object.entries(wanted).filter(([key, value]) => shapes[i][key] !== value);
-  if (!moved.length) return;
-  window.Plotly.relayout(plot, Object.fromEntries(moved.map(([key, v]) => [`shapes[${i}].${key}`, v])));
+  const moved = Object.entries(wanted).filter(([key, v]) => Math.abs(shapes[i][key] - v) > 1e-6);
+  if (!moved.length || placing) return;
+  placing = true;
+  const change = Object.fromEntries(moved.map(([key, v]) => [`shapes[${i}].${key}`, v]));
+  window.Plotly.relayout(plot, change).finally(() => { placing = false; });
+}
+
+/* Later, and not while a button is held: a plot that is changed while it is dragged never rests. */
+function frameSoon(choice) {
+  clearTimeout(framing);
+  framing = setTimeout(() => (held ? frameSoon(choice) : frame(choice)), 120);
 }
 
 /* What the event says counts: by then the frame may have been put back already. */
@@ -59,7 +69,7 @@ function dragged(choice, change) {
   const [first, last] = span(choice);
   const ends = [change[`shapes[${place}].x0`] ?? first - 0.5, change[`shapes[${place}].x1`] ?? last + 0.5];
   const [low, high] = [Math.round(Math.min(...ends) + 0.5), Math.round(Math.max(...ends) - 0.5)];
-  if (low === first && high === last) frame(choice);
+  if (low === first && high === last) frameSoon(choice);
   else choose(choice, low, Math.max(low, high));
 }
 
@@ -69,11 +79,13 @@ new MutationObserver(() => {
     const plot = choice.querySelector("[data-plot]");
     if (!plot?.on || choice.dataset.layersListen) continue;
     choice.dataset.layersListen = "true";
-    plot.on("plotly_relayout", (change) => dragged(choice, change));
-    plot.on("plotly_afterplot", () => frame(choice));
+    plot.on("plotly_relayout", (change) => placing || setTimeout(() => dragged(choice, change)));
+    plot.on("plotly_afterplot", () => placing || frameSoon(choice));
   }
 }).observe(document.body, { childList: true, subtree: true });
 
+for (const [kind, value] of [["pointerdown", true], ["pointerup", false], ["pointercancel", false]])
+  document.addEventListener(kind, () => { held = value; }, true);
 document.addEventListener("input", (event) => {
   const choice = event.target.matches?.("[data-layer]") && event.target.closest("[data-layers]");
   if (!choice) return;

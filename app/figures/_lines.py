@@ -1,5 +1,6 @@
 """Lines over a numeric axis, and bars with intervals: one set of series feeds everything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,8 +148,13 @@ def _x_axis(chart: Chart) -> dict[str, Any]:
         words = [plotly_text(label) for label in chart.labels]
         axis |= {"tickmode": "array", "tickvals": list(chart.x), "ticktext": words}
     elif all(float(x).is_integer() for x in chart.x):
-        axis |= {"tickformat": "d"} | ({"dtick": 1} if len(chart.x) <= 12 else {})
+        axis |= {"tickformat": "d"} | ({"dtick": 1} if _is_short(chart.x) else {})
     return axis
+
+
+def _is_short(places: Sequence[float]) -> bool:
+    """Whether every whole number of this axis has room for a tick of its own."""
+    return not places or max(places) - min(places) <= 12
 
 
 def _interval(series: Series, axis: str) -> dict[str, Any]:
