@@ -143,7 +143,7 @@ def test_a_file_is_brought_and_corrected(page: Page, served: Any, tmp_path: Any)
     page.goto(served.base + "/facts/upload")
     page.get_by_label("File", exact=True).set_input_files(file)
     page.watch.allowed.append("422")  # type: ignore[attr-defined]
-    page.get_by_role("button", name="Read it").click()
+    page.get_by_role("button", name="Read the file").click()
     expect(page.get_by_role("alert")).to_contain_text("No column gives the subject")
     page.get_by_label("Subject").fill("who")
     page.get_by_label("Target", exact=True).fill("sport")
