@@ -175,3 +175,13 @@ document.addEventListener("htmx:sse:error", (event) => {
   const poll = document.querySelector("[data-poll]");
   if (poll && event.detail.connection?.attempt >= 1) htmx.trigger(poll, "lethe:poll");
 });
+
+// A stream that was never had is asked for again; one that was lost comes back by itself.
+const connectAgain = (stream) => {
+  if (!stream.isConnected || stream._htmx?.sse) return;
+  htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream, swap: "none" });
+};
+document.addEventListener("htmx:error", (event) => {
+  const stream = event.detail?.ctx?.sourceElement ?? event.target;
+  if (stream?.matches?.("[hx-sse\\:connect]")) setTimeout(() => connectAgain(stream), 2000);
+});

@@ -199,6 +199,21 @@ def test_the_page_tells_the_truth_after_the_web_server_was_killed(
     expect(tab.locator("#run-badge")).to_have_text("done", timeout=180_000)
 
 
+def test_a_page_whose_first_call_for_news_failed_asks_again(page: Page, served: Any) -> None:
+    page.watch.allowed += ["ERR_FAILED", "Failed to fetch", "htmx", "network error"]  # type: ignore[attr-defined]
+    run_id = served.api("/api/runs", SPEC)["id"]
+    refused: list[str] = []
+
+    def refuse_once(route: Any) -> None:
+        refused.append(route.request.url)
+        route.abort() if len(refused) == 1 else route.continue_()
+
+    page.route(re.compile(r"/stream$"), refuse_once)
+    page.goto(f"{served.base}/runs/{run_id}")
+    expect(page.locator("#run-badge")).to_have_text("done", timeout=180_000)
+    assert refused
+
+
 def test_the_server_answers_within_three_seconds_of_work(fresh: Callable[..., Any]) -> None:
     """Wall time hangs on who else computes; the processor's time is what the start costs."""
     application = fresh(with_worker=False)
