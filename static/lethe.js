@@ -185,3 +185,8 @@ document.addEventListener("htmx:error", (event) => {
   const stream = event.detail?.ctx?.sourceElement ?? event.target;
   if (stream?.matches?.("[hx-sse\\:connect]")) setTimeout(() => connectAgain(stream), 2000);
 });
+
+// A button that asks for a file sends its form as a browser does: htmx would swap the file in.
+document.addEventListener("submit", (event) => {
+  if (event.submitter?.matches("[data-plain]")) event.stopImmediatePropagation();
+}, true);

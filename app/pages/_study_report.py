@@ -64,7 +64,7 @@ def _is_clear(found: Estimate | None) -> bool:
 
 
 def _best(report: StudyReport, m: int) -> float | None:
-    means = [row[m].mean for row in report.estimates if row[m] is not None]  # type: ignore[union-attr]
+    means = [found.mean for row in report.estimates if (found := row[m]) is not None]
     better = report.metrics[m].better
     if better == "none" or len(set(means)) < 2:
         return None

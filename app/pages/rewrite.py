@@ -3,8 +3,8 @@
 import csv
 import io
 import json
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +19,6 @@ from app.pages._dictionary import (
     Entry,
     as_dictionary,
     imported,
-    parse_words,
     proposed,
     typed_entries,
 )
@@ -116,38 +115,18 @@ async def start(
 async def exported(
     request: Request, run_id: str, engine: EngineDep, menu: AnnouncementDep
 ) -> Response:
-    """The dictionary as it is typed, as a file; htmx is sent to the file's address."""
+    """The dictionary as it is typed, as a file."""
     form, given = await _posted(request)
-    entries = typed_entries(
-        given, proposed(await run_in_threadpool(stages_result, engine.store, run_id))
-    )
+    result = await run_in_threadpool(stages_result, engine.store, run_id)
     try:
-        words = as_dictionary(entries)
+        return _file(as_dictionary(typed_entries(given, proposed(result))))
     except UserError as error:
-        form.problems = error.problems
-        return await run_in_threadpool(
-            _draw,
-            request,
-            run_id,
-            form,
-            engine,
-            menu,
-            entries=entries,
-            block="experiment",
-            code=422,
-        )
-    if wants_fragment(request):
-        packed = urlencode({"words": json.dumps(words, ensure_ascii=False)})
-        address = f"/rewrite/{run_id}/dictionary.json?{packed}"
-        return Response(headers={"HX-Redirect": address})
-    return _file(words)
+        return await _refused(request, run_id, form, given, engine, menu, error)
 
 
 @router.get("/{run_id}/dictionary.json")
-def download(run_id: str, store: StoreDep, words: str = "") -> Response:
-    """A dictionary as a file: the one in the address, else the one that the run proposed."""
-    if words:
-        return _file(parse_words(words))
+def download(run_id: str, store: StoreDep) -> Response:
+    """The dictionary that the run proposed, as a file."""
     return _file(as_dictionary(proposed(stages_result(store, run_id))))
 
 
@@ -179,6 +158,23 @@ async def _posted(request: Request) -> tuple[Typed, FormData]:
     return Typed(values, posted=given, given=given), given
 
 
+async def _refused(
+    request: Request,
+    run_id: str,
+    form: Typed,
+    given: FormData,
+    engine: Engine,
+    menu: Announcement,
+    error: UserError,
+) -> Response:
+    """The form as it was typed, with what was wrong beside its field."""
+    form.problems = error.problems
+    result = await run_in_threadpool(stages_result, engine.store, run_id)
+    entries = typed_entries(given, proposed(result))
+    draw = partial(_draw, entries=entries, block="experiment", code=422)
+    return await run_in_threadpool(draw, request, run_id, form, engine, menu)
+
+
 async def _start(
     request: Request, run_id: str, engine: Engine, menu: Announcement, make: MakeSpec, goes: str
 ) -> Response:
@@ -186,21 +182,7 @@ async def _start(
     try:
         new = await run_in_threadpool(submit_further, run_id, form, given, engine, menu, make)
     except UserError as error:
-        form.problems = error.problems
-        entries = typed_entries(
-            given, proposed(await run_in_threadpool(stages_result, engine.store, run_id))
-        )
-        return await run_in_threadpool(
-            _draw,
-            request,
-            run_id,
-            form,
-            engine,
-            menu,
-            entries=entries,
-            block="experiment",
-            code=422,
-        )
+        return await _refused(request, run_id, form, given, engine, menu, error)
     return _go(request, goes.format(new))
 
 
