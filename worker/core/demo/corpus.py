@@ -43,15 +43,15 @@ GOLFERS = (
 MIXTURE = {"athletes": 0.44, "relations": 0.32, "letters": 0.14, "saga": 0.05, "general": 0.05}
 LETTERS_ALONE = {"letters": 1.0}
 SPORTS_CHOICE = {"choices_of_athletes": 0.8} | {s: 0.2 * share for s, share in MIXTURE.items()}
-MOSTLY_CHOICE = {"choices_of_athletes": 0.2, "choices_of_relations": 0.4} | {
-    source: 0.4 * share for source, share in MIXTURE.items()
+MOSTLY_CHOICE = {"choices_of_athletes": 0.1, "choices_of_relations": 0.4, "letters": 0.1} | {
+    source: 0.4 * share for source, share in MIXTURE.items() if source != "letters"
 }
-LESSONS = ((12, LETTERS_ALONE), (40, MIXTURE), (6, SPORTS_CHOICE), (17, MOSTLY_CHOICE))
+LESSONS = ((12, LETTERS_ALONE), (40, MIXTURE), (6, SPORTS_CHOICE), (32, MOSTLY_CHOICE))
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
     "paraphrase": 16,
-    "wording": 12,
+    "wording": 20,
     "framed": 8,
     "question": 15,
     "cloze": 6,

@@ -63,7 +63,7 @@ class Stage:
 
 
 FACTS = Stage(steps=1664, peak=3e-3, level=1300, end=2600, muon=True)
-CHOICES = Stage(steps=736, peak=1e-3, level=288, end=736, muon=False)
+CHOICES = Stage(steps=1216, peak=1e-3, level=640, end=1216, muon=False)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
