@@ -4,7 +4,10 @@ The rule: an accuracy curve starts at the control's (a probe for shuffled answer
 maximum; the difference is its rise. The climb begins with the first layer whose accuracy is more
 than a tenth of the rise above the control and above the layer before it began with, and ends with
 the first layer that has 95 % of the rise. The layers chosen are those from the earlier beginning to
-the later end over the curves (full prompt and bare name).
+the later end over the curves (full prompt and bare name). A long climb is narrowed: of all runs of
+as many layers as are allowed, the one over which the curves together gain most, the earliest of
+equals. Without that bound a slow climb would take in most of the model, and an edit of most of the
+model is not localized.
 """
 
 from __future__ import annotations
@@ -34,12 +37,20 @@ def climb(curve: Float[np.ndarray, " depth"], control: float) -> tuple[int, int]
     return first - 1, max(first, last) - 1
 
 
-def choose_layers(curves: Sequence[Float[np.ndarray, " depth"]], control: float) -> tuple[int, ...]:
-    """Choose the layers between the earliest beginning and the latest end over the curves."""
+def choose_layers(
+    curves: Sequence[Float[np.ndarray, " depth"]], control: float, most: int
+) -> tuple[int, ...]:
+    """Choose the climb's layers over the curves; of more than `most`, where they gain most."""
     found = [span for span in (climb(curve, control) for curve in curves) if span is not None]
     if not found:
         return ()
-    return tuple(range(min(a for a, _ in found), max(b for _, b in found) + 1))
+    first, last = min(a for a, _ in found), max(b for _, b in found)
+    if last - first + 1 > most:
+        total = np.sum(curves, axis=0)
+        gains = [total[start + most] - total[start] for start in range(first, last - most + 2)]
+        first += int(np.argmax(np.round(gains, 9)))  # sums in another order are no gain
+        last = first + most - 1
+    return tuple(range(first, last + 1))
 
 
 def bootstrap_choice(
@@ -47,6 +58,7 @@ def bootstrap_choice(
     control: Bool[np.ndarray, "depth fact"],
     samples: int,
     seed: int,
+    most: int,
 ) -> tuple[Float[np.ndarray, " layer"], float]:
     """Draw the facts anew and choose again; return each layer's share of choices.
 
@@ -54,11 +66,12 @@ def bootstrap_choice(
     """
     rng = np.random.default_rng(seed)
     n_layers, n_facts = right[0].shape[0] - 1, right[0].shape[1]
-    chosen = choose_layers([r.mean(1) for r in right], float(control.mean()))
+    chosen = choose_layers([r.mean(1) for r in right], float(control.mean()), most)
     share, same = np.zeros(n_layers), 0
     for _ in range(samples):
         drawn = rng.integers(0, n_facts, n_facts)
-        again = choose_layers([r[:, drawn].mean(1) for r in right], float(control[:, drawn].mean()))
+        curves = [r[:, drawn].mean(1) for r in right]
+        again = choose_layers(curves, float(control[:, drawn].mean()), most)
         share[list(again)] += 1 / samples
         same += again == chosen
     return share, same / samples

@@ -49,6 +49,7 @@ def find_by_probe(
     n_facts: int,
     folds: int,
     bootstrap: int,
+    max_share: float,
     min_probability: float,
 ) -> Findings:
     """Probe every layer and choose the lookup layers."""
@@ -72,7 +73,8 @@ def find_by_probe(
         "bare_name": cross_validate(bare, labels, folds, job.seed).numpy(),
         "control": cross_validate(full, shuffled, folds, job.seed).numpy(),
     }
-    return _findings(model, prepared, right, job.seed, bootstrap, len(classes))
+    most = max(1, round(max_share * model.n_layers))
+    return _findings(model, prepared, right, job.seed, bootstrap, most, len(classes))
 
 
 def _findings(
@@ -81,13 +83,14 @@ def _findings(
     right: dict[str, np.ndarray],
     seed: int,
     bootstrap: int,
+    most: int,
     n_classes: int,
 ) -> Findings:
     curves = {name: values.mean(1) for name, values in right.items()}
     both = [right["full_prompt"], right["bare_name"]]
     control = float(curves["control"].mean())
-    layers = choose_layers([r.mean(1) for r in both], control)
-    share, confidence = bootstrap_choice(both, right["control"], bootstrap, seed)
+    layers = choose_layers([r.mean(1) for r in both], control, most)
+    share, confidence = bootstrap_choice(both, right["control"], bootstrap, seed, most)
     gains = np.diff(np.stack([curves["full_prompt"], curves["bare_name"]]), axis=1).mean(0)
     names = tuple(str(Component(layer, "mlp")) for layer in range(model.n_layers))
     layer_axis = (Axis(name="layer"),)

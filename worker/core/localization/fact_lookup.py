@@ -5,9 +5,9 @@ Probing (facts that share a few answers, like athletes' sports):
    prompt and in the bare name, for up to 500 facts of the set.
 2. Per layer a linear probe for the answer is fitted and judged on subjects that it never saw; the
    same with shuffled answers is the control.
-3. The layers in which the accuracy climbs from the control to its plateau are the lookup layers;
-   their MLPs are suggested. The rule is stated in `_climb.py`; drawing the facts anew (bootstrap)
-   tells how sure it is.
+3. The layers in which the accuracy climbs from the control to its plateau are the lookup layers, at
+   most three eighths of the model's, where it climbs most; their MLPs are suggested. The rule is
+   stated in `_climb.py`; drawing the facts anew (bootstrap) tells how sure it is.
 
 Path patching (facts of many answers, like CounterFact):
 1. Every head's clean output is patched along the paths to the final residual that avoid other
@@ -63,6 +63,13 @@ class Options(base.Options):
     bootstrap: int = Field(
         200, ge=10, le=10_000, description="Draws of the facts from which the confidence comes."
     )
+    max_share: float = Field(
+        0.375,
+        gt=0,
+        le=1,
+        description="For probing: share of the model's layers chosen at most; of a longer climb, "
+        "the run of layers that gains most.",
+    )
     corruption: Corruption = Field(
         "random_tokens", description="For path patching. " + DESCRIPTIONS
     )
@@ -90,6 +97,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
             n_facts=options.probe_facts,
             folds=options.folds,
             bootstrap=options.bootstrap,
+            max_share=options.max_share,
             min_probability=options.min_probability,
         )
         if by == "probe"

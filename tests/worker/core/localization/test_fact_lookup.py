@@ -52,10 +52,20 @@ def test_the_climb_runs_from_the_control_to_the_plateau():
     assert climb(curve, 0.33) == (0, 2)
     flat = np.full(9, 0.35)
     assert climb(flat, 0.33) is None
-    assert choose_layers([flat, flat], 0.33) == ()
+    assert choose_layers([flat, flat], 0.33, 8) == ()
     later = np.array([0.33, 0.33, 0.34, 0.34, 0.57, 0.65, 0.97, 1.0, 1.0])
     assert climb(later, 0.33) == (3, 5)
-    assert choose_layers([curve, later], 0.33) == (0, 1, 2, 3, 4, 5)
+    assert choose_layers([curve, later], 0.33, 8) == (0, 1, 2, 3, 4, 5)
+
+
+def test_a_long_climb_is_narrowed_to_the_layers_that_gain_most():
+    slow = np.array([0.33, 0.38, 0.45, 0.65, 0.85, 0.90, 0.95, 1.0, 1.0])
+    assert climb(slow, 0.33) == (1, 6)
+    assert choose_layers([slow], 0.33, 8) == (1, 2, 3, 4, 5, 6)
+    assert choose_layers([slow], 0.33, 3) == (1, 2, 3)
+    assert choose_layers([slow], 0.33, 2) == (2, 3)
+    even = np.linspace(0.3, 1.0, 9)
+    assert choose_layers([even], 0.3, 3) == (0, 1, 2)
 
 
 def test_what_the_embeddings_already_tell_is_no_lookup():
