@@ -3,16 +3,11 @@
 Loaded only in the compute process and by `lethe run`, because it imports torch.
 """
 
-import platform
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from worker.contract.base import Contract, parse, unknown
@@ -28,7 +23,7 @@ from worker.contract.inputs import (
 )
 from worker.contract.menu import Announcement, FactSetInfo
 from worker.contract.progress import Quiet, Report
-from worker.contract.result import ArrayInfo, Provenance, Result
+from worker.contract.result import Result
 from worker.contract.settings import Settings
 from worker.contract.spec import (
     EvaluateSpec,
@@ -45,17 +40,17 @@ from worker.core.export import pack_folder
 from worker.core.facts._tokenization import look_at_tokens
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
+from worker.core.machine import memory_of, name_device, read_versions, reset_peak_memory
 from worker.core.models.batches import scaled
 from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.describe import list_models
 from worker.core.models.model import Model
 from worker.core.preflight import preflight
+from worker.core.record import write_result
 from worker.core.registry import all_methods, method
 
 __all__ = ["announce", "answer", "bundled_fact_sets", "open_models", "run"]
-
-VERSIONS = ("lethe", "torch", "transformers", "transformer-lens", "numpy", "scikit-learn")
 
 
 def open_models(settings: Settings) -> ModelCache:
@@ -69,16 +64,15 @@ def open_models(settings: Settings) -> ModelCache:
 def announce(settings: Settings) -> Announcement:
     """Say what this worker can do."""
     device = torch.device(open_models(settings).device)
-    cuda = device.type == "cuda"
     return Announcement(
         methods=tuple(found.info for found in all_methods()),
         models=tuple(list_models(settings.roots, device)),
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
         formats=format_infos(),
         device=str(device),
-        device_name=torch.cuda.get_device_name(device) if cuda else _processor(),
-        memory_bytes=torch.cuda.mem_get_info(device)[1] if cuda else _host_memory(),
-        versions=_versions(),
+        device_name=name_device(device),
+        memory_bytes=memory_of(device),
+        versions=read_versions(),
     )
 
 
@@ -89,7 +83,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     the loaded base is as it was: a model whose checksum differs afterwards is dropped.
     """
     started = time.perf_counter()
-    _reset_peak_memory(models)
+    reset_peak_memory(torch.device(models.device))
     options = check(spec)
     report.progress(0.0, f"loading model {spec.base}")
     model = models.get(spec.base, lambda words: report.progress(0.0, words))
@@ -101,7 +95,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
         restored = models.verify(spec.base)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
-    return _write(spec, inputs, model, found, time.perf_counter() - started, options)
+    return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
 
 
 def check(spec: Spec) -> dict[str, Contract]:
@@ -244,87 +238,6 @@ class _Part:
         self._report.log(message)
 
 
-def _write(
-    spec: Spec,
-    inputs: Inputs,
-    model: Model,
-    found: Findings,
-    seconds: float,
-    options: dict[str, Contract],
-) -> Result:
-    out = Path(inputs.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if found.arrays:
-        arrays = {name: np.asarray(array.values) for name, array in found.arrays.items()}
-        np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
-    result = Result(
-        kind=spec.kind,
-        spec=_filled(spec, options),
-        provenance=_provenance(spec, inputs, model),
-        seconds=seconds,
-        peak_memory_bytes=_peak_memory(model.device),
-        arrays={
-            name: ArrayInfo(
-                file="arrays.npz",
-                axes=array.axes,
-                unit=array.unit,
-                title=array.title,
-                signed=array.signed,
-            )
-            for name, array in found.arrays.items()
-        },
-        summary={name: _plain(value) for name, value in found.summary.items()},
-        caption=found.caption,
-        left_out=tuple(found.left_out),
-        attribution=found.attribution,
-        mask=found.mask or inputs.mask,
-        receipt=found.receipt,
-        evaluations=found.evaluations,
-        tables=found.tables,
-        files=found.files | ({"delta": "delta.safetensors"} if found.delta is not None else {}),
-        view=found.view,
-    )
-    (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
-    return result
-
-
-def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:
-    data = spec.model_dump(mode="json")
-    if not options:
-        return data
-    filled = {name: chosen.model_dump(mode="json") for name, chosen in options.items()}
-    data["options"] = filled if isinstance(spec, EvaluateSpec) else next(iter(filled.values()))
-    return data
-
-
-def _plain(value: object) -> float | int | bool | str | None:
-    """JSON knows no NaN: what could not be measured is null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    assert value is None or isinstance(value, (float, int, bool, str))
-    return value
-
-
-def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
-    return Provenance(
-        model=spec.base,
-        edits=spec.edits,
-        weights_hash=model.weights_hash,
-        fact_set=inputs.fact_set.name if inputs.fact_set else None,
-        fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
-        seed=spec.seed,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
-        versions=_versions(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
-
-
 def _info(fact_set: FactSet) -> FactSetInfo:
     return FactSetInfo(
         name=fact_set.name,
@@ -336,27 +249,3 @@ def _info(fact_set: FactSet) -> FactSetInfo:
         hash=fact_set.hash,
         bundled=True,
     )
-
-
-def _reset_peak_memory(models: ModelCache) -> None:
-    device = torch.device(models.device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak bytes on the device; on a CPU the process's peak resident set since its start."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _processor() -> str:
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _host_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)

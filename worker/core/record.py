@@ -1,0 +1,91 @@
+"""Write what a run found: its arrays, and `result.json` with the spec and the provenance."""
+
+from pathlib import Path
+
+import numpy as np
+
+from worker.contract.base import Contract
+from worker.contract.inputs import Inputs
+from worker.contract.result import ArrayInfo, Provenance, Result
+from worker.contract.spec import EvaluateSpec, Spec
+from worker.core.findings import Findings
+from worker.core.machine import peak_memory, read_versions
+from worker.core.models.model import Model
+
+
+def write_result(
+    spec: Spec,
+    inputs: Inputs,
+    model: Model,
+    found: Findings,
+    seconds: float,
+    options: dict[str, Contract],
+) -> Result:
+    """Write what was found into `inputs.out`: arrays.npz and result.json; return the result."""
+    out = Path(inputs.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if found.arrays:
+        arrays = {name: np.asarray(array.values) for name, array in found.arrays.items()}
+        np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
+    result = Result(
+        kind=spec.kind,
+        spec=_filled(spec, options),
+        provenance=_provenance(spec, inputs, model),
+        seconds=seconds,
+        peak_memory_bytes=peak_memory(model.device),
+        arrays={
+            name: ArrayInfo(
+                file="arrays.npz",
+                axes=array.axes,
+                unit=array.unit,
+                title=array.title,
+                signed=array.signed,
+            )
+            for name, array in found.arrays.items()
+        },
+        summary={name: _plain(value) for name, value in found.summary.items()},
+        caption=found.caption,
+        left_out=tuple(found.left_out),
+        attribution=found.attribution,
+        mask=found.mask or inputs.mask,
+        receipt=found.receipt,
+        evaluations=found.evaluations,
+        tables=found.tables,
+        files=found.files | ({"delta": "delta.safetensors"} if found.delta is not None else {}),
+        view=found.view,
+    )
+    (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    return result
+
+
+def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:
+    data = spec.model_dump(mode="json")
+    if not options:
+        return data
+    filled = {name: chosen.model_dump(mode="json") for name, chosen in options.items()}
+    data["options"] = filled if isinstance(spec, EvaluateSpec) else next(iter(filled.values()))
+    return data
+
+
+def _plain(value: object) -> float | int | bool | str | None:
+    """JSON knows no NaN: what could not be measured is null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    assert value is None or isinstance(value, (float, int, bool, str))
+    return value
+
+
+def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
+    return Provenance(
+        model=spec.base,
+        edits=spec.edits,
+        weights_hash=model.weights_hash,
+        fact_set=inputs.fact_set.name if inputs.fact_set else None,
+        fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
+        seed=spec.seed,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        versions=read_versions(),
+    )
