@@ -93,6 +93,7 @@ def from_run(record: RunRecord, kind: str) -> Typed:
         rule, _, rest = str(facts["forget"]).partition(":")
         how = rule if rule in HOW and rest else "split"
         values |= {"facts.how": how, PARTS[how]: rest if how != "split" else facts["forget"]}
+        values["facts.edit_to"] = str(facts.get("edit_to", ""))
     if record.kind != kind:
         return Typed(values)
     values |= {"method": spec["method"]} if "method" in spec else {}
@@ -154,7 +155,11 @@ def read_facts(form: Typed) -> dict[str, str]:
         raise UserError(
             f"Nothing says which facts; expected {_EXPECTED[how]}.", field="facts.forget"
         )
-    return {"set": form.get("facts.set"), "forget": part if how == "split" else f"{how}:{part}"}
+    return {
+        "set": form.get("facts.set"),
+        "forget": part if how == "split" else f"{how}:{part}",
+        "edit_to": form.get("facts.edit_to").strip(),
+    }
 
 
 _EXPECTED = {

@@ -15,7 +15,7 @@ from app.pages._probe_table import aggregates
 from app.pages.results import figure_of
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import Fact, select
+from worker.contract.facts import Fact, FactsSpec, retarget, select
 from worker.contract.records import RunRecord
 from worker.store.store import Store
 
@@ -67,9 +67,9 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
 
 def _facts(store: Store, run: RunRecord) -> tuple[Fact, ...]:
     """The facts that were to be forgotten; none where the set is gone or has changed."""
-    facts = run.spec["facts"]
+    facts, seed = FactsSpec.model_validate(run.spec["facts"]), run.spec["seed"]
     try:
-        return select(store.fact_set(facts["set"]), facts["forget"], run.spec["seed"]).forget
+        return select(retarget(store.fact_set(facts.set), facts, seed), facts.forget, seed).forget
     except UserError:
         return ()
 

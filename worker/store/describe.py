@@ -20,7 +20,8 @@ def title_of(spec: Spec) -> str:
         return f"{spec.view} on {model}"
     if isinstance(spec, ExportSpec):
         return f"Hugging Face folder of {model}"
-    return f"{method_of(spec)}: {spec.facts.set} {spec.facts.forget[:60]} on {model}"
+    to = f" to {spec.facts.edit_to.strip()[:60]}" if spec.facts.edit_to.strip() else ""
+    return f"{method_of(spec)}: {spec.facts.set} {spec.facts.forget[:60]}{to} on {model}"
 
 
 def method_of(spec: Spec) -> str:

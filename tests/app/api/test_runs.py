@@ -98,6 +98,7 @@ def test_a_spec_becomes_a_queued_run(script: TestClient, spec: dict[str, Any]) -
         ({"facts": {"set": "sports", "forget": "group:rugby"}}, "facts.forget", ["football"]),
         ({"facts": {"set": "sports", "forget": "ids:fact-99"}}, "facts.forget", ["fact-99"]),
         ({"facts": {"set": "sports", "forget": "some"}}, "facts.forget", ["'some'"]),
+        ({"facts": {"set": "sports", "edit_to": "baseball"}}, "facts.edit_to", ["8 of the 16"]),
         ({"seed": -1}, "localize.seed", ["-1"]),
         ({"extra": 1}, "localize.extra", ["extra"]),
         ({"options": {"n_noises": "a\u0000b"}}, "spec", ["NUL"]),

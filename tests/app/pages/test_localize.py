@@ -69,6 +69,7 @@ def test_every_way_of_choosing_facts_is_sent(
         ("options.n_noises", "1000", "n_noises is 1000; expected a whole number from 1"),
         ("facts.n", "999", "expected a number from 1 to 40"),
         ("facts.n", "-1", "expected a number from 1 to 40"),
+        ("facts.edit_to", "football", "8 of the 16 chosen facts have the target &#39;f"),
         ("seed", "x", "seed is &#39;x&#39;; expected a whole number"),
         ("model", "brok", "Did you mean &#39;broken&#39;?"),
         ("model", "broken", "its weights are a pickle"),
@@ -88,6 +89,28 @@ def test_a_refused_value_is_said_and_kept_as_typed(
     assert control and 'aria-invalid="true"' in control[0]
     if control[0].startswith("<input"):
         assert f'value="{typed}"' in control[0]
+
+
+@pytest.mark.parametrize("path", ["/localize", "/unlearn"])
+def test_a_whole_group_is_edited_to_one_other_answer(
+    client: TestClient, engine: Engine, path: str
+) -> None:
+    method = "causal_tracing" if path == "/localize" else "localized_finetuning"
+    typed = {"facts.how": "group", "facts.group": "football", "facts.edit_to": " golf "}
+    chosen = {"mask.from": "components", "mask.components": "blocks.1.mlp"}
+    answer = send(client, path, **typed, **chosen, method=method, **{"options.of": method})
+    assert answer.status_code == 200, answer.text
+    run = engine.store.runs(limit=1)[0]
+    assert run.spec["facts"] == {"set": "sports", "forget": "group:football", "edit_to": "golf"}
+    assert "group:football to golf" in run.title
+    page = client.get(f"{path}?from={run.id}").text
+    assert 'name="facts.edit_to" type="text" value="golf"' in page, "kept for “change and run”"
+
+
+def test_a_target_that_is_too_long_is_said_beside_its_field(client: TestClient) -> None:
+    page = send(client, **{"facts.edit_to": "g" * 2001}).text
+    assert re.search(r'<input[^>]* name="facts.edit_to"[^>]* aria-invalid="true"', page)
+    assert "2000 characters" in page
 
 
 def test_several_refused_values_are_said_at_once(client: TestClient) -> None:
