@@ -18,7 +18,7 @@ from worker.core.models.model import Model
 from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import (
     answer_ids,
-    encode_fact,
+    check_subject,
     joint_text,
     tokenize,
     tokenized,
@@ -49,13 +49,21 @@ class _Found:
         self.kinds.setdefault(kind, []).append((fact, note))
 
 
+@dataclass(frozen=True)
+class _Added:
+    """Tokens that no text should have; asked for once, because a tokenizer takes long to say."""
+
+    start: int | None
+    unknown: int | None
+
+
 def look_at_tokens(model: Model, facts: Sequence[Fact]) -> FactTokens:
     """Cut every fact as `model` reads it, and say what that does to its use."""
-    found = _Found()
+    found, added = _Found(), _Added(model.tokenizer.bos_token_id, model.tokenizer.unk_token_id)
     for chunk in _chunks(facts):
         with tokenized(model, [text for fact in chunk for text in _texts(fact)]):
             for fact in chunk:
-                _look(model, fact, found)
+                _look(model, fact, found, added)
     for answers in found.first.values():
         if len(answers) > 1:
             words = ", ".join(repr(one) for one in list(answers)[:4])
@@ -84,17 +92,17 @@ def _texts(fact: Fact) -> list[str]:
     return [fact.text, *(joint_text(fact.text, answer) for answer in answers)]
 
 
-def _look(model: Model, fact: Fact, found: _Found) -> None:
-    whole = tokenize(model, joint_text(fact.text, fact.target))["input_ids"]
+def _look(model: Model, fact: Fact, found: _Found, added: _Added) -> None:
+    whole = tokenize(model, joint_text(fact.text, fact.target)).ids
     found.n_tokens += len(whole)
     found.longest = max(found.longest, len(whole))
-    _look_at_text(model, fact, whole, found)
+    _look_at_text(fact, whole, found, added)
     try:
         if len(whole) > model.max_positions:
             found.add("long", fact, f"{len(whole)} tokens of at most {model.max_positions}")
             return
         kind = "subject"
-        encode_fact(model, fact)
+        check_subject(model, fact)
         kind = "joined"
         answer = answer_ids(model, fact.text, fact.target)
         edit = answer_ids(model, fact.text, fact.edit_target) if fact.edit_target.strip() else ()
@@ -109,10 +117,10 @@ def _look(model: Model, fact: Fact, found: _Found) -> None:
     found.first.setdefault(answer[0], {}).setdefault(fact.target, []).append(fact)
 
 
-def _look_at_text(model: Model, fact: Fact, ids: Sequence[int], found: _Found) -> None:
+def _look_at_text(fact: Fact, ids: list[int], found: _Found, added: _Added) -> None:
     """What can be seen without finding subject and answer."""
-    start, unknown = model.tokenizer.bos_token_id, model.tokenizer.unk_token_id
-    if start is not None and list(ids[:-1]).count(start) > 1 and start != unknown:
+    start, unknown = added.start, added.unknown
+    if start is not None and ids[:-1].count(start) > 1 and start != unknown:
         found.add("start", fact)
     if fact.text[-1:].isspace():
         found.add("trailing", fact)
@@ -125,7 +133,8 @@ def _ask(model: Model, found: _Found) -> int:
     asked = _spread(found.usable, ASKED)
     if not asked:
         return 0
-    scores = score_answers(model, [(fact.text, fact.target) for fact in asked])
+    with tokenized(model, [text for fact in asked for text in _texts(fact)]):
+        scores = score_answers(model, [(fact.text, fact.target) for fact in asked])
     for fact, probability in zip(asked, scores.first_log_prob.exp().tolist(), strict=True):
         if probability < KNOWN:
             found.add("unknown", fact, f"probability {probability:.3f}")
@@ -164,7 +173,7 @@ def _example(model: Model, fact: Fact, note: str = "") -> TokenExample:
         ("answer", len(joint) - len(fact.target.strip()), len(joint)),
     )
     chips = []
-    for token, (a, b) in zip(found["input_ids"], found["offset_mapping"], strict=True):
+    for token, (a, b) in zip(found.ids, found.offsets, strict=True):
         if b <= a:
             text = str(model.tokenizer.convert_ids_to_tokens(token))
             chips.append(TokenChip(text=text, id=token, part="special"))

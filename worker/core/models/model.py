@@ -73,6 +73,12 @@ class Model:
         return 0
 
     @cached_property
+    def end_id(self) -> int | None:
+        """The token that ends a text; kept, because the tokenizer takes long to say it."""
+        found: int | None = self.tokenizer.eos_token_id
+        return found
+
+    @cached_property
     def takes_position_ids(self) -> bool:
         """Whether the forward takes positions; models with ALiBi read them from the mask."""
         return "position_ids" in inspect.signature(self.hf.forward).parameters

@@ -10,19 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Int
+from tokenizers import Encoding
 from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
 
-Tokenized = Mapping[str, Any]
-"""One text as the tokenizer gives it: `input_ids`, `offset_mapping`, `special_tokens_mask`."""
-_ready: ContextVar[tuple[int, Mapping[str, Tokenized]]]
+_ready: ContextVar[tuple[int, Mapping[str, Encoding]]]
 _ready = ContextVar("tokenized", default=(0, {}))
 
 
@@ -52,19 +51,18 @@ def encode(model: Model, text: str, subject: str | None, start: int | None = Non
     is meant. Raises UserError where the subject is absent, or where one of its tokens also holds
     other text. With subject None the span is (0, 0).
     """
-    found = tokenize(model, text)
-    ids, offsets = list(found["input_ids"]), list(found["offset_mapping"])
-    if len(ids) > model.max_positions:
-        raise UserError(
-            f"The prompt {_short(text)} has {len(ids)} tokens; {model.id!r} reads at most "
-            f"{model.max_positions}. Shorten it.",
-            field="facts",
-        )
+    ids, offsets = _cut_prompt(model, text)
     tokens = tuple(
         _token_text(model, text, i, offset) for i, offset in zip(ids, offsets, strict=True)
     )
     span = (0, 0) if subject is None else _find_span(text, subject, start, offsets)
     return Prompt(text, tuple(ids), tokens, span)
+
+
+def check_subject(model: Model, fact: Fact) -> None:
+    """Raise the UserError that `encode_fact` would, without making the prompt."""
+    _, offsets = _cut_prompt(model, fact.text)
+    _find_span(fact.text, fact.subject, fact.prompt.index("{}"), offsets)
 
 
 def encode_fact(model: Model, fact: Fact) -> Prompt:
@@ -79,14 +77,12 @@ def answer_ids(model: Model, prompt_text: str, answer: str) -> tuple[int, ...]:
     """
     answer, joint = answer.strip(), joint_text(prompt_text, answer)
     found = tokenize(model, joint)
-    ids, offsets = list(found["input_ids"]), list(found["offset_mapping"])
-    special = found["special_tokens_mask"]
-    answers = [
-        k for k, (a, b) in enumerate(offsets) if b > len(prompt_text) and b > a and not special[k]
-    ]
+    ids, offsets, special = found.ids, found.offsets, found.special_tokens_mask
+    end = len(prompt_text)
+    answers = [k for k, (a, b) in enumerate(offsets) if b > end and b > a and not special[k]]
     first = answers[0] if answers else len(ids)
-    prompt_ids = tokenize(model, prompt_text)["input_ids"]
-    n_prompt = first if list(prompt_ids[:first]) == ids[:first] else -1
+    prompt_ids = tokenize(model, prompt_text).ids
+    n_prompt = first if prompt_ids[:first] == ids[:first] else -1
     begins = min((offsets[k][0] for k in answers), default=0)
     if (
         not (answer and answers)
@@ -128,13 +124,8 @@ def tokenized(model: Model, texts: Sequence[str]) -> Iterator[None]:
 
     A text cut by itself costs ten times as much, which matters where a set has 22,000 facts.
     """
-    _check(model)
-    found = model.tokenizer(
-        list(texts), return_offsets_mapping=True, return_special_tokens_mask=True
-    )
-    keys = ("input_ids", "offset_mapping", "special_tokens_mask")
-    rows = zip(*(found[key] for key in keys), strict=True)
-    ready = {text: dict(zip(keys, row, strict=True)) for text, row in zip(texts, rows, strict=True)}
+    different = list(dict.fromkeys(texts))
+    ready = dict(zip(different, _encodings(model, different), strict=True))
     token = _ready.set((id(model), ready))
     try:
         yield
@@ -147,31 +138,49 @@ def joint_text(prompt_text: str, answer: str) -> str:
     return prompt_text + ("" if prompt_text[-1:].isspace() else " ") + answer.strip()
 
 
-def tokenize(model: Model, text: str) -> Tokenized:
+def tokenize(model: Model, text: str) -> Encoding:
     """Cut one text into tokens with the characters of each."""
     of, ready = _ready.get()
     if of == id(model) and text in ready:
         return ready[text]
-    _check(model)
-    found: Tokenized = model.tokenizer(
-        text, return_offsets_mapping=True, return_special_tokens_mask=True
-    )
-    return found
+    return _encodings(model, [text])[0]
 
 
-def _check(model: Model) -> None:
-    if not model.tokenizer.is_fast:
+def _encodings(model: Model, texts: list[str]) -> list[Encoding]:
+    """Cut texts; what each is made of is only turned into lists where it is asked for."""
+    if not texts:
+        return []
+    found: list[Encoding] | None = None
+    if model.tokenizer.is_fast:
+        found = model.tokenizer(
+            texts, return_attention_mask=False, return_token_type_ids=False
+        ).encodings
+    if found is None:
         raise UserError(
             f"{model.id!r} has a tokenizer without character offsets; expected a fast tokenizer "
             f"(tokenizer.json). Save one with AutoTokenizer(..., use_fast=True).",
             field="model",
         )
+    return found
+
+
+def _cut_prompt(model: Model, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """A prompt's ids and offsets; UserError for one that is longer than the model reads."""
+    found = tokenize(model, text)
+    ids = found.ids
+    if len(ids) > model.max_positions:
+        raise UserError(
+            f"The prompt {_short(text)} has {len(ids)} tokens; {model.id!r} reads at most "
+            f"{model.max_positions}. Shorten it.",
+            field="facts",
+        )
+    return ids, found.offsets
 
 
 def _bare(model: Model, ids: Sequence[int]) -> int:
     """Count a prompt's tokens without those that the tokenizer adds at the end."""
-    n = len(ids)
-    while n and ids[n - 1] == model.tokenizer.eos_token_id:
+    n, end = len(ids), model.end_id
+    while n and ids[n - 1] == end:
         n -= 1
     return n
 

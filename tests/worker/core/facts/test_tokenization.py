@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from tokenizers import Encoding
 
 from worker.contract.facts import Fact
 from worker.contract.tokens import FactTokens
 from worker.core.facts._token_words import WORDS
 from worker.core.facts._tokenization import ASKED, look_at_tokens
+from worker.core.models import tokens
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids, encode_fact, joint_text, tokenized
 
@@ -82,6 +84,24 @@ def test_texts_cut_together_are_cut_as_alone(model: Model, facts: tuple[Fact, ..
     with tokenized(model, texts):
         together = [(encode_fact(model, f), answer_ids(model, f.text, f.target)) for f in facts]
     assert together == alone
+
+
+def test_the_tokenizer_is_asked_once_for_many_facts(
+    build_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    encode = tokens._encodings
+
+    def counted(model: Model, texts: list[str]) -> list[Encoding]:
+        asked.append(len(texts))
+        return encode(model, texts)
+
+    monkeypatch.setattr(tokens, "_encodings", counted)
+    facts = [fact(id=f"f{i}", subject=f"Ada Lund {i}") for i in range(200)]
+    found = look_at_tokens(build_model("gpt2"), facts)
+    n_shown = len(found.samples) + sum(len(one.examples) for one in found.findings)
+    assert asked[:2] == [3 * 200, 3 * ASKED], "a prompt alone, with its target, with the other"
+    assert asked[2:] == [1] * n_shown
 
 
 def test_thousands_of_facts_are_counted_and_a_sample_is_asked(
