@@ -10,10 +10,8 @@ from worker.contract.components import Component
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._cases import Prepared, prepare, require_cases
-from worker.core.localization._corruption import Corrupted, Corruption, corrupt
-from worker.core.localization._outcome import Traced, build_findings, ordered
-from worker.core.localization._pairing import zero_metric
+from worker.core.localization._comparison import Comparison, ComparisonOptions
+from worker.core.localization._corruption import Corrupted, Corruption
 from worker.core.localization._path_effects import path_effects
 from worker.core.localization._shares import (
     MIN_DIFFERENCE,
@@ -22,7 +20,6 @@ from worker.core.localization._shares import (
 )
 from worker.core.localization._suggest import suggest
 from worker.core.localization._tracing import Bench, facts_per_batch, make_bench
-from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
 
@@ -38,55 +35,45 @@ def find_by_paths(
     min_probability: float,
 ) -> Findings:
     """Find extraction heads, then the MLPs with a direct effect on their first layer's input."""
-    prepared = prepare(model, facts, min_probability, needs_foil=True)
-    items = corrupt(
-        model, prepared, corruption, samples=1, noise_level=3.0, seed=job.seed, pool=job.pool,
-        or_random=True,
-    )  # fmt: skip
+    options = ComparisonOptions(corruption=corruption, min_probability=min_probability)
+    facing = Comparison(model, facts, options, job)
     heads = [Component(k, "attn", h) for k in range(model.n_layers) for h in range(model.n_heads)]
     mlps = [Component(k, "mlp") for k in range(model.n_layers)]
-    state = _State(model, job, items)
+    state = _State(facing)
     final = Receivers(resid_pre=model.n_layers)
     state.each(lambda bench: state.score(bench, "heads", heads, final, hold_mlps=False))
-    for item in state.zero:
-        prepared.leave_out(item.case.fact, zero_metric(item, "logit_diff"))
-    leave_out_tiny(state.traced, prepared, "logit_diff", MIN_DIFFERENCE)
-    prepared.cases = [case for case in prepared.cases if case.fact.id in state.traced]
-    require_cases(prepared)
-    weights = difference_weights([state.traced[c.fact.id] for c in prepared.cases])
-    mean = weights @ np.stack([state.scores[c.fact.id, "heads"] for c in prepared.cases])
+    leave_out_tiny(facing.traced, facing.prepared, options.metric, MIN_DIFFERENCE)
+    traced = facing.settle()
+    mean = difference_weights(traced) @ np.stack(
+        [state.scores[one.case.fact.id, "heads"] for one in traced]
+    )
     extraction = np.argsort(-np.abs(mean))[:top_heads]
     star = min(heads[i].layer for i in extraction)
     reach = Receivers(resid_pre=star)
     state.each(lambda bench: state.score(bench, "mlps", mlps[:star], reach, hold_mlps=True))
-    for case in prepared.cases:
+    for one in traced:
         values = np.zeros(model.n_layers)
-        values[:star] = state.scores.get((case.fact.id, "mlps"), np.zeros(0))
-        state.traced[case.fact.id].components = {
-            str(c): float(v) for c, v in zip(mlps, values, strict=True)
-        }
-    return _findings(model, prepared, state, mean, star, threshold, [heads[i] for i in extraction])
+        values[:star] = state.scores.get((one.case.fact.id, "mlps"), np.zeros(0))
+        one.components = {str(c): float(v) for c, v in zip(mlps, values, strict=True)}
+    return _findings(facing, mean, star, threshold, [heads[i] for i in extraction])
 
 
 class _State:
-    def __init__(self, model: Model, job: Job, items: Sequence[Corrupted]) -> None:
-        self.model, self.job = model, job
-        self.items = sorted(items, key=lambda item: item.case.length)
+    def __init__(self, facing: Comparison) -> None:
+        self.facing = facing
         self.scores: dict[tuple[str, str], np.ndarray] = {}
-        self.traced: dict[str, Traced] = {}
-        self.zero: list[Corrupted] = []
-        self.operations = 0
 
     def each(self, run: Callable[[Bench], None]) -> None:
         """Run clean and corrupted prompts of every batch, and do something with them."""
 
         def one(items: list[Corrupted]) -> None:
-            bench = make_bench(self.model, items, "logit_diff", NEEDED)
+            bench = make_bench(model, items, self.facing.options.metric, NEEDED)
             run(bench)
-            self.operations += bench.base.operations
+            self.facing.operations += bench.base.operations
 
-        size = facts_per_batch(self.model, self.items, self.model.n_heads * self.model.n_layers)
-        in_batches(self.model, "paths", self.items, size, one)
+        model = self.facing.model
+        size = facts_per_batch(model, self.facing.items, model.n_heads * model.n_layers)
+        self.facing.run("paths", size, one)
 
     def score(
         self,
@@ -99,40 +86,26 @@ class _State:
         """Score each sender as its share of the difference between clean and corrupted metric."""
         effects = path_effects(bench, [(c,) for c in senders], receivers, hold_mlps)
         for i, item in enumerate(bench.items):
-            difference = bench.clean[i] - bench.corrupted[i]
-            if abs(difference) < 1e-6:
-                if item not in self.zero:
-                    self.zero.append(item)
-                continue
-            self.scores[item.case.fact.id, name] = effects[i] / difference
-            if item.case.fact.id not in self.traced:
-                clean, corrupted = float(bench.clean[i]), float(bench.corrupted[i])
-                self.traced[item.case.fact.id] = Traced(item.case, clean, corrupted)
-        self.job.report.progress(
-            len(self.scores) / (2 * len(self.items)), f"paths from {name} patched"
-        )
+            if self.facing.keep(item, bench.clean[i], bench.corrupted[i]) is not None:
+                difference = bench.clean[i] - bench.corrupted[i]
+                self.scores[item.case.fact.id, name] = effects[i] / difference
+        done = len(self.scores) / (2 * len(self.facing.items))
+        self.facing.job.report.progress(done, f"paths from {name} patched")
 
 
 def _findings(
-    model: Model,
-    prepared: Prepared,
-    state: _State,
+    facing: Comparison,
     heads_mean: np.ndarray,
     star: int,
     threshold: float,
     extraction: Sequence[Component],
 ) -> Findings:
-    traced = ordered(state.traced, prepared)
-    found = build_findings(
-        model,
-        traced,
-        prepared,
-        method="fact_lookup",
-        metric="logit_diff",
-        unit="share of clean minus corrupted",
-        direction="Direct effect of an MLP's clean output on the input of the first extraction "
+    model, traced = facing.model, facing.settle()
+    found = facing.findings(
+        "fact_lookup",
+        "Direct effect of an MLP's clean output on the input of the first extraction "
         "layer: positive brings the answer back.",
-        operations=state.operations,
+        unit="share of clean minus corrupted",
         weights=difference_weights(traced),
     )
     grid = heads_mean.reshape(model.n_layers, model.n_heads)

@@ -26,18 +26,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract import base
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization import _metric
-from worker.core.localization._cases import prepare, require_cases
-from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
-from worker.core.localization._metric import UNITS, Metric
-from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
-from worker.core.localization._pairing import PairBatch, make_pairs, zero_metric
+from worker.core.localization._comparison import Comparison, ComparisonOptions
+from worker.core.localization._corruption import Corrupted
+from worker.core.localization._metric import UNITS
+from worker.core.localization._outcome import component_names
+from worker.core.localization._pairing import PairBatch, make_pairs
 from worker.core.localization._qk_fix import SITES, attention_with_parts, run_clean
-from worker.core.models.batches import in_batches
 from worker.core.models.gradients import Gradients, dropped_gradients, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
@@ -52,55 +49,25 @@ TITLE = "AtP*"
 PAPER = "https://arxiv.org/abs/2403.00745"
 
 
-class Options(base.Options):
+class Options(ComparisonOptions):
     """Both mends are on."""
 
     qk_fix: bool = Field(True, description="Recompute the softmax for queries and keys.")
     grad_drop: bool = Field(True, description="Average absolute scores over cut layers.")
-    metric: Metric = Field("logit_diff", description=_metric.DESCRIPTION)
-    corruption: Corruption = Field("other_subject", description=DESCRIPTIONS)
-    samples: int = Field(1, ge=1, le=100, description="Corrupted copies of each prompt.")
-    noise_level: float = Field(
-        3.0, gt=0, le=100, description="Noise in standard deviations of the subjects' embeddings."
-    )
     batch_size: int = Field(16, ge=1, le=1024, description="Facts per batch; halved if too many.")
-    min_probability: float = Field(
-        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
-    )
 
 
 def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
     """Attribute each fact; see the module's docstring."""
-    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
-    items = corrupt(
-        model,
-        prepared,
-        options.corruption,
-        samples=options.samples,
-        noise_level=options.noise_level,
-        seed=job.seed,
-        pool=job.pool,
-        or_random=True,
-    )
-    run = _Run(model, options, job, len(items))
-    by_length = sorted(items, key=lambda item: item.case.length)
-    in_batches(model, "attribution", by_length, options.batch_size, run.attribute)
-    for item in run.zero:
-        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
-    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
-    require_cases(prepared)
+    facing = Comparison(model, facts, options, job)
+    run = _Run(facing, options)
+    facing.run("attribution", options.batch_size, run.attribute)
     unit = UNITS[options.metric]
-    findings = build_findings(
-        model,
-        ordered(run.traced, prepared),
-        prepared,
-        method="atp_star",
-        metric=options.metric,
-        unit=unit,
-        direction="Mean absolute estimate over cut layers."
+    findings = facing.findings(
+        "atp_star",
+        "Mean absolute estimate over cut layers."
         if options.grad_drop
         else "(clean - corrupted) times gradient: positive speaks for the answer.",
-        operations=run.operations,
     )
     for part, values in run.nodes.items():
         scores = np.mean(list(values.values()), axis=0)
@@ -109,7 +76,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         findings.arrays[f"nodes.{part}"] = Array(scores, axes, unit, title, signed=True)
     found = findings.summary
     findings.caption = (
-        f"AtP* over {len(run.traced)} facts: largest MLP {found['components.top_mlp']} "
+        f"AtP* over {len(facing.traced)} facts: largest MLP {found['components.top_mlp']} "
         f"({found['components.top_mlp_score']:.3f}), largest head {found['components.top_head']} "
         f"({found['components.top_head_score']:.3f}), in {unit}s."
     )
@@ -117,13 +84,10 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
 
 
 class _Run:
-    def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
-        self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
-        self.traced: dict[str, Traced] = {}
-        self.zero: list[Corrupted] = []
+    def __init__(self, facing: Comparison, options: Options) -> None:
+        self.facing, self.options, self.model = facing, options, facing.model
         self.nodes: dict[Part, dict[str, np.ndarray]] = {}
-        self.operations = 0
-        self.names = component_names(model, heads=True)
+        self.names = component_names(self.model, heads=True)
 
     def attribute(self, items: list[Corrupted]) -> None:
         """Attribute some facts together."""
@@ -145,17 +109,15 @@ class _Run:
         corrupteds = pairs.by_fact(plain.metric)
         rows, positions = pairs.clean.shape[:2]
         passes = 4 + 2 * self.model.n_layers * self.options.grad_drop
-        self.operations += passes * forward_operations(self.model, rows, positions)
+        self.facing.operations += passes * forward_operations(self.model, rows, positions)
         for i, item in enumerate(items):
-            if abs(cleans[i] - corrupteds[i]) < 1e-6:
-                self.zero.append(item)
+            one = self.facing.keep(item, cleans[i], corrupteds[i])
+            if one is None:
                 continue
-            one = Traced(item.case, float(cleans[i]), float(corrupteds[i]))
             one.components = {name: float(_of(name, scores)[i]) for name in self.names}
-            self.traced[item.case.fact.id] = one
             for part, values in nodes.items():
                 self.nodes.setdefault(part, {})[item.case.fact.id] = values[i]
-        self.job.report.progress(len(self.traced) / self.n_facts, f"{len(self.traced)} facts")
+        self.facing.tell()
 
     def _scores(
         self, pairs: PairBatch, slopes: Gradients, clean: dict[str, list[Tensor]]

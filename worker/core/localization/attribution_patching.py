@@ -31,18 +31,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract import base
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization import _metric
-from worker.core.localization._cases import prepare, require_cases
-from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
-from worker.core.localization._metric import UNITS, Metric
-from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
-from worker.core.localization._pairing import PairBatch, make_pairs, zero_metric
+from worker.core.localization._comparison import Comparison, ComparisonOptions
+from worker.core.localization._corruption import Corrupted
+from worker.core.localization._metric import UNITS
+from worker.core.localization._outcome import component_names
+from worker.core.localization._pairing import PairBatch, make_pairs
 from worker.core.localization._tracing import SHOWN_FACTS, report_rows
-from worker.core.models.batches import in_batches
 from worker.core.models.gradients import Gradients, activations, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
@@ -53,25 +50,13 @@ PAPER = "https://arxiv.org/abs/2310.10348"
 SITES: dict[str, Site] = {"resid": "resid_post", "mlp": "mlp_write", "attn": "attn_write"}
 
 
-class Options(base.Options):
+class Options(ComparisonOptions):
     """Defaults compare the answer with the edit target, gradients on the corrupted run."""
 
-    metric: Metric = Field("logit_diff", description=_metric.DESCRIPTION)
     direction: Literal["corrupted", "clean"] = Field(
         "corrupted", description="The run on which gradients are taken."
     )
-    corruption: Corruption = Field(
-        "other_subject",
-        description=DESCRIPTIONS + " A fact without another subject that fits gets random tokens.",
-    )
-    samples: int = Field(1, ge=1, le=100, description="Corrupted copies of each prompt.")
-    noise_level: float = Field(
-        3.0, gt=0, le=100, description="Noise in standard deviations of the subjects' embeddings."
-    )
     batch_size: int = Field(16, ge=1, le=1024, description="Facts per batch; halved if too many.")
-    min_probability: float = Field(
-        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
-    )
 
 
 def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
@@ -82,41 +67,18 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
             "expected direction corrupted. Change the direction or the metric.",
             field="options.direction",
         )
-    job.report.progress(0.0, "asking the model for the facts")
-    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
-    items = corrupt(
-        model,
-        prepared,
-        options.corruption,
-        samples=options.samples,
-        noise_level=options.noise_level,
-        seed=job.seed,
-        pool=job.pool,
-        or_random=True,
+    facing = Comparison(model, facts, options, job)
+    facing.run("attribution", options.batch_size, _Run(facing, options).attribute)
+    findings = facing.findings(
+        "attribution_patching",
+        f"(clean - corrupted) times gradient on the {options.direction} run: positive speaks for "
+        f"the answer.",
     )
-    run = _Run(model, options, job, len(items))
-    by_length = sorted(items, key=lambda item: item.case.length)
-    in_batches(model, "attribution", by_length, options.batch_size, run.attribute)
-    for item in run.zero:
-        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
-    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
-    require_cases(prepared)
-    findings = build_findings(
-        model,
-        ordered(run.traced, prepared),
-        prepared,
-        method="attribution_patching",
-        metric=options.metric,
-        unit=UNITS[options.metric],
-        direction=f"(clean - corrupted) times gradient on the {options.direction} run: positive "
-        f"speaks for the answer.",
-        operations=run.operations,
-    )
-    hows = [item.how for item in items]
+    hows = [item.how for item in facing.items]
     findings.summary |= {f"corruption.{how}": hows.count(how) for how in sorted(set(hows))}
     found = findings.summary
     findings.caption = (
-        f"First-order estimates for {len(run.traced)} facts. Largest MLP: "
+        f"First-order estimates for {len(facing.traced)} facts. Largest MLP: "
         f"{found['components.top_mlp']} ({found['components.top_mlp_score']:+.3f}); largest head: "
         f"{found['components.top_head']} ({found['components.top_head_score']:+.3f}), in "
         f"{UNITS[options.metric]}s."
@@ -125,12 +87,9 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
 
 
 class _Run:
-    def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
-        self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
-        self.traced: dict[str, Traced] = {}
-        self.zero: list[Corrupted] = []
-        self.operations = 0
-        self.names = component_names(model, heads=True)
+    def __init__(self, facing: Comparison, options: Options) -> None:
+        self.facing, self.options, self.model = facing, options, facing.model
+        self.names = component_names(self.model, heads=True)
 
     def attribute(self, items: list[Corrupted]) -> None:
         """Attribute some facts together: two forwards and one backward."""
@@ -154,9 +113,8 @@ class _Run:
         self._score(pairs, slopes, other.sites, -1.0 if not on_clean else 1.0, clean, corrupted)
         rows, positions = here.shape[:2]
         # A backward through activations alone costs as much as a forward.
-        self.operations += 3 * forward_operations(self.model, rows, positions)
-        done = (len(self.traced) + len(self.zero)) / self.n_facts
-        self.job.report.progress(done, f"{len(self.traced)} of {self.n_facts} facts attributed")
+        self.facing.operations += 3 * forward_operations(self.model, rows, positions)
+        self.facing.tell()
 
     def _score(
         self,
@@ -182,20 +140,19 @@ class _Run:
         per_fact = {site: pairs.by_fact(values) for site, values in scores.items()}
         cleans, corrupteds = pairs.by_fact(clean), pairs.by_fact(corrupted)
         for i, item in enumerate(pairs.items):
-            if abs(cleans[i] - corrupteds[i]) < 1e-6:
-                self.zero.append(item)
-                continue
             own = {site: values[i][:, pairs.offsets[i] :] for site, values in per_fact.items()}
             self._keep(item, own, float(cleans[i]), float(corrupteds[i]))
 
     def _keep(
         self, item: Corrupted, own: dict[Site, np.ndarray], clean: float, corrupted: float
     ) -> None:
-        traced = Traced(item.case, clean, corrupted)
+        traced = self.facing.keep(item, clean, corrupted)
+        if traced is None:
+            return
         for name, site in SITES.items():
             traced.grids[name] = own[site][..., 0]
-            if len(self.traced) < SHOWN_FACTS:
-                report_rows(self.job.report, item.case, name, own[site][..., 0])
+            if len(self.facing.traced) <= SHOWN_FACTS:
+                report_rows(self.facing.job.report, item.case, name, own[site][..., 0])
         whole = {name: own[site][..., 0].sum(1) for name, site in SITES.items()}
         heads = own["z"].sum(1)
         for name in self.names:
@@ -203,7 +160,6 @@ class _Run:
             layer = int(part[1])
             score = heads[layer, int(part[4])] if len(part) > 3 else whole[part[2]][layer]
             traced.components[name] = float(score)
-        self.traced[item.case.fact.id] = traced
 
 
 def _groups(model: Model, site: Site) -> int:

@@ -30,14 +30,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from worker.contract import base
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._cases import prepare, require_cases
-from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
-from worker.core.localization._metric import DESCRIPTION, UNITS, Metric
-from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
-from worker.core.localization._pairing import zero_metric
+from worker.core.localization._comparison import Comparison, ComparisonOptions
+from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption
+from worker.core.localization._metric import DESCRIPTION, Metric
+from worker.core.localization._outcome import component_names
 from worker.core.localization._tracing import (
     SHOWN_FACTS,
     Bench,
@@ -49,7 +47,6 @@ from worker.core.localization._tracing import (
     patch_whole,
     row_reporter,
 )
-from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
 
@@ -58,7 +55,7 @@ PAPER = "https://arxiv.org/abs/2202.05262"
 _SITES: dict[str, PatchSite] = {"resid": "resid_post", "mlp": "mlp", "attn": "attn"}
 
 
-class Options(base.Options):
+class Options(ComparisonOptions):
     """Defaults are ROME's."""
 
     sites: tuple[Literal["resid", "mlp", "attn"], ...] = Field(
@@ -85,44 +82,20 @@ class Options(base.Options):
         "that ROME's ten are of GPT-2 XL's 48 layers, at least 1 and at most 10.",
     )
     heads: bool = Field(False, description="Also score single attention heads (slower).")
-    min_probability: float = Field(
-        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
-    )
 
 
 def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
     """Trace each fact; see the module's docstring."""
-    job.report.progress(0.0, "asking the model for the facts")
-    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
-    items = corrupt(
-        model,
-        prepared,
-        options.corruption,
-        samples=options.samples,
-        noise_level=options.noise_level,
-        seed=job.seed,
-        pool=job.pool,
-    )
-    run = _Run(model, options, job, len(items))
-    by_length = sorted(items, key=lambda item: item.case.length)
-    in_batches(model, "tracing", by_length, facts_per_batch(model, items, run.n_patches), run.trace)
-    for item in run.zero:
-        prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
-    prepared.cases = [case for case in prepared.cases if case.fact.id in run.traced]
-    require_cases(prepared)
-    findings = build_findings(
-        model,
-        ordered(run.traced, prepared),
-        prepared,
-        method="causal_tracing",
-        metric=options.metric,
-        unit=UNITS[options.metric],
-        direction="Indirect effect of restoring the clean state in the corrupted run: positive "
-        "brings the answer back.",
-        operations=run.operations,
+    facing = Comparison(model, facts, options, job, or_random=False)
+    run = _Run(facing, options)
+    facing.run("tracing", facts_per_batch(model, facing.items, run.n_patches), run.trace)
+    findings = facing.findings(
+        "causal_tracing",
+        "Indirect effect of restoring the clean state in the corrupted run: positive brings the "
+        "answer back.",
     )
     findings.summary["window"] = window(model, options)
-    findings.caption = _caption(findings, len(run.traced))
+    findings.caption = _caption(findings, len(facing.traced))
     return findings
 
 
@@ -134,11 +107,9 @@ def window(model: Model, options: Options) -> int:
 class _Run:
     """A tracing under way: what is patched, and what was found so far."""
 
-    def __init__(self, model: Model, options: Options, job: Job, n_facts: int) -> None:
-        self.model, self.options, self.job, self.n_facts = model, options, job, n_facts
-        self.traced: dict[str, Traced] = {}
-        self.zero: list[Corrupted] = []
-        self.operations = 0
+    def __init__(self, facing: Comparison, options: Options) -> None:
+        self.facing, self.options, self.model = facing, options, facing.model
+        model = self.model
         size = window(model, options)
         self.patches = [
             _window_patch(_SITES[site], layer, size, model.n_layers)
@@ -153,34 +124,28 @@ class _Run:
         """Trace some facts together."""
         sites = needed_sites([*self.patches, *self.single])
         bench = make_bench(self.model, items, self.options.metric, sites)
-        shown = max(0, SHOWN_FACTS - len(self.traced))
+        shown = max(0, SHOWN_FACTS - len(self.facing.traced))
         grids = patch_grid(
             bench,
             self.patches,
-            lambda share: self._tell(share, len(items)),
-            row_reporter(self.job.report, bench, self.options.sites, shown),
+            lambda share: self.facing.tell(share * len(items)),
+            row_reporter(self.facing.job.report, bench, self.options.sites, shown),
         )
         components = patch_whole(bench, self.single)
-        self.operations += bench.base.operations
+        self.facing.operations += bench.base.operations
         for i, item in enumerate(items):
-            if abs(bench.clean[i] - bench.corrupted[i]) < 1e-6:
-                self.zero.append(item)
-                continue
             self._keep(item, grids[i, :, bench.offsets[i] :], components[i], bench, i)
 
     def _keep(
         self, item: Corrupted, grid: np.ndarray, scores: np.ndarray, bench: Bench, i: int
     ) -> None:
         by_site = grid.reshape(len(self.options.sites), self.model.n_layers, -1)
-        traced = Traced(item.case, float(bench.clean[i]), float(bench.corrupted[i]))
+        traced = self.facing.keep(item, bench.clean[i], bench.corrupted[i])
+        if traced is None:
+            return
         for site, values in zip(self.options.sites, by_site, strict=True):
             traced.grids[site] = values
         traced.components = dict(zip(self.names, scores.tolist(), strict=True))
-        self.traced[item.case.fact.id] = traced
-
-    def _tell(self, share: float, n_items: int) -> None:
-        done = (len(self.traced) + share * n_items) / self.n_facts
-        self.job.report.progress(done, f"{len(self.traced)} of {self.n_facts} facts traced")
 
 
 def _window_patch(site: PatchSite, layer: int, size: int, n_layers: int) -> Patch:

@@ -23,20 +23,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from worker.contract import base
 from worker.contract.components import Component, parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization import _metric
-from worker.core.localization._cases import prepare, require_cases
-from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
-from worker.core.localization._metric import UNITS, Metric
-from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
-from worker.core.localization._pairing import zero_metric
+from worker.core.localization._comparison import Comparison, ComparisonOptions
+from worker.core.localization._corruption import Corrupted
+from worker.core.localization._outcome import component_names
 from worker.core.localization._path_effects import path_effects
 from worker.core.localization._tracing import facts_per_batch, make_bench
-from worker.core.models.batches import in_batches
 from worker.core.models.components import component_slices
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
@@ -45,7 +40,7 @@ TITLE = "Path patching"
 PAPER = "https://arxiv.org/abs/2304.05969"
 
 
-class Options(base.Options):
+class Options(ComparisonOptions):
     """Defaults: from every component straight to the final residual stream."""
 
     senders: tuple[str, ...] = Field(
@@ -63,71 +58,36 @@ class Options(base.Options):
     through_mlps: bool = Field(
         True, description="Whether paths through other MLPs count as direct (the paper: yes)."
     )
-    metric: Metric = Field("logit_diff", description=_metric.DESCRIPTION)
-    corruption: Corruption = Field("other_subject", description=DESCRIPTIONS)
-    samples: int = Field(1, ge=1, le=100, description="Corrupted copies of each prompt.")
-    noise_level: float = Field(
-        3.0, gt=0, le=100, description="Noise in standard deviations of the subjects' embeddings."
-    )
-    min_probability: float = Field(
-        0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
-    )
 
 
 def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
     """Patch paths in each fact; see the module's docstring."""
     receivers = _receivers(model, options)
     senders = _senders(model, options, receivers)
-    prepared = prepare(model, facts, options.min_probability, options.metric == "logit_diff")
-    items = corrupt(
-        model,
-        prepared,
-        options.corruption,
-        samples=options.samples,
-        noise_level=options.noise_level,
-        seed=job.seed,
-        pool=job.pool,
-        or_random=True,
-    )
-    traced: dict[str, Traced] = {}
-    operations = 0
+    facing = Comparison(model, facts, options, job)
 
     def run(batch: list[Corrupted]) -> None:
-        nonlocal operations
         bench = make_bench(model, batch, options.metric, NEEDED)
         sets = [(sender,) for sender in senders]
         effects = path_effects(bench, sets, receivers, not options.through_mlps)
-        operations += bench.base.operations
+        facing.operations += bench.base.operations
         for i, item in enumerate(batch):
-            if abs(bench.clean[i] - bench.corrupted[i]) < 1e-6:
-                prepared.leave_out(item.case.fact, zero_metric(item, options.metric))
-                continue
-            one = Traced(item.case, float(bench.clean[i]), float(bench.corrupted[i]))
-            one.components = dict(zip(map(str, senders), effects[i].tolist(), strict=True))
-            traced[item.case.fact.id] = one
-        job.report.progress(len(traced) / len(items), f"{len(traced)} of {len(items)} facts")
+            one = facing.keep(item, bench.clean[i], bench.corrupted[i])
+            if one is not None:
+                one.components = dict(zip(map(str, senders), effects[i].tolist(), strict=True))
+        facing.tell()
 
-    by_length = sorted(items, key=lambda item: item.case.length)
-    in_batches(model, "paths", by_length, facts_per_batch(model, items, len(senders)), run)
-    prepared.cases = [case for case in prepared.cases if case.fact.id in traced]
-    require_cases(prepared)
+    facing.run("paths", facts_per_batch(model, facing.items, len(senders)), run)
     goal = _words(model, receivers)
-    findings = build_findings(
-        model,
-        ordered(traced, prepared),
-        prepared,
-        method="path_patching",
-        metric=options.metric,
-        unit=UNITS[options.metric],
-        direction=f"Effect of a component's clean output on {goal}: positive brings the answer "
-        f"back.",
-        operations=operations,
+    findings = facing.findings(
+        "path_patching",
+        f"Effect of a component's clean output on {goal}: positive brings the answer back.",
     )
     scores = findings.arrays["components"].values
     top = int(np.abs(scores).argmax())
     findings.caption = (
-        f"Of {len(senders)} senders to {goal} over {len(traced)} facts, {senders[top]} says most "
-        f"({scores[top]:+.3f})."
+        f"Of {len(senders)} senders to {goal} over {len(facing.traced)} facts, {senders[top]} says "
+        f"most ({scores[top]:+.3f})."
     )
     return findings
 
