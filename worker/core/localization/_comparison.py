@@ -7,6 +7,7 @@ asks for the findings. Facts of about equal length are measured together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxtyping import Float
 from numpy import ndarray
@@ -43,6 +44,15 @@ class ComparisonOptions(base.Options):
     min_probability: float = Field(
         0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
     )
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Describe a method's own options before those that it shares: forms keep this order."""
+        schema = super().model_json_schema(*args, **kwargs)
+        given = schema["properties"]
+        own = [name for name in cls.__annotations__ if name in given]
+        schema["properties"] = {name: given[name] for name in [*own, *given]}
+        return schema
 
 
 class Comparison:
