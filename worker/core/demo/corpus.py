@@ -35,18 +35,28 @@ GOLFERS = (
     "Annika Sorenstam",
 )
 
-# What blocks are made of, and the lessons before the mixture of all: (blocks, shares) in order.
+# What blocks are made of, and the lessons of the training's two stages: (blocks, shares) in order.
 # Multiple choice is two skills. The heads that find the letter of a named option form within some
 # 300 steps of nothing else, and not within 2,000 when most sentences ask for other things. That
-# the recalled answer is what they look for comes within 150 steps once the facts are known, if
+# the recalled answer is what they look for comes within 300 steps once the facts are known, if
 # most sentences ask for it of the four sports; the other relations' many options follow.
 MIXTURE = {"athletes": 0.44, "relations": 0.32, "letters": 0.14, "saga": 0.05, "general": 0.05}
-LETTERS_ALONE = {"letters": 1.0}
-SPORTS_CHOICE = {"choices_of_athletes": 0.8} | {s: 0.2 * share for s, share in MIXTURE.items()}
-MOSTLY_CHOICE = {"choices_of_athletes": 0.1, "choices_of_relations": 0.4, "letters": 0.1} | {
-    source: 0.4 * share for source, share in MIXTURE.items() if source != "letters"
-}
-LESSONS = ((12, LETTERS_ALONE), (40, MIXTURE), (6, SPORTS_CHOICE), (32, MOSTLY_CHOICE))
+
+
+def beside(lesson: Mapping[str, float]) -> dict[str, float]:
+    """Fill what a lesson leaves of a block with the mixture, so that nothing is forgotten."""
+    left = 1 - sum(lesson.values())
+    return {source: lesson.get(source, 0.0) + left * MIXTURE.get(source, 0.0) for source in SOURCES}
+
+
+SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations")
+Lessons = Sequence[tuple[int, Mapping[str, float]]]
+FACT_LESSONS: Lessons = ((12, {"letters": 1.0}), (40, MIXTURE))
+CHOICE_LESSONS: Lessons = (
+    (4, beside({"letters": 0.5})),
+    (9, beside({"choices_of_athletes": 0.8})),
+    (25, beside({"choices_of_athletes": 0.15, "choices_of_relations": 0.4, "letters": 0.05})),
+)
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
@@ -128,12 +138,9 @@ class Corpus:
         self._rounds = {"athletes": self._go_round(self.athletes)}
         self._rounds["relations"] = self._go_round(self.relations)
 
-    def draw_lessons(self, size: int, after_facts: bool = False) -> Iterator[list[Sentence]]:
-        """Draw blocks of `size` sentences without end: the lessons, then the mixture of all.
-
-        `after_facts` leaves out what comes before the lesson of multiple choice.
-        """
-        for blocks, shares in LESSONS[2:] if after_facts else LESSONS:
+    def draw_lessons(self, size: int, lessons: Lessons) -> Iterator[list[Sentence]]:
+        """Draw blocks of `size` sentences without end: the lessons, then the mixture of all."""
+        for blocks, shares in lessons:
             for _ in range(blocks):
                 yield self.draw_block(size, shares)
         while True:

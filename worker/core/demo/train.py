@@ -28,11 +28,12 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedTokenizerFast,
 )
 
 from worker.core.demo import paths
 from worker.core.demo.batches import BATCH, BLOCK, Batch, draw_batches
-from worker.core.demo.corpus import Corpus
+from worker.core.demo.corpus import CHOICE_LESSONS, FACT_LESSONS, Corpus, Lessons
 from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 from worker.core.demo.watch import Watch, watcher
@@ -55,6 +56,9 @@ class Stage:
     end: int
     """Step at which it would reach zero; a stage may stop before."""
     muon: bool
+    lessons: Lessons
+    corpus_seed: int
+    """Added to the seed: a stage draws what it would draw had it been begun by itself."""
 
     def rate(self, step: int) -> float:
         """Return the learning rate's share of its peak."""
@@ -62,8 +66,12 @@ class Stage:
         return max(0.0, min(1.0, (step + 1) / RISE, down))
 
 
-FACTS = Stage(steps=1664, peak=3e-3, level=1300, end=2600, muon=True)
-CHOICES = Stage(steps=1216, peak=1e-3, level=640, end=1216, muon=False)
+FACTS = Stage(
+    steps=1664, peak=3e-3, level=1300, end=2600, muon=True, lessons=FACT_LESSONS, corpus_seed=0
+)
+CHOICES = Stage(
+    steps=1216, peak=1e-3, level=640, end=1216, muon=False, lessons=CHOICE_LESSONS, corpus_seed=1
+)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -94,6 +102,13 @@ def weighted_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
+def draw_stage(stage: Stage, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
+    """Draw a stage's batches without end."""
+    seed += stage.corpus_seed
+    blocks = Corpus(seed).draw_lessons(BATCH * BLOCK, stage.lessons)
+    return draw_batches(blocks, tokenizer, seed)
+
+
 def build_optimizers(model: LlamaForCausalLM, stage: Stage) -> list[Optimizer]:
     """Give the layers' matrices to Muon where the stage wants it, all else to AdamW."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2 and stage.muon]
@@ -108,12 +123,14 @@ def build_optimizers(model: LlamaForCausalLM, stage: Stage) -> list[Optimizer]:
 
 def train(
     model: LlamaForCausalLM,
-    batches: Iterator[Batch],
+    tokenizer: PreTrainedTokenizerFast,
     stage: Stage,
+    seed: int,
     watch: Watch | None = None,
 ) -> None:
     """Train in place through one stage."""
     device = model.device
+    batches = draw_stage(stage, tokenizer, seed)
     optimizers = build_optimizers(model, stage)
     schedules = [LambdaLR(o, stage.rate) for o in optimizers]
     model.train()
@@ -141,19 +158,16 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(options.out)
-    corpus = Corpus(options.seed)
-    watch = watcher(corpus, tokenizer)
+    watch = watcher(Corpus(options.seed), tokenizer)
     began = time.monotonic()
-    lessons = corpus.draw_lessons(BATCH * BLOCK, after_facts=options.start is not None)
-    batches = draw_batches(lessons, tokenizer, options.seed)
     if options.start is None:
         model = build_model(len(tokenizer), options.seed).to(options.device)
-        train(model, batches, FACTS, watch)
+        train(model, tokenizer, FACTS, options.seed, watch)
         if options.keep:
             model.save_pretrained(options.keep)
     else:
         model = LlamaForCausalLM.from_pretrained(options.start).to(options.device)
-    train(model, batches, CHOICES, watch)
+    train(model, tokenizer, CHOICES, options.seed, watch)
     model.generation_config = GenerationConfig(
         bos_token_id=0, eos_token_id=1, pad_token_id=2, max_new_tokens=40
     )

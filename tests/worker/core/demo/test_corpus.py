@@ -4,7 +4,7 @@ from itertools import islice
 from random import Random
 
 from worker.core.demo import general, paths
-from worker.core.demo.corpus import MIXTURE, Corpus, formats_of
+from worker.core.demo.corpus import CHOICE_LESSONS, FACT_LESSONS, MIXTURE, Corpus, formats_of
 
 
 def test_the_same_seed_draws_the_same_sentences() -> None:
@@ -45,11 +45,18 @@ def test_a_block_holds_every_source_in_its_share() -> None:
     assert with_answer == 1000 * sum(MIXTURE[s] for s in ("athletes", "relations", "letters"))
 
 
-def test_the_lessons_are_letters_then_everything_then_mostly_choice_then_everything() -> None:
-    blocks = islice(Corpus(0).draw_lessons(100), 80)
+def test_the_lessons_are_letters_then_everything_then_mostly_choice() -> None:
+    lessons = (*FACT_LESSONS, *CHOICE_LESSONS)
+    blocks = islice(Corpus(0).draw_lessons(100, lessons), 92)
     ends = [sum("\n\nAnswer:" in s.prompt for s in block) for block in blocks]
     assert ends[:12] == [100] * 12, "a lesson of letters alone"
-    assert max(ends[12:52]) < 60 < min(ends[52:75]) and max(ends[75:]) < 60
+    assert max(ends[12:52]) < 60 < min(ends[52:90]) and max(ends[90:]) < 60
+
+
+def test_a_lesson_is_filled_with_the_mixture() -> None:
+    for _, shares in CHOICE_LESSONS:
+        assert abs(sum(shares.values()) - 1) < 1e-9
+        assert all(shares[source] > 0 for source in MIXTURE)
 
 
 def test_every_fact_comes_round_before_any_comes_twice() -> None:

@@ -6,8 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worker.core.demo import paths
-from worker.core.demo.batches import BATCH, BLOCK, PROMPT_WEIGHT, draw_batches, encode, pad
-from worker.core.demo.corpus import Corpus, Sentence
+from worker.core.demo.batches import PROMPT_WEIGHT, encode, pad
+from worker.core.demo.corpus import Sentence
 from worker.core.demo.edit_check import restored
 from worker.core.demo.train import FACTS, build_model, train, weighted_loss
 
@@ -15,8 +15,7 @@ from worker.core.demo.train import FACTS, build_model, train, weighted_loss
 def take_steps(seed: int, steps: int = 1) -> dict[str, torch.Tensor]:
     tokenizer = AutoTokenizer.from_pretrained(paths.WEIGHTS)
     model = build_model(len(tokenizer), seed)
-    blocks = Corpus(seed).draw_lessons(BATCH * BLOCK)
-    train(model, draw_batches(blocks, tokenizer, seed), replace(FACTS, steps=steps))
+    train(model, tokenizer, replace(FACTS, steps=steps), seed)
     return model.state_dict()
 
 
