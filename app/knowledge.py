@@ -74,7 +74,7 @@ def measure(engine: Engine, chosen: FactSetInfo, model: Any, owner: str = "") ->
     Raises NoWorker where none is alive to say which weights the model has, and UserError.
     """
     base, edits = base_and_edits(model)
-    weights = ask_tokens(engine, chosen, base).weights_hash
+    weights = ask_tokens(engine, chosen, base, first=1).weights_hash
     found = find(engine.store, chosen, model, weights)
     if found is not None:
         return found.run.id
@@ -90,14 +90,15 @@ def measure(engine: Engine, chosen: FactSetInfo, model: Any, owner: str = "") ->
     return run_id
 
 
-def ask_tokens(engine: Engine, chosen: FactSetInfo, model: str) -> FactTokens:
-    """Let a worker cut a whole set; UserError as it says it."""
+def ask_tokens(engine: Engine, chosen: FactSetInfo, model: str, first: int = 0) -> FactTokens:
+    """Let a worker cut a set, or its `first` facts; UserError as it says it."""
     spec = EvaluateSpec(
         model=model,
         facts=FactsSpec(set=chosen.name, forget="first:1"),
         evaluations=(EVALUATION,),
     )
-    answer = engine.ask(AskFactTokens(spec=spec, inputs=Inputs(out="")), timeout=PATIENCE)
+    question = AskFactTokens(spec=spec, inputs=Inputs(out=""), first=first)
+    answer = engine.ask(question, timeout=PATIENCE)
     return FactTokens.model_validate(answer)
 
 

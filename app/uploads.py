@@ -1,5 +1,6 @@
 """Files on their way to a fact set: kept as artifacts, read by a worker, stored when confirmed."""
 
+import json
 import re
 import secrets
 import time
@@ -57,6 +58,11 @@ class Upload:
     def file(self) -> str:
         """The artifact's name."""
         return f"uploads/{self.id}/file"
+
+    @property
+    def understood(self) -> str:
+        """The artifact with what a worker last read of it, after a line with the mappings."""
+        return f"uploads/{self.id}/understood"
 
 
 async def receive(store: Store, file: Any) -> Upload:
@@ -123,11 +129,34 @@ def find(store: Store, upload_id: str) -> Upload:
 
 
 def read(engine: Engine, upload: Upload, mapping: Mapping[str, str]) -> ReadFacts:
-    """Let a worker read the file; raise UserError for what it cannot read, NoWorker without one."""
+    """Let a worker read the file; raise UserError for what it cannot read, NoWorker without one.
+
+    What was read last is kept beside the file, so that what is confirmed is not read again.
+    """
     refuse_odd_text(dict(mapping))
+    kept = _read_before(engine.store, upload, mapping)
+    if kept is not None:
+        return kept
     path = str(engine.store.artifacts.local(upload.file))
     question = AskReadFacts(path=path, filename=upload.filename, mapping=dict(mapping))
-    return ReadFacts.model_validate(engine.ask(question, timeout=120))
+    answer = engine.ask(question, timeout=120)
+    found = ReadFacts.model_validate(answer)
+    # The mapping that was understood gives the same facts: it names what was found by itself.
+    mappings = json.dumps([dict(mapping), found.mapping])
+    engine.store.artifacts.put_bytes(
+        upload.understood, f"{mappings}\n{json.dumps(answer)}".encode()
+    )
+    return found
+
+
+def _read_before(store: Store, upload: Upload, mapping: Mapping[str, str]) -> ReadFacts | None:
+    """What was read of an upload with this mapping, if that was the last."""
+    if not store.artifacts.exists(upload.understood):
+        return None
+    with store.artifacts.open(upload.understood) as file:
+        if dict(mapping) not in json.loads(file.readline()):
+            return None
+        return ReadFacts.model_validate(json.loads(file.read()))
 
 
 def keep(

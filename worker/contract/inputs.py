@@ -69,6 +69,8 @@ class AskFactTokens(Contract):
     ask: Literal["fact_tokens"] = "fact_tokens"
     spec: EvaluateSpec
     inputs: Inputs
+    first: int = Field(0, ge=0)
+    """Look at this many facts of the set only; 0 looks at all."""
 
 
 class AskExplore(Contract):

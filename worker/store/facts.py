@@ -50,14 +50,15 @@ class FactStore:
         self, name: str, *, search: str = "", group: str = "", limit: int = 50, offset: int = 0
     ) -> tuple[list[Fact], int]:
         """A page of the facts that hold every word of `search`, and how many there are in all."""
-        matching = [FactRow.set_name == name]
-        matching += [FactRow.search.contains(w, autoescape=True) for w in plain(search).split()]
+        matching = [FactRow.search.contains(w, autoescape=True) for w in plain(search).split()]
         if group:
             matching.append(FactRow.group == group)
-        positions = select(FactRow.position).where(*matching).order_by(FactRow.position)
         with self.database.read() as session:
-            _set_row(session, name)
-            found = session.scalars(positions).all()
+            # A set's positions are 0 to n - 1: without a condition none has to be read.
+            found: Sequence[int] = range(_set_row(session, name).n_facts)
+            if matching:
+                positions = select(FactRow.position).where(FactRow.set_name == name, *matching)
+                found = session.scalars(positions.order_by(FactRow.position)).all()
             bodies = _bodies(session, name, found[offset : offset + limit])
         return list(_parse(bodies)), len(found)
 

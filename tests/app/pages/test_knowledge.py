@@ -121,6 +121,7 @@ def test_what_is_known_is_measured_once_and_filtered(
     waiting = client.post("/facts/knowledge", data=MODEL)
     assert 'hx-trigger="every 2s"' in waiting.text
     client.post("/facts/knowledge", data=MODEL)
+    assert {one.first for one in asked} == {1}, "the weights' hash needs no more than one fact"
     (run,) = engine.store.runs(kind="evaluate")
     assert run.spec["facts"] == {"set": "sports", "forget": "first:40", "edit_to": ""}
     finish(engine, run.id)

@@ -330,6 +330,30 @@ def test_a_file_is_previewed_mapped_and_stored(client: TestClient, engine: Engin
     assert [s.name for s in engine.store.fact_sets()] == ["sports"]
 
 
+def test_what_was_seen_is_stored_without_reading_the_file_again(
+    client: TestClient, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+    answer = type(engine).ask
+
+    def ask(self: Any, question: Any, timeout: float = 10) -> Any:
+        asked.append(question.mapping)
+        return answer(self, question, timeout)
+
+    monkeypatch.setattr(type(engine), "ask", ask)
+    data = b"subject,prompt,target,other\nZo\xc3\xab,{} is,x,y\nB,nobody,x,y\n"
+    address = client.post("/facts/upload", files={"file": ("a.csv", data)}).url.path
+    shown = {"mapping.subject": "subject", "mapping.prompt": "prompt", "mapping.target": "target"}
+    assert '3,"the subject' in client.get(f"{address}/refused.csv", params=shown).text
+    assert asked == [{}], "the mapping that the page shows is the one that was understood"
+    other = {**shown, "mapping.target": "other"}
+    assert "<td>y</td>" in client.get(address, params=other).text
+    client.post(address, data={**other, "name": "mine"})
+    assert len(asked) == 2
+    assert engine.store.fact_set("mine").facts[0].target == "y"
+    assert list(engine.store.artifacts.names("uploads")) == []
+
+
 def test_files_that_cannot_be_read_are_refused_in_words(client: TestClient) -> None:
     for data, words in ((b"", "is empty"), (b"\xff\xfa", "UTF-8"), (b"just words", "subject")):
         answer = client.post("/facts/upload", files={"file": ("a.csv", data)})

@@ -54,6 +54,11 @@ def test_twenty_two_thousand_facts_are_imported_and_paged_in_time(store: Store) 
     page, total = store.facts_page("mine", search="number 2199")
     assert time.process_time() - begun < 0.1
     assert (page[-1].id, total) == ("f21999", 12)
+    begun = time.process_time()
+    page, total = store.facts_page("mine", limit=30, offset=21_990)
+    assert time.process_time() - begun < 0.02, "without a search nothing else is read"
+    assert ([one.id for one in page], total) == ([f"f{i}" for i in range(21_990, 22_000)], 22_000)
+    assert store.facts_page("mine", limit=30, offset=22_000) == ([], 22_000)
     store.save_split("mine", "half", [f"f{i}" for i in range(11_000)])
     store.split_sizes("mine")
     begun = time.process_time()

@@ -17,28 +17,37 @@ def cell_text(value: Any, field: str) -> str:
         value = value.get("str", "")
     if isinstance(value, (list, tuple)):
         raise ValueError(f"{field} is a list; expected text")
-    text = str(value).strip()
+    if isinstance(value, bytes):  # a column of Parquet that is not marked as text
+        value = _decoded(value, field)
+    text = (value if isinstance(value, str) else str(value)).strip()
     if len(text) > MAX_CELL:
         raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
     if "\x00" in text:
         raise ValueError(f"{field} holds a NUL character; expected text")
-    if _SURROGATE.search(text):
+    if not text.isascii() and _SURROGATE.search(text):
         raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
     return text
+
+
+def _decoded(value: bytes, field: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{field} holds bytes that are no UTF-8; expected text") from None
 
 
 def text_list(value: Any) -> tuple[str, ...]:
     """A list, or the text of one (as in the paper's CSV variant of CounterFact)."""
     if isinstance(value, str):
         value = _parsed_list(value.strip())
-    if value is None:
-        return ()
-    return tuple(cell_text(item, "a list's entry") for item in value if str(item).strip())
+    _check_list(value, "a list's cell")
+    return tuple(text for item in value or () if (text := cell_text(item, "a list's entry")))
 
 
 def records(value: Any, field: str) -> tuple[dict[str, str], ...]:
     """A list of objects, or the JSON text of one; a bare template is a translation's prompt."""
     items = _parsed_list(value.strip()) if isinstance(value, str) else value
+    _check_list(items, field)
     found = []
     for item in items or ():
         if isinstance(item, str) and field == "translations":
@@ -47,6 +56,11 @@ def records(value: Any, field: str) -> tuple[dict[str, str], ...]:
             raise ValueError(f"{field} holds {str(item)[:60]!r}; expected objects with a prompt")
         found.append({str(k): cell_text(v, f"{field}.{k}") for k, v in item.items()})
     return tuple(found)
+
+
+def _check_list(value: Any, field: str) -> None:
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise ValueError(f"{field} is {str(value)[:60]!r}; expected a list")
 
 
 def _parsed_list(text: str) -> Any:

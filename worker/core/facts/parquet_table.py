@@ -22,6 +22,9 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
         file = pq.ParquetFile(io.BytesIO(data))
         _check(file)
         columns = list(file.schema_arrow.names)
+        if len(columns) != len(set(columns)):
+            twice = next(column for column in columns if columns.count(column) > 1)
+            raise UserError(f"The column {twice[:60]!r} occurs twice; rename one.", field="file")
         return read_rows(enumerate(_rows(file), 1), columns, mapping, TITLE)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from worker.contract.errors import UserError
+from worker.core.facts._rows import NAMES
 from worker.core.facts.reading import read_facts
 
 HEAD = "subject,prompt,target\n"
@@ -68,6 +69,10 @@ def uploads() -> Iterator[tuple[str, bytes]]:
     yield "wide.json", json.dumps([{f"c{i}": i for i in range(20_000)}]).encode()
     for value in ("1", '"x"', "null", "[]", "{}", "[[[]]]", '{"facts": 3}', "[null]", "1e999"):
         yield "odd.json", value.encode()
+    for field in NAMES:
+        for odd in (5, True, 1e300, {"a": 1}, [[5]], [None], {"str": [1]}, [{"prompt": []}]):
+            row = {"subject": "A", "prompt": "{} is", "target": "x", field: odd}
+            yield "types.json", json.dumps([row, {"requested_rewrite": row}]).encode()
     for _ in range(30):
         yield "noise.csv", generator.randbytes(500)
         yield "noise.parquet", b"PAR1" + generator.randbytes(300) + b"PAR1"
@@ -76,6 +81,11 @@ def uploads() -> Iterator[tuple[str, bytes]]:
         yield "cut.parquet", good[:size]
     yield "bomb.parquet", parquet(subject=["A" * 1_000] * 190_000, prompt=["{}"] * 190_000)
     yield "lists.parquet", parquet(subject=[["A"]], prompt=["{} is"], target=["x"])
+    yield "bytes.parquet", parquet(subject=[b"\xff"], prompt=["{} is"], target=["x"])
+    yield "numbers.parquet", parquet(subject=["A"], prompt=["{} is"], target=["x"], ripples=[5])
+    twice = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(["A"])] * 2, names=["a", "a"]), twice)
+    yield "twice.parquet", twice.getvalue()
 
 
 def test_two_hundred_malformed_uploads_are_each_answered_by_a_sentence(tmp_path: Path) -> None:
@@ -108,7 +118,7 @@ def test_a_table_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tmp_p
 def test_a_parquet_table_of_facts_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     path.write_bytes(
-        parquet(subject=["A"], prompt=["{} is"], target=["x"], paraphrases=[["A was"]])
+        parquet(subject=["A"], prompt=["{} is"], target=["Ö".encode()], paraphrases=[["A was"]])
     )
     (fact,) = read_facts(path, "t.parquet", {}).facts
-    assert fact.paraphrases == ("A was",)
+    assert (fact.target, fact.paraphrases) == ("Ö", ("A was",))
