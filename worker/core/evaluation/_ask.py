@@ -21,6 +21,8 @@ class Heard:
     edit: float
     rank: int
     """Of the target's first token among all tokens; 1 is the model's own first choice."""
+    edit_rank: float
+    """The same of the edit target; NaN without one."""
     top5: tuple[tuple[str, float], ...]
     """The five likeliest next tokens with their probabilities."""
 
@@ -62,12 +64,16 @@ def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Hear
         letters = [log_prob(ask.prompt, letter) for letter in ask.letters]
         shared = math.log(sum(map(math.exp, letters))) if letters else 0.0
         rank = 1 + int((own > own[ids[ask.prompt, ask.target][0]]).sum())
+        edit_rank = (
+            1.0 + int((own > own[ids[ask.prompt, ask.edit][0]]).sum()) if ask.edit else math.nan
+        )
         tops = zip(*(x[row[ask.prompt]].tolist() for x in best), strict=True)
         heard.append(
             Heard(
                 target=math.exp(target - shared),
                 edit=math.exp(edit - shared),
                 rank=rank,
+                edit_rank=edit_rank,
                 top5=tuple((model.tokenizer.decode([i]), math.exp(p)) for p, i in tops),
                 letters=tuple(math.exp(x - shared) for x in letters),
                 best=target >= max(letters) if letters else rank == 1,

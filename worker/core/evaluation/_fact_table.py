@@ -14,23 +14,29 @@ from worker.core.findings import Array, Findings
 
 Tells = dict[State, Told]
 _QUANTITIES: dict[str, tuple[str, str]] = {
-    "target_probability": ("target", "target's probability"),
-    "edit_probability": ("edit", "edit target's probability"),
+    "target_probability": ("target", "target's probability, teacher-forced"),
+    "edit_probability": ("edit", "edit target's probability, teacher-forced"),
     "target_rank": ("rank", "target's rank"),
+    "edit_rank": ("edit_rank", "edit target's rank"),
     "target_top5": ("top5", "target among the five likeliest"),
-    "exact": ("exact", "free answer is the target"),
+    "exact": ("free.target", "free answer is the target, word for word"),
+    "edit_exact": ("free.edit", "free answer is the edit target, word for word"),
 }
 _BETTER: dict[tuple[str, str], Direction] = {
     ("forget", "target_probability"): "lower",
     ("forget", "edit_probability"): "higher",
     ("forget", "target_rank"): "higher",
+    ("forget", "edit_rank"): "lower",
     ("forget", "target_top5"): "lower",
     ("forget", "exact"): "lower",
+    ("forget", "edit_exact"): "higher",
     ("retain", "target_probability"): "higher",
     ("retain", "edit_probability"): "lower",
     ("retain", "target_rank"): "lower",
+    ("retain", "edit_rank"): "higher",
     ("retain", "target_top5"): "higher",
     ("retain", "exact"): "higher",
+    ("retain", "edit_exact"): "lower",
 }
 
 
@@ -69,7 +75,7 @@ def aggregate(name: str, plan: Plan, told: Tells, seed: int) -> list[Comparison]
                 found.append(
                     compare(
                         f"{name}.{form}.{group}.{quantity}",
-                        f"{titles[form]}: {words} on {group} facts",
+                        f"{titles[form]}, {group} facts: {words}",
                         _BETTER[group, quantity],
                         columns["before"],
                         columns.get("after"),
@@ -111,7 +117,7 @@ def fact_table(plan: Plan, told: Tells) -> Table:
     rows.sort(key=lambda row: -row[0])
     states = tuple(told)
     columns = ("fact", "subject", "set", "format", "target", "edit target")
-    for words in ("target probability", "edit probability", "target rank", "says"):
+    for words, _ in _cells(told["before"]):
         columns += tuple(f"{words} {state}" for state in states)
     return Table(
         title="Every fact in every format, worst first",
@@ -130,11 +136,32 @@ def _row(plan: Plan, told: Tells, i: int, j: int, forget: bool) -> tuple[object,
         fact.target,
         fact.edit_target,
     ]
-    cells += [_number(one.target[i, j]) for one in told.values()]
-    cells += [_number(one.edit[i, j]) for one in told.values()]
-    cells += [_number(one.rank[i, j]) for one in told.values()]
-    cells += [one.said.get((i, j), "") for one in told.values()]
+    per_state = [_cells(one) for one in told.values()]
+    for k in range(len(per_state[0])):
+        values = (cells_of[k][1] for cells_of in per_state)
+        cells += [
+            value.get((i, j), "") if isinstance(value, dict) else _number(value[i, j])
+            for value in values
+        ]
     return tuple(cells)
+
+
+def _cells(told: Told) -> list[tuple[str, np.ndarray | dict[tuple[int, int], str]]]:
+    """Name the columns of one state with their values; free answers only where there are any."""
+    shown: list[tuple[str, np.ndarray | dict[tuple[int, int], str]]] = [
+        ("target probability", told.target),
+        ("edit probability", told.edit),
+        ("target rank", told.rank),
+        ("edit rank", told.edit_rank),
+        ("likeliest next tokens", told.said),
+    ]
+    if told.free is not None:
+        shown += [
+            ("free answer", told.free.answers),
+            ("free answer is target", told.free.target),
+            ("free answer is edit target", told.free.edit),
+        ]
+    return shown
 
 
 def _number(value: float) -> float | None:
@@ -142,8 +169,10 @@ def _number(value: float) -> float | None:
 
 
 def _column(told: Told, field: str, rows: slice, j: int) -> Float[np.ndarray, " fact"] | None:
-    values = getattr(told, field)
-    return None if values is None else values[rows, j]
+    source: object = told
+    for part in field.split("."):
+        source = getattr(source, part, None)
+    return None if source is None else np.asarray(source)[rows, j]
 
 
 def _caption(name: str, aggregates: list[Comparison]) -> str:

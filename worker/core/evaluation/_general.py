@@ -29,8 +29,11 @@ def general_losses(model: Model, n: int, context: int = 100) -> Float[np.ndarray
 def read_lines(
     model: Model, lines: list[str], context: int, reference: list[torch.Tensor]
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """Give each line's mean loss and divergence from `reference`, which the first call fills."""
-    losses, divergences, total = [], [], np.zeros(2)
+    """Give each line's mean loss, its tokens and its divergence from `reference`.
+
+    An empty `reference` is filled with this model's own log probabilities.
+    """
+    losses, divergences, tokens = [], [], []
     first = not reference
     for start in range(0, len(lines), 16):
         rows = [encode(model, line, None).ids[: context + 1] for line in lines[start : start + 16]]
@@ -40,7 +43,7 @@ def read_lines(
         used = batch.mask[:, 1:].bool()
         nll = -log_probs.gather(-1, batch.ids[:, 1:, None])[..., 0] * used
         losses += (nll.sum(1) / used.sum(1).clamp(min=1)).tolist()
-        total += [float(nll.sum()), float(used.sum())]
+        tokens += used.sum(1).tolist()
         if start >= COMPARED:
             divergences += [math.nan] * len(rows)
         elif first:
@@ -50,5 +53,9 @@ def read_lines(
             before = reference[start // 16].to(log_probs.device)
             kl = (before.exp() * (before - log_probs)).sum(-1) * used
             divergences += (kl.sum(1) / used.sum(1).clamp(min=1)).tolist()
-    assert math.isfinite(total[0]) or not first, "the base model gives no finite loss"
-    return {"loss": np.array(losses), "divergence": np.array(divergences), "total": total}
+    assert np.isfinite(losses).all() or not first, "the base model gives no finite loss"
+    return {
+        "loss": np.array(losses),
+        "divergence": np.array(divergences),
+        "tokens": np.array(tokens, dtype=float),
+    }

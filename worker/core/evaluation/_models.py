@@ -5,20 +5,18 @@ same facts, and measures the base once.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
+from worker.core.evaluation._kept import measured_once
 from worker.core.models.deltas import edited
 from worker.core.models.model import Model
 
 State = Literal["before", "after"]
 T = TypeVar("T")
-KEPT = 32
-"""Measurements of bases that a process keeps; one of a study has a few hundred numbers."""
-_kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,30 @@ class BeforeAfter:
         A function is taken, not an iterator given: a loop body that fails would leave an iterator
         unfinished, and the model edited, for as long as the exception is held.
         """
-        found: dict[State, T] = {"before": self._before(measure, of)}
-        if self.deltas:
-            with edited(self.base, self.deltas):
-                found["after"] = measure(self.base, "after")
-        return found
+        before, after = self.measure_against(
+            lambda model: measure(model, "before"),
+            lambda model, _: measure(model, "after"),
+            None if of is None else (measure.__module__, *of),
+        )
+        return {"before": before} if after is None else {"before": before, "after": after[0]}
 
-    def _before(self, measure: Callable[[Model, State], T], of: tuple[object, ...] | None) -> T:
-        if of is None or not self.deltas:
-            return measure(self.base, "before")
-        words = hashlib.sha256(repr((measure.__module__, of)).encode()).hexdigest()
-        key = (f"{self.base.weights_hash} {self.base.device} {self.base.dtype}", words)
-        if key not in _kept:
-            _kept[key] = measure(self.base, "before")
-            while len(_kept) > KEPT:
-                _kept.popitem(last=False)
-        found: T = _kept[key]
-        return found
+    def measure_against(
+        self,
+        before: Callable[[Model], T],
+        after: Callable[[Model, T], U],
+        of: tuple[object, ...] | None = None,
+    ) -> tuple[T, tuple[U] | None]:
+        """Measure the base, then the edited model with what the base gave; None without edits.
+
+        `of` as in `measure`; its first part names the asker.
+        """
+        found = self._kept(before, of) if of and self.deltas else before(self.base)
+        if not self.deltas:
+            return found, None
+        with edited(self.base, self.deltas):
+            return found, (after(self.base, found),)
+
+    def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:
+        words = hashlib.sha256(repr(of).encode("utf-8", "surrogatepass")).hexdigest()
+        weights = f"{self.base.weights_hash} {self.base.device} {self.base.dtype}"
+        return measured_once(f"{weights} {words}", lambda: before(self.base))

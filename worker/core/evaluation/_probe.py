@@ -44,15 +44,28 @@ class Told:
     target: Float[np.ndarray, "fact format"]
     edit: Float[np.ndarray, "fact format"]
     rank: Float[np.ndarray, "fact format"]
+    edit_rank: Float[np.ndarray, "fact format"]
     top5: Float[np.ndarray, "fact format"]
     """Share of prompts in which the target's first token is among the five likeliest."""
     best: Float[np.ndarray, "fact format"]
     """Share of prompts in which the target is the likeliest letter or first token."""
     letters: Float[np.ndarray, "format letter"]
     """Mean share of each letter over all orders; NaN where a format has no letters."""
-    exact: Float[np.ndarray, "fact format"] | None
     said: dict[tuple[int, int], str]
-    """The likeliest next tokens of a pair's first prompt, or its free answer."""
+    """The likeliest next tokens after a pair's first prompt."""
+    free: "Free | None" = None
+    """What was answered freely, where that was asked for."""
+
+
+@dataclass(frozen=True)
+class Free:
+    """A model's greedy answers to the first prompt of every pair, compared word for word."""
+
+    answers: dict[tuple[int, int], str]
+    target: Float[np.ndarray, "fact format"]
+    """1 where the answer begins with the target, as whole words."""
+    edit: Float[np.ndarray, "fact format"]
+    """The same of the edit target; NaN without one."""
 
 
 def sample_retain(selection: Selection, n: int, seed: int) -> tuple[Fact, ...]:
@@ -130,39 +143,38 @@ def _gather(
     by_pair: dict[tuple[int, int], list[Heard]] = {}
     for pair, one in heard:
         by_pair.setdefault(pair, []).append(one)
-    sums = {name: np.full(shape, np.nan) for name in ("target", "edit", "rank", "top5", "best")}
+    means = {
+        name: np.full(shape, np.nan)
+        for name in ("target", "edit", "rank", "edit_rank", "top5", "best")
+    }
     for pair, each in by_pair.items():
-        sums["target"][pair] = np.mean([h.target for h in each])
-        edits = [h.edit for h in each if not math.isnan(h.edit)]
-        sums["edit"][pair] = np.mean(edits) if edits else np.nan
-        sums["rank"][pair] = np.mean([h.rank for h in each])
-        sums["best"][pair] = np.mean([h.best for h in each])
-        sums["top5"][pair] = np.mean([h.in_top5 for h in each])
+        for name, values in means.items():
+            field = "in_top5" if name == "top5" else name
+            known = [v for one in each if not math.isnan(v := float(getattr(one, field)))]
+            values[pair] = np.mean(known) if known else np.nan
     said = {
         pair: ", ".join(f"{token.strip()} {p:.2f}" for token, p in each[0].top5[:3])
         for pair, each in by_pair.items()
     }
-    exact = None
-    if free:
-        exact, said = _answer_freely(model, plan, shape)
     letters = np.full((shape[1], 4), np.nan)
     for j in range(shape[1]):
         shares = [h.letters for pair, each in by_pair.items() if pair[1] == j for h in each]
         if shares and shares[0]:
             letters[j] = np.mean(shares, 0)
-    return Told(**sums, letters=letters, exact=exact, said=said)
+    answered = _answer_freely(model, plan, shape) if free else None
+    return Told(**means, letters=letters, said=said, free=answered)
 
 
-def _answer_freely(
-    model: Model, plan: Plan, shape: tuple[int, int]
-) -> tuple[Float[np.ndarray, "fact format"], dict[tuple[int, int], str]]:
+def _answer_freely(model: Model, plan: Plan, shape: tuple[int, int]) -> Free:
     """Let the model continue the first prompt of each pair greedily."""
     pairs = list(plan.asks)
     answers = generate(model, [plan.asks[pair][0].prompt for pair in pairs], NEW_TOKENS)
-    exact = np.full(shape, np.nan)
+    target, edit = np.full(shape, np.nan), np.full(shape, np.nan)
     for pair, answer in zip(pairs, answers, strict=True):
-        exact[pair] = float(says(answer, plan.asks[pair][0].target))
-    return exact, dict(zip(pairs, answers, strict=True))
+        asked = plan.asks[pair][0]
+        target[pair] = float(says(answer, asked.target))
+        edit[pair] = float(says(answer, asked.edit)) if asked.edit else np.nan
+    return Free(dict(zip(pairs, answers, strict=True)), target, edit)
 
 
 def says(answer: str, wanted: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -48,15 +49,42 @@ def round_to_nearest(weight: Float[Tensor, "out in"], bits: int) -> Float[Tensor
     return ((weight.float() / scale).round().clamp(-top, top) * scale).to(weight.dtype)
 
 
+def without_library(device: torch.device) -> str:
+    """Say why nf4 is not rounded by bitsandbytes on this device; "" where it is."""
+    lacking = "an NVIDIA GPU" if device.type != "cuda" else ""
+    if find_spec("bitsandbytes") is None:
+        lacking = f"{lacking} and the package" if lacking else "the package"
+    if not lacking:
+        return ""
+    return (
+        f"bitsandbytes' own nf4 is not available here: it needs {lacking}; nf4 was rounded by "
+        f"Lethe's own code, with the same 16 values and blocks of {BLOCK} weights."
+    )
+
+
 def round_nf4(weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
-    """Round each block of 64 weights to the 16 nf4 values times the block's largest size."""
+    """Round each block of 64 weights to the 16 nf4 values times the block's largest size.
+
+    By bitsandbytes where `without_library` gives no reason against it.
+    """
     flat = weight.float().flatten()
-    padded = torch.nn.functional.pad(flat, (0, -len(flat) % BLOCK)).view(-1, BLOCK)
-    scale = padded.abs().amax(1, keepdim=True).clamp(min=1e-12)
-    codes = torch.tensor(NF4, device=weight.device)
-    middles = (codes[1:] + codes[:-1]) / 2
-    rounded = codes[torch.bucketize(padded / scale, middles)] * scale
+    blocks = torch.nn.functional.pad(flat, (0, -len(flat) % BLOCK)).view(-1, BLOCK)
+    if without_library(weight.device):
+        rounded = _round_blocks(blocks)
+    else:
+        # Imported here: it is no requirement, and looks for CUDA libraries when imported.
+        from bitsandbytes import functional
+
+        packed, state = functional.quantize_4bit(blocks, blocksize=BLOCK, quant_type="nf4")
+        rounded = functional.dequantize_4bit(packed, state)
     return rounded.flatten()[: len(flat)].view(weight.shape).to(weight.dtype)
+
+
+def _round_blocks(blocks: Float[Tensor, "block weight"]) -> Float[Tensor, "block weight"]:
+    scale = blocks.abs().amax(1, keepdim=True).clamp(min=1e-12)
+    codes = torch.tensor(NF4, device=blocks.device)
+    middles = (codes[1:] + codes[:-1]) / 2
+    return codes[torch.bucketize(blocks / scale, middles)] * scale
 
 
 def _matrices(model: Model) -> list[str]:

@@ -58,37 +58,62 @@ class RelearnOptions(BaseOptions):
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The facts of a relearning by what is done with them."""
+
+    relearned: Sequence[Fact]
+    """Forget facts that are trained on."""
+    held_out: Sequence[Fact]
+    """Forget facts that are not."""
+    kept: Sequence[Fact]
+    """Retain facts that are trained on."""
+    retain: Sequence[Fact]
+    """Retain facts that are not, where there is more than one."""
+
+
+@dataclass(frozen=True)
 class Relearned:
     """Probabilities of the true answers over the steps at which they were measured."""
 
     steps: tuple[int, ...]
     relearned: Float[np.ndarray, "step fact"]
-    """The facts trained on."""
     held_out: Float[np.ndarray, "step fact"]
-    """The forget facts that were not trained on."""
     retain: Float[np.ndarray, "step fact"]
-    """Retain facts that were not trained on."""
+
+
+def split_facts(selection: Selection, retain_facts: int, seed: int) -> Parts:
+    """Cut the forget facts in two, and as many retain facts as are wanted; by the seed."""
+    taught, held_out = halves(selection.forget, seed, "facts.forget")
+    retain = sample_retain(selection, retain_facts, seed)
+    kept, asked = halves(retain, seed, "facts") if len(retain) > 1 else (retain, retain)
+    return Parts(taught, held_out, kept, asked)
 
 
 def relearn(
-    model: Model, selection: Selection, mode: Mode, options: RelearnOptions, job: Job
+    model: Model,
+    parts: Parts,
+    mode: Mode,
+    options: RelearnOptions,
+    job: Job,
+    share: tuple[float, float] = (0.0, 1.0),
 ) -> Relearned:
     """Train in one mode, measure, and put the model back bit for bit.
 
     `unrelated` trains on retain facts and text alone: what comes back then was never gone.
+    `share` is the part of the run's progress that this is.
     """
-    taught, held_out = halves(selection.forget, job.seed, "facts.forget")
-    kept, asked = _retain(selection, options.retain_facts, job.seed)
+    taught, held_out, asked = parts.relearned, parts.held_out, parts.retain
     lines = GENERAL.read_text(encoding="utf-8").splitlines()[:TEXTS]
     pools = [
         (fact_rows(model, () if mode == "unrelated" else taught), options.fact_batch),
-        (fact_rows(model, kept), options.fact_batch),
+        (fact_rows(model, parts.kept), options.fact_batch),
         (text_rows(model, lines, options.context), options.text_batch),
     ]
     found: dict[int, list[Float[np.ndarray, " fact"]]] = {}
 
     def measure(step: int) -> None:
-        job.report.progress(step / options.steps, f"Relearning ({mode}), step {step}")
+        done = share[0] + (share[1] - share[0]) * step / options.steps
+        job.report.progress(done, f"Relearning ({mode}), step {step}")
         if step % options.measure_every == 0 or step == options.steps:
             model.hf.eval()
             groups = (taught, held_out, asked)
@@ -115,8 +140,3 @@ def relearn(
         )  # fmt: skip
     columns = list(zip(*found.values(), strict=True))
     return Relearned(tuple(found), *(np.stack(column) for column in columns))
-
-
-def _retain(selection: Selection, n: int, seed: int) -> tuple[Sequence[Fact], Sequence[Fact]]:
-    retain = sample_retain(selection, n, seed)
-    return halves(retain, seed, "facts") if len(retain) > 1 else (retain, retain)

@@ -55,4 +55,4 @@ def compare_columns(
     name: str, title: str, better: Direction, columns: Columns, seed: int
 ) -> Comparison:
     """Compare per-fact values of the states there are."""
-    return compare(name, title, better, columns["before"], columns.get("after"), seed=seed)
+    return compare(name, title, better, columns.get("before"), columns.get("after"), seed=seed)

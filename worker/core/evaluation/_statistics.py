@@ -1,5 +1,7 @@
 """Means with bootstrap intervals, and shapes of per-fact results."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -25,6 +27,39 @@ def estimate(
     return Estimate(
         mean=mean, low=min(float(low), mean), high=max(float(high), mean), n=len(values)
     )
+
+
+def estimate_of(
+    columns: Sequence[Float[np.ndarray, " n"]],
+    combine: Callable[..., Float[np.ndarray, " sample"]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate | None:
+    """Estimate a number that is made from several columns of the same facts, drawn together.
+
+    `combine` takes the columns as (sample, n) and gives one number per sample; samples of which it
+    makes NaN take no part. None where the columns themselves give NaN.
+    """
+    n = len(columns[0])
+    (value,) = combine(*(np.asarray(column, dtype=np.float64)[None] for column in columns))
+    if np.isnan(value):
+        return None
+    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    made = combine(*(np.asarray(column, dtype=np.float64)[drawn] for column in columns))
+    low, high = np.quantile(made[~np.isnan(made)], [0.025, 0.975])
+    return Estimate(
+        mean=float(value), low=min(float(low), float(value)), high=max(float(high), float(value)),
+        n=n,
+    )  # fmt: skip
+
+
+def mean_of_known(values: Float[np.ndarray, "sample n"]) -> Float[np.ndarray, " sample"]:
+    """Average each sample over its values that are not NaN; NaN where there are none."""
+    is_known = ~np.isnan(values)
+    count = is_known.sum(1)
+    total = np.where(is_known, values, 0.0).sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def compare(
@@ -56,6 +91,8 @@ def summarize(comparisons: list[Comparison]) -> dict[str, float]:
     }
 
 
-def harmonic_mean(values: list[float]) -> float:
-    """Return the harmonic mean of values in [0, 1]; 0 where one of them is 0."""
-    return 0.0 if min(values) <= 0 else len(values) / sum(1 / v for v in values)
+def harmonic_mean(values: Float[np.ndarray, "part sample"]) -> Float[np.ndarray, " sample"]:
+    """Take the harmonic mean of values in [0, 1] over the first axis; 0 where one of them is 0."""
+    smallest = values.min(0)
+    inverse = (1 / np.where(smallest > 0, values, 1.0)).sum(0)
+    return np.where(smallest > 0, len(values) / inverse, np.where(np.isnan(smallest), np.nan, 0.0))

@@ -9,6 +9,10 @@ from worker.contract.result import LeftOut
 
 SPREAD = ("paraphrase_held_out", "paraphrase", "question", "choice")
 """Formats in which forgetting must show as well."""
+LETTER = 0.25
+"""Chance of one of four letters."""
+LEAST = 0.05
+"""Probability over chance that the base must have in a format for its fall to say anything."""
 SAID = "Is it still said in its own prompt?"
 KNOWN = "Did the base know it?"
 
@@ -115,16 +119,17 @@ def _spread(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], lis
         if f"{form}.forget.before" not in n:
             left.append(LeftOut(id=f"format {form}", reason="no fact can be asked in it"))
             continue
-        chance = 0.25 if form == "choice" else 0.0
+        chance = LETTER if form == "choice" else n["chance"]
         before, after = n[f"{form}.forget.before"] - chance, n[f"{form}.forget.after"] - chance
         answer = "yes" if after <= options.said * max(before, 0) else "no"
         found.append(
             Answer(
                 f"Is it forgotten in {form.replace('_', ' ')}?",
-                answer if before > 0.05 else "cannot be said: the base had it not",
+                answer if before > LEAST else "cannot be said: the base had it not",
                 f"verdict.{form}.forget.after",
                 n[f"{form}.forget.after"],
-                f"yes at or below {options.said:g} of the base's, over chance {chance:g}",
+                f"yes at or below {options.said:g} of the base's "
+                f"{n[f'{form}.forget.before']:.2f}, over a chance of {chance:.2f}",
             )
         )
     return found, left

@@ -83,7 +83,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         job.report.progress(share, f"Completing {len(cuts)} prompts {state}")
         return _measure(model, cuts, terms, text, options)
 
-    found = models.measure(measure)
+    asked = (text, cuts, terms, options.new_tokens, options.words)
+    found = models.measure(measure, of=asked)
     return _findings(found, cuts, len(terms), job.seed)
 
 

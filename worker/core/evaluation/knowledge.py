@@ -60,7 +60,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         start = models.names.index(state) / n_states
         return _ask(model, facts, options.batch_size, job, (start, 1 / n_states), state)
 
-    known = models.measure(measure)
+    known = models.measure(measure, of=(facts,))
     forget = {fact.id for fact in selection.forget}
     aggregates = list(_aggregates(known, options.bound, job.seed))
     last = known.get("after", known["before"])

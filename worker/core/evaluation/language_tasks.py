@@ -57,7 +57,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         job.report.progress(share, f"{', '.join(options.tasks)} {state}")
         return score_tasks(model, tasks, options, job.seed)
 
-    found = models.measure(measure)
+    asked = (options.tasks, options.limit, options.shots, job.seed)
+    found = models.measure(measure, of=asked)
     names = list(found["before"])
     aggregates = tuple(
         Comparison(

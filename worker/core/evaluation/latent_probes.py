@@ -23,6 +23,7 @@ from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Evaluation, LeftOut
 from worker.core.evaluation._latent import Position, depths
 from worker.core.evaluation._models import BeforeAfter, State
+from worker.core.evaluation._per_fact import Rows, per_fact
 from worker.core.evaluation._read import Read, read, readable
 from worker.core.evaluation._rows import compare_columns
 from worker.core.evaluation._statistics import summarize
@@ -125,6 +126,26 @@ def _findings(
         caption=caption,
         left_out=left,
         evaluation=Evaluation(
-            name="latent_probes", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+            name="latent_probes",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            facts=per_fact("What is read of every forget fact", [_rows(found, forget)]),
         ),
+    )
+
+
+def _rows(found: dict[State, Read], forget: tuple[Fact, ...]) -> Rows:
+    """The share of the depths after a block at which each fact is read, and the lens at the end."""
+    return Rows(
+        forget,
+        "forget",
+        "hidden states",
+        {
+            "share of layers read as target": {s: r.target[1:].mean(0) for s, r in found.items()},
+            "share of layers read as edit target": {
+                s: r.edit[1:].mean(0) for s, r in found.items()
+            },
+            "lens: target probability": {s: r.lens_target[-1] for s, r in found.items()},
+        },
     )

@@ -6,25 +6,33 @@ Every answer's score is its mean negative log likelihood per token, teacher-forc
 2. Paraphrase PS: the same over the facts' paraphrases.
 3. Neighbourhood NS: share of prompts about other subjects with the same target after which the
    target is likelier than the edit target.
-4. S is the harmonic mean of the three. EM, PM and NM are the mean differences of probabilities.
+4. S is the harmonic mean of the three. EM, PM and NM are the mean differences of probabilities,
+   each the exponential of the score: of a whole answer, the geometric mean over its tokens.
 
 Source: Meng et al. 2022 (arXiv 2202.05262). Departures: each fact counts once, however many
-paraphrases it has; prompts are asked as they are, without generated text before them. Limits: a
-fact set without paraphrases or neighbourhood has no PS or NS, and then S is left out.
+paraphrases it has; prompts are asked as they are, without generated text before them. The interval
+of S is bootstrapped over facts, all three parts of a fact together. Limits: a fact set without
+paraphrases or neighbourhood has no PS or NS, and then S is left out.
 """
 
 import math
 
 import numpy as np
+from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection, fill
-from worker.contract.result import Comparison, Direction, Estimate, Evaluation, LeftOut, Table
+from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
 from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._rows import Columns, compare_columns
-from worker.core.evaluation._statistics import harmonic_mean, summarize
+from worker.core.evaluation._statistics import (
+    estimate_of,
+    harmonic_mean,
+    mean_of_known,
+    summarize,
+)
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.scoring import score_answers
@@ -59,18 +67,16 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         )
     own = {f.text for f in facts}
     prompts = {f.id: _prompts(f, options.per_fact, own) for f in facts}
-    found = models.measure(lambda m, state: _score(m, facts, prompts, options, job, state))
-    aggregates = _aggregates(found, job.seed)
-    summary = dict(summarize(aggregates))
-    totals = _totals(found, aggregates)
-    aggregates += totals
-    summary |= summarize(totals)
+    found = models.measure(
+        lambda m, state: _score(m, facts, prompts, options, job, state), of=(facts, prompts)
+    )
+    aggregates = [*_aggregates(found, job.seed), *_totals(found, job.seed)]
     left = [
         LeftOut(id=f.id, reason="it has no edit target") for f in selection.forget if f not in facts
     ]
     caption = _caption(aggregates)
     return Findings(
-        summary=summary,
+        summary=dict(summarize(aggregates)),
         caption=caption,
         left_out=left,
         evaluation=Evaluation(
@@ -113,17 +119,16 @@ def _score(
                 items += [(text, f" {fact.edit_target}"), (text, f" {fact.target}")]
                 places.append((kind, i))
     scores = score_answers(model, items, batch_size=options.batch_size)
-    log_prob = scores.log_prob.numpy().reshape(-1, 2)
-    per_token = log_prob / scores.n_tokens.numpy().reshape(-1, 2)
+    per_token = (scores.log_prob / scores.n_tokens).double().numpy().reshape(-1, 2)
     found: Scored = {}
     for kind in KINDS:
         sign = -1 if kind == "neighbourhood" else 1
         wins: list[list[float]] = [[] for _ in facts]
         gaps: list[list[float]] = [[] for _ in facts]
-        for (of, i), each, whole in zip(places, per_token, log_prob, strict=True):
+        for (of, i), each in zip(places, per_token, strict=True):
             if of == kind:
                 wins[i].append(float(sign * (each[0] - each[1]) > 0))
-                gaps[i].append(sign * (math.exp(whole[0]) - math.exp(whole[1])))
+                gaps[i].append(sign * (math.exp(each[0]) - math.exp(each[1])))
         found[kind] = {"score": _means(wins), "magnitude": _means(gaps)}
     return found
 
@@ -145,28 +150,27 @@ def _aggregates(found: dict[State, Scored], seed: int) -> list[Comparison]:
     return made
 
 
-def _totals(found: dict[State, Scored], aggregates: list[Comparison]) -> list[Comparison]:
+def _totals(found: dict[State, Scored], seed: int) -> list[Comparison]:
     """Take the harmonic mean of ES, PS and NS; none where one of them does not exist."""
-    parts = [c for c in aggregates if c.name.endswith(".score")]
-    if len(parts) < len(KINDS):
+    estimates = {
+        state: estimate_of([scored[kind]["score"] for kind in KINDS], _harmonic, seed=seed)
+        for state, scored in found.items()
+    }
+    if estimates["before"] is None:
         return []
-    states: dict[str, Estimate] = {}
-    for state in found:
-        means = [getattr(c, state) for c in parts]
-        value = harmonic_mean([m.mean for m in means])
-        # An interval of a harmonic mean by its corners: it is increasing in each part.
-        low = harmonic_mean([m.low for m in means])
-        high = harmonic_mean([m.high for m in means])
-        states[state] = Estimate(mean=value, low=low, high=high, n=means[0].n)
     return [
         Comparison(
             name="paraphrase.score",
             title="S: harmonic mean of ES, PS and NS",
             better="higher",
-            before=states.get("before"),
-            after=states.get("after"),
+            before=estimates["before"],
+            after=estimates.get("after"),
         )
     ]
+
+
+def _harmonic(*parts: Float[np.ndarray, "sample fact"]) -> Float[np.ndarray, " sample"]:
+    return harmonic_mean(np.stack([mean_of_known(part) for part in parts]))
 
 
 def _table(facts: tuple[Fact, ...], found: dict[State, Scored]) -> Table:

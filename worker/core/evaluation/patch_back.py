@@ -6,12 +6,16 @@
    fact; the depth from which it is back is what the edit reached. And the other way round: edited
    states in the base.
 
+A depth is asked of facts that the base says and the edited model no longer does: those with at
+least 0.1 before, and less than the stated share of it after.
+
 Source: the depth at which knowledge is gone is asked after Hong et al. 2024 (arXiv 2406.11614);
 patching after Meng et al. 2022 (2202.05262). Limits: all positions are put back at once, so this
-localizes by depth, not by token. Needs an edit.
+localizes by depth, not by token; of a target of several tokens the first is asked. Needs an edit.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +28,8 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Evaluation
 from worker.core.evaluation._latent import all_states, depths, logits_from
-from worker.core.evaluation._models import BeforeAfter, State
+from worker.core.evaluation._models import BeforeAfter
+from worker.core.evaluation._per_fact import Rows, per_fact
 from worker.core.evaluation._statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
@@ -32,6 +37,8 @@ from worker.core.models.tokens import Batch, answer_ids, encode_fact, pad
 
 TITLE = "Patch back"
 PAPER = "Hong et al. 2024, Intrinsic Evaluation of Unlearning, arXiv 2406.11614"
+SAID = 0.1
+"""Probability in the base from which a fact is one that it says."""
 
 
 class Options(BaseOptions):
@@ -45,6 +52,14 @@ class Options(BaseOptions):
     )
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one model does with the prompts: its states, and the targets' probabilities."""
+
+    states: list[Tensor]
+    plain: Float[np.ndarray, " fact"]
+
+
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Patch base states into the edited model and edited states into the base."""
     if not models.deltas:
@@ -53,20 +68,23 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             "an edited model.",
             field="model.edits",
         )
-    facts = selection.forget
-    base = models.base
+    facts, base = selection.forget, models.base
     batch = pad(base, [encode_fact(base, fact) for fact in facts])
     tokens = torch.tensor([answer_ids(base, f.text, f.target)[0] for f in facts])
-    kept: dict[State, list[Tensor]] = models.measure(lambda m, s: all_states(m, batch))
-    plain = models.measure(lambda m, s: _plain(m, batch, tokens))
 
-    def patch(model: Model, state: State) -> Float[np.ndarray, "fact depth"]:
-        job.report.progress(0.5 + 0.5 * (state == "after"), f"Patching into the model {state}")
-        other = kept["before" if state == "after" else "after"]
-        return by_depth(model, batch, other, tokens)
+    def see(model: Model) -> Seen:
+        return Seen(all_states(model, batch), _plain(model, batch, tokens))
 
-    patched = models.measure(patch)
-    return _findings(facts, depths(base), patched, plain, options.returned, job.seed)
+    def patch(model: Model, before: Seen) -> tuple[Seen, Float[np.ndarray, "fact depth"]]:
+        job.report.progress(0.3, "Patching the base's states into the edited model")
+        return see(model), by_depth(model, batch, before.states, tokens)
+
+    before, after = models.measure_against(see, patch, of=("patch back", facts))
+    assert after is not None
+    own, into_edited = after[0]
+    job.report.progress(0.7, "Patching edited states into the base")
+    into_base = by_depth(base, batch, own.states, tokens)
+    return _findings(facts, depths(base), (before, own), (into_edited, into_base), options, job)
 
 
 def by_depth(
@@ -90,44 +108,87 @@ def _plain(model: Model, batch: Batch, tokens: Tensor) -> Float[np.ndarray, " fa
 def _findings(
     facts: tuple[Fact, ...],
     names: tuple[str, ...],
-    patched: dict[State, Float[np.ndarray, "fact depth"]],
-    plain: dict[State, Float[np.ndarray, " fact"]],
-    returned: float,
-    seed: int,
+    seen: tuple[Seen, Seen],
+    patched: tuple[Float[np.ndarray, "fact depth"], Float[np.ndarray, "fact depth"]],
+    options: Options,
+    job: Job,
 ) -> Findings:
-    axes = (Axis(name="fact", labels=tuple(f.id for f in facts)), Axis(name="layer", labels=names))
-    back = patched["after"] >= returned * plain["before"][:, None]
-    # The first depth from which the fact is back at every deeper one too.
-    stays = np.flip(np.logical_and.accumulate(np.flip(back, 1), 1), 1)
-    depth = np.where(stays.any(1), stays.argmax(1), len(names)).astype(float)
+    plain = {"before": seen[0].plain, "after": seen[1].plain}
+    depth = _depths(patched[0], plain["before"], plain["after"], options.returned)
     aggregates = [
         compare(
             "patch_back.forget.target_probability", "Target's first token, nothing put back",
-            "lower", plain["before"], plain["after"], seed=seed,
-        ),
-        compare(
-            "patch_back.depth", "Depth from which the base's states bring the fact back (0: "
-            "embeddings)", "none", np.zeros(len(facts)), depth, seed=seed,
-        ),
+            "lower", plain["before"], plain["after"], seed=job.seed,
+        )
     ]  # fmt: skip
-    median = int(np.median(depth))
-    where = names[median] if median < len(names) else "no depth"
-    caption = (
-        f"With the base's states put back at {where}, half of the facts are said again: the edit "
-        f"acts below that depth, and what lies above still says the fact."
+    if not np.isnan(depth).all():
+        aggregates.append(
+            compare(
+                "patch_back.depth", "Depth from which the base's states bring the fact back (0: "
+                "embeddings)", "none", None, depth, seed=job.seed,
+            )
+        )  # fmt: skip
+    caption = _caption(depth, names)
+    axes = (Axis(name="fact", labels=tuple(f.id for f in facts)), Axis(name="layer", labels=names))
+    titles = ("Target with the base's states put back", "Target with edited states in the base")
+    rows = Rows(
+        facts,
+        "forget",
+        "statement",
+        {"target probability": plain, "depth of return": {"after": depth}},  # type: ignore[dict-item]
     )
     return Findings(
         arrays={
-            "patch_back.base_into_edited": Array(
-                patched["after"], axes, "probability", "Target with the base's states put back"
-            ),
-            "patch_back.edited_into_base": Array(
-                patched["before"], axes, "probability", "Target with edited states in the base"
-            ),
+            f"patch_back.{name}": Array(values, axes, "probability", title)
+            for name, values, title in zip(
+                ("base_into_edited", "edited_into_base"), patched, titles, strict=True
+            )
         },
         summary=dict(summarize(aggregates)),
         caption=caption,
         evaluation=Evaluation(
-            name="patch_back", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+            name="patch_back",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            facts=per_fact("Every fact, and from which depth it is back", [rows]),
         ),
+    )
+
+
+def _depths(
+    patched: Float[np.ndarray, "fact depth"],
+    before: Float[np.ndarray, " fact"],
+    after: Float[np.ndarray, " fact"],
+    returned: float,
+) -> Float[np.ndarray, " fact"]:
+    """Find the first depth from which a fact is back at every deeper one too.
+
+    NaN for a fact that the base does not say or the edited model still does; one past the last
+    depth for one that never returns.
+    """
+    back = patched >= returned * before[:, None]
+    stays = np.flip(np.logical_and.accumulate(np.flip(back, 1), 1), 1)
+    depth = np.where(stays.any(1), stays.argmax(1), patched.shape[1]).astype(float)
+    return np.where((before >= SAID) & (after < returned * before), depth, np.nan)
+
+
+def _caption(depth: Float[np.ndarray, " fact"], names: tuple[str, ...]) -> str:
+    gone = depth[~np.isnan(depth)]
+    if not len(gone):
+        return (
+            f"None of the {len(depth)} facts was said by the base and is no longer said, so there "
+            f"is nothing to bring back."
+        )
+    first = f"{len(gone)} of {len(depth)} facts are no longer said."
+    median = int(np.median(gone))
+    if median >= len(names):
+        return (
+            f"{first} The base's states bring most of them back at no depth: the edit acts behind "
+            f"the last block."
+        )
+    where = "at the embeddings" if median == 0 else f"after block {median - 1}"
+    return (
+        f"{first} With the base's states put back {where}, half of them are said again: the edit "
+        f"acts at or below that depth, and what lies above still says the fact."
     )

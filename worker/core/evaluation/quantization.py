@@ -5,8 +5,9 @@
 2. Compute in the model's own dtype with the rounded weights; ask forget and retain facts.
 3. Put the weights back bit for bit.
 
-Source: Zhang et al. 2024 (arXiv 2410.16454); nf4 of Dettmers et al. 2023 (2305.14314), computed
-here without its library, so that it runs on a CPU. Limits: activations are not rounded.
+Source: Zhang et al. 2024 (arXiv 2410.16454); nf4 of Dettmers et al. 2023 (2305.14314), by the
+library `bitsandbytes` on a GPU that has it. Elsewhere the library is not available: nf4 is then
+rounded here by the same rule, and the result says so. Limits: activations are not rounded.
 """
 
 from pydantic import Field
@@ -15,8 +16,9 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Selection
 from worker.contract.result import Evaluation
 from worker.core.evaluation._models import BeforeAfter, State
+from worker.core.evaluation._per_fact import Rows, per_fact
 from worker.core.evaluation._probe import sample_retain
-from worker.core.evaluation._quantize import Kind, quantized
+from worker.core.evaluation._quantize import Kind, quantized, without_library
 from worker.core.evaluation._rows import compare_columns, statement_probabilities
 from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Findings, Job
@@ -47,10 +49,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
                 found[kind] = _ask(model, selection.forget, retain)
         return found
 
-    told = models.measure(measure)
+    told = models.measure(measure, of=(selection.forget, retain, options.kinds))
     aggregates = []
     for kind in ("full", *options.kinds):
-        words = "full precision" if kind == "full" else f"{kind} bits" if kind != "nf4" else "nf4"
+        words = _words(kind)
         for quantity, better in (
             ("forget.target_probability", "lower"),
             ("forget.edit_probability", "higher"),
@@ -68,14 +70,40 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
                     job.seed,
                 )
             )
+    reason = without_library(models.base.device) if "nf4" in options.kinds else ""
     caption = "Forget and retain facts in their own prompt, with weights rounded to few bits."
+    caption = f"{caption} {reason}".strip()
+    rows = [
+        Rows(facts, group, _words(kind), _values(told, kind, group))
+        for kind in ("full", *options.kinds)
+        for group, facts in (("forget", selection.forget), ("retain", retain))
+        if facts
+    ]
     return Findings(
         summary=dict(summarize(aggregates)),
         caption=caption,
         evaluation=Evaluation(
-            name="quantization", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+            name="quantization",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            facts=per_fact("Every fact with rounded weights", rows),
         ),
     )
+
+
+def _words(kind: str) -> str:
+    return {"full": "full precision", "nf4": "nf4"}.get(kind, f"{kind} bits")
+
+
+def _values(told, kind: str, group: str):  # type: ignore[no-untyped-def]
+    values = {"target probability": "target_probability"}
+    if group == "forget":
+        values["edit probability"] = "edit_probability"
+    return {
+        words: {state: found[kind][f"{group}.{quantity}"] for state, found in told.items()}
+        for words, quantity in values.items()
+    }
 
 
 def _ask(model: Model, forget, retain):  # type: ignore[no-untyped-def]

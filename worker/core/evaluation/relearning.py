@@ -5,6 +5,8 @@
    on retain facts and text alone (unrelated).
 2. Every few steps ask for the half that was not trained on, and for retain facts that were not.
 3. Take the adapters off, or put the weights back bit for bit.
+4. Attack the base in the same way: what the same training does to facts that were never edited
+   stands before what it does after the edit, on forget and on retain facts.
 
 Source: Guo et al. 2024 (arXiv 2410.12949) after Deeb & Roger 2024 (2410.08827): LoRA of rank 512,
 AdamW 2e-4, cosine, 20 steps. Departures: true answers always (the paper's own CounterFact runs
@@ -16,15 +18,36 @@ import numpy as np
 from pydantic import Field
 
 from worker.contract.facts import Selection
-from worker.contract.result import Axis, Comparison, Evaluation
+from worker.contract.result import Axis, Comparison, Direction, Evaluation
 from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._relearn import Mode, Relearned, RelearnOptions, relearn
-from worker.core.evaluation._statistics import compare, summarize
+from worker.core.evaluation._per_fact import Rows, per_fact
+from worker.core.evaluation._relearn import (
+    Mode,
+    Parts,
+    Relearned,
+    RelearnOptions,
+    relearn,
+    split_facts,
+)
+from worker.core.evaluation._rows import compare_columns
+from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 
 TITLE = "Relearning"
 PAPER = "Deeb & Roger 2024, Do Unlearning Methods Remove Information, arXiv 2410.08827"
+GROUPS: dict[str, tuple[str, Direction]] = {
+    "held_out": ("forget facts not trained on", "lower"),
+    "relearned": ("forget facts trained on", "none"),
+    "retain": ("retain facts not trained on", "higher"),
+}
+TRAINED: dict[Mode, str] = {
+    "lora": "step of LoRA",
+    "full": "step of full fine-tuning",
+    "unrelated": "step on unrelated facts",
+}
+LOST = 0.5
+"""Share of its start below which the retain facts' probability says that the attack broke them."""
 
 
 class Options(RelearnOptions):
@@ -36,65 +59,111 @@ class Options(RelearnOptions):
         description="lora: adapters on half of the facts; full: all block weights on the same; "
         "unrelated: adapters on retain facts and text alone.",
     )
+    attack_base: bool = Field(
+        True, description="Also train the base in the same way, to compare with; once per study."
+    )
+
+
+Found = dict[State, dict[Mode, Relearned]]
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
-    """Relearn the edited model (the base, where there is no edit) and measure over steps."""
-    attacked = models.names[-1]
+    """Relearn the base and the edited model, and measure over steps."""
+    parts = split_facts(selection, options.retain_facts, job.seed)
+    states = models.names if options.attack_base else models.names[-1:]
+    n = len(states) * len(options.modes)
 
     def measure(model: Model, state: State) -> dict[Mode, Relearned]:
-        if state != attacked:
+        if state not in states:
             return {}
-        return {mode: relearn(model, selection, mode, options, job) for mode in options.modes}
+        first = states.index(state) * len(options.modes)
+        shares = [((first + i) / n, (first + i + 1) / n) for i in range(len(options.modes))]
+        return {
+            mode: relearn(model, parts, mode, options, job, share)
+            for mode, share in zip(options.modes, shares, strict=True)
+        }
 
-    found = models.measure(measure)[attacked]
-    arrays: dict[str, Array] = {}
-    aggregates: list[Comparison] = []
-    for mode, one in found.items():
-        arrays |= _curves(mode, one)
-        for group, better in (("held_out", "lower"), ("relearned", "none"), ("retain", "higher")):
-            values = getattr(one, group)
-            aggregates.append(
-                compare(
-                    f"relearning.{mode}.{group}.target_probability",
-                    f"{mode}: target on {_WORDS[group]}, before the attack and after it",
-                    better,  # type: ignore[arg-type]
-                    values[0],
-                    values[-1],
-                    seed=job.seed,
-                )
-            )
-    caption = " ".join(_say(mode, one) for mode, one in found.items())
+    measured = models.measure(measure, of=(parts, options, job.seed))
+    found: Found = {state: of for state, of in measured.items() if of}
+    aggregates = [one for mode in options.modes for one in _aggregates(mode, found, job.seed)]
+    arrays = {k: v for mode in options.modes for k, v in _curves(mode, found).items()}
+    caption = " ".join(_say(mode, list(found.values())[-1][mode]) for mode in options.modes)
     return Findings(
         arrays=arrays,
         summary=dict(summarize(aggregates)),
         caption=caption,
         evaluation=Evaluation(
-            name="relearning", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+            name="relearning",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            facts=per_fact(
+                "Every fact at the end of each attack",
+                [row for mode in options.modes for row in _rows(mode, found, parts)],
+            ),
         ),
     )
 
 
-_WORDS = {
-    "held_out": "forget facts not trained on",
-    "relearned": "forget facts trained on",
-    "retain": "retain facts not trained on",
-}
+def _aggregates(mode: Mode, found: Found, seed: int) -> list[Comparison]:
+    """Compare base and edited model at the attack's end, and before its first step."""
+    made = []
+    for group, (_, better) in GROUPS.items():
+        words = _words(mode, group)
+        for quantity, at, when in (
+            ("target_probability", -1, "after the attack"),
+            ("start_probability", 0, "without it"),
+        ):
+            columns = {state: getattr(of[mode], group)[at] for state, of in found.items()}
+            name = f"relearning.{mode}.{group}.{quantity}"
+            title = f"{mode}: target on {words}, {when}"
+            made.append(compare_columns(name, title, better, columns, seed))
+    return made
 
 
-def _curves(mode: Mode, one: Relearned) -> dict[str, Array]:
-    axis = Axis(name="step", labels=tuple(str(step) for step in one.steps))
-    return {
-        f"relearning.{mode}.{group}": Array(
-            np.asarray(getattr(one, group)).mean(1), (axis,), "probability", f"{mode}: {words}"
+def _words(mode: Mode, group: str) -> str:
+    if mode == "unrelated" and group == "relearned":
+        return "the other half of the forget facts"
+    return GROUPS[group][0]
+
+
+def _curves(mode: Mode, found: Found) -> dict[str, Array]:
+    last = list(found)[-1]
+    arrays = {}
+    for state, of in reversed(found.items()):
+        one = of[mode]
+        axis = Axis(name=TRAINED[mode], labels=tuple(str(step) for step in one.steps))
+        for group in GROUPS:
+            name, words = f"relearning.{mode}.{group}", _words(mode, group)
+            title = words if state == last else f"{words}, base"
+            values = np.asarray(getattr(one, group)).mean(1)
+            arrays[name if state == last else f"{name}.base"] = Array(
+                values, (axis,), "probability", title[:1].upper() + title[1:]
+            )
+    return arrays
+
+
+def _rows(mode: Mode, found: Found, parts: Parts) -> list[Rows]:
+    return [
+        Rows(
+            facts=getattr(parts, group),
+            group="retain" if group == "retain" else "forget",
+            format=mode,
+            note=_words(mode, group),
+            values={
+                words: {state: getattr(of[mode], group)[at] for state, of in found.items()}
+                for words, at in (("target probability", -1), ("target probability at step 0", 0))
+            },
         )
-        for group, words in _WORDS.items()
-    }
+        for group in GROUPS
+    ]
 
 
 def _say(mode: Mode, one: Relearned) -> str:
+    start, end = one.retain[0].mean(), one.retain[-1].mean()
+    lost = " Retain facts were lost too, so this says little." if end < LOST * start else ""
     return (
         f"{mode}: in {one.steps[-1]} steps the facts not trained on went from "
         f"{one.held_out[0].mean():.2f} to {one.held_out[-1].mean():.2f}, retain facts from "
-        f"{one.retain[0].mean():.2f} to {one.retain[-1].mean():.2f}."
+        f"{start:.2f} to {end:.2f}.{lost}"
     )

@@ -28,7 +28,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Ripple, Selection
-from worker.contract.result import Comparison, Direction, Evaluation, LeftOut
+from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
 from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._rows import compare_columns
 from worker.core.evaluation._statistics import summarize
@@ -83,7 +83,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         job.report.progress(0.5 * (state == "after"), f"Asking what hangs together {state}")
         return _measure(model, asked, options.batch_size)
 
-    found = models.measure(measure)
+    found = models.measure(measure, of=(asked,))
     aggregates = _aggregates(found, job.seed)
     caption = _caption(aggregates, left)
     return Findings(
@@ -91,7 +91,11 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         caption=caption,
         left_out=left,
         evaluation=Evaluation(
-            name="ripple", title=TITLE, caption=caption, aggregates=tuple(aggregates)
+            name="ripple",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            tables={"prompts": _table(asked, found)},
         ),
     )
 
@@ -164,6 +168,28 @@ def _aggregates(found: dict[State, Values], seed: int) -> list[Comparison]:
         for name, (words, better) in MADE.items()
         if name in found["before"]
     ]
+
+
+def _table(asked: Prompts, found: dict[State, Values]) -> Table:
+    """List every prompt, and whether its own answer was preferred or said, those that fail first.
+
+    Own is what follows from the target, the subject after its target, and a sibling's answer.
+    """
+    kinds: tuple[tuple[str, str, Sequence[Ripple] | Sequence[Fact]], ...] = (
+        ("entailed", "entailed.target_preferred", asked.entailed),
+        ("reversed", "reversed.target_preferred", asked.backwards),
+        ("sibling, same subject", "siblings.same_subject.kept", asked.same_subject),
+        ("sibling, same relation", "siblings.same_relation.kept", asked.same_relation),
+    )
+    rows = []
+    for kind, name, prompts in kinds:
+        for i, one in enumerate(prompts):
+            text = one.text if isinstance(one, Fact) else one.prompt
+            holds = tuple(int(values[name][i]) for values in found.values())
+            rows.append((kind, text, one.target, *holds))
+    rows.sort(key=lambda row: (row[0].startswith("sibling") == bool(row[-1]), row[0]))
+    columns = ("kind", "prompt", "own answer", *(f"own answer {state}" for state in found))
+    return Table(title="Every prompt, the worst first", columns=columns, rows=tuple(rows))
 
 
 def _caption(aggregates: Sequence[Comparison], left: Sequence[LeftOut]) -> str:

@@ -1,26 +1,33 @@
 """Measures what an edit broke: the perplexity of held-out text, and facts of other relations.
 
 1. Perplexity: the mean negative log likelihood per token of general sentences that were held out
-   of the bundled model's training, and of lines the user gives; its exponential is the perplexity.
-2. Other facts: every relation and group of the retain facts by itself, its target's probability.
-3. The divergence KL(before ‖ after) of next-token distributions over the held-out sentences.
+   of the bundled model's training, or of lines the user gives; its exponential is the perplexity.
+2. Other facts: every relation and group of the retain facts by itself, and the bundled relations
+   that the set does not have; each target's probability in its own prompt.
+3. The divergence KL(before ‖ after) of next-token distributions over the first 64 sentences.
 
-Source: the general-text check of Guo et al. 2024 (arXiv 2410.12949), whose text is the Pile and
-whose tasks are MMLU and sciq; here the project's own sentences, so that nothing is fetched. Limits:
-everyday sentences do not measure reasoning; `lm-eval` tasks are no part of this evaluation.
+Source: the general-text check of Guo et al. 2024 (arXiv 2410.12949), whose text is the Pile; here
+the project's own sentences, so that nothing is fetched. Intervals are bootstrapped over sentences
+and over facts. Limits: everyday sentences do not measure reasoning; `lm-eval` tasks are an
+evaluation of their own, the language tasks.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
-from worker.contract.result import Evaluation
+from worker.contract.result import Comparison, Evaluation
 from worker.core.evaluation._general import held_out_lines, read_lines
 from worker.core.evaluation._models import BeforeAfter, State
+from worker.core.evaluation._per_fact import Rows, per_fact
 from worker.core.evaluation._rows import compare_columns, statement_probabilities
-from worker.core.evaluation._statistics import summarize
+from worker.core.evaluation._statistics import estimate_of, summarize
+from worker.core.facts.relations import fact_set as bundled_relations
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 
@@ -39,60 +46,129 @@ class Options(BaseOptions):
     facts_per_relation: int = Field(
         32, ge=0, le=10_000, description="Retain facts asked of each relation or group, at most."
     )
+    other_relations: bool = Field(
+        True, description="Also ask the bundled facts of relations that the set does not have."
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one model makes of general text and of each group of facts."""
+
+    text: dict[str, Float[np.ndarray, " line"]]
+    asked: dict[str, Float[np.ndarray, " fact"]]
+    reference: list[torch.Tensor]
+    """Log probabilities of the first sentences."""
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Measure general text and other relations, before and after."""
     given = [line for line in options.text.splitlines() if line.strip()]
     lines = given[: options.sentences] or held_out_lines(options.sentences)
-    groups = _groups(selection.retain, options.facts_per_relation)
-    reference: list[torch.Tensor] = []
+    groups = _groups(selection, options)
 
-    def measure(model: Model, state: State) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
         text = read_lines(model, lines, options.context, reference)
         asked = {name: statement_probabilities(model, facts)[0] for name, facts in groups.items()}
-        return text, asked
+        return Measured(text, asked, reference)
 
-    found = models.measure(measure)
-    seed = job.seed
-    text = {state: one[0] for state, one in found.items()}
-    aggregates = [
+    before, after = models.measure_against(
+        lambda model: measure(model, "before", []),
+        lambda model, base: measure(model, "after", base.reference),
+        of=("side effects", lines, groups, options.context),
+    )
+    found: dict[State, Measured] = {"before": before}
+    if after is not None:
+        found["after"] = after[0]
+    aggregates = [*_of_text(found, job.seed), *_of_facts(found, job.seed)]
+    moved = " to ".join(f"{_perplexity(one):.2f}" for one in found.values())
+    caption = f"Perplexity of {len(lines)} held-out passages: {moved}."
+    rows = [
+        Rows(facts, "retain", "statement", _values(found, name), name)
+        for name, facts in groups.items()
+    ]
+    return Findings(
+        summary=dict(summarize(aggregates)),
+        caption=caption,
+        evaluation=Evaluation(
+            name="side_effects",
+            title=TITLE,
+            caption=caption,
+            aggregates=tuple(aggregates),
+            facts=per_fact("Other facts, the most harmed first", rows) if rows else None,
+        ),
+    )
+
+
+def _of_text(found: dict[State, Measured], seed: int) -> list[Comparison]:
+    text = {state: one.text for state, one in found.items()}
+    perplexities = {
+        state: estimate_of((t["loss"], t["tokens"]), _weighted, seed=seed)
+        for state, t in text.items()
+    }
+    made = [
+        Comparison(
+            name="side_effects.general.perplexity",
+            title="General text: perplexity",
+            better="lower",
+            before=perplexities["before"],
+            after=perplexities.get("after"),
+        ),
         compare_columns(
             "side_effects.general.loss", "General text: loss per token (nats)", "lower",
             {s: t["loss"] for s, t in text.items()}, seed,
-        )
+        ),
     ]  # fmt: skip
     if "after" in text:
-        aggregates.append(
+        made.append(
             compare_columns(
                 "side_effects.general.divergence", "General text: divergence from before (nats)",
                 "lower", {s: t["divergence"] for s, t in text.items()}, seed,
             )
         )  # fmt: skip
-    for name in groups:
-        columns = {state: one[1][name] for state, one in found.items()}
-        title = f"{name}: target's probability"
-        slug = f"side_effects.{name or 'facts'}.target_probability"
-        aggregates.append(compare_columns(slug, title, "higher", columns, seed))
-    summary = dict(summarize(aggregates))
-    perplexity = {s: float(np.exp(t["total"][0] / t["total"][1])) for s, t in text.items()}
-    summary |= {f"side_effects.general.perplexity.{s}": p for s, p in perplexity.items()}
-    moved = " to ".join(f"{p:.2f}" for p in perplexity.values())
-    caption = f"Perplexity of {len(lines)} held-out passages: {moved}."
-    return Findings(
-        summary=summary,
-        caption=caption,
-        evaluation=Evaluation(
-            name="side_effects", title=TITLE, caption=caption, aggregates=tuple(aggregates)
-        ),
-    )
+    return made
 
 
-def _groups(retain: tuple[Fact, ...], n: int) -> dict[str, list[Fact]]:
+def _weighted(
+    loss: Float[np.ndarray, "sample line"], tokens: Float[np.ndarray, "sample line"]
+) -> Float[np.ndarray, " sample"]:
+    """The perplexity over all tokens of a sample's lines."""
+    return np.exp((loss * tokens).sum(1) / tokens.sum(1))
+
+
+def _perplexity(one: Measured) -> float:
+    return float(_weighted(one.text["loss"][None], one.text["tokens"][None])[0])
+
+
+def _of_facts(found: dict[State, Measured], seed: int) -> list[Comparison]:
+    return [
+        compare_columns(
+            f"side_effects.{name}.target_probability",
+            f"{name}: target's probability",
+            "higher",
+            {state: one.asked[name] for state, one in found.items()},
+            seed,
+        )
+        for name in found["before"].asked
+    ]
+
+
+def _values(
+    found: dict[State, Measured], name: str
+) -> dict[str, dict[State, Float[np.ndarray, " fact"]]]:
+    return {"target probability": {state: one.asked[name] for state, one in found.items()}}
+
+
+def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
+    """Retain facts by group or relation, then the bundled relations that the set has not."""
+    facts = list(selection.retain)
+    if options.other_relations:
+        own = {fact.relation for fact in (*selection.forget, *selection.retain)}
+        facts += [fact for fact in bundled_relations().facts if fact.relation not in own]
     groups: dict[str, list[Fact]] = {}
-    for fact in retain:
-        name = fact.group or fact.relation
-        if len(groups.setdefault(name, [])) < n:
-            groups[name].append(fact)
-    return {name: facts for name, facts in groups.items() if facts}
+    for fact in facts:
+        of_group = groups.setdefault(fact.group or fact.relation or "facts", [])
+        if len(of_group) < options.facts_per_relation:
+            of_group.append(fact)
+    return {name: found for name, found in groups.items() if found}

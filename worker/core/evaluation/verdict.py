@@ -34,7 +34,7 @@ from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._probe import Plan, Told, plan_probe, probe, sample_retain
 from worker.core.evaluation._quantize import quantized
 from worker.core.evaluation._read import read, readable
-from worker.core.evaluation._relearn import RelearnOptions, relearn
+from worker.core.evaluation._relearn import RelearnOptions, relearn, split_facts
 from worker.core.evaluation._rows import statement_probabilities
 from worker.core.evaluation._setting import setting
 from worker.core.evaluation._verdict_rules import SPREAD, Thresholds, conclude, decide
@@ -62,7 +62,9 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         )
     how = setting(selection, models.base, job.seed, wordings=1)
     plan = plan_probe(selection, ("statement", *SPREAD), how, options.retain_facts, job.seed)
-    found = models.measure(lambda m, s: _measure(m, s, selection, plan, options, job))
+    found = models.measure(
+        lambda m, s: _measure(m, s, selection, plan, options, job), of=(plan, job.seed)
+    )
     numbers = found["before"] | found["after"] | {"chance": chance_of(selection)}
     answers, left = decide(numbers, options)
     verdict = conclude(answers)
@@ -126,8 +128,10 @@ def _attacked(model: Model, selection: Selection, options: Options, job: Job) ->
         rank=64,
     )
     numbers = {}
-    for mode in ("lora", "unrelated"):
-        one = relearn(model, selection, mode, settings, job)  # type: ignore[arg-type]
+    parts = split_facts(selection, settings.retain_facts, job.seed)
+    for i, mode in enumerate(("lora", "unrelated")):
+        share = (0.4 + 0.2 * i, 0.6 + 0.2 * i)
+        one = relearn(model, parts, mode, settings, job, share)  # type: ignore[arg-type]
         numbers[f"relearning.{mode}.held_out"] = float(one.held_out[-1].mean())
         numbers[f"relearning.{mode}.retain"] = float(one.retain[-1].mean())
     with quantized(model, "4"):

@@ -31,8 +31,8 @@ HEADLINES: tuple[tuple[str, str, str, Direction], ...] = (
 )  # fmt: skip
 FIRST = 12
 """Columns of a study that has none of the headlines."""
-MEASURED_BEFORE = ("probes.", "latent_probes.", "multiple_choice.", "paraphrase.", "side_effects.")
-"""Evaluations whose number before is that of the model without the edit; an attack's is not."""
+NOT_OF_THE_BASE = ("interference.",)
+"""Evaluations whose number before is not that of the model without the edit."""
 
 
 def columns(metrics: Sequence[str], meanings: dict[str, tuple[str, str]]) -> list[ReportMetric]:

@@ -1,6 +1,6 @@
 """From a study's children to its table: means over seeds with intervals, and paired differences."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from itertools import product
 
 import numpy as np
@@ -53,12 +53,17 @@ def reduce_study(
         },
         summary=_summary(spec, groups, metrics, values, parameters),
         caption=(
-            f"{len(spec.masks)} masks × {len(spec.methods)} methods × {len(spec.seeds)} seeds: "
+            f"{_count(spec.masks, 'mask')} × {_count(spec.methods, 'method')} × "
+            f"{_count(spec.seeds, 'seed')}: "
             f"{len(outcome.evaluations)} of {len(groups) * len(spec.seeds)} edits evaluated."
         ),
         tables=study_tables(spec, outcome, groups, metrics, values, parameters),
     )
     return result, arrays
+
+
+def _count(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}{'s' if len(things) != 1 else ''}"
 
 
 def metric_names(outcome: Outcome) -> list[str]:

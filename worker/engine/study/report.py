@@ -9,7 +9,7 @@ import numpy as np
 from worker.contract.result import Estimate, Result, Table
 from worker.contract.spec import StudySpec
 from worker.contract.study import ReportGroup, ReportMetric, StudyReport
-from worker.engine.study.headlines import MEASURED_BEFORE, columns
+from worker.engine.study.headlines import NOT_OF_THE_BASE, columns
 from worker.engine.study.intervals import Values, estimate, finite
 
 DIGITS = 5
@@ -97,7 +97,7 @@ def _rounded(found: Estimate | None) -> Estimate | None:
 
 def _base(values: Values, labels: Sequence[str], metric: ReportMetric) -> float | None:
     name = metric.name.removesuffix(".after") + ".before"
-    if not metric.name.startswith(MEASURED_BEFORE) or name not in labels or name == metric.name:
+    if metric.name.startswith(NOT_OF_THE_BASE) or name not in labels or name == metric.name:
         return None
     found = values[:, labels.index(name)]
     return round(float(np.nanmean(found)), DIGITS) if np.isfinite(found).any() else None

@@ -8,6 +8,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
 from worker.core.evaluation import (
+    _soft,
     latent_probes,
     multiple_choice,
     paraphrase,
@@ -18,14 +19,15 @@ from worker.core.evaluation import (
     soft_prompts,
 )
 from worker.core.evaluation._attack import draw, fact_rows, rows_loss
-from worker.core.evaluation._general import general_losses
+from worker.core.evaluation._general import general_losses, held_out_lines
 from worker.core.evaluation._latent import all_states, hidden_states, lens, logits_from
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._quantize import round_nf4, round_to_nearest
 from worker.core.evaluation._rows import halves, statement_probabilities
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
-from worker.core.models.tokens import encode_fact, pad
+from worker.core.models.scoring import score_answers
+from worker.core.models.tokens import encode, encode_fact, pad
 
 JOB = Job(seed=0, report=Quiet())
 
@@ -45,11 +47,32 @@ def test_adapters_bring_back_the_other_half_or_not_and_are_taken_off(
     assert found.arrays["relearning.lora.held_out"].axes[0].labels == ("0", "2", "4")
     summary = found.summary
     for mode in ("lora", "full"):
-        name = f"relearning.{mode}.relearned.target_probability"
-        assert summary[f"{name}.after"] > summary[f"{name}.before"] + 0.2
+        name = f"relearning.{mode}.relearned"
+        end, start = (summary[f"{name}.{q}_probability.after"] for q in ("target", "start"))
+        assert end > start + 0.2
     # Before its first step every attack meets the same edited model.
-    starts = {summary[f"relearning.{m}.held_out.target_probability.before"] for m in options.modes}
+    starts = {summary[f"relearning.{m}.held_out.start_probability.after"] for m in options.modes}
     assert max(starts) - min(starts) < 1e-5
+    # Retain facts stand beside at every point, and each fact has its row.
+    assert found.arrays["relearning.full.retain"].axes[0].labels == ("0", "2", "4")
+    rows = found.evaluation.facts.rows
+    assert len(rows) == 3 * (2 + 2) and {row[2] for row in rows} == {"forget", "retain"}
+
+
+def test_the_base_is_attacked_in_the_same_way_and_stands_before(edited, model, selection) -> None:
+    options = relearning.Options(
+        modes=("unrelated",), steps=2, measure_every=2, rank=2, retain_facts=2, text_batch=1
+    )
+    both = relearning.evaluate(edited, selection, options, JOB)
+    alone = relearning.evaluate(BeforeAfter(model), selection, options, JOB)
+    name = "relearning.unrelated.held_out.target_probability.before"
+    assert both.summary[name] == pytest.approx(alone.summary[name], rel=1e-5)
+    assert both.summary[name] > 0.8
+    assert not any(key.endswith(".after") for key in alone.summary)
+    spared = options.model_copy(update={"attack_base": False})
+    found = relearning.evaluate(edited, selection, spared, JOB)
+    assert not any(key.endswith(".before") for key in found.summary)
+    assert "relearning.unrelated.held_out.base" not in found.arrays
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2"])
@@ -120,8 +143,23 @@ def test_base_states_bring_the_fact_back_above_the_edit(edited, selection) -> No
     # The edit lies in blocks 0 and 1: base states put in after them meet unchanged blocks.
     assert (table[:, 2:] > 0.8).all() and (table[:, 0] < 0.3).all()
     assert 1 <= found.summary["patch_back.depth.after"] <= 2
+    assert "2 of 2 facts are no longer said" in found.caption
+    at = found.evaluation.facts.columns.index("depth of return after")
+    depths = [row[at] for row in found.evaluation.facts.rows]
+    assert np.mean(depths) == found.summary["patch_back.depth.after"]
     with pytest.raises(UserError, match="no edit"):
         patch_back.evaluate(BeforeAfter(edited.base), selection, patch_back.Options(), JOB)
+
+
+def test_a_depth_is_asked_only_of_facts_that_were_said_and_are_no_more() -> None:
+    patched = np.array([[0.1, 0.9, 0.8], [0.9, 0.9, 0.9], [0.0, 0.6, 0.1], [0.02, 0.02, 0.02]])
+    before, after = np.array([0.9, 0.9, 0.9, 0.02]), np.array([0.1, 0.9, 0.0, 0.0])
+    found = patch_back._depths(patched, before, after, 0.5)
+    # Back from depth 1 on; still said; back once but not for good; never known.
+    assert found[[0, 2]].tolist() == [1, 3] and np.isnan(found[[1, 3]]).all()
+    assert "half of them are said again" in patch_back._caption(found[:2], ("e", "0", "1"))
+    assert "nothing to bring back" in patch_back._caption(found[[1, 3]], ("e", "0", "1"))
+    assert "at no depth" in patch_back._caption(found[2:3], ("e", "0", "1"))
 
 
 def test_probes_read_retain_facts_and_shuffled_answers_do_not(edited, facts) -> None:
@@ -146,19 +184,43 @@ def test_latent_probes_say_what_they_lack(edited, selection) -> None:
 
 def test_soft_prompts_lower_their_loss_and_leave_the_model(edited, model, selection) -> None:
     before = checksum(model)
-    options = soft_prompts.Options(restarts=2, steps=8, n_vectors=2, retain_facts=2)
+    options = soft_prompts.Options(steps=8, n_vectors=2, retain_facts=2)
     found = soft_prompts.evaluate(edited, selection, options, JOB)
     losses = found.arrays["soft_prompts.losses"].values
-    assert losses.shape == (2, 8) and (losses[:, -1] < losses[:, 0]).all()
+    assert losses.shape == (4, 8) and (losses[:, -1] < losses[:, 0]).all()
     assert checksum(model) == before
+    summary = found.summary
+    for group in ("held_out", "trained", "retain"):
+        assert f"soft_prompts.{group}.target_probability.before" in summary
+    asked = {row[0] for row in found.evaluation.facts.rows if row[2] == "forget"}
+    plain = statement_probabilities(model, halves(selection.forget, 0, "facts.forget")[1])[0]
+    assert summary["soft_prompts.held_out.start_probability.before"] == pytest.approx(
+        plain.mean(), rel=1e-4
+    )
+    assert asked == {fact.id for fact in selection.forget}
+
+
+def test_fewer_than_four_starts_are_refused() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 4"):
+        soft_prompts.Options(restarts=3)
+
+
+def test_starts_that_are_trained_together_end_as_they_do_alone(model, facts, monkeypatch) -> None:
+    options = soft_prompts.Options(steps=3, n_vectors=2)
+    groups = {"held_out": facts[2:4]}
+    together = _soft.attack(model, facts[:2], groups, options, JOB)
+    monkeypatch.setattr(_soft, "ROWS", 2)
+    alone = _soft.attack(model, facts[:2], groups, options, JOB)
+    np.testing.assert_allclose(together.losses, alone.losses, rtol=1e-4)
+    np.testing.assert_allclose(together.attacked["held_out"], alone.attacked["held_out"], rtol=1e-3)
 
 
 def test_vectors_stand_between_padding_and_prompt(model, facts) -> None:
     rows = fact_rows(model, facts[:4])
     vectors = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        together = soft_prompts._log_probs(model, rows, vectors)
-        alone = torch.cat([soft_prompts._log_probs(model, [row], vectors) for row in rows])
+        together = _soft.log_probs(model, rows, vectors)
+        alone = torch.cat([_soft.log_probs(model, [row], vectors) for row in rows])
         embedded = model.hf.get_input_embeddings()(torch.tensor([rows[0].ids]))
         joined = torch.cat([vectors[None], embedded], 1)
         by_hand = model.hf(inputs_embeds=joined).logits[0, -1].log_softmax(-1)
@@ -193,6 +255,28 @@ def test_quantization_measures_every_kind_and_puts_weights_back(edited, model, s
     eight = summary["quantization.8.retain.target_probability.after"]
     assert eight == pytest.approx(full, abs=0.05)
     assert summary["quantization.nf4.forget.edit_probability.after"] >= 0
+    formats = {row[3] for row in found.evaluation.facts.rows}
+    assert formats == {"full precision", "8 bits", "4 bits", "nf4"}
+
+
+def test_without_a_gpu_the_result_says_that_the_librarys_nf4_is_not_available(
+    model, selection
+) -> None:
+    options = quantization.Options(kinds=("nf4",), retain_facts=1)
+    found = quantization.evaluate(BeforeAfter(model), selection, options, JOB)
+    assert "bitsandbytes' own nf4 is not available here: it needs an NVIDIA GPU" in found.caption
+    options = quantization.Options(kinds=("8",), retain_facts=1)
+    assert "nf4" not in quantization.evaluate(BeforeAfter(model), selection, options, JOB).caption
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_nf4_is_that_of_bitsandbytes() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU: would have compared bitsandbytes' nf4 with the project's own rounding")
+    pytest.importorskip("bitsandbytes")
+    weight = torch.randn(33, 48, generator=torch.Generator().manual_seed(0))
+    by_library = round_nf4(weight.cuda()).cpu()
+    torch.testing.assert_close(round_nf4(weight), by_library, atol=1e-5, rtol=1e-5)
 
 
 def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None:
@@ -211,6 +295,12 @@ def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None
     ps = summary["paraphrase.paraphrase.score.after"]
     expected = 3 / (1 + 1 / ps + 1) if ps else 0.0
     assert summary["paraphrase.score.after"] == pytest.approx(expected)
+    # EM by hand: the edit target's probability per token less the target's.
+    answers = [(f.text, f" {a}") for f in forget for a in (f.edit_target, f.target)]
+    scores = score_answers(edited.base, answers)
+    per_token = (scores.log_prob / scores.n_tokens).exp().view(-1, 2)
+    by_hand = float((per_token[:, 0] - per_token[:, 1]).mean())
+    assert summary["paraphrase.rewrite.magnitude.before"] == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_without_neighbourhood_there_is_no_total_score(edited, selection) -> None:
@@ -236,8 +326,17 @@ def test_multiple_choice_says_why_it_cannot_ask(model, selection) -> None:
 
 
 def test_side_effects_measure_held_out_text_and_each_relation(edited, selection) -> None:
-    options = side_effects.Options(sentences=6)
+    options = side_effects.Options(sentences=6, facts_per_relation=2)
     found = side_effects.evaluate(edited, selection, options, JOB)
+    perplexity = found.evaluation.aggregates[0]
+    tokens = [len(encode(edited.base, line, None).ids[:101]) - 1 for line in held_out_lines(6)]
+    by_hand = np.exp(np.average(general_losses(edited.base, 6), weights=tokens))
+    assert perplexity.before.mean == pytest.approx(by_hand, rel=1e-5)
+    assert perplexity.before.low < perplexity.before.mean < perplexity.before.high
+    # The set has one relation; the bundled ones are asked beside it.
+    assert "side_effects.city_country.target_probability.after" in found.summary
+    asked = [row for row in found.evaluation.facts.rows if row[4] == "city_country"]
+    assert len(asked) == 2 and {row[2] for row in asked} == {"retain"}
     loss = general_losses(edited.base, 6)
     assert found.summary["side_effects.general.loss.before"] == pytest.approx(loss.mean(), rel=1e-5)
     assert found.summary["side_effects.general.divergence.before"] == 0.0
@@ -246,9 +345,6 @@ def test_side_effects_measure_held_out_text_and_each_relation(edited, selection)
 
 
 def test_the_loss_of_text_is_that_of_hugging_face(model) -> None:
-    from worker.core.evaluation._general import held_out_lines
-    from worker.core.models.tokens import encode
-
     ids = torch.tensor([encode(model, held_out_lines(1)[0], None).ids])
     with torch.no_grad():
         expected = model.hf(ids, labels=ids).loss.item()

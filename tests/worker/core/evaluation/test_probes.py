@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.worker.core.conftest import SPORTS
 from worker.contract.progress import Quiet
-from worker.core.evaluation import probes
+from worker.core.evaluation import _probe, probes
 from worker.core.evaluation._ask import listen
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._probe import says
 from worker.core.evaluation._setting import Ask
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
-from worker.core.models.scoring import generate
+from worker.core.models.scoring import generate, score_answers
 from worker.core.models.tokens import answer_ids, encode
 
 JOB = Job(seed=0, report=Quiet())
@@ -117,3 +118,31 @@ def test_retain_facts_are_bounded_and_drawn_by_the_seed(model, selection) -> Non
 def test_a_free_answer_must_begin_with_the_whole_word() -> None:
     assert says(" golf.", " golf") and says("golf", "golf") and says(" golf and", " golf")
     assert not says(" golfing", " golf") and not says(" the golf", " golf")
+
+
+def test_free_answers_stand_beside_forced_scores_for_target_and_edit_target(
+    edited, selection, monkeypatch
+) -> None:
+    def answer(model, prompts, n_tokens):
+        """The likeliest sport: the tiny model itself goes on without a space after it."""
+        asks = [(prompt, f" {sport}") for prompt in prompts for sport in SPORTS]
+        best = score_answers(model, asks).log_prob.view(-1, len(SPORTS)).argmax(1)
+        return [f" {SPORTS[i]}." for i in best.tolist()]
+
+    monkeypatch.setattr(_probe, "generate", answer)
+    options = probes.Options(formats=("statement",), generate=True, retain_facts=2)
+    found = probes.evaluate(edited, selection, options, JOB)
+    summary, name = found.summary, "probes.statement.forget"
+    # The edit took: the edit target is the model's own answer, the target no more.
+    assert summary[f"{name}.exact.before"] == summary[f"{name}.edit_exact.after"] == 1.0
+    assert summary[f"{name}.exact.after"] == summary[f"{name}.edit_exact.before"] == 0.0
+    assert summary[f"{name}.edit_rank.after"] == summary[f"{name}.target_rank.before"] == 1.0
+    table = found.evaluation.facts
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    for words in ("free answer after", "free answer is edit target after", "edit rank after"):
+        assert words in row
+    titles = {c.name: c.title for c in found.evaluation.aggregates}
+    assert titles[f"{name}.target_probability"].endswith("teacher-forced")
+    assert titles[f"{name}.exact"].endswith("word for word")
+    plain = probes.evaluate(edited, selection, options.model_copy(update={"generate": False}), JOB)
+    assert "free answer after" not in plain.evaluation.facts.columns

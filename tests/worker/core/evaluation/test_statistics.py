@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from worker.core.evaluation._statistics import compare, estimate, harmonic_mean, summarize
+from worker.core.evaluation._statistics import (
+    compare,
+    estimate,
+    estimate_of,
+    harmonic_mean,
+    mean_of_known,
+    summarize,
+)
 
 
 def test_the_interval_covers_the_true_mean_about_95_times_in_100() -> None:
@@ -45,5 +52,26 @@ def test_a_comparison_without_an_edit_has_only_a_before() -> None:
 
 
 def test_the_harmonic_mean_is_nothing_where_one_value_is_nothing() -> None:
-    assert harmonic_mean([1.0, 0.5, 0.5]) == pytest.approx(0.6)
-    assert harmonic_mean([1.0, 0.0]) == 0.0
+    found = harmonic_mean(np.array([[1.0, 1.0, np.nan], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5]]))
+    assert found[:2].tolist() == pytest.approx([0.6, 0.0]) and np.isnan(found[2])
+
+
+def test_a_number_made_of_several_columns_has_an_interval_that_covers_it() -> None:
+    rng = np.random.default_rng(5)
+    covered = 0
+    for trial in range(200):
+        # The ratio of two sums whose terms go together: the true ratio is 2.
+        size = rng.integers(5, 20, 60).astype(float)
+        total = size * rng.normal(2.0, 0.3, 60)
+        found = estimate_of((total, size), lambda a, b: a.sum(1) / b.sum(1), seed=trial,
+                            resamples=300)  # fmt: skip
+        covered += found.low <= 2.0 <= found.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_columns_with_gaps_are_averaged_over_what_is_known() -> None:
+    gaps = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]])
+    assert mean_of_known(gaps)[0] == 2.0 and np.isnan(mean_of_known(gaps)[1])
+    assert estimate_of((gaps[1],), mean_of_known) is None
+    found = estimate_of((gaps[0],), mean_of_known)
+    assert found.mean == 2.0 and found.low <= 2.0 <= found.high

@@ -189,6 +189,22 @@ def test_the_rules_decide_by_the_numbers(numbers: dict[str, float], expected: st
     assert conclude(answers) == expected
 
 
+def test_a_guess_in_other_words_is_no_knowledge() -> None:
+    """One of three answers is guessed after unlearning: forgotten; the same where none is: not."""
+    after = {
+        "statement.forget.after": 0.35, "relearning.lora.held_out.after": 0.4,
+        "question.forget.before": 0.95, "question.forget.after": 0.35,
+    }  # fmt: skip
+    question = "Is it forgotten in question?"
+    for chance, expected in ((0.33, "yes"), (0.0, "no")):
+        answers, left = decide(NUMBERS | after | {"chance": chance}, OPTIONS)
+        (found,) = [a for a in answers if a.question == question]
+        assert found.answer == expected and f"over a chance of {chance:.2f}" in found.rule
+        assert {out.id for out in left} == {
+            "format paraphrase_held_out", "format paraphrase", "format choice"
+        }  # fmt: skip
+
+
 def test_without_an_edit_there_is_no_verdict(model, selection) -> None:
     with pytest.raises(UserError, match="no edit"):
         verdict.evaluate(BeforeAfter(model), selection, OPTIONS, JOB)
