@@ -3,7 +3,7 @@
 Prints a markdown table: causal tracing against ROME's loop of full forwards and against
 `transformer_lens.patching`, operations counted by torch against the exact minimum, and attribution
 patching against attributions of one prompt at a time through TransformerLens. Each comparison runs
-interleaved, three rounds at least and more while its share of the time lasts (`--seconds`); times
+interleaved, five rounds at least and more while its share of the time lasts (`--seconds`); times
 are medians. The last round's values are compared.
 
     python tests/bench/bench_localization.py            # GPT-2 small's shape, random weights
@@ -13,12 +13,9 @@ are medians. The last round's values are compared.
 import argparse
 import copy
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 os.environ["TQDM_DISABLE"] = "1"  # read when TransformerLens is imported
 
@@ -31,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformer_lens import patching
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
+from tests.bench.interleaved import Timed, interleave
 from tests.worker.core.models.families import make_tokenizer
 from worker.contract.facts import Fact
 from worker.core.localization._cases import prepare
@@ -45,6 +43,7 @@ from worker.core.models.operations import block_operations, forward_operations, 
 from worker.core.models.restart import Patch
 
 SITES = ["resid_post", "mlp_write", "attn_write", "z"]
+LEAST = 5  # rounds of each comparison
 
 
 def make_model(layers: int, width: int, heads: int, vocab: int, device: str) -> Model:
@@ -108,29 +107,6 @@ def count(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def interleave(
-    runs: dict[str, Callable[[], Any]], seconds: float, least: int = 3, most: int = 15
-) -> tuple[dict[str, float], int, dict[str, Any]]:
-    """Median seconds of each, one after another in every round; the rounds; the last values."""
-    values: dict[str, Any] = {}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    begun, rounds = time.perf_counter(), 0
-    while rounds < least or (rounds < most and time.perf_counter() - begun < seconds):
-        rounds += 1
-        for name, run in runs.items():
-            synchronize()
-            started = time.perf_counter()
-            values[name] = run()
-            synchronize()
-            times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(found) for name, found in times.items()}, rounds, values
-
-
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def row(what: str, took: dict[str, float], rounds: int, difference: str = "") -> tuple[str, ...]:
     ratio = took["theirs"] / took["ours"]
     times = f"{took['ours']:.3g} s / {took['theirs']:.3g} s"
@@ -143,15 +119,11 @@ def bench_tracing(model: Model, seconds: float, samples: int = 10) -> list[tuple
     start = items[0].case.prompt.subject[0]
     counted = count(lambda: trace_by_restarts(model, items))
     minimum = minimal_operations(model, items[0].case, samples)
-    took, rounds, values = interleave(
-        {
-            "ours": lambda: trace_by_restarts(model, items),
-            "theirs": lambda: trace_by_full_forwards(model, items),
-        },
-        seconds,
-    )
-    difference = float((values["ours"] - values["theirs"])[:, start:].abs().max())
-    difference /= float(values["theirs"].abs().max())
+    ours = Timed(lambda: trace_by_restarts(model, items))
+    theirs = Timed(lambda: trace_by_full_forwards(model, items))
+    took, rounds = interleave({"ours": ours, "theirs": theirs}, seconds, least=LEAST)
+    difference = float((ours.value - theirs.value)[:, start:].abs().max())
+    difference /= float(theirs.value.abs().max())
     assert difference < 1e-5, difference
     what = f"Causal tracing against a loop of full forwards ({samples} draws)"
     return [
@@ -178,14 +150,12 @@ def bench_lens_patching(model: Model, bridge: object, seconds: float) -> list[tu
         with torch.no_grad():
             return patching.get_act_patch_resid_pre(bridge, corrupted, cache, metric)
 
-    def ours() -> torch.Tensor:
-        return trace_by_restarts(model, items, "resid_pre")
-
     start = case.prompt.subject[0]
+    ours, theirs = Timed(lambda: trace_by_restarts(model, items, "resid_pre")), Timed(lens)
     ours()
-    took, rounds, values = interleave({"ours": ours, "theirs": lens}, seconds)
-    expected = values["theirs"].cpu()[:, start:]
-    difference = float((values["ours"][:, start:] - expected).abs().max() / expected.abs().max())
+    took, rounds = interleave({"ours": ours, "theirs": theirs}, seconds, least=LEAST)
+    expected = theirs.value.cpu()[:, start:]
+    difference = float((ours.value[:, start:] - expected).abs().max() / expected.abs().max())
     assert difference < 1e-4, difference
     what = "Residual patching against transformer_lens.patching (1 pair)"
     return [row(what, took, rounds, f"{difference:.1e}")]
@@ -238,7 +208,8 @@ def bench_attribution(
         )
 
     batched()
-    took, rounds, _ = interleave({"ours": batched, "theirs": one_by_one}, seconds)
+    both = {"ours": Timed(batched), "theirs": Timed(one_by_one)}
+    took, rounds = interleave(both, seconds, least=LEAST)
     what = f"Attribution patching against one prompt at a time ({n_facts} facts)"
     return [row(what, took, rounds)]
 
@@ -247,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="4 layers of width 256")
     parser.add_argument(
-        "--seconds", type=float, help="of timing in all, beyond three rounds (default 60 or 300)"
+        "--seconds", type=float, help="of timing in all, beyond five rounds (default 60 or 300)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()

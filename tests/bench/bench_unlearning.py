@@ -38,6 +38,7 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.bench.interleaved import Run, Timed, interleave, synchronize
 from worker.compute import Pipe, PipeReport
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
@@ -58,8 +59,6 @@ LOOKUP = Mask(components=tuple(f"blocks.{layer}.mlp" for layer in (2, 3, 4)))
 """Where the bundled model's card edits its athletes."""
 
 Cells = tuple[str, ...]
-Run = Callable[[], float]
-"""Does one round and gives its seconds."""
 
 
 def make_model(shape: tuple[int, int, int, int], device: str) -> Model:
@@ -77,11 +76,6 @@ def quarter(n_layers: int, place: str) -> Mask:
     first = round((n_layers - n_layers // 4) * PLACES[place])
     layers = range(first, first + n_layers // 4)
     return Mask(components=tuple(f"blocks.{i}.{kind}" for i in layers for kind in ("attn", "mlp")))
-
-
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 class Clock(Quiet):
@@ -174,36 +168,12 @@ def collate(rows: list[Row], pad: int) -> dict[str, torch.Tensor]:
     }
 
 
-def interleave(
-    runs: dict[str, Run], args: argparse.Namespace, seconds: float, most: int = 15
-) -> tuple[dict[str, float], int]:
-    """Median of what each gives, one after another in every round; and how many rounds."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    begun, rounds = time.perf_counter(), 0
-    while rounds < args.rounds or (rounds < most and time.perf_counter() - begun < seconds):
-        rounds += 1
-        for name, run in runs.items():
-            times[name].append(run())
-    return {name: statistics.median(found) for name, found in times.items()}, rounds
-
-
-def timed(run: Callable[[], object]) -> Run:
-    def timed_run() -> float:
-        synchronize()
-        begun = time.perf_counter()
-        run()
-        synchronize()
-        return time.perf_counter() - begun
-
-    return timed_run
-
-
 def bench_step(args: argparse.Namespace, seconds: float) -> list[Cells]:
     ours, theirs = make_model(args.shape, args.device), make_model(args.shape, args.device)
     runs: dict[str, Run] = {"theirs": lambda: step_theirs(theirs)}
     for place in PLACES:
         runs[place] = lambda place=place: step_ours(ours, place)  # type: ignore[misc]
-    took, rounds = interleave(runs, args, seconds)
+    took, rounds = interleave(runs, seconds, args.rounds)
     return [
         (
             f"A step through the {place} quarter of the layers over Trainer's, all parameters",
@@ -276,12 +246,12 @@ def bench_memit(args: argparse.Namespace, seconds: float) -> list[Cells]:
         return memit.unlearn(model, selection, mask, memit.Options(), Job(0, Quiet()))
 
     def one_by_one() -> float:
-        took = timed(lambda: [edit((fact,)) for fact in singles])()
+        took = Timed(lambda: [edit((fact,)) for fact in singles])()
         return took * len(forget) / len(singles)
 
     edit(forget)
     took, rounds = interleave(
-        {"ours": timed(lambda: edit(forget)), "theirs": one_by_one}, args, seconds
+        {"ours": Timed(lambda: edit(forget)), "theirs": one_by_one}, seconds, args.rounds
     )
     what = f"MEMIT for 100 facts against one at a time ({len(singles)} timed), bundled model"
     return [against(what, "≥ 10x", took, rounds)]
@@ -302,8 +272,8 @@ def bench_moments(args: argparse.Namespace, seconds: float) -> list[Cells]:
 
     once, each = collect(layers), layer_by_layer()
     assert all(torch.allclose(once[layer], each[layer]) for layer in layers)
-    runs = {"ours": timed(lambda: collect(layers)), "theirs": timed(layer_by_layer)}
-    took, rounds = interleave(runs, args, seconds)
+    runs = {"ours": Timed(lambda: collect(layers)), "theirs": Timed(layer_by_layer)}
+    took, rounds = interleave(runs, seconds, args.rounds)
     what = f"Second moments of {len(layers)} layers in one pass against layer by layer"
     return [against(what, "> 1x", took, rounds)]
 
@@ -322,8 +292,8 @@ def edit_athletes(model: Model, report: Report, **options: int) -> Findings:
 
 def bench_edit(args: argparse.Namespace, seconds: float) -> list[Cells]:
     """Load the bundled model and edit 16 facts."""
-    run = timed(lambda: edit_athletes(load_model("demo", device=args.device), Quiet()))
-    took, rounds = interleave({"ours": run}, args, seconds)
+    run = Timed(lambda: edit_athletes(load_model("demo", device=args.device), Quiet()))
+    took, rounds = interleave({"ours": run}, seconds, args.rounds)
     what = "Localized fine-tuning of 16 facts on the bundled model, loading counted"
     return [(what, "< 30 s", f"{took['ours']:.1f} s", "", str(rounds))]
 
@@ -343,7 +313,7 @@ def bench_curves(args: argparse.Namespace, seconds: float) -> list[Cells]:
     def silent() -> None:
         edit_athletes(model, Quiet(), probe_every=10_000)
 
-    took, rounds = interleave({"ours": timed(live), "theirs": timed(silent)}, args, seconds)
+    took, rounds = interleave({"ours": Timed(live), "theirs": Timed(silent)}, seconds, args.rounds)
     share = f"{100 * (took['ours'] / took['theirs'] - 1):.1f} %"
     times = f"{took['ours']:.3g} s / {took['theirs']:.3g} s"
     counted = f"{100 * statistics.median(shares):.1f} %"
