@@ -91,6 +91,9 @@ def run(
     edit_to: Annotated[
         str, typer.Option(help="One answer that all forget facts are edited to, for example golf.")
     ] = "",
+    processes: Annotated[
+        int, typer.Option(min=1, help="For a study: processes that compute its runs.")
+    ] = 1,
 ) -> None:
     """Compute a spec in this process, without a server, and write its result to a folder."""
     from worker.contract.progress import Event, Quiet
@@ -115,7 +118,7 @@ def run(
 
     models = open_models(settings())
     if isinstance(parsed, StudySpec):
-        result = run_study(parsed, inputs, Quiet(tell), models, facts)
+        result = run_study(parsed, inputs, Quiet(tell), models, facts, processes)
     else:
         result = compute(parsed, inputs, Quiet(tell), models)
     typer.echo(result.caption or "done")

@@ -1,4 +1,4 @@
-"""A study in this process, one child after the other.
+"""A study without a server: its children one after the other, or in several processes at once.
 
 Each child has a folder named by its spec's hash, so that a study that was interrupted goes on
 where it stopped when it is started again with the same folder.
@@ -6,42 +6,65 @@ where it stopped when it is started again with the same folder.
 
 import hashlib
 import json
+import multiprocessing
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
-from worker.contract.errors import LetheError
+from worker.contract.base import parse
+from worker.contract.errors import LetheError, UserError
 from worker.contract.inputs import Inputs
+from worker.contract.named import methods_of, study_problems
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
-from worker.contract.spec import Spec, StudySpec
+from worker.contract.settings import settings
+from worker.contract.spec import Spec, StudySpec, parse_spec
 from worker.core.models.cache import ModelCache
+from worker.core.registry import method
 from worker.engine.study.outcome import Child
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
 from worker.engine.study.report import report_of
 from worker.local import component_parameters, prepare, read_result
-from worker.run import run
+from worker.run import open_models, run
 
 
 def run_study(
-    spec: StudySpec, inputs: Inputs, report: Report, models: ModelCache, facts: Path | None = None
+    spec: StudySpec,
+    inputs: Inputs,
+    report: Report,
+    models: ModelCache,
+    facts: Path | None = None,
+    processes: int = 1,
 ) -> Result:
-    """Conduct a study and write result.json, arrays.npz and report.json into `inputs.out`."""
+    """Conduct a study and write result.json, arrays.npz and report.json into `inputs.out`.
+
+    With several `processes` the children are computed beside each other, each process with its
+    share of the cores and models of its own; the numbers are those of one process.
+    """
+    parameters = component_parameters(spec.base)
+    check_study(spec, frozenset(parameters))
     started = time.perf_counter()
     out = Path(inputs.out)
 
     def children(specs: Sequence[Spec], stage: str) -> list[Child]:
+        if processes > 1:
+            return _beside(specs, stage, out, facts, report, processes)
         found = []
         for number, child in enumerate(specs):
             report.progress(number / len(specs), f"{stage}: {number + 1} of {len(specs)}")
             found.append(_child(child, out, models, facts))
         return found
 
-    outcome = conduct(spec, children, component_parameters(spec.base))
+    outcome = conduct(spec, children, parameters)
     result, arrays = reduce_study(spec, outcome, time.perf_counter() - started)
     np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
     (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
@@ -50,15 +73,61 @@ def run_study(
     return result
 
 
+def check_study(spec: StudySpec, components: frozenset[str]) -> None:
+    """Refuse what no child could compute, before the first begins; UserError beside its field."""
+    if problems := study_problems(spec, components):
+        raise UserError(problems=problems)
+    for kind, name, field, options, prefix in methods_of(spec):
+        parse(method(kind, name, field).options, options, prefix)
+
+
 def _title(spec: StudySpec) -> str:
     return f"{len(spec.masks)} masks on {spec.facts.set}, {spec.facts.forget}"
+
+
+def _beside(
+    specs: Sequence[Spec],
+    stage: str,
+    out: Path,
+    facts: Path | None,
+    report: Report,
+    processes: int,
+) -> list[Child]:
+    """Compute children in several processes; where one fails, the others go on."""
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)
+    ) as pool:
+        data = [spec.model_dump(mode="json") for spec in specs]
+        futures = [pool.submit(_compute, one, out, facts) for one in data]
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                future.result()
+                report.progress(number / len(specs), f"{stage}: {number} of {len(specs)}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    folders = [_folder(one, out) for one in data]
+    return [
+        Child(str(folder), _finished(folder), future.result())
+        for folder, future in zip(folders, futures, strict=True)
+    ]
+
+
+def _compute(data: dict[str, Any], out: Path, facts: Path | None) -> str:
+    """Compute a child in a process of the pool; return the reason if it failed."""
+    return _child(parse_spec(data), out, _own_models(), facts).reason
+
+
+@cache
+def _own_models() -> ModelCache:
+    return open_models(settings())
 
 
 def _child(spec: Spec, out: Path, models: ModelCache, facts: Path | None) -> Child:
     """Run one child, or read its result when an earlier start of the study finished it."""
     data = spec.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-    folder = out / "children" / f"{spec.kind}-{digest}"
+    folder = _folder(data, out)
     if (earlier := _finished(folder)) is not None:
         return Child(str(folder), earlier)
     try:
@@ -66,6 +135,11 @@ def _child(spec: Spec, out: Path, models: ModelCache, facts: Path | None) -> Chi
         return Child(str(folder), run(parsed, inputs, Quiet(), models))
     except LetheError as error:
         return Child(str(folder), None, str(error))
+
+
+def _folder(data: dict[str, Any], out: Path) -> Path:
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+    return out / "children" / f"{data['kind']}-{digest}"
 
 
 def _finished(folder: Path) -> Result | None:

@@ -1,13 +1,17 @@
-"""A study in one process: its children are found again, and what was cut off is computed anew."""
+"""A study without a server: its children are found again, and what was cut off is computed anew."""
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from worker import local_study
+from worker.cli import app
 from worker.contract.errors import Diverged
 from worker.contract.result import Provenance, Result
 from worker.contract.spec import LocalizeSpec
+from worker.local import read_result
 
 SPEC = LocalizeSpec.model_validate(
     {"facts": {"set": "athletes", "forget": "first:2"}, "method": "fact_lookup"}
@@ -56,3 +60,34 @@ def test_a_child_that_fails_gives_its_reason(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(local_study, "run", run)
     child = local_study._child(SPEC, tmp_path, None, None)
     assert child.result is None and child.reason == "the loss is NaN"
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one(tmp_path) -> None:
+    spec = {
+        "kind": "study",
+        "facts": {"set": "athletes", "forget": "first:4"},
+        "masks": {
+            "early": {"title": "Early", "components": ["blocks.1.mlp"]},
+            "late": {"title": "Late", "components": ["blocks.6.mlp"]},
+        },
+        "methods": {
+            "edit": {"title": "Edit", "method": "localized_finetuning", "options": {"steps": 3}}
+        },
+        "seeds": [0],
+        "evaluations": ["probes"],
+        "options": {"probes": {"formats": ["statement"], "retain_facts": 4}},
+        "reference": "early",
+    }
+    (tmp_path / "study.json").write_text(json.dumps(spec))
+    results = []
+    for processes in ("1", "2"):
+        out = tmp_path / processes
+        arguments = ["run", str(tmp_path / "study.json"), "--out", str(out)]
+        ran = CliRunner().invoke(app, [*arguments, "--processes", processes])
+        assert ran.exit_code == 0, ran.output
+        results.append(read_result(out).summary)
+    assert results[0].keys() == results[1].keys() and len(results[0]) > 10
+    for name, value in results[0].items():
+        if not name.endswith("seconds"):
+            assert results[1][name] == (pytest.approx(value, rel=1e-3, abs=1e-4)), name
