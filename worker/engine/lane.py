@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.inputs import AskFactTokens, AskReadFacts, Question
+from worker.contract.inputs import AskFactTokens, AskReadFacts, Inputs, Question
 from worker.engine.resolve import resolve
 from worker.engine.slot import Died, Slot
 from worker.engine.wire import Answered, Failed
@@ -100,23 +100,14 @@ class Lane:
             path = str(self._store.artifacts.local(question.path))
             return question.model_copy(update={"path": path})
         assert self._slot.announcement is not None, "a starting worker refuses questions"
-        inputs = resolve(question.spec, self._store, self._slot.announcement, "")
-        located = question.model_copy(update={"inputs": inputs})
-        return _pared(located) if isinstance(located, AskFactTokens) else located
-
-
-def _pared(question: AskFactTokens) -> AskFactTokens:
-    """Leave out what is not cut: of 22,000 CounterFact records the prompts around each fact are
-    nine tenths, and writing and reading them takes longer than the cutting."""
-    fact_set = question.inputs.fact_set
-    assert fact_set is not None, "an evaluation's inputs hold its facts"
-    facts = fact_set.facts[: question.first or None]
-    nothing = {"question": "", "paraphrases": (), "neighbourhood": (), "translations": (),
-               "ripples": ()}  # fmt: skip
-    bare = tuple(fact.model_copy(update=nothing) for fact in facts)
-    fact_set = fact_set.model_copy(update={"facts": bare, "splits": {}})
-    inputs = question.inputs.model_copy(update={"fact_set": fact_set})
-    return question.model_copy(update={"inputs": inputs})
+        if isinstance(question, AskFactTokens):
+            # Of 22,000 CounterFact records the prompts around each fact are nine tenths: writing
+            # and reading them would take as long as the cutting.
+            fact_set = self._store.bare_fact_set(question.spec.facts.set, question.first)
+            inputs = Inputs(out="", fact_set=fact_set)
+        else:
+            inputs = resolve(question.spec, self._store, self._slot.announcement, "")
+        return question.model_copy(update={"inputs": inputs})
 
 
 def _failed(reply: Failed) -> Response:

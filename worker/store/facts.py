@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
@@ -14,7 +14,19 @@ from worker.store.database import Database
 from worker.store.describe import plain
 from worker.store.tables import FactBody, FactRow, FactSetRow, SplitRow, database_time
 
+
+class _Bare(BaseModel):
+    """What a tokenizer cuts of a fact; the rest of its body is passed over."""
+
+    id: str
+    subject: str
+    prompt: str
+    target: str
+    edit_target: str = ""
+
+
 _FACTS = TypeAdapter(tuple[Fact, ...])
+_BARE = TypeAdapter(tuple[_Bare, ...])
 
 
 class FactStore:
@@ -45,6 +57,17 @@ class FactStore:
             facts=_parse(bodies),
             splits={split.name: tuple(split.ids) for split in splits},
         )
+
+    def bare_fact_set(self, name: str, first: int = 0) -> FactSet:
+        """A set's facts (its `first`, or all) without groups, questions and prompts around them."""
+        bodies = select(FactBody.body).where(FactBody.set_name == name).order_by(FactBody.position)
+        with self.database.read() as session:
+            _set_row(session, name)
+            found = session.scalars(bodies.limit(first) if first else bodies).all()
+        bare = _BARE.validate_json(f"[{','.join(found)}]")
+        # They were checked when they were stored.
+        facts = tuple(Fact.model_construct(**one.__dict__) for one in bare)
+        return FactSet(name=name, facts=facts)
 
     def facts_page(
         self, name: str, *, search: str = "", group: str = "", limit: int = 50, offset: int = 0

@@ -6,11 +6,8 @@ import httpx
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, FactsSpec
-from worker.contract.inputs import AskFactTokens, AskReadFacts, Inputs
-from worker.contract.spec import EvaluateSpec
+from worker.contract.inputs import AskReadFacts
 from worker.engine.client import Engine, NoWorker
-from worker.engine.lane import _pared
 
 
 def question(filename: str = "facts.csv", path: str = "/tmp/facts.csv") -> AskReadFacts:
@@ -40,18 +37,6 @@ def test_an_upload_is_read_from_the_artifacts(busy: Any) -> None:
     assert answer["notes"][1] == str(busy.store.artifacts.local("uploads/u1"))
     with pytest.raises(UserError, match="uploads/u2"):
         busy.engine.ask(question(path="uploads/u2"))
-
-
-@pytest.mark.parametrize(("first", "n_facts"), [(0, 3), (1, 1), (9, 3)])
-def test_only_what_is_cut_is_sent_to_be_cut(first: int, n_facts: int) -> None:
-    more = {"paraphrases": ("{} was",), "neighbourhood": ("Bo is",), "question": "Is {}?"}
-    plain = [Fact(id=id, subject=id, prompt="{} is", target="x", edit_target="y") for id in "abc"]
-    facts = tuple(fact.model_copy(update=more) for fact in plain)
-    inputs = Inputs(out="", fact_set=FactSet(name="s", facts=facts, splits={"some": ("a",)}))
-    spec = EvaluateSpec(facts=FactsSpec(set="s"))
-    sent = _pared(AskFactTokens(spec=spec, inputs=inputs, first=first)).inputs.fact_set
-    assert sent is not None
-    assert (sent.facts, sent.splits) == (tuple(plain[:n_facts]), {})
 
 
 def test_a_question_without_the_token_is_refused(busy: Any) -> None:

@@ -44,6 +44,17 @@ def test_a_page_of_facts_is_found_by_words_group_and_offset(store: Store) -> Non
     assert store.facts_page("mine", search="100%_") == ([], 0)
 
 
+def test_what_is_cut_of_a_set_is_read_alone(store: Store) -> None:
+    store.save_fact_set(a_set(3))
+    whole = store.fact_set("mine").facts
+    kept = ("id", "subject", "prompt", "target", "edit_target")
+    for first, n in ((0, 3), (1, 1), (9, 3)):
+        bare = store.bare_fact_set("mine", first).facts
+        assert bare == tuple(Fact(**{k: getattr(f, k) for k in kept}) for f in whole[:n])
+    with pytest.raises(NotFound, match="mine"):
+        store.bare_fact_set("mind")
+
+
 def test_twenty_two_thousand_facts_are_imported_and_paged_in_time(store: Store) -> None:
     """In time of the processor, which other work on the machine does not lengthen."""
     begun = time.process_time()

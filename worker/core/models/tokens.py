@@ -150,17 +150,15 @@ def _encodings(model: Model, texts: list[str]) -> list[Encoding]:
     """Cut texts; what each is made of is only turned into lists where it is asked for."""
     if not texts:
         return []
-    found: list[Encoding] | None = None
-    if model.tokenizer.is_fast:
-        found = model.tokenizer(
-            texts, return_attention_mask=False, return_token_type_ids=False
-        ).encodings
-    if found is None:
+    # Through transformers once, which sets how its tokenizer pads and cuts off: not at all. Its own
+    # lists of every text would take as long as the cutting.
+    if not model.tokenizer.is_fast or model.tokenizer(texts[:1]).encodings is None:
         raise UserError(
             f"{model.id!r} has a tokenizer without character offsets; expected a fast tokenizer "
             f"(tokenizer.json). Save one with AutoTokenizer(..., use_fast=True).",
             field="model",
         )
+    found: list[Encoding] = model.tokenizer.backend_tokenizer.encode_batch(texts)
     return found
 
 
