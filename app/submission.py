@@ -14,21 +14,18 @@ from worker.contract.errors import UserError
 from worker.contract.facts import FactSet, select
 from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
+from worker.contract.named import methods_of, study_problems
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
     ExportSpec,
-    LocalizeSpec,
     Spec,
     StudySpec,
-    UnlearnSpec,
     parse_spec,
 )
 from worker.engine.client import Engine, NoWorker, WorkerBusy
 from worker.engine.resolve import resolve
 
-Named = tuple[MethodKind, str, str, dict[str, Any], str]
-"""A method that a spec names: kind, name, field, options, the options' prefix."""
 SPEC_LIMIT = 500_000
 """Characters of a spec as JSON; a mask that names every head of a large model has fewer."""
 
@@ -81,7 +78,7 @@ def _preflight(engine: Engine, spec: Spec, inputs: Inputs) -> Preflight | None:
 
 def _check_names(spec: Spec, announcement: Announcement) -> None:
     problems = _model_problems(spec, announcement)
-    for kind, name, field, options, prefix in _methods(spec):
+    for kind, name, field, options, prefix in methods_of(spec):
         method = method_named(announcement, kind, name)
         if method is None:
             known = [m.name for m in announcement.methods if m.kind == kind]
@@ -91,6 +88,10 @@ def _check_names(spec: Spec, announcement: Announcement) -> None:
             problems += check_options(method.options, options, prefix)
     if isinstance(spec, EvaluateSpec | StudySpec):
         problems += _stray_options(spec)
+    if isinstance(spec, StudySpec):
+        models = {info.id: info for info in announcement.models}
+        if spec.base in models:
+            problems += study_problems(spec, frozenset(models[spec.base].component_parameters))
     if problems:
         raise UserError(problems=problems)
 
@@ -108,35 +109,6 @@ def _model_problems(spec: Spec, announcement: Announcement) -> Problems:
     if problem := by_id[spec.base].problem:
         return [("model", f"The model {spec.base!r} cannot be loaded: {problem}")]
     return []
-
-
-def _methods(spec: Spec) -> list[Named]:
-    """Every method that a spec names."""
-    if isinstance(spec, LocalizeSpec):
-        return [("localization", spec.method, "method", spec.options, "options")]
-    if isinstance(spec, UnlearnSpec):
-        return [("unlearning", spec.method, "method", spec.options, "options")]
-    if isinstance(spec, ExploreSpec):
-        return [("explore", spec.view, "view", spec.options, "options")]
-    if isinstance(spec, ExportSpec):
-        return []
-    methods: list[Named] = [
-        ("evaluation", name, "evaluations", spec.options.get(name, {}), f"options.{name}")
-        for name in spec.evaluations
-    ]
-    if isinstance(spec, StudySpec):
-        for name, chosen in spec.methods.items():
-            where = f"methods.{name}"
-            methods += [
-                ("unlearning", chosen.method, f"{where}.method", trial, f"{where}.options")
-                for trial in (chosen.options, *_trials(chosen.search))
-            ]
-    return methods
-
-
-def _trials(search: dict[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Every searched value as options of its own, to be checked one by one."""
-    return [{name: value} for name, values in search.items() for value in values]
 
 
 def _stray_options(spec: EvaluateSpec | StudySpec) -> Problems:
@@ -160,6 +132,26 @@ def _check_facts(spec: Spec, inputs: Inputs) -> None:
             f"{fact_set.name!r}; expected at least one.",
             field="facts.forget",
         )
+    if isinstance(spec, StudySpec):
+        _check_mask_facts(spec, fact_set)
+
+
+def _check_mask_facts(spec: StudySpec, fact_set: FactSet) -> None:
+    """Refuse a selection of a study's mask that selects nothing, beside its own field."""
+    for name, mask in spec.masks.items():
+        if mask.localization is None or mask.localization.forget is None:
+            continue
+        field = f"masks.{name}.localization.forget"
+        try:
+            chosen = select(fact_set, mask.localization.forget, spec.seed).forget
+        except UserError as error:
+            raise UserError(error.message, field=field) from None
+        if not chosen:
+            raise UserError(
+                f"{mask.localization.forget!r} selects none of the facts of {fact_set.name!r}; "
+                f"expected at least one.",
+                field=field,
+            )
 
 
 def refuse_odd_text(data: Any) -> None:

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
@@ -19,22 +19,28 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from worker.contract.base import parse
 from worker.contract.errors import LetheError, UserError
 from worker.contract.inputs import Inputs
+from worker.contract.mask import MaskSpec
 from worker.contract.named import methods_of, study_problems
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
 from worker.contract.settings import settings
-from worker.contract.spec import Spec, StudySpec, parse_spec
+from worker.contract.spec import (
+    EvaluateSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+    parse_spec,
+)
 from worker.core.models.cache import ModelCache
-from worker.core.registry import method
 from worker.engine.study.outcome import Child
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
 from worker.engine.study.report import report_of
 from worker.local import component_parameters, prepare, read_result
-from worker.run import open_models, run
+from worker.run import check, open_models, run
 
 
 def run_study(
@@ -78,7 +84,31 @@ def check_study(spec: StudySpec, components: frozenset[str]) -> None:
     if problems := study_problems(spec, components):
         raise UserError(problems=problems)
     for kind, name, field, options, prefix in methods_of(spec):
-        parse(method(kind, name, field).options, options, prefix)
+        try:
+            check(_SPECS[kind](spec, name, options))
+        except UserError as error:
+            own = "evaluations" if kind == "evaluation" else "method"
+            of = f"options.{name}" if kind == "evaluation" else "options"
+            raise UserError(
+                problems=[
+                    (field if f == own else f"{prefix}{f.removeprefix(of)}", sentence)
+                    for f, sentence in error.problems
+                ]
+            ) from None
+
+
+_SPECS: dict[str, Callable[[StudySpec, str, dict[str, Any]], Spec]] = {
+    "localization": lambda study, name, options: LocalizeSpec(
+        facts=study.facts, method=name, options=options
+    ),
+    "unlearning": lambda study, name, options: UnlearnSpec(
+        facts=study.facts, mask=MaskSpec(components=("blocks.0.mlp",)), method=name, options=options
+    ),
+    "evaluation": lambda study, name, options: EvaluateSpec(
+        facts=study.facts, evaluations=(name,), options={name: options}
+    ),
+}
+"""A run of each kind that names one of a study's methods, to be checked as such a run is."""
 
 
 def _title(spec: StudySpec) -> str:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from app.forms import Problems
 from app.pages._experiment import Typed, collect, read_facts, read_model, read_seed
+from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.mask import ControlKind
 from worker.contract.menu import Announcement, MethodInfo, MethodKind
@@ -51,11 +52,25 @@ def mask_choices(store: Store, menu: Announcement) -> list[tuple[str, str, str]]
 
 
 def chosen(form: Typed, field: str, usual: tuple[str, ...], known: list[str]) -> list[str]:
-    """What is ticked; the usual ones on a form that was not sent."""
-    if form.given is not None and f"{field}.asked" in form.given:
-        ticked = [v for v in form.given.getlist(field) if isinstance(v, str)]
+    """What is ticked and known; the usual ones on a form that was not sent."""
+    if (ticked := _ticked(form, field)) is not None:
         return [v for v in ticked if v in known]
     return [v for v in usual if v in known] or known[:1]
+
+
+def _ticked(form: Typed, field: str) -> list[str] | None:
+    if form.given is None or f"{field}.asked" not in form.given:
+        return None
+    return [v for v in form.given.getlist(field) if isinstance(v, str)]
+
+
+def _strangers(form: Typed, field: str, what: str, known: list[str]) -> Problems:
+    """What is ticked without being known: each is refused with the nearest name."""
+    return [
+        (field, unknown(what, value[:80], known).message)
+        for value in _ticked(form, field) or ()
+        if value not in known
+    ]
 
 
 def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any], Problems]:
@@ -64,6 +79,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
     choices = {value: title for value, title, _ in mask_choices(engine.store, menu)}
     masks = chosen(form, "masks", USUAL_MASKS, list(choices))
     budget = form.get("budget", next((m for m in masks if not m.startswith("control:")), ""))
+    evaluations = [m.name for m in named(menu, "evaluation")]
     spec: dict[str, Any] = {
         "kind": "study",
         "model": collect(problems, read_model, form.get("model", "demo"), engine.store),
@@ -74,10 +90,13 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
             _name(value): _mask(value, choices[value], budget, engine.store) for value in masks
         },
         "methods": collect(problems, _methods, form, menu) or {},
-        "evaluations": chosen(
-            form, "evaluations", ("probes",), [m.name for m in named(menu, "evaluation")]
-        ),
+        "evaluations": chosen(form, "evaluations", ("probes",), evaluations),
     }
+    problems += _strangers(form, "masks", "mask", list(choices))
+    problems += _strangers(form, "evaluations", "evaluation", evaluations)
+    problems += _strangers(
+        form, "methods", "unlearning method", [m.name for m in named(menu, "unlearning")]
+    )
     problems += _check(masks, budget, spec)
     if budget in masks:
         spec |= {"budget": _name(budget), "reference": _name(budget)}

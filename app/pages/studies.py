@@ -43,6 +43,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
     budgets = [(v, title) for v, title, group in choices if group != "Controls"]
     return {
         **subject(form, engine.store, menu),
+        "wrong": {name: _said(form, name) for name in ("masks", "methods", "evaluations")},
         "mask_groups": {g: [c for c in choices if c[2] == g] for g in dict.fromkeys(
             group for _, _, group in choices)},
         "masks": masks,
@@ -56,6 +57,12 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         "studies": engine.store.runs(kind="study", limit=20),
         "built_in": [(name, TITLES.get(name, name), built_in_study(name)) for name in STUDIES],
     }  # fmt: skip
+
+
+def _said(form: Typed, name: str) -> list[str]:
+    """What is wrong with a part of the form or with anything in it, each sentence once."""
+    found = (s for field, s in form.problems if f"{field}.".startswith(f"{name}."))
+    return list(dict.fromkeys(found))
 
 
 router = APIRouter()

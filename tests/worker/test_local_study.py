@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from worker import local_study
 from worker.cli import app
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, UserError
 from worker.contract.result import Provenance, Result
-from worker.contract.spec import LocalizeSpec
+from worker.contract.spec import LocalizeSpec, StudySpec
 from worker.local import read_result
 
 SPEC = LocalizeSpec.model_validate(
@@ -60,6 +60,40 @@ def test_a_child_that_fails_gives_its_reason(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(local_study, "run", run)
     child = local_study._child(SPEC, tmp_path, None, None)
     assert child.result is None and child.reason == "the loss is NaN"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        (
+            {"masks": {"a": {"title": "A", "localization": {"method": "fact_lokup"}}}},
+            "masks.a.localization.method",
+            "Did you mean 'fact_lookup'?",
+        ),
+        (
+            {"methods": {"edit": {"title": "Edit", "search": {"learning_rate": [-1]}}}},
+            "methods.edit.options.learning_rate",
+            "greater than 0",
+        ),
+        ({"options": {"probes": {"format": []}}}, "options.probes.format", "Did you mean"),
+        ({"evaluations": ["probs"]}, "evaluations", "Did you mean 'probes'?"),
+    ],
+)
+def test_a_wrong_name_is_refused_before_any_run_begins(changed, field, words) -> None:
+    study = {
+        "facts": {"set": "athletes", "forget": "first:4"},
+        "masks": {"a": {"title": "A", "components": ["blocks.1.mlp"]}},
+        "methods": {"edit": {"title": "Edit"}},
+        "score": {"names": ["x"]},
+        "budget": "a",
+    }
+    if "masks" in changed:
+        changed["masks"]["a"]["suggested"] = True
+    spec = StudySpec.model_validate(study | changed)
+    with pytest.raises(UserError) as refused:
+        local_study.check_study(spec, frozenset({"blocks.1.mlp"}))
+    ((said, sentence),) = refused.value.problems
+    assert said == field and words in sentence
 
 
 @pytest.mark.slow

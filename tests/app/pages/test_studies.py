@@ -46,11 +46,69 @@ def test_the_form_starts_a_study(client, engine) -> None:
         ({"rates": "7"}, "expected numbers above 0"),
         ({"rates": "0.1", "objective": "unlearn"}, "choose the objective edit"),
         ({"masks": ["control:all"]}, "tick it too"),
+        (
+            {"masks": [*FORM["masks"], "localization:causal_tracng"]},
+            "Did you mean &#39;localization:causal_tracing&#39;?",
+        ),
+        ({"methods": ["localised_finetuning"]}, "Did you mean &#39;localized_finetuning&#39;?"),
+        ({"evaluations": ["probs"]}, "Did you mean &#39;probes&#39;?"),
     ],
 )
 def test_what_is_wrong_is_said_beside_its_field(client, changed, words) -> None:
     answer = client.post("/studies", data=FORM | changed)
     assert answer.status_code == 422 and words in answer.text
+
+
+MASKS = {
+    "tracing": {
+        "title": "Tracing", "localization": {"method": "causal_tracing"}, "suggested": True
+    },
+}  # fmt: skip
+
+
+def spec_with(**mask) -> dict:
+    masks = MASKS | {"other": {"title": "Other", **mask}}
+    return {
+        "kind": "study", "facts": {"set": "sports", "forget": "first:4"}, "masks": masks,
+        "methods": {"ft": {"title": "FT"}}, "seeds": [0], "budget": "tracing",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mask", "field", "words"),
+    [
+        ({"localization": {"method": "causal_tracng"}}, "localization.method",
+         "No localization method 'causal_tracng'. Did you mean 'causal_tracing'?"),
+        ({"localization": {"method": "causal_tracing", "options": {"n_noise": 3}}},
+         "localization.options.n_noise", "Did you mean 'n_noises'?"),
+        ({"localization": {"method": "causal_tracing", "forget": "group:golf"}},
+         "localization.forget", "No group 'golf'"),
+        ({"components": ["blocks.7.mlp"]}, "components", "which 'demo' does not have"),
+    ],
+)  # fmt: skip
+def test_a_studys_masks_are_checked_before_anything_is_queued(
+    script, engine, mask, field, words
+) -> None:
+    answer = script.post("/api/runs", json=spec_with(**mask))
+    assert answer.status_code == 422, answer.text
+    (problem,) = answer.json()["detail"]
+    assert problem["field"] == f"masks.other.{field}" and words in problem["message"]
+    assert engine.store.count_runs(kind="study") == 0
+    assert script.post("/api/runs", json=spec_with(control="random")).status_code == 201
+
+
+def test_what_is_wrong_inside_a_mask_is_said_under_the_masks(client, monkeypatch) -> None:
+    """The form offers only what there is; a method may go between drawing it and sending it."""
+    from app.pages import _study_form
+
+    def stale(value, title, budget, store):
+        return {"title": title, "localization": {"method": "gone"}, "suggested": True}
+
+    monkeypatch.setattr(_study_form, "_mask", stale)
+    answer = client.post("/studies", data=FORM | {"masks": ["localization:causal_tracing"]})
+    assert answer.status_code == 422
+    masks = answer.text.split("Mask that sets the budget")[0].rpartition("<legend>Controls")[2]
+    assert "No localization method &#39;gone&#39;" in masks and 'role="alert"' in masks
 
 
 def test_the_built_in_study_is_given_as_a_spec_and_started_by_one_click(client, engine) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from worker.contract.mask import ControlRule, MaskRule, MaskSpec
+from worker.contract.named import needs_budget
 from worker.contract.result import Result
 from worker.contract.spec import StudySpec
 from worker.contract.study import StudyLocalization
@@ -29,9 +30,15 @@ class Masks:
     def spec(self, name: str, seed: int) -> MaskSpec | None:
         """The mask's spec, or None (with the reason noted) when its localization failed."""
         budget = self._budget(seed)
+        needs = needs_budget(self._spec.masks[name])
+        if needs and budget is None and self._spec.budget is not None:
+            words = f"{self._spec.masks[self._spec.budget].title}, which sets the budget, failed"
+            self._outcome.failures.append((f"{name}, seed {seed}", words))
+            return None
         return self._make(name, seed, budget)
 
     def _budget(self, seed: int) -> int | None:
+        """The parameters of the mask that sets the budget; None without one, or where it failed."""
         if self._spec.budget is None:
             return None
         mask = self._make(self._spec.budget, seed, None)
@@ -52,7 +59,10 @@ class Masks:
             return None
         if mask.suggested:
             return self._suggested(name, seed, child.result)
-        rule = mask.rule or MaskRule(parameters=budget or 1, only=mask.only)
+        rule = mask.rule
+        if rule is None:
+            assert budget is not None, "a study without a budget gives every mask a rule"
+            rule = MaskRule(parameters=budget, only=mask.only)
         return MaskSpec(localization=child.handle, rule=rule)
 
     def _suggested(self, name: str, seed: int, result: Result) -> MaskSpec | None:

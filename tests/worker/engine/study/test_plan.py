@@ -124,6 +124,15 @@ def test_a_failed_child_is_reported_and_the_rest_goes_on() -> None:
     assert {why for _, why in outcome.failures} == {"it failed"}
 
 
+def test_without_the_mask_that_sets_the_budget_no_other_is_given_a_size_of_its_own() -> None:
+    lab = Lab(failing="fact_lookup")
+    outcome = conduct(study(), lab, PARAMETERS)
+    assert not [s for s in lab.specs if isinstance(s, UnlearnSpec)]
+    reasons = dict(outcome.failures)
+    assert reasons["tracing, seed 0"] == "Lookup, which sets the budget, failed"
+    assert reasons["lookup, seed 0"] == "it failed"
+
+
 def test_the_table_gives_means_intervals_and_paired_differences() -> None:
     spec = study()
     found, arrays = reduce_study(spec, conduct(spec, Lab(), PARAMETERS), 1.0)
