@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -126,7 +127,7 @@ def _beside(
     """Compute children in several processes; where one fails, the others go on."""
     threads = max(1, (os.cpu_count() or 1) // processes)
     with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)
+        processes, multiprocessing.get_context("spawn"), _begin_process, (threads,)
     ) as pool:
         data = [spec.model_dump(mode="json") for spec in specs]
         futures = [pool.submit(_compute, one, out, facts) for one in data]
@@ -142,6 +143,19 @@ def _beside(
         Child(str(folder), _finished(folder), future.result())
         for folder, future in zip(folders, futures, strict=True)
     ]
+
+
+def _begin_process(threads: int) -> None:
+    """Take a share of the cores, and end with the process that began this one, however it ends."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a process of the pool has the one that began it"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _compute(data: dict[str, Any], out: Path, facts: Path | None) -> str:

@@ -1,8 +1,11 @@
 """A study without a server: its children are found again, and what was cut off is computed anew."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -125,3 +128,27 @@ def test_two_processes_give_the_numbers_of_one(tmp_path) -> None:
     for name, value in results[0].items():
         if not name.endswith("seconds"):
             assert results[1][name] == (pytest.approx(value, rel=1e-3, abs=1e-4)), name
+
+
+POOL = """
+import multiprocessing, time
+from concurrent.futures import ProcessPoolExecutor
+from worker.local_study import _begin_process
+
+with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_process, (1,)) as pool:
+    pool.submit(int).result()
+    print(next(iter(pool._processes)), flush=True)
+    pool.submit(time.sleep, 600)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_study_leaves_no_process_behind() -> None:
+    begun = subprocess.Popen([sys.executable, "-c", POOL], stdout=subprocess.PIPE, text=True)
+    assert begun.stdout is not None
+    child = psutil.Process(int(begun.stdout.readline()))
+    begun.kill()
+    begun.wait()
+    begun.stdout.close()
+    child.wait(timeout=20)
