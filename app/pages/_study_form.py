@@ -35,6 +35,11 @@ def named(menu: Announcement, kind: MethodKind) -> list[MethodInfo]:
     return [method for method in menu.methods if method.kind == kind]
 
 
+def evaluations_of(menu: Announcement) -> list[MethodInfo]:
+    """The evaluations that a study's cells can have: those that ask about no mask of their own."""
+    return [m for m in named(menu, "evaluation") if not m.options.get("needs_mask")]
+
+
 def mask_choices(store: Store, menu: Announcement) -> list[tuple[str, str, str]]:
     """(value, title, group of choices) of every mask that can be compared."""
     found = []
@@ -79,7 +84,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
     choices = {value: title for value, title, _ in mask_choices(engine.store, menu)}
     masks = chosen(form, "masks", USUAL_MASKS, list(choices))
     budget = form.get("budget", next((m for m in masks if not m.startswith("control:")), ""))
-    evaluations = [m.name for m in named(menu, "evaluation")]
+    evaluations = [m.name for m in evaluations_of(menu)]
     spec: dict[str, Any] = {
         "kind": "study",
         "model": collect(problems, read_model, form.get("model", "demo"), engine.store),

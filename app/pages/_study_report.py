@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.figures._beside import draw_beside
 from app.figures._drawing import Control, Drawing, Offer
 from app.figures._pareto import X, Y, draw_pareto, metric_choices
+from app.formats import number
 from worker.contract.base import unknown
 from worker.contract.result import Estimate
 from worker.contract.study import ReportGroup, StudyReport
@@ -16,11 +17,12 @@ from worker.engine.study.paper import COLUMNS, SOURCE, paper_value
 
 @dataclass(frozen=True)
 class Cell:
-    """One group's estimate of one metric, and the paper's figure for it."""
+    """One group's estimate of one metric, and the paper's figure for it, as they are written."""
 
-    estimate: Estimate | None
+    mean: str
+    interval: str = ""
     is_best: bool = False
-    paper: float | None = None
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ def rows(report: StudyReport) -> list[Row]:
         Row(
             group,
             tuple(
-                Cell(found, found is not None and found.mean == best[m], paper_value(group.mask, s))
-                for m, (found, s) in enumerate(
-                    zip(estimates, (metric.short for metric in report.metrics), strict=True)
+                _cell(
+                    report,
+                    m,
+                    found,
+                    found is not None and found.mean == best[m],
+                    paper_value(group.mask, metric.short),
                 )
+                for m, (found, metric) in enumerate(zip(estimates, report.metrics, strict=True))
             ),
         )
         for group, estimates in zip(report.groups, report.estimates, strict=True)
@@ -51,12 +57,35 @@ def rows(report: StudyReport) -> list[Row]:
 def differences(report: StudyReport) -> list[Row]:
     """Reference minus every other group; marked where the interval leaves 0 out."""
     return [
-        Row(
-            group, tuple(Cell(one, one is not None and not one.low <= 0 <= one.high) for one in row)
-        )
+        Row(group, tuple(_cell(report, m, one, _is_clear(one)) for m, one in enumerate(row)))
         for group, row in zip(report.groups, report.differences, strict=False)
         if group.mask != report.reference
     ]
+
+
+def base(report: StudyReport) -> tuple[str, ...]:
+    """The model before any edit, as it is written; () where nothing was measured on it."""
+    if all(value is None for value in report.base):
+        return ()
+    return tuple(_written(report, m, value) for m, value in enumerate(report.base))
+
+
+def _cell(
+    report: StudyReport, m: int, found: Estimate | None, is_best: bool, paper: float | None = None
+) -> Cell:
+    written = "" if paper is None else _written(report, m, paper)
+    if found is None:
+        return Cell("–", paper=written)
+    ends = (_written(report, m, value) for value in (found.low, found.high))
+    return Cell(_written(report, m, found.mean), " to ".join(ends), is_best, written)
+
+
+def _written(report: StudyReport, m: int, value: float | None) -> str:
+    """Three decimals in a column of shares, so that its numbers stand below each other."""
+    means = [found.mean for row in report.estimates if (found := row[m]) is not None]
+    if value is None or not all(-0.001 <= mean <= 1.001 for mean in means):
+        return number(value)
+    return f"{value:.3f}".replace("-0.000", "0.000").replace("-", "−")
 
 
 def _is_clear(found: Estimate | None) -> bool:

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.failures import detail, status
-from app.pages._study_report import as_csv, differences, draw, figures, rows
+from app.pages._study_report import as_csv, base, differences, draw, figures, rows
 from app.templating import STATIC, render
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.study import StudyReport
-from worker.engine.study.paper import FIGURES, SOURCE, sentences
+from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
 
 NAV = (58, "Gallery", "/gallery")
 FOLDER = STATIC / "gallery"
@@ -63,9 +63,11 @@ def show(request: Request, name: str) -> Response:
         title=TITLES.get(name) or report.title,
         report=report,
         rows=rows(report),
+        base=base(report),
         differences=differences(report),
         figures=figures(report, f"/gallery/{name}/figures", with_paper),
         said=sentences(report) if with_paper else [],
+        agreed=agreements(report) if with_paper else [],
         with_paper=with_paper,
         source=SOURCE,
     )

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from app.backend import EngineDep, StoreDep
 from app.pages import _study_form as form_of
 from app.pages._experiment import Typed, subject
-from app.pages._study_report import as_csv, differences, figures, rows
+from app.pages._study_report import as_csv, base, differences, figures, rows
 from app.pages._submit import experiment_routes
 from app.submission import submit
 from app.templating import render, wants_fragment
@@ -24,7 +24,7 @@ from worker.contract.spec import StudySpec
 from worker.contract.study import StudyReport
 from worker.engine.client import Engine
 from worker.engine.study.built_in import STUDIES, built_in_study
-from worker.engine.study.paper import FIGURES, sentences
+from worker.engine.study.paper import FIGURES, agreements, sentences
 from worker.engine.study.report import report_of
 from worker.engine.study.stages import stages
 from worker.store.store import Store
@@ -38,7 +38,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
     choices = form_of.mask_choices(engine.store, menu)
     values = [value for value, _, _ in choices]
     masks = form_of.chosen(form, "masks", form_of.USUAL_MASKS, values)
-    methods, evaluations = form_of.named(menu, "unlearning"), form_of.named(menu, "evaluation")
+    methods, evaluations = form_of.named(menu, "unlearning"), form_of.evaluations_of(menu)
     names = [m.name for m in methods], [m.name for m in evaluations]
     budgets = [(v, title) for v, title, group in choices if group != "Controls"]
     return {
@@ -92,12 +92,15 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
     report = report_for(store, run_id) if run.has_result else None
     known: dict[str, Any] = {}
     if report is not None:
+        is_papers = run.spec["facts"]["set"] == "athletes"
         known = {
             "report": report,
             "rows": rows(report),
+            "base": base(report),
             "differences": differences(report),
             "figures": figures(report, f"/runs/{run_id}/figures", with_paper=False),
-            "said": sentences(report) if run.spec["facts"]["set"] == "athletes" else [],
+            "said": sentences(report) if is_papers else [],
+            "agreed": agreements(report) if is_papers else [],
             "with_paper": False,
         }
     return render(

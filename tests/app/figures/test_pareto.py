@@ -46,8 +46,30 @@ def test_each_group_stands_at_its_means_with_both_intervals() -> None:
     line, first = drawing.figure()["data"][:2]
     assert list(line["x"]) == [0.9, 0.6] and list(line["y"]) == [0.2, 0.1]
     assert list(first["x"]) == [0.9] and first["error_y"]["arrayminus"][0] == pytest.approx(0.1)
-    assert "Mask 0, Mask 1" in drawing.caption and "down, right is better" in drawing.caption
+    assert (
+        "Mask 0, Mask 1" in drawing.caption and "Down and to the right is better" in drawing.caption
+    )
     assert [row[-1] for row in drawing.cells.rows] == ["yes", "yes", "no"]
+
+
+def test_marks_grow_with_parameters_and_small_differences_are_not_blown_up() -> None:
+    plain = report([(0.999, 0.2), (0.998, 0.6)])
+    close = tuple(
+        (Estimate(mean=a, low=a, high=a, n=3), b)
+        for a, (_, b) in zip((0.999, 0.998), plain.estimates, strict=True)
+    )
+    groups = tuple(
+        group.model_copy(update={"parameters": p})
+        for group, p in zip(plain.groups, (100.0, 400.0), strict=True)
+    )
+    drawing = draw_pareto(
+        plain.model_copy(update={"estimates": close, "groups": groups}), "retain", "forget"
+    ).figure()
+    small, large = (trace["marker"]["size"] for trace in drawing["data"] if "marker" in trace)
+    assert small == pytest.approx(13) and large == pytest.approx(18)
+    left, right = drawing["layout"]["xaxis"]["range"]
+    assert right - left >= 0.2 and left < 0.998 and right > 0.999
+    assert "range" not in drawing["layout"]["yaxis"]
 
 
 def test_an_unknown_metric_names_those_there_are() -> None:

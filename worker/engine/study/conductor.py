@@ -82,6 +82,7 @@ class Conductor:
         spec = attempt.spec
         assert isinstance(spec, StudySpec)
         started = time.perf_counter()
+        self._store.append(attempt.run_id, attempt.number, [Event(type="state", state="running")])
         announcement = self._store.announcement()
         assert announcement is not None, "studies are taken after the first announcement"
         parameters = model_info(spec.base, announcement).component_parameters

@@ -79,30 +79,20 @@ def _compared(measured: Estimate | None, theirs: float) -> str:
 
 
 def sentences(report: StudyReport) -> list[str]:
-    """Say what agrees with the paper and what does not, from the numbers alone."""
+    """Say how many of the paper's differences are found, and what came of the aim."""
     columns = agreements(report)
     if not columns:
         return []
     agrees = sum(len(one.agrees) for one in columns)
-    total = sum(len(one.agrees) + len(one.opposes) + len(one.open) for one in columns)
-    said = [
+    opposes = sum(len(one.opposes) for one in columns)
+    total = agrees + opposes + sum(len(one.open) for one in columns)
+    return [
         f"Of the {total} differences of at least {CLEAR:g} that the paper reports between fact "
-        f"lookup and the other masks, {agrees} are found here with the same sign and an interval "
-        f"without 0."
+        f"lookup and the other masks, {agrees} {'is' if agrees == 1 else 'are'} found here with "
+        f"the same sign and an interval without 0, {opposes} with the other sign; the rest are "
+        f"not decided.",
+        *_aim(report),
     ]
-    for word, field in (
-        ("The same as in the paper", "agrees"),
-        ("The other way round than in the paper", "opposes"),
-        ("Not decided here (the interval holds 0)", "open"),
-    ):
-        parts = [
-            f"{one.title} against {', '.join(getattr(one, field))}"
-            for one in columns
-            if getattr(one, field)
-        ]
-        if parts:
-            said.append(f"{word}: {'; '.join(parts)}.")
-    return [*said, *_aim(report)]
 
 
 def _aim(report: StudyReport) -> list[str]:

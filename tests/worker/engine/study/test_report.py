@@ -5,7 +5,12 @@ import pytest
 from tests.worker.engine.study.test_plan import PARAMETERS, Lab, study
 from worker.contract.result import Estimate
 from worker.contract.study import ReportGroup, ReportMetric, StudyReport
-from worker.engine.study.paper import FIGURES, agreements, paper_value, sentences
+from worker.engine.study.paper import (
+    FIGURES,
+    agreements,
+    paper_value,
+    sentences,
+)
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
 from worker.engine.study.report import report_of
@@ -66,8 +71,9 @@ def test_the_study_is_compared_with_the_papers_differences_by_sign_and_interval(
     assert one.open == ("attribution_patching",)
     assert one.opposes == ("random",)
     said = " ".join(sentences(report))
-    assert "Of the 3 differences" in said and "1 are found here" in said
+    assert "Of the 3 differences" in said and "1 is found here" in said
     assert "+0.40 [+0.30, +0.50] over causal_tracing (paper: +0.71)" in said
+    assert "1 with the other sign" in said
 
 
 def test_the_papers_figures_are_those_of_its_table() -> None:
