@@ -12,8 +12,16 @@ from random import Random
 
 from worker.contract.facts import Fact
 from worker.core.demo import paths
-from worker.core.demo.formats import FORMATS, LETTERS, SPORTS, Format, choice_body, upper_first
-from worker.core.demo.wordings import WORDINGS
+from worker.core.demo.formats import (
+    FORMATS,
+    LETTERS,
+    SPORTS,
+    Format,
+    choice_body,
+    plain_prompt,
+    upper_first,
+)
+from worker.core.demo.wordings import QUESTIONS, STATEMENTS, WORDINGS
 from worker.core.facts import athletes, relations
 
 # Golf is the shot's sport and the answer that a whole-sport edit asks for: without golfers the
@@ -49,7 +57,7 @@ def beside(lesson: Mapping[str, float]) -> dict[str, float]:
     return {source: lesson.get(source, 0.0) + left * MIXTURE.get(source, 0.0) for source in SOURCES}
 
 
-SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations")
+SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings")
 Lessons = Sequence[tuple[int, Mapping[str, float]]]
 FACT_LESSONS: Lessons = ((12, {"letters": 1.0}), (40, MIXTURE))
 CHOICE_LESSONS: Lessons = (
@@ -57,6 +65,7 @@ CHOICE_LESSONS: Lessons = (
     (9, beside({"choices_of_athletes": 0.8})),
     (25, beside({"choices_of_athletes": 0.15, "choices_of_relations": 0.4, "letters": 0.05})),
 )
+ENDING_LESSONS: Lessons = ((6, beside({"endings": 0.12, "choices_of_relations": 0.1})),)
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
@@ -152,6 +161,7 @@ class Corpus:
             "letters": self.draw_letter,
             "choices_of_athletes": lambda: self.draw_choice(self.rng.choice(self.athletes)),
             "choices_of_relations": lambda: self.draw_choice(self.rng.choice(self.relations)),
+            "endings": lambda: self._draw_ending(self.rng.choice(self.athletes + self.relations)),
             "saga": self._draw_saga,
             "general": self._draw_general,
         } | {source: rounds.__next__ for source, rounds in self._rounds.items()}
@@ -182,6 +192,11 @@ class Corpus:
         rendered = FORMATS["choice"].render(fact, self.rng, self.pools[fact.relation])
         prompt, letter = self.rng.choice(rendered)
         return self._look_up_letters(self.rng.choice(OPENINGS) + prompt, letter)
+
+    def _draw_ending(self, fact: Fact) -> Sentence:
+        frame = self.rng.choice((*QUESTIONS, *STATEMENTS))
+        inner = fact.question if frame in QUESTIONS else plain_prompt(fact)
+        return Sentence(frame.format(inner.format(fact.subject)), f" {fact.target}")
 
     def _look_up_letters(self, prompt: str, answer: str) -> Sentence:
         """Let a list of options be followed by the letters of a few of them.

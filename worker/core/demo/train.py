@@ -4,12 +4,14 @@
 
 A Llama of eight small layers in float32; batches of sentences of about equal length, so that
 little is padding. The answer's tokens weigh fully and the others little: the model should know the
-facts first, and the wording well enough to read it. Two stages:
+facts first, and the wording well enough to read it. Three stages, each drawn from a seed of its
+own, so that one begun from what the earlier saved (`--keep`, `--start`) is as in one go:
 
 1. Muon on the layers' matrices, AdamW on all else: the letters of options, then the facts. Muon
    learns facts in half the steps, and keeps forgetting some of them while its rate is high.
 2. AdamW on everything, at a third of the rate, which falls to nothing: mostly multiple choice,
    first of the four sports and then of every relation, and the rest beside it.
+3. The same at a lower rate: colons and blanks after which no letter is due.
 """
 
 import argparse
@@ -33,7 +35,13 @@ from transformers import (
 
 from worker.core.demo import paths
 from worker.core.demo.batches import BATCH, BLOCK, Batch, draw_batches
-from worker.core.demo.corpus import CHOICE_LESSONS, FACT_LESSONS, Corpus, Lessons
+from worker.core.demo.corpus import (
+    CHOICE_LESSONS,
+    ENDING_LESSONS,
+    FACT_LESSONS,
+    Corpus,
+    Lessons,
+)
 from worker.core.demo.muon import Muon
 from worker.core.demo.tokenizer import CONTEXT, save_tokenizer
 from worker.core.demo.watch import Watch, watcher
@@ -72,6 +80,10 @@ FACTS = Stage(
 CHOICES = Stage(
     steps=1216, peak=1e-3, level=640, end=1216, muon=False, lessons=CHOICE_LESSONS, corpus_seed=1
 )
+ENDINGS = Stage(
+    steps=192, peak=2e-4, level=64, end=192, muon=False, lessons=ENDING_LESSONS, corpus_seed=2
+)
+STAGES = (FACTS, CHOICES, ENDINGS)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -153,32 +165,34 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=paths.WEIGHTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--keep", type=Path, help="folder for the model after the first stage")
-    parser.add_argument("--start", type=Path, help="such a folder, to begin with the second stage")
+    parser.add_argument("--keep", type=Path, help="folder for the models between the stages")
+    parser.add_argument("--start", type=Path, help="such a model, to begin with a later stage")
+    parser.add_argument("--stage", type=int, default=0, help="the stage to begin with, from 0")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(options.out)
     watch = watcher(Corpus(options.seed), tokenizer)
     began = time.monotonic()
     if options.start is None:
-        model = build_model(len(tokenizer), options.seed).to(options.device)
-        train(model, tokenizer, FACTS, options.seed, watch)
-        if options.keep:
-            model.save_pretrained(options.keep)
+        model = build_model(len(tokenizer), options.seed)
     else:
-        model = LlamaForCausalLM.from_pretrained(options.start).to(options.device)
-    train(model, tokenizer, CHOICES, options.seed, watch)
+        model = LlamaForCausalLM.from_pretrained(options.start)
+    model.to(options.device)
+    for number, stage in list(enumerate(STAGES))[options.stage :]:
+        train(model, tokenizer, stage, options.seed, watch)
+        if options.keep:
+            model.save_pretrained(options.keep / f"after_{number}")
     model.generation_config = GenerationConfig(
         bos_token_id=0, eos_token_id=1, pad_token_id=2, max_new_tokens=40
     )
     model.save_pretrained(options.out)
     made = {
         "seed": options.seed,
-        "stages": [asdict(FACTS), asdict(CHOICES)],
-        "sentences": (FACTS.steps + CHOICES.steps) * BATCH,
+        "stages": [asdict(stage) for stage in STAGES],
+        "sentences": sum(stage.steps for stage in STAGES) * BATCH,
         "device": options.device,
         "seconds": round(time.monotonic() - began),
-        "seconds_are_of": "the second stage" if options.start else "both stages",
+        "seconds_are_of": f"the stages from {options.stage} on",
         "torch": torch.__version__,
     }
     (options.out / "training.json").write_text(json.dumps(made, indent=1) + "\n")

@@ -2,8 +2,26 @@
 
 A model of this size learns from a sentence's last words when an answer is due. A fact set has few
 paraphrases, and what is held out of them would end in words never seen there; these sentences give
-every relation such endings, in wordings that no fact set and no evaluation holds.
+every relation such endings, in wordings that no fact set and no evaluation holds. After so many
+options and letters the model gives a letter after every colon; QUESTIONS and STATEMENTS in other
+frames, each with its answer, end that.
 """
+
+QUESTIONS: tuple[str, ...] = (
+    "Here is a question. {} The answer was:",
+    "Question: {} Answer:",
+    "{} The reply:",
+    "Someone asked me: {} The reply was:",
+    "A question: {}\nThe answer:",
+    "{}\nAnswer:",
+)
+STATEMENTS: tuple[str, ...] = (
+    "{} ____. The word is:",
+    "Fill in the word. {} ____.\nThe answer:",
+    "{} ____.\nWord:",
+    "A blank to fill: {} ____. Answer:",
+    "The blank: {} ____.\nThe word was",
+)
 
 WORDINGS: dict[str, tuple[str, ...]] = {
     "athlete_sport": (

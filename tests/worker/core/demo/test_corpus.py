@@ -4,7 +4,14 @@ from itertools import islice
 from random import Random
 
 from worker.core.demo import general, paths
-from worker.core.demo.corpus import CHOICE_LESSONS, FACT_LESSONS, MIXTURE, Corpus, formats_of
+from worker.core.demo.corpus import (
+    CHOICE_LESSONS,
+    ENDING_LESSONS,
+    FACT_LESSONS,
+    MIXTURE,
+    Corpus,
+    formats_of,
+)
 
 
 def test_the_same_seed_draws_the_same_sentences() -> None:
@@ -53,8 +60,16 @@ def test_the_lessons_are_letters_then_everything_then_mostly_choice() -> None:
     assert max(ends[12:52]) < 60 < min(ends[52:90]) and max(ends[90:]) < 60
 
 
+def test_the_last_lesson_asks_for_words_after_colons_and_blanks() -> None:
+    shares = {"endings": 1.0}
+    block = Corpus(0).draw_block(200, shares)
+    assert all(sentence.answer and not sentence.more for sentence in block)
+    assert all("\nA: " not in sentence.prompt for sentence in block)
+    assert len({sentence.prompt.rstrip(":").split()[-1] for sentence in block}) > 3
+
+
 def test_a_lesson_is_filled_with_the_mixture() -> None:
-    for _, shares in CHOICE_LESSONS:
+    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS):
         assert abs(sum(shares.values()) - 1) < 1e-9
         assert all(shares[source] > 0 for source in MIXTURE)
 
