@@ -8,8 +8,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.mask import Mask
 from worker.contract.records import MaskRecord
 from worker.store.database import Database
-from worker.store.runs import moment
-from worker.store.tables import MaskRow, database_time
+from worker.store.tables import MaskRow, database_time, moment
 
 
 class MaskStore:

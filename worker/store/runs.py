@@ -2,24 +2,20 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import Unpack
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    String,
     and_,
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.progress import FINAL_STATES, Event
@@ -30,6 +26,7 @@ from worker.store.artifacts import Artifacts
 from worker.store.attempts import add_events, end_run
 from worker.store.database import Database
 from worker.store.describe import parents_of, search_text, title_of
+from worker.store.listing import RunFilter, matching, records
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
 
@@ -42,47 +39,24 @@ class RunStore:
     def run(self, id: str) -> RunRecord:
         """One run; raises NotFound."""
         with self.database.read() as session:
-            found = _records(session, select(Run).where(Run.id == id))
+            found = records(session, select(Run).where(Run.id == id))
         if not found:
             raise _no_run(id)
         return found[0]
 
     def runs(
-        self,
-        *,
-        kind: str | None = None,
-        state: str | None = None,
-        model: str | None = None,
-        owner: str | None = None,
-        tag: str | None = None,
-        search: str | None = None,
-        starred: bool | None = None,
-        archived: bool | None = False,
-        limit: int = 50,
-        offset: int = 0,
+        self, *, limit: int = 50, offset: int = 0, **which: Unpack[RunFilter]
     ) -> list[RunRecord]:
-        """Runs that match every given filter, newest first. `archived=None` lists both."""
-        matching = _matching(kind, state, model, owner, tag, search, starred, archived)
-        newest = select(Run).where(*matching).order_by(Run.created.desc(), Run.id.desc())
+        """Runs that match every given filter, newest first."""
+        newest = select(Run).where(*matching(which)).order_by(Run.created.desc(), Run.id.desc())
         with self.database.read() as session:
-            return _records(session, newest.limit(limit).offset(offset))
+            return records(session, newest.limit(limit).offset(offset))
 
-    def count_runs(
-        self,
-        *,
-        kind: str | None = None,
-        state: str | None = None,
-        model: str | None = None,
-        owner: str | None = None,
-        tag: str | None = None,
-        search: str | None = None,
-        starred: bool | None = None,
-        archived: bool | None = False,
-    ) -> int:
+    def count_runs(self, **which: Unpack[RunFilter]) -> int:
         """How many runs match."""
-        matching = _matching(kind, state, model, owner, tag, search, starred, archived)
+        count = select(func.count()).select_from(Run).where(*matching(which))
         with self.database.read() as session:
-            return session.scalar(select(func.count()).select_from(Run).where(*matching)) or 0
+            return session.scalar(count) or 0
 
     def update_run(
         self,
@@ -149,7 +123,7 @@ class RunStore:
         """Runs that were made from this one, oldest first."""
         ids = select(RunParent.run_id).where(RunParent.parent_id == id)
         with self.database.read() as session:
-            return _records(session, select(Run).where(Run.id.in_(ids)).order_by(Run.created))
+            return records(session, select(Run).where(Run.id.in_(ids)).order_by(Run.created))
 
     def events(self, id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, Event]]:
         """A run's events with an offset greater than `after`, in order."""
@@ -246,71 +220,6 @@ def _set_tags(session: Session, id: str, tags: Iterable[str]) -> None:
 
 def _tag(tag: str) -> str:
     return tag.strip()[:100]
-
-
-def _matching(
-    kind: str | None,
-    state: str | None,
-    model: str | None,
-    owner: str | None,
-    tag: str | None,
-    search: str | None,
-    starred: bool | None,
-    archived: bool | None,
-) -> list[ColumnElement[bool]]:
-    columns: dict[Any, Any] = {Run.kind: kind, Run.state: state, Run.model: model}
-    columns |= {Run.owner: owner, Run.starred: starred, Run.archived: archived}
-    matching = [column == value for column, value in columns.items() if value is not None]
-    if tag:
-        matching.append(Run.id.in_(select(RunTag.run_id).where(RunTag.tag == tag)))
-    if search:
-        matching += [Run.search.contains(w, autoescape=True) for w in search.casefold().split()]
-    return matching
-
-
-def _records(session: Session, query: Select[Run]) -> list[RunRecord]:
-    other = aliased(Run)
-    before = or_(
-        other.priority < Run.priority,
-        and_(other.priority == Run.priority, other.created < Run.created),
-    )
-    ahead = (
-        select(func.count())
-        .select_from(other)
-        .where(other.state == "queued", Run.state == literal("queued", String), before)
-        .where((other.kind == "study") == (Run.kind == "study"))
-        .correlate(Run)
-        .scalar_subquery()
-    )
-    rows = session.execute(query.add_columns(ahead)).all()
-    ids = [run.id for run, _ in rows]
-    tags: dict[str, list[str]] = {id: [] for id in ids}
-    parents: dict[str, list[str]] = {id: [] for id in ids}
-    for tag in session.scalars(select(RunTag).where(RunTag.run_id.in_(ids)).order_by(RunTag.tag)):
-        tags[tag.run_id].append(tag.tag)
-    lineage = select(RunParent).where(RunParent.run_id.in_(ids)).order_by(RunParent.position)
-    for link in session.scalars(lineage):
-        parents[link.run_id].append(link.parent_id)
-    return [_record(run, ahead, tags[run.id], parents[run.id]) for run, ahead in rows]
-
-
-def _record(run: Run, ahead: int, tags: list[str], parents: list[str]) -> RunRecord:
-    names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead"}
-    plain = {name: getattr(run, name) for name in names - {"tags", "parents"}}
-    return RunRecord(
-        **plain,
-        created=moment(run.created),
-        started=None if run.started is None else moment(run.started),
-        finished=None if run.finished is None else moment(run.finished),
-        ahead=ahead,
-        tags=tuple(tags),
-        parents=tuple(parents),
-    )
-
-
-def moment(seconds: float) -> datetime:
-    """Seconds since 1970 as an aware datetime in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _no_run(id: str) -> NotFound:

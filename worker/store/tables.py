@@ -1,6 +1,7 @@
 """The tables. Times are seconds since 1970 by the database's clock; JSON is kept as ASCII text."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from sqlalchemy import Dialect, Double, Float, ForeignKey, Index, String, Text, TypeDecorator
@@ -253,3 +254,8 @@ class WorkerRow(Base):
     token: Mapped[Name] = mapped_column(default="")
     announcement: Mapped[Body | None] = mapped_column(default=None)
     announced: Mapped[Seconds | None]
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since 1970 as an aware datetime in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)

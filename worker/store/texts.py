@@ -10,8 +10,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.texts import BUNDLED, TextInfo
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
-from worker.store.runs import moment
-from worker.store.tables import TextRow, database_time
+from worker.store.tables import TextRow, database_time, moment
 
 
 class TextStore:

@@ -11,8 +11,7 @@ from worker.contract.progress import Event
 from worker.contract.records import WorkerRecord
 from worker.store.attempts import Adopted, add_events
 from worker.store.database import Database
-from worker.store.runs import moment
-from worker.store.tables import Run, WorkerRow, database_time
+from worker.store.tables import Run, WorkerRow, database_time, moment
 
 ALIVE_SECONDS = 15.0
 """A worker whose last heartbeat is older is shown as not alive. It beats every 3 s."""

@@ -1,0 +1,79 @@
+"""Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
+
+from typing import Any, TypedDict
+
+from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from worker.contract.records import RunRecord
+from worker.store.tables import Run, RunParent, RunTag, moment
+
+
+class RunFilter(TypedDict, total=False):
+    """What runs must match; what is missing or None matches all, but for `archived`."""
+
+    kind: str | None
+    state: str | None
+    model: str | None
+    owner: str | None
+    tag: str | None
+    search: str | None
+    """Words that all stand in the run's id, title or spec."""
+    starred: bool | None
+    archived: bool | None
+    """False when missing; None lists both."""
+
+
+def matching(which: RunFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a filter; runs put into the archive match only where it says so."""
+    archived = which.get("archived", False)
+    columns: dict[Any, Any] = {Run.kind: which.get("kind"), Run.state: which.get("state")}
+    columns |= {Run.model: which.get("model"), Run.owner: which.get("owner")}
+    columns |= {Run.starred: which.get("starred"), Run.archived: archived}
+    found = [column == value for column, value in columns.items() if value is not None]
+    if tag := which.get("tag"):
+        found.append(Run.id.in_(select(RunTag.run_id).where(RunTag.tag == tag)))
+    if search := which.get("search"):
+        found += [Run.search.contains(w, autoescape=True) for w in search.casefold().split()]
+    return found
+
+
+def records(session: Session, query: Select[Run]) -> list[RunRecord]:
+    """Read the runs of a query with their tags, their lineage and their place in the queue."""
+    other = aliased(Run)
+    before = or_(
+        other.priority < Run.priority,
+        and_(other.priority == Run.priority, other.created < Run.created),
+    )
+    ahead = (
+        select(func.count())
+        .select_from(other)
+        .where(other.state == "queued", Run.state == literal("queued", String), before)
+        .where((other.kind == "study") == (Run.kind == "study"))
+        .correlate(Run)
+        .scalar_subquery()
+    )
+    rows = session.execute(query.add_columns(ahead)).all()
+    ids = [run.id for run, _ in rows]
+    tags: dict[str, list[str]] = {id: [] for id in ids}
+    parents: dict[str, list[str]] = {id: [] for id in ids}
+    for tag in session.scalars(select(RunTag).where(RunTag.run_id.in_(ids)).order_by(RunTag.tag)):
+        tags[tag.run_id].append(tag.tag)
+    lineage = select(RunParent).where(RunParent.run_id.in_(ids)).order_by(RunParent.position)
+    for link in session.scalars(lineage):
+        parents[link.run_id].append(link.parent_id)
+    return [_record(run, ahead, tags[run.id], parents[run.id]) for run, ahead in rows]
+
+
+def _record(run: Run, ahead: int, tags: list[str], parents: list[str]) -> RunRecord:
+    names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead"}
+    plain = {name: getattr(run, name) for name in names - {"tags", "parents"}}
+    return RunRecord(
+        **plain,
+        created=moment(run.created),
+        started=None if run.started is None else moment(run.started),
+        finished=None if run.finished is None else moment(run.finished),
+        ahead=ahead,
+        tags=tuple(tags),
+        parents=tuple(parents),
+    )
