@@ -93,8 +93,10 @@ def test_scores_equal_a_naive_loop_of_full_forwards():
         assert np.abs(grid).max() > 1e-4
 
 
-def test_facts_of_different_lengths_score_together_as_they_do_alone():
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_facts_of_different_lengths_score_together_as_they_do_alone(side, monkeypatch):
     model = make_model("gemma2")
+    monkeypatch.setattr(model.tokenizer, "padding_side", side)  # a user's tokenizer has either
     facts = [fact("a", "Ann Lee"), fact("b", "Bo", "golf", "ball"), fact("c", "Cyd Re")]
     subjects_std = trace(model, facts, corruption="random_tokens", samples=3, heads=True)
     for i, one in enumerate(facts):
