@@ -1,5 +1,6 @@
 """Pages without a browser: what they say, their labels and landmarks, and bad input."""
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -126,6 +127,37 @@ def test_home_says_what_this_is_and_what_ran(client: TestClient, run_id: str) ->
     assert "Start here" in text
     assert f"/runs/{run_id}" in text
     assert "1 worker alive" in text
+
+
+FURTHER = ("gallery", "studies", "compare", "dossier", "stacks", "rewrite", "models", "bundles")
+TWO_CLICKS = (
+    "/facts/upload",
+    "/facts/texts",
+    "/facts/tokens",
+    "/facts/knowledge",
+    "/masks/new",
+    "/localize",
+    "/workers",
+)
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_home_says_in_a_sentence_what_each_page_is_for(client: TestClient, name: str) -> None:
+    main = client.get("/").text.partition("<main")[2]
+    said = re.search(rf'<a href="/{name}">[^<]+</a></p><p class="muted">([^<]+)</p>', main)
+    assert said and said[1].endswith("."), name
+
+
+def test_every_page_is_at_most_two_clicks_from_home(client: TestClient) -> None:
+    links = lambda path: {  # noqa: E731
+        href.partition("?")[0]
+        for a in Page(client.get(path).text).all("a")
+        if (href := a.get("href") or "").startswith("/")
+    }
+    first = links("/")
+    second = {path for one in first for path in links(one)} | first
+    assert {f"/{name}" for name in FURTHER} <= first
+    assert set(TWO_CLICKS) <= second
 
 
 def test_before_any_worker_pages_say_so(settings: Settings, empty_engine: Engine) -> None:
