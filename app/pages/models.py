@@ -15,7 +15,7 @@ NEEDS = (
     ("load", "Held in memory"),
     ("explore", "Explore"),
     ("localize", "Localize"),
-    ("evaluate", "Evaluate"),
+    ("evaluate", "Evaluate an edit, all components"),
     ("unlearn", "Unlearn, all components"),
 )
 """The entries of ModelInfo.memory_bytes in the order in which they are shown."""

@@ -9,11 +9,21 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, select
 from worker.contract.inputs import Inputs
 from worker.contract.menu import Preflight, RefusedRow
-from worker.contract.spec import ExploreSpec, ExportSpec, LocalizeSpec, Spec, UnlearnSpec
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    ExportSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+)
 from worker.core.estimate import estimate_seconds
 from worker.core.localization._ahead import look_ahead
 from worker.core.localization._cases import prepare
+from worker.core.models.components import component_parameters
 from worker.core.models.deltas import edited
+from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
@@ -67,7 +77,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
         n_facts=len(facts) - len(left_out),
         n_tokens=looked.n_tokens,
         seconds=_rounded(estimate_seconds(spec, inputs, model, tuple(looked.usable))),
-        memory_bytes=_memory(model),
+        memory_bytes=_memory(spec, inputs, model),
         left_out=tuple(left_out[:MAX_LISTED]),
         notes=tuple(looked.notes),
     )
@@ -171,6 +181,15 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _memory(model: Model) -> int:
-    """Weights, and as much again for activations: enough to say whether a device is too small."""
-    return 2 * sum(p.numel() * p.element_size() for p in model.hf.parameters())
+def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
+    """What the run's kind takes with this mask, or with the edits that it measures."""
+    n_changed = None
+    if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
+        n_changed = inputs.mask.n_parameters
+    if isinstance(spec, EvaluateSpec):
+        n_bytes = sum(Path(path).stat().st_size for path in inputs.deltas)
+        n_changed = n_bytes // model.dtype.itemsize
+    needs = estimate_memory(
+        model, component_parameters(model), model.dtype, model.device, n_changed
+    )
+    return needs["unlearn" if isinstance(spec, StudySpec) else spec.kind]

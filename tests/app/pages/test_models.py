@@ -62,6 +62,7 @@ def test_the_page_lists_every_model_with_what_it_is_and_needs(
         "LlamaTokenizerFast (BPE, 128,000 entries)",
         "apache-2.0",
         "6.00 GB",
+        "to within a fifth",
         "more than there is",
         "only &lt;b&gt;pickles&lt;/b&gt;",
         "lethe model add",

@@ -8,6 +8,7 @@ import torch
 from worker.contract.errors import Cancelled, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask
 from worker.contract.spec import parse_spec
 from worker.core.estimate import BUDGET, watch
 from worker.core.models.deltas import checksum
@@ -88,3 +89,21 @@ def test_a_run_that_cannot_be_watched_has_no_estimate(error: Exception) -> None:
         raise error
 
     assert watch(silent, 0.5) is None
+
+
+def test_the_memory_said_is_that_of_the_runs_kind_and_mask(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    weights = sum(p.numel() * p.element_size() for p in model.hf.parameters())
+    fact_set = FactSet(name="s", facts=facts)
+
+    def said(n_parameters: int) -> int:
+        spec = parse_spec({**UNLEARN, "facts": {"set": "s", "forget": "first:3"}})
+        mask = Mask(components=("blocks.1.mlp",), n_parameters=n_parameters)
+        found = preflight(spec, Inputs(out="", fact_set=fact_set, mask=mask), model)
+        assert found.memory_bytes is not None
+        return found.memory_bytes
+
+    some, more = said(1_000), said(1_001_000)
+    assert some > weights
+    assert more - some >= 4 * 7 * 1_000_000, "two copies, a start, a best, gradients, two moments"
