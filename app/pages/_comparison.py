@@ -26,8 +26,11 @@ class Compared:
 
 
 def named(runs: Sequence[RunRecord]) -> list[str]:
-    """A short name for every run that no other has."""
+    """A short name for every run that no other has: what follows the colon only if it differs."""
     titles = [run.title for run in runs]
+    parts = [title.partition(": ") for title in titles]
+    if len({rest for _, _, rest in parts}) == 1:
+        titles = [first for first, _, _ in parts]
     return [
         title if titles.count(title) == 1 else f"{title} ({run.id[:4]})"
         for title, run in zip(titles, runs, strict=True)

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.figures._drawing import Source
-from app.pages._comparison import Compared, numbers, settings
+from app.pages._comparison import Compared, named, numbers, settings
 from app.pages._comparison_figures import agreement, component_panels, overlaid
 from worker.contract.errors import UserError
 from worker.contract.records import RunRecord
@@ -28,6 +28,25 @@ def compared(made: ModuleType) -> Made:
         return Compared(name, record, Source(result, source.open))
 
     return make
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    def name(*titles: str) -> list[str]:
+        runs = [
+            RunRecord(
+                id=f"{i}bcdef", kind="localize", title=title, spec={}, state="done",
+                created="2026-01-01T00:00Z",
+            )
+            for i, title in enumerate(titles)
+        ]  # fmt: skip
+        return named(runs)
+
+    assert name("eap: set on demo", "logit_lens: set on demo") == ["eap", "logit_lens"]
+    assert name("eap: set on demo", "eap: other on demo") == [
+        "eap: set on demo",
+        "eap: other on demo",
+    ]
+    assert name("eap: set on demo", "eap: set on demo") == ["eap (0bcd)", "eap (1bcd)"]
 
 
 def test_only_settings_that_differ_are_listed(compared: Made) -> None:
