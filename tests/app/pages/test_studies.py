@@ -164,7 +164,7 @@ def test_the_gallery_shows_measured_and_papers_figures(client, shipped) -> None:
     assert "/gallery/paper_comparison" in index and "A study" in index
     page = client.get("/gallery/paper_comparison").text
     assert "What agrees with the paper" in page and "+0.40" in page
-    assert ">Paper<span class=\"hidden\">: fact_lookup</span>" in page and "0.862" in page
+    assert '>Paper<span class="hidden">: fact_lookup</span>' in page and "0.862" in page
     assert "What agrees with the paper" not in client.get("/gallery/own").text
 
 
