@@ -102,7 +102,9 @@ def bench_probes(model: Model, args: argparse.Namespace) -> Iterator[Row]:
     """A thousand facts in four formats, the base alone."""
     selection = select(thousand(), "first:1000", 0)
     options = probes.Options(
-        formats=("statement", "question", "cloze", "paraphrase_held_out"), retain_facts=0
+        formats=("statement", "question", "cloze", "paraphrase_held_out"),
+        retain_facts=0,
+        wordings=1,
     )
     watch = Watch()
     found = probes.evaluate(BeforeAfter(model), selection, options, JOB)
