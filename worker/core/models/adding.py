@@ -69,6 +69,7 @@ def add_from_hub(id: str, root: Path, revision: str | None = None) -> ModelInfo:
 
     Raises UserError for one without safetensors, before anything large is fetched.
     """
+    from httpx2 import TransportError  # the hub library's own client
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -85,6 +86,12 @@ def add_from_hub(id: str, root: Path, revision: str | None = None) -> ModelInfo:
         folder = Path(
             snapshot_download(id, revision=listed.sha, cache_dir=root, allow_patterns=list(KEPT))
         )
+    except TransportError as error:
+        raise UserError(
+            f"{id!r} cannot be fetched: the hub is not reached ({error}). Try again where there is "
+            f"a network, or bring the folder and add it with `lethe model add PATH`.",
+            field="path",
+        ) from None
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{id!r} cannot be fetched: {first}", field="path") from None

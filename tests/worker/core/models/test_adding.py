@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx2
 import huggingface_hub
 import pytest
 from typer.testing import CliRunner
@@ -100,6 +101,17 @@ def test_a_hub_model_is_fetched_by_revision_and_without_pickles(
     listed.siblings = [SimpleNamespace(rfilename="pytorch_model.bin")]
     with pytest.raises(UserError, match=r"no \*\.safetensors"):
         add_from_hub("org/pickled", root)
+
+
+def test_without_a_network_the_other_way_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(self: object, id: str, revision: str | None = None) -> None:
+        raise httpx2.ConnectError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", nobody)
+    with pytest.raises(UserError, match=r"the hub is not reached .*lethe model add PATH"):
+        add_from_hub("org/name", tmp_path)
 
 
 def test_a_hub_that_is_not_reached_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
