@@ -1,14 +1,20 @@
 """The rules of the verdict: every answer is decided by one number and one stated threshold."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.result import LeftOut
 
-SPREAD = ("paraphrase_held_out", "paraphrase", "question", "choice")
-"""Formats in which forgetting must show as well."""
+SPREAD = {
+    "paraphrase_held_out": "held-out paraphrases",
+    "paraphrase": "paraphrases",
+    "question": "questions",
+    "choice": "multiple choice",
+}
+"""Formats in which forgetting must show as well, in words."""
 LETTER = 0.25
 """Chance of one of four letters."""
 LEAST = 0.05
@@ -61,6 +67,9 @@ class Answer:
     number: str
     value: float | None
     rule: str
+    about: Literal["known", "said", "spread", "back", "read", "broke"]
+    short: str = ""
+    """What the question is about, for a sentence on several of its kind."""
 
     @property
     def row(self) -> tuple[str, str, str, float | None, str]:
@@ -100,6 +109,7 @@ def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list
             "verdict.statement.forget.before",
             base,
             f"yes from {options.known:g} above the chance of {chance:.2f}",
+            "known",
         ),
         Answer(
             SAID,
@@ -107,6 +117,7 @@ def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list
             "verdict.statement.forget.after",
             said,
             f"yes above {options.said:g} of {scale.words}",
+            "said",
         ),
     ]
     spread, left = _spread(n, options)
@@ -115,7 +126,7 @@ def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list
 
 def _spread(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list[LeftOut]]:
     found, left = [], []
-    for form in SPREAD:
+    for form, words in SPREAD.items():
         if f"{form}.forget.before" not in n:
             left.append(LeftOut(id=f"format {form}", reason="no fact can be asked in it"))
             continue
@@ -124,12 +135,14 @@ def _spread(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], lis
         answer = "yes" if after <= options.said * max(before, 0) else "no"
         found.append(
             Answer(
-                f"Is it forgotten in {form.replace('_', ' ')}?",
+                f"Is it forgotten in {words}?",
                 answer if before > LEAST else "cannot be said: the base had it not",
                 f"verdict.{form}.forget.after",
                 n[f"{form}.forget.after"],
                 f"yes at or below {options.said:g} of the base's "
                 f"{n[f'{form}.forget.before']:.2f}, over a chance of {chance:.2f}",
+                "spread",
+                words,
             )
         )
     return found, left
@@ -154,6 +167,8 @@ def _hidden(n: dict[str, float], scale: Scale, options: Thresholds) -> list[Answ
                 f"verdict.{number}.after",
                 value,
                 f"yes from {options.returned:g} of {scale.words}; retain facts {kept:.2f}",
+                "back",
+                words,
             )
         )
     if "latent.forget.after" in n:
@@ -165,6 +180,8 @@ def _hidden(n: dict[str, float], scale: Scale, options: Thresholds) -> list[Answ
                 "verdict.latent.forget.after",
                 value,
                 f"yes from {options.read:g} at any depth where probes read retain facts",
+                "read",
+                "a probe of hidden states",
             )
         )
     return found
@@ -182,6 +199,8 @@ def _broken(n: dict[str, float], options: Thresholds) -> list[Answer]:
                     f"verdict.{form}.retain.after",
                     after,
                     f"yes below {options.kept:g} of the base's {before:.2f}",
+                    "broke",
+                    f"retain facts {words}",
                 )
             )
     before, after = n["general.perplexity.before"], n["general.perplexity.after"]
@@ -192,6 +211,8 @@ def _broken(n: dict[str, float], options: Thresholds) -> list[Answer]:
             "verdict.general.perplexity.after",
             after,
             f"yes above {options.text:g} times the base's perplexity of {before:.2f}",
+            "broke",
+            "general text",
         )
     )
     return found
@@ -199,10 +220,29 @@ def _broken(n: dict[str, float], options: Thresholds) -> list[Answer]:
 
 def conclude(answers: list[Answer]) -> str:
     """Say `still there`, `hidden`, `gone` or `never known`."""
-    asked = {a.question: a.answer for a in answers}
-    if asked[SAID] == "yes":
+    asked = {a.about: a.answer for a in answers if a.about in ("known", "said")}
+    if asked["said"] == "yes":
         return "still there"
-    signs = [a for q, a in asked.items() if q.startswith(("Is it brought back", "Does a probe"))]
-    if "yes" in signs:
+    if any(a.answer == "yes" for a in answers if a.about in ("back", "read")):
         return "hidden"
-    return "gone" if asked[KNOWN] == "yes" else "never known"
+    return "gone" if asked["known"] == "yes" else "never known"
+
+
+def tell(verdict: str, answers: list[Answer]) -> str:
+    """Put the verdict into sentences: where it shows, what finds the facts again, what broke."""
+    said = [f"Verdict: {verdict}."]
+    for about, yes, no in (
+        (("spread",), "Forgotten in {} too.", "Not forgotten in {}."),
+        (("back", "read"), "Found again by {}.", "Not found again by {}."),
+        (("broke",), "Broken: {}.", "Unharmed: {}."),
+    ):
+        for answer, words in (("yes", yes), ("no", no)):
+            if names := [a.short for a in answers if a.about in about and a.answer == answer]:
+                said.append(words.format(_listed(names)))
+    if names := [a.short for a in answers if a.answer.startswith("cannot be said")]:
+        said.append(f"Not decided: {_listed(names)}; the table says why.")
+    return " ".join(said)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -37,7 +37,7 @@ from worker.core.evaluation._read import read, readable
 from worker.core.evaluation._relearn import RelearnOptions, relearn, split_facts
 from worker.core.evaluation._rows import statement_probabilities
 from worker.core.evaluation._setting import setting
-from worker.core.evaluation._verdict_rules import SPREAD, Thresholds, conclude, decide
+from worker.core.evaluation._verdict_rules import SPREAD, Thresholds, conclude, decide, tell
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 
@@ -60,7 +60,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             "edited model.",
             field="model.edits",
         )
-    how = setting(selection, models.base, job.seed, wordings=1)
+    how = setting(selection, models.base, job.seed, wordings=2)
     plan = plan_probe(selection, ("statement", *SPREAD), how, options.retain_facts, job.seed)
     found = models.measure(
         lambda m, s: _measure(m, s, selection, plan, options, job), of=(plan, job.seed)
@@ -68,7 +68,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     numbers = found["before"] | found["after"] | {"chance": chance_of(selection)}
     answers, left = decide(numbers, options)
     verdict = conclude(answers)
-    caption = f"Verdict: {verdict}. " + " ".join(f"{a.question} {a.answer}." for a in answers)
+    caption = tell(verdict, answers)
     columns = ("question", "answer", "number", "value", "rule")
     table = Table(title="Verdict", columns=columns, rows=tuple(a.row for a in answers))
     summary: dict[str, float | int | bool | str | None] = {"verdict": verdict}

@@ -13,7 +13,7 @@ from worker.core.evaluation import verdict
 from worker.core.evaluation._attack import fact_rows, rows_loss
 from worker.core.evaluation._latent import all_states
 from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._verdict_rules import KNOWN, SAID, conclude, decide
+from worker.core.evaluation._verdict_rules import KNOWN, SAID, conclude, decide, tell
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
 from worker.core.models.tokens import answer_ids, encode_fact, pad
@@ -189,13 +189,26 @@ def test_the_rules_decide_by_the_numbers(numbers: dict[str, float], expected: st
     assert conclude(answers) == expected
 
 
+def test_the_verdict_is_told_in_sentences() -> None:
+    spread = {"question.forget.before": 0.9, "question.forget.after": 0.01}
+    spread |= {"choice.forget.before": 0.9, "choice.forget.after": 0.88}
+    spread |= {"paraphrase.forget.before": 0.01, "paraphrase.forget.after": 0.01}
+    kept = {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.05}
+    answers, _ = decide(NUMBERS | spread | kept, OPTIONS)
+    told = tell(conclude(answers), answers)
+    assert told.startswith("Verdict: ")
+    assert "Forgotten in questions too. Not forgotten in multiple choice." in told
+    assert "Not decided: paraphrases; the table says why." in told
+    assert "Not found again by relearning the other half, training on other facts and" in told
+
+
 def test_a_guess_in_other_words_is_no_knowledge() -> None:
     """One of three answers is guessed after unlearning: forgotten; the same where none is: not."""
     after = {
         "statement.forget.after": 0.35, "relearning.lora.held_out.after": 0.4,
         "question.forget.before": 0.95, "question.forget.after": 0.35,
     }  # fmt: skip
-    question = "Is it forgotten in question?"
+    question = "Is it forgotten in questions?"
     for chance, expected in ((0.33, "yes"), (0.0, "no")):
         answers, left = decide(NUMBERS | after | {"chance": chance}, OPTIONS)
         (found,) = [a for a in answers if a.question == question]
