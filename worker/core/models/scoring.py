@@ -1,6 +1,7 @@
 """What a model says next: answers scored by teacher forcing, next-token logits, greedy text.
 
-Log-softmax in float32; logits of the answer's positions only; prompts of like length share a batch.
+Log-softmax in float32; logits of the answer's positions only; prompts of like length share a batch;
+a prompt that is asked for several answers of one token runs once.
 """
 
 from __future__ import annotations
@@ -39,19 +40,20 @@ def score_answers(
 ) -> Scores:
     """Score each (prompt, answer): the answer's tokens after the prompt, teacher-forced."""
     answers = [answer_ids(model, prompt, answer) for prompt, answer in items]
-    rows = [
-        [*_prompt_ids(model, prompt), *answer[:-1]]
-        for (prompt, _), answer in zip(items, answers, strict=True)
-    ]
+    prompts = {prompt: _prompt_ids(model, prompt) for prompt, _ in items}
+    asked: dict[tuple[int, ...], list[int]] = {}
+    for i, ((prompt, _), answer) in enumerate(zip(items, answers, strict=True)):
+        asked.setdefault((*prompts[prompt], *answer[:-1]), []).append(i)
+    rows = list(asked)
     n = len(items)
     log_prob, first = torch.zeros(n), torch.zeros(n)
     rank, top5 = torch.zeros(n, dtype=torch.long), torch.zeros(n, 5, dtype=torch.long)
     for chosen in _buckets([len(row) for row in rows], batch_size):
-        keep = max(len(answers[i]) for i in chosen)
-        batch = pad(model, [rows[i] for i in chosen])
+        keep = max(len(answers[i]) for row in chosen for i in asked[rows[row]])
+        batch = pad(model, [list(rows[row]) for row in chosen])
         log_probs = model.logits(batch.ids, batch.mask, batch.position_ids, keep).log_softmax(-1)
-        for row, i in enumerate(chosen):
-            own = log_probs[row, keep - len(answers[i]) :]
+        for place, i in ((place, i) for place, row in enumerate(chosen) for i in asked[rows[row]]):
+            own = log_probs[place, keep - len(answers[i]) :]
             token = torch.tensor(answers[i], device=own.device)
             each = own.gather(-1, token[:, None])[:, 0]
             log_prob[i], first[i] = each.sum(), each[0]

@@ -33,6 +33,20 @@ def test_answers_of_any_length_score_together_as_they_do_alone(family):
     assert scores.n_tokens.tolist() == [1, 6, 1]
 
 
+def test_a_prompt_asked_for_several_short_answers_runs_once(monkeypatch):
+    model, rows = make_model("llama"), []
+    logits = model.logits
+    monkeypatch.setattr(
+        model, "logits", lambda ids, *rest: rows.append(len(ids)) or logits(ids, *rest)
+    )
+    items = [(prompt, answer) for prompt, _ in ITEMS for answer in ("golf", "go", "rugby")]
+    scores = score_answers(model, items)
+    n_rows = {(prompt, tuple(answer_ids(model, prompt, a)[:-1])) for prompt, a in items}
+    assert sum(rows) == len(n_rows) < len(items)
+    for i, item in enumerate(items):
+        assert float(scores.log_prob[i]) == pytest.approx(one_by_one(model, *item)[0], abs=1e-4)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_left_and_right_padding_give_the_same_logits(family):
     model = make_model(family)
