@@ -1,7 +1,8 @@
 """What a model says next: answers scored by teacher forcing, next-token logits, greedy text.
 
-Log-softmax in float32; logits of the answer's positions only; prompts of like length share a batch;
-a prompt that is asked for several answers of one token runs once.
+Log-softmax in float32; logits of the answer's positions only; prompts of like beginning and length
+share a batch, in which what all begin with runs once; a prompt that is asked for several answers of
+one token runs once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from worker.core.models.batches import fitting
 from worker.core.models.model import Model
+from worker.core.models.prefix import in_order, logits_sharing
 from worker.core.models.tokens import answer_ids, encode, pad
 
 BATCH_SIZE = 64
@@ -48,10 +50,11 @@ def score_answers(
     n = len(items)
     log_prob, first = torch.zeros(n), torch.zeros(n)
     rank, top5 = torch.zeros(n, dtype=torch.long), torch.zeros(n, 5, dtype=torch.long)
-    for chosen in _buckets([len(row) for row in rows], batch_size):
+    for chosen in _buckets(rows, batch_size):
         keep = max(len(answers[i]) for row in chosen for i in asked[rows[row]])
         batch = pad(model, [list(rows[row]) for row in chosen])
-        log_probs = model.logits(batch.ids, batch.mask, batch.position_ids, keep).log_softmax(-1)
+        logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids, keep)
+        log_probs = logits.log_softmax(-1)
         for place, i in ((place, i) for place, row in enumerate(chosen) for i in asked[rows[row]]):
             own = log_probs[place, keep - len(answers[i]) :]
             token = torch.tensor(answers[i], device=own.device)
@@ -69,9 +72,9 @@ def next_logits(
     """Compute the logits of the token after each prompt, in float32 on the CPU."""
     rows = [_prompt_ids(model, prompt) for prompt in prompts]
     found: list[Tensor | None] = [None] * len(rows)
-    for chosen in _buckets([len(row) for row in rows], batch_size):
+    for chosen in _buckets(rows, batch_size):
         batch = pad(model, [rows[i] for i in chosen])
-        logits = model.logits(batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
+        logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
         for row, i in enumerate(chosen):
             found[i] = logits[row]
     return torch.stack([row for row in found if row is not None])
@@ -84,7 +87,7 @@ def generate(
     """Continue each prompt greedily to its end token or `max_new_tokens`; return the new text."""
     rows = [_prompt_ids(model, prompt) for prompt in prompts]
     texts = [""] * len(rows)
-    for chosen in _buckets([len(row) for row in rows], batch_size):
+    for chosen in _buckets(rows, batch_size):
         new = _continue(model, [rows[i] for i in chosen], max_new_tokens)
         for i, ids in zip(chosen, new, strict=True):
             texts[i] = model.tokenizer.decode(ids, skip_special_tokens=True)
@@ -125,8 +128,8 @@ def _prompt_ids(model: Model, text: str) -> list[int]:
     return ids
 
 
-def _buckets(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+def _buckets(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
     batch_size = fitting(batch_size)
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    for group in in_order(rows):
+        for start in range(0, len(group), batch_size):
+            yield group[start : start + batch_size]

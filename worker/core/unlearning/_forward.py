@@ -1,8 +1,9 @@
 """Run a batch from where training begins, to where its loss is read.
 
 Below the lowest trained layer nothing changes during an edit, so what enters that layer is
-computed once per row and put in again at every step: the blocks below are passed over. Above,
-only the answers' positions are unembedded; a loss on hidden states stops at its own layer.
+computed once per row and put in again at every step: the blocks below are passed over. Above, what
+all rows of a batch begin with runs once, and only the answers' positions are unembedded; a loss on
+hidden states stops at its own layer.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worker.core.models.model import Model
+from worker.core.models.prefix import (
+    first_place,
+    logits_after,
+    mask_after,
+    run_prefix,
+    shared_length,
+    spread,
+)
 from worker.core.unlearning._pool import Batch, Pool
 
 CACHE_BYTES = 2 * 2**30
@@ -27,11 +36,28 @@ class _Reached(Exception):
 
 
 def logits_at_answers(
-    model: Model, batch: Batch, layer: int = 0
+    model: Model, batch: Batch, layer: int = 0, share: bool = True
 ) -> Float[Tensor, "batch keep vocab"]:
-    """Compute the logits at the batch's last `keep` positions, entering at `layer` if kept."""
-    with entering(model, batch, layer):
-        return model.logits(batch.ids, batch.mask, batch.positions, keep=batch.keep)
+    """Compute the logits at the batch's last `keep` positions, entering at `layer` if kept.
+
+    `share` must be off inside hooks that count positions.
+    """
+    n = shared_length(model, batch.ids, batch.mask, batch.keep) if share else 0
+    if n == 0:
+        with entering(model, batch, layer):
+            return model.logits(batch.ids, batch.mask, batch.positions, keep=batch.keep)
+    start = first_place(batch.mask)
+    first, rest = (
+        batch.cut(slice(1), slice(start, start + n)),
+        batch.cut(slice(None), slice(n, None)),
+    )
+    with entering(model, first, layer):
+        past = run_prefix(model, first.ids)
+    spread(past, len(batch.ids), 0 if batch.hidden is None else layer)
+    with entering(model, rest, layer):
+        return logits_after(
+            model, past, n, rest.ids, mask_after(batch.mask, n), rest.positions, batch.keep
+        )
 
 
 def hidden_before(

@@ -42,6 +42,17 @@ class Batch:
     def keep(self) -> int:
         return self.labels.shape[1]
 
+    def cut(self, rows: slice, places: slice) -> "Batch":
+        """Cut some positions of some rows out; labels and index stay whole rows'."""
+        return Batch(
+            ids=self.ids[rows, places],
+            mask=self.mask[rows, places],
+            positions=self.positions[rows, places],
+            labels=self.labels[rows],
+            index=self.index[rows],
+            hidden=None if self.hidden is None else self.hidden[rows, places],
+        )
+
 
 @dataclass(frozen=True)
 class Pool:

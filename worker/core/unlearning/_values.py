@@ -100,7 +100,9 @@ def find_values(
     for step in range(options.value_steps):
         with adding(model, layer, delta[owners], asked.from_right):
             batch = asked.pool.batch(torch.arange(len(asked.pool)))
-            each = _losses.mean_losses(logits_at_answers(model, batch, layer), batch.labels)
+            each = _losses.mean_losses(
+                logits_at_answers(model, batch, layer, share=False), batch.labels
+            )
         nll = torch.zeros_like(losses).index_add(0, owners, each) / len(before)
         decay = options.value_decay * (delta.square().sum(-1) / size[:, 0].square())
         loss = nll + decay + options.kl_weight * drift.measure(delta, step == 0)
@@ -137,7 +139,9 @@ class _Drift:
         """Compute KL(before ‖ now); the first call says what before is."""
         batch = self.pool.batch(torch.arange(len(self.pool)))
         with adding(self.model, self.layer, delta, self.from_right):
-            now = logits_at_answers(self.model, batch, self.layer)[:, -1].log_softmax(-1)
+            now = logits_at_answers(self.model, batch, self.layer, share=False)[:, -1].log_softmax(
+                -1
+            )
         if first:
             self.first = now.detach()
         return (self.first.exp() * (self.first - now)).sum(-1)
@@ -168,7 +172,7 @@ def _outputs(model: Model, asked: Asked, layer: int) -> Float[Tensor, "row d_mod
     hook = projection(model, layer).register_forward_hook(lambda m, a, out: seen.append(out))
     try:
         batch = asked.pool.batch(torch.arange(len(asked.pool)))
-        logits_at_answers(model, batch, layer)
+        logits_at_answers(model, batch, layer, share=False)
     finally:
         hook.remove()
     places = [seen[0].shape[1] - r for r in asked.from_right]
