@@ -48,11 +48,11 @@ def parameter_checksums(model: Model) -> dict[str, str]:
 
 
 @contextmanager
-def restored(model: Model, names: Iterable[str] | None = None) -> Iterator[None]:
+def restored(model: Model, names: Iterable[str] | None = None) -> Iterator[Mapping[str, Tensor]]:
     """Put back, bit for bit, whatever is changed inside; also after an exception.
 
-    Keeps a copy of the parameters `names` (of all, when None), so name what will be trained to
-    spare memory. On leaving, every parameter's checksum is compared, `requires_grad`, gradients
+    Keeps a copy of the parameters `names` (of all, when None), and gives it to be read; name what
+    will be trained to spare memory. On leaving, every parameter's checksum is compared, `requires_grad`, gradients
     and training mode are as before. Raises NotRestored for a change outside `names`.
     """
     before = parameter_checksums(model)
@@ -62,7 +62,7 @@ def restored(model: Model, names: Iterable[str] | None = None) -> Iterator[None]
     flags = {name: p.requires_grad for name, p in parameters.items()}
     modes = {name: module.training for name, module in model.hf.named_modules()}
     try:
-        yield
+        yield saved
     finally:
         now = dict(model.hf.named_parameters())
         if set(now) != set(before):

@@ -17,8 +17,8 @@ def edit(
     Where the findings name a mask, the method chose it itself, and the receipt is of that one.
     """
     job.report.progress(0.0, "Taking checksums of the model")
-    ledger = Ledger(model, slices)
-    with restored(model, ledger.inside):
+    with restored(model, dict(slices)) as before:
+        ledger = Ledger(model, slices, before)
         findings = change()
         if findings.mask is not None:
             ledger.narrow(slices_of(model, findings.mask))

@@ -59,9 +59,13 @@ class Parts:
                 if not part.in_place:
                     part.cut(part.tensor).copy_(part.master)
 
-    def copy(self) -> list[Tensor]:
-        """Copy all values: a checkpoint."""
-        return [part.master.detach().clone() for part in self.parts]
+    def copy(self, into: Sequence[Tensor] = ()) -> list[Tensor]:
+        """Copy all values: a checkpoint; into an older one, where it is no longer wanted."""
+        if not into:
+            return [part.master.detach().clone() for part in self.parts]
+        for part, value in zip(self.parts, into, strict=True):
+            value.copy_(part.master.detach())
+        return list(into)
 
     def load(self, values: Sequence[Tensor]) -> None:
         """Take the values of a checkpoint and write them into the model."""

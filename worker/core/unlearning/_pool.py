@@ -42,6 +42,10 @@ class Batch:
     def keep(self) -> int:
         return self.labels.shape[1]
 
+    @property
+    def n_labels(self) -> int:
+        return int((self.labels != IGNORED).sum())
+
     def cut(self, rows: slice, places: slice) -> "Batch":
         """Cut some positions of some rows out; labels and index stay whole rows'."""
         return Batch(
@@ -77,6 +81,16 @@ class Pool:
             index=index,
             hidden=None if self.all.hidden is None else cut(self.all.hidden),
         )
+
+    def pieces(self, index: Int[Tensor, " batch"], n_predictions: int) -> list[Batch]:
+        """Cut rows out in batches of at most so many predictions, rows of like length together."""
+        order = index[self.kept[index].argsort(stable=True)]
+        pieces: list[list[int]] = [[]]
+        for row in order.tolist():  # rising, so that the last row of a piece keeps the most
+            if pieces[-1] and (len(pieces[-1]) + 1) * int(self.kept[row]) > n_predictions:
+                pieces.append([])
+            pieces[-1].append(row)
+        return [self.batch(torch.tensor(piece)) for piece in pieces]
 
     def batches(self, size: int) -> list[Batch]:
         """Cut all rows, in order, into batches."""
@@ -116,10 +130,16 @@ def text_rows(model: Model, texts: Sequence[str], context: int) -> list[Row]:
     return rows
 
 
+def _reach(labels: Sequence[int]) -> int:
+    """Count a row's last positions from its first label on; some between may ask for none."""
+    asked = (i for i, label in enumerate(labels) if label != IGNORED)
+    return len(labels) - next(asked, len(labels) - 1)
+
+
 def pool(model: Model, rows: Sequence[Row]) -> Pool:
     """Pad rows on the left into one pool on the model's device."""
     width = max(len(row.ids) for row in rows)
-    kept = [sum(label != IGNORED for label in row.labels) for row in rows]
+    kept = [_reach(row.labels) for row in rows]
     left = lambda values, fill: [fill] * (width - len(values)) + list(values)  # noqa: E731
     ids = torch.tensor([left(row.ids, model.pad_id) for row in rows])
     mask = torch.tensor([left([1] * len(row.ids), 0) for row in rows])

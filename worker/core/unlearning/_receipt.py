@@ -1,24 +1,26 @@
 """Prove what an edit changed: inside the mask tensor by tensor, outside bit by bit."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from worker.contract.result import ChangedTensor, Receipt
 from worker.core.models.deltas import checksum, parameter_checksums
-from worker.core.models.model import Model
+from worker.core.models.model import Model, combine_digests
 from worker.core.unlearning._parts import Index
 
 
 class Ledger:
-    """What a model was before an edit: copies of the mask's tensors, checksums of the others."""
+    """What a model was before an edit: the mask's tensors, checksums of all."""
 
-    def __init__(self, model: Model, slices: list[tuple[str, Index]]) -> None:
-        """Write down the model's state; `slices` are the mask's parts."""
-        named = dict(model.hf.named_parameters())
-        self.slices = slices
-        self.inside = {name: named[name].detach().clone() for name in dict(slices)}
+    def __init__(
+        self, model: Model, slices: list[tuple[str, Index]], before: Mapping[str, Tensor]
+    ) -> None:
+        """Write down the model's state; `slices` are the mask's parts, `before` their tensors."""
+        self.slices, self.inside = slices, before
         self.checksums = parameter_checksums(model)
-        self.hash_before = checksum(model)
+        self.hash_before = combine_digests(self.checksums)
 
     def narrow(self, slices: list[tuple[str, Index]]) -> None:
         """Take fewer parts as the mask's, where they are known only after the edit."""
@@ -53,7 +55,7 @@ class Ledger:
             n_parameters=n_inside,
             n_changed=sum(_count(b, named[n]) for n, b in self.inside.items()),
             hash_before=self.hash_before,
-            hash_after=checksum(model),
+            hash_after=combine_digests(now),
             outside_unchanged=bool(unchanged),
             n_outside_checked=checked,
             base_restored=False,

@@ -69,25 +69,28 @@ def try_each(
 
     Raises Diverged where every trial does, in the trial's own words where there is but one.
     """
-    start, rows = parts.copy(), []
+    several = len(asked) > 1
+    start, rows = parts.copy() if several else [], []
     best: tuple[Trial[Outcome], Chosen, list[Tensor]] | None = None
     width = (share[1] - share[0]) / len(asked)
     for i, options in enumerate(asked):
-        parts.load(start)
+        if several:
+            parts.load(start)
         pair = (options.learning_rate, options.forget_weight)
         try:
             trial = train(options, (share[0] + i * width, share[0] + (i + 1) * width))
         except Diverged as error:
-            if len(asked) == 1:
+            if not several:
                 raise
             rows.append((*pair, None, None, str(error)))
             continue
         rows.append((*pair, trial.score, trial.retain, trial.ended))
         if best is None or trial.score > best[0].score:
-            best = (trial, options, parts.copy())
+            best = (trial, options, parts.copy() if several else [])
     if best is None:
         raise Diverged(f"All {len(asked)} trials of the search diverged; the first: {rows[0][-1]}")
-    parts.load(best[2])
+    if several:
+        parts.load(best[2])
     columns = ("learning rate", "forget weight", "score", "retain probability", "how it ended")
-    table = Table(title="Search", columns=columns, rows=tuple(rows)) if len(asked) > 1 else None
+    table = Table(title="Search", columns=columns, rows=tuple(rows)) if several else None
     return Searched(best[0].outcome, best[1], table)

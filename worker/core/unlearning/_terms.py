@@ -37,7 +37,7 @@ def retain_term(material: Material, options: Training) -> list[Term]:
     if material.retain is None or options.retain_weight == 0:
         return []
     rows, size = material.retain, options.retain_batch
-    return [Term("retain", options.retain_weight, rows, size, _cross_entropy)]
+    return [Term("retain", options.retain_weight, rows, size, _cross_entropy, averages_labels=True)]
 
 
 def general_term(material: Material, options: Training) -> list[Term]:
@@ -45,7 +45,9 @@ def general_term(material: Material, options: Training) -> list[Term]:
     if material.general is None or options.general_weight == 0:
         return []
     rows, size = material.general, options.general_batch
-    return [Term("general", options.general_weight, rows, size, _cross_entropy)]
+    return [
+        Term("general", options.general_weight, rows, size, _cross_entropy, averages_labels=True)
+    ]
 
 
 def reference_log_probs(material: Material, pool: Pool) -> Float[Tensor, " rows"]:

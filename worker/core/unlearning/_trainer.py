@@ -1,7 +1,8 @@
 """One trainer for every gradient method.
 
 Each step adds up the terms of a loss, each over its own batch with its own backward pass (so that
-one batch's activations are held at a time), clips the gradient of the mask's parts and takes a
+one batch's activations are held at a time, and of running text under a large vocabulary only a
+piece's), clips the gradient of the mask's parts and takes a
 step of AdamW under a cosine that falls to 0. Every few steps a quick probe asks some forget and
 retain facts without gradients; the best probed checkpoint is what is kept.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.contract.errors import Diverged
@@ -27,6 +28,10 @@ from worker.core.unlearning._pool import Batch, Pool
 
 PROBED = 32
 """Rows of a pool that a quick probe asks at most: it costs about a third of a step."""
+
+PIECE_BYTES = 2**25
+"""Of float32 logits that one backward pass may have where a batch can be cut: they and what their
+loss keeps would else be most of a step's memory."""
 
 LogitsLoss = Callable[[Float[Tensor, "batch keep vocab"], Batch], Float[Tensor, ""]]
 
@@ -44,16 +49,27 @@ class Term:
     batch_size: int
     loss: LogitsLoss
     forward: Callable[[Batch, int], Tensor] | None = None
+    averages_labels: bool = False
+    """Is the loss a mean over labels, so that a batch may be run in pieces?"""
     _order: list[int] = field(default_factory=list)
 
-    def draw(self, generator: torch.Generator) -> Batch:
-        """Take the next rows; every row comes once before any comes twice."""
+    def draw(self, generator: torch.Generator, vocabulary: int) -> list[tuple[Batch, float]]:
+        """Take the next rows, in pieces with the share of the labels that each has."""
+        index = self._next(generator)
+        if not self.averages_labels:
+            return [(self.pool.batch(index), 1.0)]
+        pieces = self.pool.pieces(index, PIECE_BYTES // (4 * vocabulary))
+        labels = sum(piece.n_labels for piece in pieces)
+        return [(piece, piece.n_labels / labels) for piece in pieces]
+
+    def _next(self, generator: torch.Generator) -> Int[Tensor, " batch"]:
+        """Choose the next rows; every row comes once before any comes twice."""
         if len(self.pool) <= self.batch_size:
-            return self.pool.batch(torch.arange(len(self.pool)))
+            return torch.arange(len(self.pool))
         while len(self._order) < self.batch_size:
             self._order += torch.randperm(len(self.pool), generator=generator).tolist()
         drawn, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
-        return self.pool.batch(torch.tensor(sorted(drawn)))
+        return torch.tensor(sorted(drawn))
 
 
 @dataclass
@@ -151,7 +167,8 @@ class Trainer:
         self.stopped, self.lost = "", False
         self.losses: dict[str, list[float]] = {term.name: [] for term in self.terms}
         self.probes: dict[int, dict[str, float]] = {}
-        self.best: tuple[float, int, list[Tensor]] | None = None
+        self.best: tuple[float, int] | None = None
+        self.checkpoint: list[Tensor] = []
         self._measure(0)
         self._tell(0, {})
 
@@ -161,12 +178,8 @@ class Trainer:
         losses = {term.name: 0.0 for term in self.terms}
         for term in self.terms:
             for _ in range(self.options.accumulation):
-                batch = term.draw(self.generator)
-                forward = term.forward or (lambda b, layer: logits_at_answers(self.model, b, layer))
-                loss = term.loss(forward(batch, self.layer), batch) / self.options.accumulation
-                if loss.requires_grad:  # nothing reaches the mask where every row is past its floor
-                    (term.weight * loss).backward()
-                losses[term.name] += float(loss.detach())
+                for batch, share in term.draw(self.generator, self.model.d_vocab):
+                    losses[term.name] += self._pull(term, batch, share)
         norm = torch.nn.utils.clip_grad_norm_(self.parts.masters, self.options.clip)
         if math.isfinite(float(norm)) and all(map(math.isfinite, losses.values())):
             self.optimizer.step()
@@ -176,6 +189,15 @@ class Trainer:
             self.parts.write()
             return losses
         return losses | {"gradient": float(norm)}
+
+    def _pull(self, term: Term, batch: Batch, share: float) -> float:
+        """Add the gradient of a term on one batch; give the loss, by its share of the step."""
+        forward = term.forward or (lambda b, layer: logits_at_answers(self.model, b, layer))
+        share /= self.options.accumulation
+        loss = share * term.loss(forward(batch, self.layer), batch)
+        if loss.requires_grad:  # nothing reaches the mask where every row is past its floor
+            (term.weight * loss).backward()
+        return float(loss.detach())
 
     def _remember(self, step: int, losses: dict[str, float]) -> None:
         for name, loss in losses.items():
@@ -193,7 +215,9 @@ class Trainer:
         self.probes[step] = measured
         score = self.probe.score(measured)
         if math.isfinite(score) and (self.best is None or score > self.best[0]):
-            self.best = (score, step, self.parts.copy())
+            self.best = (score, step)
+            if step:  # the beginning is never loaded: a training that ends there has failed
+                self.checkpoint = self.parts.copy(self.checkpoint)
         self.probe_seconds += time.perf_counter() - began
 
     def _decide_to_stop(self, step: int) -> None:
@@ -223,12 +247,12 @@ class Trainer:
 
     def _finish(self) -> Trained:
         assert self.best is not None
-        score, kept, values = self.best
+        score, kept = self.best
         steps = max((len(losses) for losses in self.losses.values()), default=0)
         if kept == 0 and (self.lost or self.options.keep == "best"):
             raise Diverged(self._no_better())
         if self.lost or self.options.keep == "best":
-            self.parts.load(values)
+            self.parts.load(self.checkpoint)
         else:
             kept, score = steps, self.probe.score(self.probes[steps])
         if self.stopped:

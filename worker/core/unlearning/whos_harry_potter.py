@@ -152,6 +152,7 @@ def _term(pool: Pool, options: Options) -> Term:
         pool,
         options.forget_batch,
         lambda logits, batch: _losses.cross_entropy(logits, batch.labels),
+        averages_labels=True,
     )
 
 

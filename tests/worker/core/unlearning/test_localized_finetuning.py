@@ -10,6 +10,7 @@ from worker.contract.mask import Mask
 from worker.contract.progress import Event, Quiet
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
+from worker.core.unlearning import _trainer
 from worker.core.unlearning import localized_finetuning as method
 
 JOB = Job(seed=0, report=Quiet())
@@ -99,6 +100,20 @@ def test_kept_hidden_states_give_the_training_that_the_whole_model_gives(
     whole = edit(model, selection, top, steps=4, keep="last", retain_floor=0)
     for name in whole.delta:
         torch.testing.assert_close(kept.delta[name], whole.delta[name], atol=2e-5, rtol=1e-3)
+
+
+def test_text_run_in_pieces_gives_the_training_that_whole_batches_give(
+    model, selection, monkeypatch
+) -> None:
+    options = {"steps": 5, "probe_every": 5, "keep": "last", "general_batch": 6}
+    whole = edit(model, selection, **options)
+    monkeypatch.setattr(_trainer, "PIECE_BYTES", 4 * model.d_vocab * 20)
+    pieces = edit(model, selection, **options)
+    assert pieces.arrays["curve.general_loss"].values == pytest.approx(
+        whole.arrays["curve.general_loss"].values, abs=1e-5
+    )
+    for name, values in whole.delta.items():
+        assert torch.allclose(values, pieces.delta[name], atol=1e-4)
 
 
 def test_half_precision_is_trained_through_float32_masters(build_model, selection) -> None:
