@@ -1,4 +1,12 @@
-"""Low-rank adapters on every linear map of the blocks, by `peft`, taken off again afterwards."""
+"""Low-rank adapters on every linear map of the blocks, by `peft`, taken off again afterwards.
+
+Every linear map of a block reads or writes the residual, so no change of it has a rank above the
+model's width: a larger rank is cut to that. The step is not changed by it. The map is
+alpha / rank · B A; under Adam every entry of B moves by about the rate, whatever the gradient's
+size, and B A sums over `rank` such entries, so what a step changes goes with alpha alone. On the
+bundled model (width 128, MLPs 5 to 7 edited on 16 athletes, three seeds) the curves of ranks 512
+and 128 differ nowhere by more than .004, relearned, held out or retained.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -14,14 +22,15 @@ from worker.core.models.model import Model
 def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list[nn.Parameter]]:
     """Put adapters on, give their parameters; leaving takes them off, the weights untouched.
 
-    Adapters are drawn by torch's global generator: seed it before.
+    A rank above the model's width is cut to it. Adapters are drawn by torch's global generator:
+    seed it before.
     """
     # Imported here because it takes seconds, and only attacks need it.
     from peft import LoraConfig, get_peft_model
 
     transposed = is_transposed(model.blocks[0].get_submodule(model.layout.o))
     config = LoraConfig(
-        r=rank,
+        r=min(rank, model.d_model),
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules="all-linear",

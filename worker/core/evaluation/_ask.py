@@ -9,7 +9,7 @@ import torch
 from worker.core.evaluation._setting import Ask
 from worker.core.models.model import Model
 from worker.core.models.scoring import next_logits, score_answers
-from worker.core.models.tokens import answer_ids
+from worker.core.models.tokens import answer_ids, joint_text, tokenized
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,20 @@ class Heard:
 @torch.no_grad()
 def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Heard]:
     """Answer every Ask: one forward per different prompt, one more per answer of several tokens."""
+    pairs = _pairs(asks)
+    with tokenized(model, [*(ask.prompt for ask in asks), *(joint_text(*pair) for pair in pairs)]):
+        return _listen(model, asks, pairs, batch_size)
+
+
+def _listen(
+    model: Model, asks: Sequence[Ask], pairs: list[tuple[str, str]], batch_size: int
+) -> list[Heard]:
     prompts = list(dict.fromkeys(ask.prompt for ask in asks))
     if not prompts:
         return []
     log_probs = next_logits(model, prompts, batch_size=batch_size).float().log_softmax(-1)
     row = {prompt: i for i, prompt in enumerate(prompts)}
-    ids = {pair: answer_ids(model, *pair) for pair in _pairs(asks)}
+    ids = {pair: answer_ids(model, *pair) for pair in pairs}
     whole = _score_longer(
         model, [pair for pair, tokens in ids.items() if len(tokens) > 1], batch_size
     )

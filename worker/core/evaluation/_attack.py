@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, pad
+from worker.core.models.prefix import logits_sharing
+from worker.core.models.tokens import answer_ids, encode, joint_text, pad, tokenized
 
 IGNORED = -100
 
@@ -22,31 +23,49 @@ class Row:
     labels: tuple[int, ...]
 
 
+Pool = tuple[Sequence[Row], int]
+"""Rows, and how many of them a step takes."""
+
+
 def fact_rows(model: Model, facts: Sequence[Fact]) -> list[Row]:
     """Make the rows in which each fact's true answer is asked."""
     rows = []
-    for fact in facts:
-        asked = encode(model, fact.text, None).ids
-        answer = answer_ids(model, fact.text, fact.target)
-        rows.append(Row(asked + answer[:-1], (IGNORED,) * (len(asked) - 1) + answer))
+    texts = [text for f in facts for text in (f.text, joint_text(f.text, f.target))]
+    with tokenized(model, texts):
+        for fact in facts:
+            asked = encode(model, fact.text, None).ids
+            answer = answer_ids(model, fact.text, fact.target)
+            rows.append(Row(asked + answer[:-1], (IGNORED,) * (len(asked) - 1) + answer))
     return rows
 
 
 def text_rows(model: Model, lines: Sequence[str], context: int) -> list[Row]:
     """Make rows of running text, cut at `context` tokens."""
-    ids = [encode(model, line, None).ids[: context + 1] for line in lines]
+    with tokenized(model, lines):
+        ids = [encode(model, line, None).ids[: context + 1] for line in lines]
     return [Row(row[:-1], row[1:]) for row in ids if len(row) > 1]
 
 
 def rows_loss(model: Model, rows: Sequence[Row]) -> Float[Tensor, ""]:
     """Average the negative log likelihood over all labels of the rows."""
+    return part_losses(model, [rows])[0]
+
+
+def part_losses(model: Model, parts: Sequence[Sequence[Row]]) -> Float[Tensor, " part"]:
+    """Average the negative log likelihood over the labels of each part, all in one forward pass."""
+    rows = [row for part in parts for row in part]
     batch = pad(model, [row.ids for row in rows], side="left")
     keep = max(sum(label != IGNORED for label in row.labels) for row in rows)
     labels = torch.tensor(
         [([IGNORED] * keep + list(row.labels))[-keep:] for row in rows], device=model.device
     )
-    logits = model.logits(batch.ids, batch.mask, batch.position_ids, keep=keep)
-    return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+    logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids, keep)
+    sizes = [len(part) for part in parts]
+    means = [
+        nn.functional.cross_entropy(own.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+        for own, wanted in zip(logits.split(sizes), labels.split(sizes), strict=True)
+    ]
+    return torch.stack(means)
 
 
 def draw(rows: Sequence[Row], n: int, generator: torch.Generator) -> Iterator[list[Row]]:
@@ -65,7 +84,7 @@ def draw(rows: Sequence[Row], n: int, generator: torch.Generator) -> Iterator[li
 def fine_tune(
     model: Model,
     parameters: Sequence[nn.Parameter],
-    pools: Sequence[tuple[Sequence[Row], int]],
+    groups: Sequence[Sequence[Pool]],
     *,
     steps: int,
     learning_rate: float,
@@ -74,18 +93,20 @@ def fine_tune(
 ) -> None:
     """Train `parameters` with AdamW and a cosine; each pool gives its loss a weight of 1.
 
+    The pools of a group share a forward pass: put those together whose rows have as many labels.
     `each_step(n)` is called before the first step (0) and after each.
     """
     generator = torch.Generator().manual_seed(seed)
-    batches = [draw(rows, n, generator) for rows, n in pools if rows]
+    drawn = [[draw(rows, n, generator) for rows, n in pools if rows] for pools in groups]
+    batches = [pools for pools in drawn if pools]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     each_step(0)
     for step in range(1, steps + 1):
         optimizer.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            for pool in batches:
-                rows_loss(model, next(pool)).backward()
+            for pools in batches:
+                part_losses(model, [next(pool) for pool in pools]).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

@@ -1,7 +1,7 @@
 """The two states that every evaluation compares: the base model, and the model with its edits.
 
 What was measured on a base is kept for a while: a study evaluates many edits of one base on the
-same facts, and measures the base once.
+same facts, and measures the base once. What two evaluations ask of one edit may be kept as well.
 """
 
 import hashlib
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+
+from safetensors import safe_open
 
 from worker.core.evaluation._kept import measured_once
 from worker.core.models.deltas import edited
@@ -64,7 +66,21 @@ class BeforeAfter:
         with edited(self.base, self.deltas):
             return found, (after(self.base, found),)
 
-    def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:
+    def once(self, state: State, of: tuple[object, ...], ask: Callable[[], T]) -> T:
+        """Give what was measured in this state under `of`, or ask for it now and keep it.
+
+        To be called inside `measure`, for what several evaluations of one edit need alike.
+        """
         words = hashlib.sha256(repr(of).encode("utf-8", "surrogatepass")).hexdigest()
-        weights = f"{self.base.weights_hash} {self.base.device} {self.base.dtype}"
-        return measured_once(f"{weights} {words}", lambda: before(self.base))
+        return measured_once(f"{self._weights(state)} {words}", ask)
+
+    def _weights(self, state: State) -> str:
+        """Name the weights of a state by their hash, which applying the edits has verified."""
+        found = self.base.weights_hash
+        if state == "after":
+            with safe_open(self.deltas[-1], framework="pt") as file:
+                found = (file.metadata() or {})["after_hash"]
+        return f"{found} {self.base.device} {self.base.dtype}"
+
+    def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:
+        return self.once("before", of, lambda: before(self.base))

@@ -14,14 +14,13 @@ from worker.contract.progress import Report
 from worker.contract.result import LeftOut
 from worker.core.evaluation._ask import Heard, listen
 from worker.core.evaluation._formats import ask
+from worker.core.evaluation._free import Free, Freely, answer_freely
 from worker.core.evaluation._setting import Ask, NotAsked, Setting
 from worker.core.models.model import Model
-from worker.core.models.scoring import generate
 from worker.core.models.tokens import answer_ids, encode
 
 CHUNK = 256
 """Prompts between two reports of progress."""
-NEW_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -53,19 +52,8 @@ class Told:
     """Mean share of each letter over all orders; NaN where a format has no letters."""
     said: dict[tuple[int, int], str]
     """The likeliest next tokens after a pair's first prompt."""
-    free: "Free | None" = None
+    free: Free | None = None
     """What was answered freely, where that was asked for."""
-
-
-@dataclass(frozen=True)
-class Free:
-    """A model's greedy answers to the first prompt of every pair, compared word for word."""
-
-    answers: dict[tuple[int, int], str]
-    target: Float[np.ndarray, "fact format"]
-    """1 where the answer begins with the target, as whole words."""
-    edit: Float[np.ndarray, "fact format"]
-    """The same of the edit target; NaN without one."""
 
 
 def sample_retain(selection: Selection, n: int, seed: int) -> tuple[Fact, ...]:
@@ -117,12 +105,12 @@ def probe(
     model: Model,
     plan: Plan,
     batch_size: int,
-    free: bool,
+    free: Freely | None,
     report: Report,
     share: tuple[float, float] = (0.0, 1.0),
     state: str = "",
 ) -> Told:
-    """Put a plan's prompts to a model; `free` also lets it answer, and compares word for word."""
+    """Put a plan's prompts to a model; `free` also lets it answer some of them in its own words."""
     pairs = [(pair, one) for pair, asks in plan.asks.items() for one in asks]
     order = sorted(range(len(pairs)), key=lambda k: len(pairs[k][1].prompt))
     heard: dict[int, Heard] = {}
@@ -133,12 +121,16 @@ def probe(
         heard |= dict(
             zip(chosen, listen(model, [pairs[k][1] for k in chosen], batch_size), strict=True)
         )
-    return _gather(model, plan, [(pairs[k][0], heard[k]) for k in range(len(pairs))], free)
+    answered = None
+    if free is not None:
+        first = {pair: asks[0] for pair, asks in plan.asks.items()}
+        chosen_pairs = free.pairs(first, plan.formats, plan.n_forget)
+        shape = (len(plan.facts), len(plan.formats))
+        answered = answer_freely(model, {pair: first[pair] for pair in chosen_pairs}, shape)
+    return _gather(plan, [(pairs[k][0], heard[k]) for k in range(len(pairs))], answered)
 
 
-def _gather(
-    model: Model, plan: Plan, heard: list[tuple[tuple[int, int], Heard]], free: bool
-) -> Told:
+def _gather(plan: Plan, heard: list[tuple[tuple[int, int], Heard]], answered: Free | None) -> Told:
     shape = (len(plan.facts), len(plan.formats))
     by_pair: dict[tuple[int, int], list[Heard]] = {}
     for pair, one in heard:
@@ -161,24 +153,4 @@ def _gather(
         shares = [h.letters for pair, each in by_pair.items() if pair[1] == j for h in each]
         if shares and shares[0]:
             letters[j] = np.mean(shares, 0)
-    answered = _answer_freely(model, plan, shape) if free else None
     return Told(**means, letters=letters, said=said, free=answered)
-
-
-def _answer_freely(model: Model, plan: Plan, shape: tuple[int, int]) -> Free:
-    """Let the model continue the first prompt of each pair greedily."""
-    pairs = list(plan.asks)
-    answers = generate(model, [plan.asks[pair][0].prompt for pair in pairs], NEW_TOKENS)
-    target, edit = np.full(shape, np.nan), np.full(shape, np.nan)
-    for pair, answer in zip(pairs, answers, strict=True):
-        asked = plan.asks[pair][0]
-        target[pair] = float(says(answer, asked.target))
-        edit[pair] = float(says(answer, asked.edit)) if asked.edit else np.nan
-    return Free(dict(zip(pairs, answers, strict=True)), target, edit)
-
-
-def says(answer: str, wanted: str) -> bool:
-    """Say whether a free answer begins with the wanted one, as whole words."""
-    answer, wanted = answer.strip(), wanted.strip()
-    rest = answer[len(wanted) :]
-    return answer.startswith(wanted) and not rest[:1].isalnum()

@@ -14,7 +14,8 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
 from worker.core.demo.paths import GENERAL
 from worker.core.evaluation._adapters import lora
-from worker.core.evaluation._attack import fact_rows, fine_tune, text_rows
+from worker.core.evaluation._attack import Pool, fact_rows, fine_tune, text_rows
+from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._probe import sample_retain
 from worker.core.evaluation._rows import halves, statement_probabilities
 from worker.core.findings import Job
@@ -40,7 +41,8 @@ class RelearnOptions(BaseOptions):
         512,
         ge=1,
         le=4096,
-        description="Rank of the adapters (paper: 512; it may exceed the width).",
+        description="Rank of the adapters (paper: 512). Above the model's width it is cut to that: "
+        "no adapter can express more.",
     )
     alpha: float = Field(32.0, gt=0, le=10_000, description="LoRA's alpha (paper: 32).")
     dropout: float = Field(0.05, ge=0, lt=1, description="LoRA's dropout (paper: 0.05).")
@@ -102,13 +104,6 @@ def relearn(
     `unrelated` trains on retain facts and text alone: what comes back then was never gone.
     `share` is the part of the run's progress that this is.
     """
-    taught, held_out, asked = parts.relearned, parts.held_out, parts.retain
-    lines = GENERAL.read_text(encoding="utf-8").splitlines()[:TEXTS]
-    pools = [
-        (fact_rows(model, () if mode == "unrelated" else taught), options.fact_batch),
-        (fact_rows(model, parts.kept), options.fact_batch),
-        (text_rows(model, lines, options.context), options.text_batch),
-    ]
     found: dict[int, list[Float[np.ndarray, " fact"]]] = {}
 
     def measure(step: int) -> None:
@@ -116,8 +111,7 @@ def relearn(
         job.report.progress(done, f"Relearning ({mode}), step {step}")
         if step % options.measure_every == 0 or step == options.steps:
             model.hf.eval()
-            groups = (taught, held_out, asked)
-            found[step] = [statement_probabilities(model, group)[0] for group in groups]
+            found[step] = _measure(model, parts)
             model.hf.train(options.dropout > 0 and mode != "full")
 
     with ExitStack() as stack, torch.random.fork_rng():
@@ -135,8 +129,46 @@ def relearn(
             )
         rate = options.full_learning_rate if mode == "full" else options.learning_rate
         fine_tune(
-            model, parameters, pools, steps=options.steps, learning_rate=rate, seed=job.seed,
-            each_step=measure,
+            model, parameters, _pools(model, parts, mode, options), steps=options.steps,
+            learning_rate=rate, seed=job.seed, each_step=measure,
         )  # fmt: skip
     columns = list(zip(*found.values(), strict=True))
     return Relearned(tuple(found), *(np.stack(column) for column in columns))
+
+
+def relearn_once(
+    models: BeforeAfter,
+    state: State,
+    model: Model,
+    parts: Parts,
+    mode: Mode,
+    options: RelearnOptions,
+    job: Job,
+    share: tuple[float, float] = (0.0, 1.0),
+) -> Relearned:
+    """Relearn as `relearn` does, or give what the same attack on the same weights found before."""
+    own = {name: getattr(options, name) for name in RelearnOptions.model_fields}
+    return models.once(
+        state,
+        ("relearn", parts, mode, own, job.seed),
+        lambda: relearn(model, parts, mode, options, job, share),
+    )
+
+
+def _pools(
+    model: Model, parts: Parts, mode: Mode, options: RelearnOptions
+) -> tuple[list[Pool], list[Pool]]:
+    """What each step trains on: facts, of which the answer's tokens alone are asked, and text."""
+    lines = GENERAL.read_text(encoding="utf-8").splitlines()[:TEXTS]
+    taught = () if mode == "unrelated" else parts.relearned
+    facts: list[Pool] = [
+        (fact_rows(model, some), options.fact_batch) for some in (taught, parts.kept)
+    ]
+    return facts, [(text_rows(model, lines, options.context), options.text_batch)]
+
+
+def _measure(model: Model, parts: Parts) -> list[Float[np.ndarray, " fact"]]:
+    """Ask for the facts trained on, those held out and the retain facts, all at once."""
+    groups = (parts.relearned, parts.held_out, parts.retain)
+    probabilities = statement_probabilities(model, [fact for group in groups for fact in group])[0]
+    return np.split(probabilities, np.cumsum([len(group) for group in groups])[:-1])

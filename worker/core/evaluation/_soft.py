@@ -11,10 +11,10 @@ from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact
-from worker.core.evaluation._attack import IGNORED, Row, fact_rows
+from worker.core.evaluation._attack import Row, fact_rows
+from worker.core.evaluation._before_prompts import log_probs
 from worker.core.findings import Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import pad
 
 Groups = Mapping[str, Sequence[Fact]]
 ASKED = 64
@@ -71,7 +71,7 @@ def attack(
         losses.append(of)
     everyone = torch.cat(vectors)
     with torch.no_grad():
-        ends = [-float(log_probs(model, rows, one).mean()) for one in everyone]
+        ends = [-float(log_probs(model, rows, one[None]).mean()) for one in everyone]
     best = everyone[int(np.argmin(ends))]
     return Attacked(
         plain={name: _ask(model, facts, best[:0]) for name, facts in groups.items()},
@@ -98,11 +98,7 @@ def _train(
         done = share[0] + (share[1] - share[0]) * step / options.steps
         job.report.progress(done, f"Starts {restarts[0] + 1} to {restarts[-1] + 1}, step {step}")
         optimizer.zero_grad()
-        each = (
-            -log_probs(model, [*rows] * len(restarts), vectors.repeat_interleave(len(rows), 0))
-            .view(len(restarts), -1)
-            .mean(1)
-        )
+        each = -log_probs(model, rows, vectors).mean(1)
         each.sum().backward()
         optimizer.step()
         with torch.no_grad():
@@ -133,35 +129,6 @@ def _ask(
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     for start in range(0, len(order), ASKED):
         chosen = order[start : start + ASKED]
-        scores = log_probs(model, [rows[i] for i in chosen], vectors)
+        scores = log_probs(model, [rows[i] for i in chosen], vectors[None])[0]
         found[chosen] = scores.exp().cpu().double().numpy()
     return found
-
-
-def log_probs(
-    model: Model, rows: Sequence[Row], vectors: Float[Tensor, "*row vector d_model"]
-) -> Float[Tensor, " row"]:
-    """Score each row's answer with the vectors, the same or each row's own, before its prompt."""
-    batch = pad(model, [row.ids for row in rows], side="left")
-    n, width = vectors.shape[-2], batch.ids.shape[1]
-    embedded = model.hf.get_input_embeddings()(batch.ids) * batch.mask[..., None]
-    starts = width - batch.mask.sum(1)
-    # The vectors stand right before each row's first token, behind the padding.
-    joined = torch.cat([embedded.new_zeros(len(rows), n, embedded.shape[2]), embedded], 1)
-    places = starts[:, None] + torch.arange(n, device=model.device)
-    where = torch.nn.functional.one_hot(places, width + n).to(joined.dtype)
-    joined = joined + where.transpose(1, 2) @ vectors.to(joined.dtype)
-    mask = torch.cat([batch.mask.new_zeros(len(rows), n), batch.mask], 1) + where.sum(1).long()
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    keep = max(sum(label != IGNORED for label in row.labels) for row in rows)
-    labels = torch.tensor(
-        [([IGNORED] * keep + list(row.labels))[-keep:] for row in rows], device=model.device
-    )
-    places_of = {"position_ids": positions} if model.takes_position_ids else {}
-    logits = model.hf(
-        inputs_embeds=joined, attention_mask=mask, use_cache=False, logits_to_keep=keep, **places_of
-    ).logits.float()
-    flat = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return -flat.view(labels.shape).sum(1)

@@ -1,7 +1,8 @@
 """Asks in multiple choice with every option at every letter, and says what the letters alone tell.
 
 1. Render forget facts and a bounded number of retain facts as questions with four lettered
-   options, in all 24 orders (or the 4 rotations), in each wording.
+   options, in the 4 rotations of their order, by which every option stands at every letter once
+   (or in all 24 orders), in each wording.
 2. Share the probability among the four letters; average the target's and the edit target's over
    orders, so that a liking for a letter or a place cancels: a model without the fact is at 1/4.
 3. Report the share of orders in which the target is the likeliest letter, and the bias: the mean
@@ -37,7 +38,9 @@ class Options(BaseOptions):
     """Options of multiple choice."""
 
     orders: Orders = Field(
-        "all", description="All 24 orders of the options, or the 4 rotations (6 times faster)."
+        "rotations",
+        description="Orders of the options: the 4 rotations, in which every option stands at every "
+        "letter once, or all 24, in which it also has every neighbour (6 times slower).",
     )
     wordings: int = Field(1, ge=1, le=8, description="Wordings per format, at most.")
     retain_facts: int = Field(32, ge=0, le=100_000, description="Retain facts asked, at most.")
@@ -58,7 +61,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             field="evaluations",
         )
     told = models.measure(
-        lambda model, state: probe(model, plan, options.batch_size, False, job.report, state=state),
+        lambda model, state: probe(model, plan, options.batch_size, None, job.report, state=state),
         of=(plan, options),
     )
     aggregates = []

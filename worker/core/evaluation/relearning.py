@@ -11,7 +11,10 @@
 Source: Guo et al. 2024 (arXiv 2410.12949) after Deeb & Roger 2024 (2410.08827): LoRA of rank 512,
 AdamW 2e-4, cosine, 20 steps. Departures: true answers always (the paper's own CounterFact runs
 relearned the edit targets); retain facts stand beside every point, because a low probability with
-retain facts lost as well says nothing. Limits: 20 steps bound what an attacker could do from below.
+retain facts lost as well says nothing; a rank above the model's width is cut to it, which changes
+neither what adapters can express nor how far a step goes (see `_adapters`); what the rows of a
+batch begin with is run once, so dropout is drawn for it once. Limits: 20 steps bound what an
+attacker could do from below.
 """
 
 import numpy as np
@@ -26,7 +29,7 @@ from worker.core.evaluation._relearn import (
     Parts,
     Relearned,
     RelearnOptions,
-    relearn,
+    relearn_once,
     split_facts,
 )
 from worker.core.evaluation._rows import compare_columns
@@ -79,11 +82,11 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         first = states.index(state) * len(options.modes)
         shares = [((first + i) / n, (first + i + 1) / n) for i in range(len(options.modes))]
         return {
-            mode: relearn(model, parts, mode, options, job, share)
+            mode: relearn_once(models, state, model, parts, mode, options, job, share)
             for mode, share in zip(options.modes, shares, strict=True)
         }
 
-    measured = models.measure(measure, of=(parts, options, job.seed))
+    measured = models.measure(measure)
     found: Found = {state: of for state, of in measured.items() if of}
     aggregates = [one for mode in options.modes for one in _aggregates(mode, found, job.seed)]
     arrays = {k: v for mode in options.modes for k, v in _curves(mode, found).items()}

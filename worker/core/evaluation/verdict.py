@@ -34,7 +34,7 @@ from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._probe import Plan, Told, plan_probe, probe, sample_retain
 from worker.core.evaluation._quantize import quantized
 from worker.core.evaluation._read import read, readable
-from worker.core.evaluation._relearn import RelearnOptions, relearn, split_facts
+from worker.core.evaluation._relearn import Mode, RelearnOptions, relearn_once, split_facts
 from worker.core.evaluation._rows import statement_probabilities
 from worker.core.evaluation._setting import setting
 from worker.core.evaluation._verdict_rules import SPREAD, Thresholds, conclude, decide, tell
@@ -63,7 +63,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     how = setting(selection, models.base, job.seed, wordings=2)
     plan = plan_probe(selection, ("statement", *SPREAD), how, options.retain_facts, job.seed)
     found = models.measure(
-        lambda m, s: _measure(m, s, selection, plan, options, job), of=(plan, job.seed)
+        lambda m, s: _measure(models, m, s, selection, plan, options, job), of=(plan, job.seed)
     )
     numbers = found["before"] | found["after"] | {"chance": chance_of(selection)}
     answers, left = decide(numbers, options)
@@ -96,14 +96,20 @@ def chance_of(selection: Selection) -> float:
 
 
 def _measure(
-    model: Model, state: State, selection: Selection, plan: Plan, options: Options, job: Job
+    models: BeforeAfter,
+    model: Model,
+    state: State,
+    selection: Selection,
+    plan: Plan,
+    options: Options,
+    job: Job,
 ) -> dict[str, float]:
     """Take every number that the rules read, with the state at its end."""
     job.report.progress(0.3 * (state == "after"), f"Asking {state}")
-    numbers = _probed(probe(model, plan, 64, False, job.report, (0.0, 0.3), state), plan)
+    numbers = _probed(probe(model, plan, 64, None, job.report, (0.0, 0.3), state), plan)
     numbers["general.perplexity"] = float(np.exp(general_losses(model, 64).mean()))
     if state == "after":
-        numbers |= _attacked(model, selection, options, job)
+        numbers |= _attacked(models, model, selection, options, job)
     return {f"{name}.{state}": value for name, value in numbers.items()}
 
 
@@ -120,18 +126,17 @@ def _probed(told: Told, plan: Plan) -> dict[str, float]:
     return numbers
 
 
-def _attacked(model: Model, selection: Selection, options: Options, job: Job) -> dict[str, float]:
-    settings = RelearnOptions(
-        steps=options.relearn_steps,
-        measure_every=options.relearn_steps,
-        retain_facts=2 * options.retain_facts,
-        rank=64,
-    )
+def _attacked(
+    models: BeforeAfter, model: Model, selection: Selection, options: Options, job: Job
+) -> dict[str, float]:
+    # The defaults are those of relearning, so where a run asks for both, one attack serves both.
+    settings = RelearnOptions(steps=options.relearn_steps, retain_facts=2 * options.retain_facts)
     numbers = {}
     parts = split_facts(selection, settings.retain_facts, job.seed)
-    for i, mode in enumerate(("lora", "unrelated")):
+    modes: tuple[Mode, ...] = ("lora", "unrelated")
+    for i, mode in enumerate(modes):
         share = (0.4 + 0.2 * i, 0.6 + 0.2 * i)
-        one = relearn(model, parts, mode, settings, job, share)  # type: ignore[arg-type]
+        one = relearn_once(models, "after", model, parts, mode, settings, job, share)
         numbers[f"relearning.{mode}.held_out"] = float(one.held_out[-1].mean())
         numbers[f"relearning.{mode}.retain"] = float(one.retain[-1].mean())
     with quantized(model, "4"):

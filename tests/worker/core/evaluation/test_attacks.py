@@ -8,6 +8,9 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
 from worker.core.evaluation import (
+    _adapters,
+    _kept,
+    _relearn,
     _soft,
     latent_probes,
     multiple_choice,
@@ -17,14 +20,16 @@ from worker.core.evaluation import (
     relearning,
     side_effects,
     soft_prompts,
+    verdict,
 )
-from worker.core.evaluation._attack import draw, fact_rows, rows_loss
+from worker.core.evaluation._attack import draw, fact_rows, part_losses, rows_loss
 from worker.core.evaluation._general import general_losses, held_out_lines
 from worker.core.evaluation._latent import all_states, hidden_states, lens, logits_from
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._quantize import round_nf4, round_to_nearest
 from worker.core.evaluation._rows import halves, statement_probabilities
 from worker.core.findings import Job
+from worker.core.models import prefix
 from worker.core.models.deltas import checksum
 from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import encode, encode_fact, pad
@@ -86,6 +91,43 @@ def test_adapters_fit_other_families(build_model, selection, family) -> None:
     assert checksum(model) == before
 
 
+def test_a_rank_above_the_width_is_cut_to_it(model) -> None:
+    with _adapters.lora(model, 4096, 32.0, 0.0) as parameters:
+        assert max(min(p.shape) for p in parameters) == model.d_model
+        for module in model.hf.modules():
+            if hasattr(module, "lora_A"):
+                assert module.scaling["default"] == 32.0 / model.d_model
+    with _adapters.lora(model, 3, 32.0, 0.0) as parameters:
+        assert {min(p.shape) for p in parameters} == {3}
+
+
+def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
+    edited, facts, monkeypatch
+) -> None:
+    _kept.forget_all()
+    selection, made, own = Selection(forget=facts[:2], retain=facts[2:]), [], _relearn.relearn
+
+    def count(model, parts, mode, *more):
+        made.append((mode, checksum(model)))
+        return own(model, parts, mode, *more)
+
+    monkeypatch.setattr(_relearn, "relearn", count)
+    options = relearning.Options(steps=1, measure_every=5, retain_facts=8)
+    found = relearning.evaluate(edited, selection, options, JOB)
+    assert len(made) == len(set(made)) == 4
+    told = verdict.evaluate(
+        edited, selection, verdict.Options(relearn_steps=1, retain_facts=4), JOB
+    )
+    assert len(made) == 4
+    name = "relearning.lora.held_out"
+    assert told.summary[f"verdict.{name}.after"] == pytest.approx(
+        found.summary[f"{name}.target_probability.after"]
+    )
+    relearning.evaluate(edited, selection, options.model_copy(update={"alpha": 16.0}), JOB)
+    assert len(made) == 8
+    _kept.forget_all()
+
+
 def test_halves_are_disjoint_whole_and_drawn_by_the_seed(facts) -> None:
     one, two = halves(facts, 3, "facts.forget")
     assert sorted(f.id for f in one + two) == sorted(f.id for f in facts)
@@ -106,6 +148,14 @@ def test_the_attack_loss_is_the_mean_negative_log_probability(model, facts) -> N
     probabilities = statement_probabilities(model, facts[:3])[0]
     n_tokens = [len(row.labels) - row.labels.count(-100) for row in fact_rows(model, facts[:3])]
     assert loss == pytest.approx(-np.log(probabilities).sum() / sum(n_tokens), rel=1e-4)
+
+
+def test_parts_that_share_a_forward_pass_have_their_own_losses(model, facts, monkeypatch) -> None:
+    parts = [fact_rows(model, facts[:3]), fact_rows(model, facts[3:5])]
+    alone = [float(rows_loss(model, part)) for part in parts]
+    for least in (prefix.LEAST_SAVED, 1):
+        monkeypatch.setattr(prefix, "LEAST_SAVED", least)
+        assert part_losses(model, parts).tolist() == pytest.approx(alone, rel=1e-4)
 
 
 def test_hidden_states_are_those_of_hugging_face(model, facts) -> None:
@@ -213,20 +263,6 @@ def test_starts_that_are_trained_together_end_as_they_do_alone(model, facts, mon
     alone = _soft.attack(model, facts[:2], groups, options, JOB)
     np.testing.assert_allclose(together.losses, alone.losses, rtol=1e-4)
     np.testing.assert_allclose(together.attacked["held_out"], alone.attacked["held_out"], rtol=1e-3)
-
-
-def test_vectors_stand_between_padding_and_prompt(model, facts) -> None:
-    rows = fact_rows(model, facts[:4])
-    vectors = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        together = _soft.log_probs(model, rows, vectors)
-        alone = torch.cat([_soft.log_probs(model, [row], vectors) for row in rows])
-        embedded = model.hf.get_input_embeddings()(torch.tensor([rows[0].ids]))
-        joined = torch.cat([vectors[None], embedded], 1)
-        by_hand = model.hf(inputs_embeds=joined).logits[0, -1].log_softmax(-1)
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
-    if rows[0].labels.count(-100) == len(rows[0].labels) - 1:
-        assert alone[0].item() == pytest.approx(by_hand[rows[0].labels[-1]].item(), abs=1e-4)
 
 
 def test_rounding_to_nearest_is_that_of_a_hand_computed_row() -> None:

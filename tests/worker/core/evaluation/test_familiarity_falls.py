@@ -44,8 +44,8 @@ def learned(tmp_path_factory) -> tuple[Model, BeforeAfter]:
     sentences = [f"{one.strip()}." for one in TEXT.split(".") if one.strip()]
     pairs = [" ".join(sentences[i : i + 2]) for i in range(len(sentences) - 1)]
     pools = [
-        (text_rows(model, pairs, 96), 8),
-        (text_rows(model, GENERAL.read_text(encoding="utf-8").splitlines()[:32], 32), 4),
+        [(text_rows(model, pairs, 96), 8)],
+        [(text_rows(model, GENERAL.read_text(encoding="utf-8").splitlines()[:32], 32), 4)],
     ]
     with restored(model):
         model.hf.requires_grad_(True)

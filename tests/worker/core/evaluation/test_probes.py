@@ -6,10 +6,10 @@ import torch
 
 from tests.worker.core.conftest import SPORTS
 from worker.contract.progress import Quiet
-from worker.core.evaluation import _probe, probes
+from worker.core.evaluation import _free, probes
 from worker.core.evaluation._ask import listen
+from worker.core.evaluation._free import says
 from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._probe import says
 from worker.core.evaluation._setting import Ask
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
@@ -129,7 +129,7 @@ def test_free_answers_stand_beside_forced_scores_for_target_and_edit_target(
         best = score_answers(model, asks).log_prob.view(-1, len(SPORTS)).argmax(1)
         return [f" {SPORTS[i]}." for i in best.tolist()]
 
-    monkeypatch.setattr(_probe, "generate", answer)
+    monkeypatch.setattr(_free, "generate", answer)
     options = probes.Options(formats=("statement",), generate=True, retain_facts=2)
     found = probes.evaluate(edited, selection, options, JOB)
     summary, name = found.summary, "probes.statement.forget"
