@@ -11,7 +11,8 @@
 Source: Guo et al. 2024 (arXiv 2410.12949) after Deeb & Roger 2024 (2410.08827): LoRA of rank 512,
 AdamW 2e-4, cosine, 20 steps. Departures: true answers always (the paper's own CounterFact runs
 relearned the edit targets); retain facts stand beside every point, because a low probability with
-retain facts lost as well says nothing; a rank above the model's width is cut to it, which changes
+retain facts lost as well says nothing; the rate goes with the model's width, or a small model does
+not even learn back what it is trained on; a rank above the width is cut to it, which changes
 neither what adapters can express nor how far a step goes (see `_adapters`); what the rows of a
 batch begin with is run once, so dropout is drawn for it once. Limits: 20 steps bound what an
 attacker could do from below.
