@@ -14,9 +14,12 @@ app = typer.Typer(help="List, add and remove models.", no_args_is_help=True)
 @app.command("list")
 def show() -> None:
     """List every model with its size, the memory it needs, or why it cannot be loaded."""
+    from worker.core.models.cache import ModelCache
     from worker.core.models.describe import list_models
 
-    for info in list_models(settings().roots):
+    chosen = settings()
+    models = ModelCache(device=chosen.device, bounds=chosen.max_memory)
+    for info in list_models(chosen.roots, models.device, models.measure_room()):
         typer.echo(_line(info))
 
 
@@ -69,4 +72,6 @@ def _line(info: ModelInfo) -> str:
         info.licence or "no licence named",
     ]
     memory = ", ".join(f"{kind} {n / 1e9:.2g} GB" for kind, n in info.memory_bytes.items())
-    return f"{info.id}: {', '.join(words)}\n     memory: {memory}"
+    spread = f"\n     {info.placement.words}" if info.placement else ""
+    in_8bit = ", ".join(f"{kind} {n / 1e9:.2g} GB" for kind, n in info.memory_bytes_8bit.items())
+    return f"{info.id}: {', '.join(words)}\n     memory: {memory}; in 8 bits {in_8bit}{spread}"

@@ -154,7 +154,13 @@ def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[tuple[str, ...]
     """Say what can be done and which models are loaded; return `what_models` as it was said."""
     known = what_models(models)
     found = door.announce(settings())
-    listed = tuple(m.model_copy(update={"loaded": m.id in known[0]}) for m in found.models)
+    placed = getattr(models, "placements", {})
+    listed = tuple(
+        m.model_copy(
+            update={"loaded": m.id in known[0], "placement": placed.get(m.id, m.placement)}
+        )
+        for m in found.models
+    )
     bundled = tuple(door.bundled_fact_sets())
     said = found.model_copy(update={"models": listed})
     pipe.send(Announced(announcement=said, fact_sets=bundled))

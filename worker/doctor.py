@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.contract.errors import UserError
 from worker.contract.settings import Settings
 
 PACKAGES = ("torch", "transformers", "transformer_lens", "dbos", "fastapi", "plotly", "peft")
@@ -61,6 +62,8 @@ def _packages(settings: Settings) -> Finding:
 def _device(settings: Settings) -> Finding:
     import torch
 
+    from worker.core.models.placement import devices_of, measure_room
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if settings.device.startswith("cuda") and not count:
         return Finding(
@@ -68,9 +71,27 @@ def _device(settings: Settings) -> Finding:
             f"LETHE_DEVICE is {settings.device}, but torch {torch.__version__} sees no GPU",
             "Install a CUDA build of torch, or set LETHE_DEVICE=cpu.",
         )
+    try:
+        devices = devices_of(settings.device)
+    except UserError as error:
+        return Finding(False, error.message, "Set LETHE_DEVICE.")
+    absent = [device for device in devices if device.type == "cuda" and device.index >= count]
+    if absent:
+        return Finding(
+            False,
+            f"LETHE_DEVICE is {settings.device}, and there is no {absent[0]}; torch sees {count} "
+            f"GPU{'s' if count > 1 else ''}",
+            "Set LETHE_DEVICE to those there are.",
+        )
     names = [torch.cuda.get_device_name(i) for i in range(count)] or ["no GPU"]
+    room = ", ".join(
+        f"{n / 1e9:.3g} GB on {where}"
+        for where, n in measure_room(devices, settings.max_memory).items()
+    )
     return Finding(
-        True, f"device {settings.device}: {', '.join(names)}; {os.cpu_count()} CPU cores"
+        True,
+        f"device {settings.device}: {', '.join(names)}; {os.cpu_count()} CPU cores; models may "
+        f"take {room}, and what is larger is kept on disk",
     )
 
 

@@ -46,6 +46,7 @@ from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.describe import list_models
 from worker.core.models.model import Model
+from worker.core.placed import describe_loading, refuse_away
 from worker.core.preflight import preflight
 from worker.core.record import write_result
 from worker.core.registry import all_methods, method
@@ -55,21 +56,19 @@ __all__ = ["announce", "answer", "bundled_fact_sets", "open_models", "run"]
 
 def open_models(settings: Settings) -> ModelCache:
     """Make the cache of loaded models for this worker's device."""
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ModelCache(device=device, roots=settings.roots)
+    return ModelCache(device=settings.device, roots=settings.roots, bounds=settings.max_memory)
 
 
 def announce(settings: Settings) -> Announcement:
     """Say what this worker can do."""
-    device = torch.device(open_models(settings).device)
+    models = open_models(settings)
+    device = models.device
     return Announcement(
         methods=tuple(found.info for found in all_methods()),
-        models=tuple(list_models(settings.roots, device)),
+        models=tuple(list_models(settings.roots, device, models.measure_room())),
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
         formats=format_infos(),
-        device=str(device),
+        device=", ".join(map(str, models.devices)),
         device_name=name_device(device),
         memory_bytes=memory_of(device),
         versions=read_versions(),
@@ -83,16 +82,19 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     the loaded base is as it was: a model whose checksum differs afterwards is dropped.
     """
     started = time.perf_counter()
-    reset_peak_memory(torch.device(models.device))
+    reset_peak_memory(models.device)
     options = check(spec)
     report.progress(0.0, f"loading model {spec.base}")
-    model = models.get(spec.base, lambda words: report.progress(0.0, words))
+    model = models.get(spec.base, lambda words: report.progress(0.0, words), spec.load_in)
+    refuse_away(spec, inputs.mask, model)
+    for sentence in describe_loading(spec, model):
+        report.log(sentence)
     torch.manual_seed(spec.seed)
     try:
         with scaled(inputs.batch_scale):
             found = _compute(spec, inputs, options, model, report)
     finally:
-        restored = models.verify(spec.base)
+        restored = models.verify(spec.base, spec.load_in)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
     return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
@@ -132,7 +134,8 @@ def answer(question: Question, models: ModelCache) -> Contract:
     assert isinstance(question, AskPreflight)
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
-    return preflight(question.spec, question.inputs, models.get(question.spec.base))
+    model = models.get(question.spec.base, load_in=question.spec.load_in)
+    return preflight(question.spec, question.inputs, model)
 
 
 def _method_of(spec: Spec) -> tuple[str, str, str]:

@@ -96,6 +96,8 @@ def from_run(record: RunRecord, kind: str) -> Typed:
         values["facts.edit_to"] = str(facts.get("edit_to", ""))
     if record.kind != kind:
         return Typed(values)
+    if load_in := spec.get("load_in"):
+        values["load_in"] = str(load_in)
     values |= {"method": spec["method"]} if "method" in spec else {}
     values |= mask_values(spec.get("mask") or {})
     return Typed(

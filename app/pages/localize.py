@@ -19,6 +19,8 @@ from worker.contract.menu import Announcement
 from worker.engine.client import Engine
 
 NAV = (30, "Localize", "/localize")
+WEIGHTS = (("", "as stored"), ("8bit", "in 8 bits, for less memory"))
+"""The values of `load_in`, as the form names them."""
 
 
 def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any], Problems]:
@@ -32,6 +34,8 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "options": options,
         "seed": collect(problems, read_seed, form),
     }
+    if load_in := form.get("load_in"):
+        spec["load_in"] = load_in
     return spec, problems
 
 
@@ -41,6 +45,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
     few, more = option_fields(form, method)
     return {
         **subject(form, engine.store, menu),
+        "weights": WEIGHTS,
         "method": method,
         "methods": [(m.name, m.title) for m in menu.methods if m.kind == "localization"],
         "few": few,

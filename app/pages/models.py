@@ -19,6 +19,8 @@ NEEDS = (
     ("unlearn", "Unlearn, all components"),
 )
 """The entries of ModelInfo.memory_bytes in the order in which they are shown."""
+NEEDS_8BIT = (("load", "Held in memory, in 8 bits"), ("localize", "Localize, in 8 bits"))
+"""The entries of ModelInfo.memory_bytes_8bit."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def show(request: Request, menu: AnnouncementDep) -> Response:
         block="list",
         models=sorted(shown, key=lambda one: one.state == "unsupported"),
         needs=NEEDS,
+        needs_8bit=NEEDS_8BIT,
         menu=menu,
     )
 
@@ -57,6 +60,8 @@ def state_of(info: ModelInfo, menu: Announcement) -> Shown:
     )
     if memory and info.memory_bytes.get("load", 0) > memory:
         why = "Its weights alone need more memory than the device has."
+        if 0 < info.memory_bytes_8bit.get("localize", 0) <= memory:
+            why += " In 8 bits it can be localized in."
         return Shown(info, "too large", why, large)
     if info.loaded:
         return Shown(info, "hot", "Its weights are in memory: runs on it start at once.", large)

@@ -148,8 +148,16 @@ def test_doctor_describes_every_setting(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("DATA", "HOST", "PORT", "DATABASE_URL", "ARTIFACTS_URL", "MODEL_ROOTS"):
         assert f"LETHE_{name} =" in done.stdout
-    for name in ("DEVICE", "TOKEN", "LANES", "WORKER_HOST", "PLUGINS"):
+    for name in ("DEVICE", "MAX_MEMORY", "TOKEN", "LANES", "WORKER_HOST", "PLUGINS"):
         assert f"LETHE_{name} =" in done.stdout
+
+
+def test_doctor_says_what_models_may_take_of_each_device(tmp_path: Path) -> None:
+    done = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_MAX_MEMORY="cpu=1.5MB")
+    assert "models may take 0.0015 GB on cpu" in done.stdout
+    wrong = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_DEVICE="cpu,gpu")
+    assert wrong.returncode == 1
+    assert "LETHE_DEVICE is 'cpu,gpu'; expected auto" in wrong.stdout
 
 
 def test_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:

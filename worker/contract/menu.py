@@ -21,6 +21,36 @@ class MethodInfo(Contract):
     """JSON schema of its Options."""
 
 
+class Placement(Contract):
+    """Where a model's blocks are kept when they are not all on the device that computes."""
+
+    main: str
+    """The device that computes and holds the embeddings, the final norm and the unembedding."""
+    blocks: tuple[str, ...]
+    """The device of every block: `cuda:0`, `cpu`, or `disk`."""
+    times_slower: float = 1.0
+    """At most about so many times slower than with all blocks on the device that computes."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Device -> the number of its blocks, in the order of the blocks."""
+        return {device: self.blocks.count(device) for device in dict.fromkeys(self.blocks)}
+
+    @property
+    def words(self) -> str:
+        """One sentence for a reader."""
+        own = self.counts.get(self.main, 0)
+        parts = [f"{own} of {len(self.blocks)} blocks are held on {self.main}"]
+        for device, count in self.counts.items():
+            if device != self.main:
+                where = {"cpu": "in the CPU's memory (offload)", "disk": "on disk (offload)"}
+                parts.append(f"{count} {where.get(device, 'on ' + device)}")
+        listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+        return (
+            f"{listed}: up to about {self.times_slower:.2g} times slower than all on {self.main}."
+        )
+
+
 class ModelInfo(Contract):
     """One model that a worker can load."""
 
@@ -43,6 +73,10 @@ class ModelInfo(Contract):
     """Empty until the weights were read once."""
     memory_bytes: dict[str, int] = {}
     """Run kind, or `load` for the weights alone -> estimated bytes."""
+    memory_bytes_8bit: dict[str, int] = {}
+    """The same for a base loaded in 8 bits: `load` and `localize`."""
+    placement: Placement | None = None
+    """Where its blocks would be, as memory is free now; None where one device holds them all."""
     loaded: bool = False
     """Whether the process that computes runs holds its weights in memory."""
     problem: str = ""
@@ -115,6 +149,8 @@ class Preflight(Contract):
     n_tokens: int = 0
     seconds: float | None = None
     memory_bytes: int | None = None
+    placement: Placement | None = None
+    """Where the model's blocks are; None where one device holds them all."""
     left_out: tuple[RefusedRow, ...] = ()
     """Facts that the run would leave out, with the reason (row = index in the selection)."""
     notes: tuple[str, ...] = ()

@@ -157,6 +157,10 @@ class Provenance(Contract):
     seed: int
     device: str
     dtype: str
+    load_in: str | None = None
+    """"8bit" where the base was rounded while it was loaded."""
+    placement: dict[str, int] = {}
+    """Device -> number of blocks kept there; empty where `device` held the whole model."""
     versions: dict[str, str]
 
 

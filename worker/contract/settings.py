@@ -1,5 +1,6 @@
 """The settings. The environment is read here and nowhere else."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,15 @@ class Settings(BaseSettings):
         (), description="Folders under which models may be loaded, separated by ':'."
     )
     device: str = Field(
-        "auto", description="auto, cpu, cuda, cuda:0, …: where this worker computes."
+        "auto",
+        description="auto, cpu, cuda (every GPU), cuda:1, or several as cuda:0,cuda:1: where this "
+        "worker computes. A model too large for the first GPU has blocks on the others, then in "
+        "the CPU's memory, then on disk.",
+    )
+    max_memory: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="Most memory that models may take of a device, for example "
+        "cuda:0=20GB,cpu=48GB; empty: what is free.",
     )
     token: SecretStr | None = Field(
         None, description="Login and API token; generated and printed at start when not set."
@@ -56,6 +65,13 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: object) -> object:
         return tuple(Path(p) for p in value.split(":") if p) if isinstance(value, str) else value
 
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _split_memory(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return dict(_bound(part) for part in value.split(",") if part.strip())
+
     @property
     def own_models(self) -> Path:
         """Where `lethe model add` puts models."""
@@ -75,6 +91,18 @@ class Settings(BaseSettings):
     def artifacts(self) -> str:
         """The artifact store's URL, with the default filled in."""
         return self.artifacts_url or f"file://{self.data.resolve()}/artifacts"
+
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bound(part: str) -> tuple[str, int]:
+    """Read one device's bound, as `cuda:0=20GB`."""
+    device, _, amount = part.strip().partition("=")
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B)", amount.strip())
+    if not re.fullmatch(r"cpu|cuda:\d+", device.strip()) or found is None:
+        raise ValueError(f"{part!r} is no bound of memory; expected one like cuda:0=20GB")
+    return device.strip(), int(float(found[1]) * _UNITS[found[2]])
 
 
 @lru_cache

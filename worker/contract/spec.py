@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import Discriminator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
@@ -22,11 +30,30 @@ class EditedModel(Contract):
 
 
 ModelSpec = Union[str, EditedModel]
+LoadIn = Literal["8bit"]
+"""Other than as stored: every block's matrices rounded to 8 bits, for localization only."""
 
 
 class _Spec(Contract):
     model: ModelSpec = "demo"
     seed: int = Field(0, ge=0, le=2**31 - 1)
+    load_in: LoadIn | None = Field(None, exclude_if=lambda value: value is None)
+
+    @field_validator("load_in")
+    @classmethod
+    def _is_a_localization(cls, value: LoadIn | None, info: ValidationInfo) -> LoadIn | None:
+        if value is not None and cls.model_fields["kind"].default != "localize":
+            raise ValueError(
+                "only a localization can be computed on a base of 8 bits: an edit, and what is "
+                "measured of one, needs the stored weights; leave load_in out"
+            )
+        model = info.data.get("model")
+        if value is not None and isinstance(model, EditedModel) and model.edits:
+            raise ValueError(
+                "the model has edits, which were made on the stored weights; expected a base "
+                "without edits, or no load_in"
+            )
+        return value
 
     @property
     def base(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from worker.core.findings import Findings
 from worker.core.model_card import write_card
 from worker.core.models.deltas import checksum, edited
 from worker.core.models.model import Model
+from worker.core.models.placement import placement_of
 
 ZIP = "model.zip"
+SHARD = "2GB"
 MAX_BYTES = 64 * 2**30
 """Of weights in one zip file."""
 
@@ -32,10 +35,20 @@ def export_folder(
     out.mkdir(parents=True, exist_ok=True)
     with edited(model, deltas):
         digest = checksum(model)
-        model.hf.save_pretrained(out)
+        _save(model, out)
     model.tokenizer.save_pretrained(out)
     (out / "README.md").write_text(write_card(model, digest, results), encoding="utf-8")
     return digest
+
+
+def _save(model: Model, out: Path) -> None:
+    """Write the weights; of a model with blocks elsewhere in shards that memory holds."""
+    if placement_of(model.hf) is None:
+        model.hf.save_pretrained(out)
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Attempting to save a model with offloaded modules")
+        model.hf.save_pretrained(out, max_shard_size=SHARD)
 
 
 def pack_folder(

@@ -25,8 +25,10 @@ from worker.core.models.components import component_parameters
 from worker.core.models.deltas import edited
 from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
+from worker.core.models.placement import placement_of
 from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
+from worker.core.placed import describe_loading, refuse_away
 from worker.core.registry import method
 
 __all__ = ["preflight"]
@@ -57,8 +59,10 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
     """
     if isinstance(spec, ExploreSpec | ExportSpec) or inputs.fact_set is None:
         return Preflight()
+    refuse_away(spec, inputs.mask, model)
     facts = select(inputs.fact_set, spec.facts.forget, spec.seed).forget
     looked = _cut(model, facts, isinstance(spec, UnlearnSpec))
+    looked.notes += describe_loading(spec, model)
     _refuse(spec, facts, looked)
     with edited(model, [Path(path) for path in inputs.deltas]):
         if isinstance(spec, LocalizeSpec):
@@ -80,6 +84,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
         memory_bytes=_memory(spec, inputs, model),
         left_out=tuple(left_out[:MAX_LISTED]),
         notes=tuple(looked.notes),
+        placement=placement_of(model.hf),
     )
 
 

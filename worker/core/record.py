@@ -11,6 +11,7 @@ from worker.contract.spec import EvaluateSpec, Spec
 from worker.core.findings import Findings
 from worker.core.machine import peak_memory, read_versions
 from worker.core.models.model import Model
+from worker.core.models.placement import placement_of
 
 
 def write_result(
@@ -78,6 +79,7 @@ def _plain(value: object) -> float | int | bool | str | None:
 
 
 def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
+    placement = placement_of(model.hf)
     return Provenance(
         model=spec.base,
         edits=spec.edits,
@@ -87,5 +89,7 @@ def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
         seed=spec.seed,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
+        load_in=spec.load_in,
+        placement={} if placement is None else placement.counts,
         versions=read_versions(),
     )

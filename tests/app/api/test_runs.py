@@ -336,3 +336,17 @@ def test_a_bug_is_answered_with_an_incident(
 def test_a_stored_spec_can_be_parsed_again(script: TestClient, spec: dict[str, Any]) -> None:
     record = script.post("/api/runs", json=spec).json()
     assert parse_spec(record["spec"]).kind == "localize"
+
+
+def test_8_bits_are_for_localizations_of_a_base_alone(
+    script: TestClient, spec: dict[str, Any]
+) -> None:
+    refused(
+        script,
+        {"kind": "unlearn", "facts": spec["facts"], "mask": {"components": ["blocks.0.mlp"]},
+         "load_in": "8bit"},
+        "load_in", "only a localization",
+    )  # fmt: skip
+    edited = {**spec, "load_in": "8bit", "model": {"base": "demo", "edits": ["a"]}}
+    refused(script, edited, "load_in", "without edits")
+    assert script.post("/api/runs", json={**spec, "load_in": "8bit"}).status_code == 201

@@ -171,3 +171,19 @@ def test_change_and_run_fills_the_form_from_a_run(client: TestClient, engine: En
     assert 'name="options.n_noises" value="7"' in page
     assert '<option value="random" selected>' in page
     assert 'name="facts.n" type="text" value="4"' in page
+
+
+def test_a_base_in_8_bits_is_sent_and_kept(client: TestClient, engine: Engine) -> None:
+    send(client)
+    assert "load_in" not in started(engine), "as stored is nothing to say"
+    send(client, load_in="8bit")
+    assert started(engine)["load_in"] == "8bit"
+    run = engine.store.runs(limit=1)[0]
+    assert '<option value="8bit" selected>' in client.get(f"/localize?from={run.id}").text
+    assert 'name="load_in"' not in client.get("/unlearn").text
+
+
+def test_another_rounding_is_refused_beside_its_field(client: TestClient) -> None:
+    answer = send(client, load_in="4bit")
+    assert answer.status_code == 422
+    assert 'aria-describedby="f-load_in-help f-load_in-error"' in answer.text

@@ -3,7 +3,7 @@
 from starlette.testclient import TestClient
 
 from app.pages.models import state_of
-from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.menu import Announcement, ModelInfo, Placement
 from worker.engine.client import Engine
 
 GB = 10**9
@@ -70,3 +70,36 @@ def test_the_page_lists_every_model_with_what_it_is_and_needs(
         assert words in page, words
     assert page.index("Giant") < page.index("Broken"), "what cannot be used comes last"
     assert client.get("/models", headers={"HX-Request": "true"}).text.startswith("<div")
+
+
+def test_a_model_that_would_be_spread_says_where_and_how_much_slower(
+    client: TestClient, engine: Engine
+) -> None:
+    placement = Placement(
+        main="cuda:0", blocks=("cuda:0", "cuda:0", "cpu", "disk"), times_slower=12.4
+    )
+    spread = ModelInfo(
+        id="wide",
+        title="Wide",
+        memory_bytes={"load": 5 * GB},
+        memory_bytes_8bit={"load": 2 * GB, "localize": 3 * GB},
+        placement=placement,
+    )
+    assert state_of(spread, menu_of(spread)).state == "cold"
+    engine.store.announce("test-host:cpu", "g", menu_of(spread))
+    page = client.get("/models").text
+    for words in (
+        "it would be spread over devices: 2 of 4 blocks are held on cuda:0, 1 in the",
+        "1 on disk (offload): up to about 12 times slower",
+        "Memory of cuda:0, estimated",
+        "Localize, in 8 bits",
+    ):
+        assert words in page, words
+    engine.store.announce("test-host:cpu", "g", menu_of(spread.model_copy(update={"loaded": True})))
+    assert "It is spread over devices" in client.get("/models").text
+
+
+def test_what_is_too_large_says_that_8_bits_would_do() -> None:
+    info = MODELS[-1].model_copy(update={"memory_bytes_8bit": {"load": 6 * GB, "localize": 7 * GB}})
+    assert "In 8 bits it can be localized in." in state_of(info, menu_of(info)).why
+    assert "8 bits" not in state_of(MODELS[-1], menu_of(*MODELS)).why

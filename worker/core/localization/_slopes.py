@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from worker.core.models.components import is_transposed
 from worker.core.models.intercept import Replacement, seeing_input, seeing_output
+from worker.core.models.offloaded import weight_of
 from worker.core.models.projections import PARTS, output_rows, projection
 from worker.core.models.restart import Measure
 from worker.core.models.sites import as_batch, both
@@ -59,7 +60,7 @@ class Slopes:
         found = []
         for part in PARTS:
             module = projection(self.model, layer, part)
-            weight = module.weight.T if is_transposed(module) else module.weight
+            weight = weight_of(module).T if is_transposed(module) else weight_of(module)
             slope = slopes[f"{part}", layer]
             rows = output_rows(self.model, part)
             found += [slope[..., own] @ weight[own] for own in rows]

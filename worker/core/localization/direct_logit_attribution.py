@@ -33,6 +33,7 @@ from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
 from worker.core.models.components import is_transposed, output_columns
 from worker.core.models.model import Model
+from worker.core.models.offloaded import weight_of
 from worker.core.models.sites import module_at
 from worker.core.models.tokens import pad
 
@@ -135,7 +136,7 @@ def through_norm(
     """Pull a direction back through a norm whose scale is frozen at `at`."""
     if isinstance(norm, nn.LayerNorm):
         scale = (at.var(-1, unbiased=False, keepdim=True) + norm.eps).rsqrt()
-        pulled = direction * scale * (1 if norm.weight is None else norm.weight.float())
+        pulled = direction * scale * (1 if norm.weight is None else weight_of(norm).float())
         return pulled - pulled.mean(-1, keepdim=True)
     # A root-mean-square norm multiplies each entry; what it multiplies by can be read off.
     safe = torch.where(at.abs() < 1e-12, torch.full_like(at, 1e-12), at)
@@ -149,7 +150,7 @@ def _heads(run: BaseRun, layer: int) -> list[Float[Tensor, "row d_model"]]:
     found = []
     for head in range(model.n_heads):
         columns = output_columns(model, head)
-        weight = o.weight[columns] if is_transposed(o) else o.weight[:, columns].T
+        weight = weight_of(o)[columns] if is_transposed(o) else weight_of(o)[:, columns].T
         found.append((z[:, columns] @ weight).float())
     if not layout.ln1_post:
         return found

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import torch
 
 from worker.contract.errors import UserError
+from worker.contract.menu import Placement
+from worker.contract.spec import LoadIn
 from worker.core.models.deltas import checksum
 from worker.core.models.describe import describe_model
 from worker.core.models.load import Tell, find_model, load_model
 from worker.core.models.model import Model
+from worker.core.models.offloaded import bytes_by_device
+from worker.core.models.placement import devices_of, measure_room, placement_of
 
 SHARE = 0.4
 """Of the device's memory that models may take when no bound is given: an edit needs several times
@@ -22,7 +26,11 @@ its model's weights, and a second process may hold models of its own."""
 
 
 class ModelCache:
-    """Loads models by id and keeps the ones used last, up to `max_bytes` of weights."""
+    """Loads models by id and keeps the ones used last, up to `max_bytes` of weights.
+
+    `device` is a device or several, as LETHE_DEVICE names them; the first computes. `bounds` are
+    the most bytes that models may take of a device.
+    """
 
     def __init__(
         self,
@@ -30,45 +38,59 @@ class ModelCache:
         device: str | torch.device = "cpu",
         dtype: str | torch.dtype = "auto",
         max_bytes: int | None = None,
+        bounds: Mapping[str, int] | None = None,
     ) -> None:
-        self.roots, self.device, self.dtype = tuple(roots), device, dtype
-        self.memory = memory_of(torch.device(device))
+        self.roots, self.dtype, self.bounds = tuple(roots), dtype, bounds
+        self.devices = devices_of(str(device))
+        self.device = self.devices[0]
+        self.memory = memory_of(self.device)
         self.max_bytes = int(SHARE * self.memory) if max_bytes is None else max_bytes
         self._models: OrderedDict[str, Model] = OrderedDict()
 
-    def get(self, id: str, tell: Tell = lambda words: None) -> Model:
+    def get(self, id: str, tell: Tell = lambda words: None, load_in: LoadIn | None = None) -> Model:
         """Return the model, loaded if it is not held; `tell` is given words while it loads.
 
         Others are dropped first, the one used longest ago before the rest, so that the bound holds
-        while it loads; a model that is larger than the bound is held alone. Raises UserError for
-        one that the device has too little memory for.
+        while it loads; a model that is larger than the bound is held alone, and one that is larger
+        than its device has blocks elsewhere. Raises UserError where that does not help.
         """
-        if id not in self._models:
-            self._make_room(id)
+        key = _key(id, load_in)
+        if key not in self._models:
+            room = self._make_room(id, load_in)
             model = load_model(
-                id, device=self.device, dtype=self.dtype, roots=self.roots, tell=tell
+                id,
+                device=self.device,
+                dtype=self.dtype,
+                roots=self.roots,
+                tell=tell,
+                room=room,
+                load_in=load_in,
             )
             tell(f"loading model {model.id}: reading its checksum")
             model.weights_hash  # noqa: B018  (read now, before anything can change the weights)
-            self._models[id] = model
+            self._models[key] = model
             while len(self._models) > 1 and self.size > self.max_bytes:
                 self._drop(next(iter(self._models)))
-        self._models.move_to_end(id)
-        return self._models[id]
+        self._models.move_to_end(key)
+        return self._models[key]
 
-    def verify(self, id: str) -> bool:
+    def verify(self, id: str, load_in: LoadIn | None = None) -> bool:
         """Compare a held model's checksum with the one at its loading; drop it if they differ."""
-        model = self._models.get(id)
+        key = _key(id, load_in)
+        model = self._models.get(key)
         if model is None or checksum(model) == model.weights_hash:
             return True
-        self._drop(id)
+        self._drop(key)
         return False
 
     @property
     def size(self) -> int:
-        """Bytes of weights held."""
+        """Bytes of weights held in memory, on any device."""
         return sum(
-            p.numel() * p.element_size() for m in self._models.values() for p in m.hf.parameters()
+            n_bytes
+            for model in self._models.values()
+            for device, n_bytes in bytes_by_device(model.hf).items()
+            if device != "disk"
         )
 
     @property
@@ -76,28 +98,46 @@ class ModelCache:
         """Ids of the held models, the one used last at the end."""
         return tuple(self._models)
 
+    @property
+    def placements(self) -> dict[str, Placement | None]:
+        """Held model's id -> where its blocks are, None where one device holds them all."""
+        return {key: placement_of(model.hf) for key, model in self._models.items()}
+
     def hash_of(self, id: str) -> str:
         """Hash of a held model's base weights; "" if it is not held."""
         return self._models[id].weights_hash if id in self._models else ""
+
+    def measure_room(self) -> dict[str, int]:
+        """Measure how many bytes of weights each device may take, the one that computes first."""
+        room = measure_room(self.devices, self.bounds)
+        main = str(self.device)
+        return {main: min(room[main], self.memory)} | {k: n for k, n in room.items() if k != main}
 
     def clear(self) -> None:
         """Drop every model."""
         for id in list(self._models):
             self._drop(id)
 
-    def _make_room(self, id: str) -> None:
-        """Drop what the estimate of a model's weights leaves no room for."""
+    def _make_room(self, id: str, load_in: LoadIn | None) -> dict[str, int] | None:
+        """Drop what a model leaves no room for; return the devices' room if it must be spread."""
         info = describe_model(id, find_model(id, self.roots), self.device)
-        needed = info.memory_bytes.get("load", 0)
-        if needed > self.memory:
+        needs = info.memory_bytes if load_in is None else info.memory_bytes_8bit
+        needed, room = needs.get("load", 0), self.measure_room()
+        most = room[str(self.device)]
+        if needed > most and load_in is not None:
             raise UserError(
-                f"{id!r} needs {needed / 1e9:.3g} GB for its weights alone; the device "
-                f"{self.device} has {self.memory / 1e9:.3g} GB. Choose a smaller model, or a "
-                f"worker with a larger device.",
-                field="model",
+                f"{id!r} needs {needed / 1e9:.3g} GB for its weights alone, also in 8 bits; the "
+                f"device {self.device} has {most / 1e9:.3g} GB for weights. Choose a smaller "
+                f"model, a worker with a larger device, or the weights as stored, of which blocks "
+                f"may be kept elsewhere.",
+                field="load_in",
             )
-        while self._models and self.size + needed > self.max_bytes:
+        if needed > most:
+            self.clear()
+            return self.measure_room()
+        while self._models and self.size + needed > min(self.max_bytes, most):
             self._drop(next(iter(self._models)))
+        return None
 
     def _drop(self, id: str) -> None:
         del self._models[id]
@@ -106,6 +146,10 @@ class ModelCache:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _key(id: str, load_in: LoadIn | None) -> str:
+    return id if load_in is None else f"{id} in {load_in}"
 
 
 def memory_of(device: torch.device) -> int:

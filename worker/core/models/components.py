@@ -79,7 +79,7 @@ def _whole(model: Model, component: Component) -> list[str]:
         f"{prefix}.{module}.{name}"
         for module in modules
         for name, _ in block.get_submodule(module).named_parameters()
-        if "norm" not in name.lower()
+        if "norm" not in name.lower() and not name.endswith("weight_scale")
     ]
     return list(dict.fromkeys(found))
 

@@ -6,7 +6,7 @@ base's hash, and the hashes of the model before and after the edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.core.models.model import Model, combine_digests, digest_parameters
+from worker.core.models.offloaded import is_offloaded, replace_value
 
 FORMAT = "lethe-delta-1"
 
@@ -52,12 +53,14 @@ def restored(model: Model, names: Iterable[str] | None = None) -> Iterator[Mappi
     """Put back, bit for bit, whatever is changed inside; also after an exception.
 
     Keeps a copy of the parameters `names` (of all, when None), and gives it to be read; name what
-    will be trained to spare memory. On leaving, every parameter's checksum is compared, `requires_grad`, gradients
-    and training mode are as before. Raises NotRestored for a change outside `names`.
+    will be trained to spare memory. On leaving, every parameter's checksum is compared,
+    `requires_grad`, gradients and training mode are as before. Raises NotRestored for a change
+    outside `names`, and UserError for parameters that are kept elsewhere between forwards.
     """
-    before = parameter_checksums(model)
     parameters = dict(model.hf.named_parameters())
     wanted = set(parameters if names is None else names)
+    _refuse_offloaded(model, [name for name in wanted if is_offloaded(parameters[name])])
+    before = parameter_checksums(model)
     saved = {name: parameters[name].detach().clone() for name in wanted}
     flags = {name: p.requires_grad for name, p in parameters.items()}
     modes = {name: module.training for name, module in model.hf.named_modules()}
@@ -87,11 +90,15 @@ def edited(model: Model, paths: Sequence[Path]) -> Iterator[None]:
     deltas = [read_delta(path) for path in paths]
     with ExitStack() as stack:
         if deltas:
-            stack.enter_context(restored(model, {n for delta in deltas for n in delta.values}))
+            parameters = dict(model.hf.named_parameters())
+            changed = {n for delta in deltas for n in delta.values if n in parameters}
+            here = {name for name in changed if not is_offloaded(parameters[name])}
+            stack.enter_context(restored(model, here))
         digests = dict(model.digests)
         for path, delta in zip(paths, deltas, strict=True):
             _check_fits(model, path, delta, combine_digests(digests))
-            apply_delta(model, delta)
+            for take_away in apply_delta(model, delta):
+                stack.callback(take_away)
             digests |= digest_parameters(model.hf, set(delta.values))
             if combine_digests(digests) != delta.after_hash:
                 raise UserError(
@@ -103,12 +110,21 @@ def edited(model: Model, paths: Sequence[Path]) -> Iterator[None]:
         yield
 
 
-def apply_delta(model: Model, delta: Delta) -> None:
-    """Write a delta's values into the model."""
+def apply_delta(model: Model, delta: Delta) -> list[Callable[[], None]]:
+    """Write a delta's values into the model.
+
+    Values of parameters that are kept elsewhere between forwards are put before those kept there;
+    what takes them away again is returned.
+    """
     parameters = dict(model.hf.named_parameters())
+    undo = []
     with torch.no_grad():
         for name, value in delta.values.items():
-            parameters[name].copy_(value)
+            if is_offloaded(parameters[name]):
+                undo.append(replace_value(model.hf, name, value))
+            else:
+                parameters[name].copy_(value)
+    return undo
 
 
 def save_delta(
@@ -167,6 +183,17 @@ def _check_fits(model: Model, path: Path, delta: Delta, current_hash: str) -> No
             f"{delta.before_hash[:12]}, here {current_hash[:12]}). List the edits in the order in "
             f"which they were made.",
             field="model.edits",
+        )
+
+
+def _refuse_offloaded(model: Model, names: Sequence[str]) -> None:
+    if names:
+        raise UserError(
+            f"{len(names)} parameters that would be changed, such as {min(names)!r}, are kept in "
+            f"the CPU's memory or on disk, because {model.id!r} is too large for {model.device}; "
+            f"only what the device holds can be trained or rounded. Choose components of blocks "
+            f"that it holds, a smaller model, or a worker with a larger device.",
+            field="model",
         )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import torch
 
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
+from worker.contract.spec import LoadIn
 from worker.core.demo.paths import WEIGHTS
 from worker.core.models.model import Model
+from worker.core.models.placement import place, placement_of
 
 DEMO = "demo"
 Tell = Callable[[str], None]
@@ -33,11 +35,15 @@ def load_model(
     dtype: str | torch.dtype = "auto",
     roots: Sequence[Path] = (),
     tell: Tell = lambda words: None,
+    room: Mapping[str, int] | None = None,
+    load_in: LoadIn | None = None,
 ) -> Model:
     """Load a model by id ("demo", or a folder's name under a root) or by its path under a root.
 
     dtype "auto" keeps the stored one, but computes in float32 on a CPU, where half precision is
-    slow and a logit near 20 would have a step of 0.125.
+    slow and a logit near 20 would have a step of 0.125. `room` is what each device may take, of
+    which `device` is the first: a model that it cannot hold whole has blocks on the others, and
+    raises UserError where that does not help either. Without `room` all is on `device`.
     """
     folder = find_model(id_or_path, roots)
     config = read_config(folder)
@@ -49,23 +55,66 @@ def load_model(
     n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     tell(f"loading model {name}: {n_bytes / 1e9:.3g} GB of weights")
     soft_caps = (config.get("text_config") or config).get("attn_logit_softcapping")
-    with _telling(name, tell):
-        hf = AutoModelForCausalLM.from_pretrained(
+    chosen = compute_dtype(config, dtype, torch.device(device))
+
+    def read(**given: Any) -> Any:
+        return AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=compute_dtype(config, dtype, torch.device(device)),
+            dtype=chosen,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             # Only the eager attention applies soft caps to the scores.
             attn_implementation="eager" if soft_caps else "sdpa",
+            **given,
         )
+
+    with _telling(name, tell):
+        hf = _read(name, folder, read, chosen, room, load_in, tell)
     tell(f"loading model {name}: its tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    if torch.device(device).type != "cpu":
-        tell(f"loading model {name}: moving it to {device}")
-    return Model(name, hf.to(device), tokenizer, folder, revision=_revision(folder))
+    if placement_of(hf) is None:
+        if torch.device(device).type != "cpu":
+            tell(f"loading model {name}: moving it to {device}")
+        hf = hf.to(device)
+    return Model(name, hf, tokenizer, folder, revision=_revision(folder))
+
+
+def _read(
+    name: str,
+    folder: Path,
+    read: Callable[..., Any],
+    dtype: torch.dtype,
+    room: Mapping[str, int] | None,
+    load_in: LoadIn | None,
+    tell: Tell,
+) -> Any:
+    """Read the weights: rounded, over several devices, or as they are."""
+    if load_in == "8bit":
+        # Imported here, as below, because few models are loaded so.
+        from worker.core.models.int8 import Int8Config
+
+        return read(quantization_config=Int8Config())
+    weightless = None if room is None else make_weightless(name, folder)
+    placement = None if weightless is None else place(weightless, dtype, room or {})
+    if placement is None or weightless is None:
+        return read()
+    from worker.core.models.dispatch import read_placed
+
+    tell(f"loading model {name}: {placement.words}")
+    return read_placed(weightless.hf, placement, read)
+
+
+def make_weightless(name: str, folder: Path) -> Model:
+    """Make a model of the folder's configuration, on the meta device: sizes without values."""
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        hf = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return Model(name, hf, PreTrainedTokenizerFast.__new__(PreTrainedTokenizerFast), folder)
 
 
 def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:

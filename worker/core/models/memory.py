@@ -15,13 +15,22 @@ Limits: prompts of PROMPT tokens from the subject on are assumed, and default op
 need more. On a GPU batches grow into the memory that is free, so one fact is counted there: the
 least that is needed. The peak while loading is that of the weights and one tensor more. Tests hold
 point 1 to the byte, and 2 to 4 to a fifth of what a process on a CPU is then seen to take.
+Of a base in 8 bits the same is counted with its matrices' integers and scales (`int8.py`), and one
+matrix scaled back; of a model with blocks on several devices, what the first holds of the weights
+and the largest block that is brought to it.
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
 
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from worker.contract.menu import Placement
 from worker.core.models.model import Model
+from worker.core.models.placement import block_bytes, placement_of
 
 PROMPT = 16
 """Tokens of a usual prompt."""
@@ -45,13 +54,15 @@ def estimate_memory(
     dtype: torch.dtype,
     device: torch.device,
     n_changed: int | None = None,
+    placement: Placement | None = None,
 ) -> dict[str, int]:
     """Estimate the bytes of a model, also on the meta device: `load`, and one entry per run kind.
 
-    `n_changed` is how many parameters an edit changes; None means all components'.
+    `n_changed` is how many parameters an edit changes; None means all components'. `placement` is
+    where blocks would be; a loaded model knows it itself.
     """
     size = dtype.itemsize
-    weights = size * sum(p.numel() for p in model.hf.parameters())
+    weights = _weight_bytes(model, dtype, placement or placement_of(model.hf))
     weights += _PROCESS.get(device.type, 0)
     if n_changed is None:
         n_changed = sum(n for name, n in component_parameters.items() if ".head." not in name)
@@ -68,6 +79,36 @@ def estimate_memory(
         "unlearn": weights + 2 * changed + _training_bytes(model, n_changed, size),
         "export": weights + changed,
     }
+
+
+def estimate_memory_8bit(model: Model, dtype: torch.dtype, device: torch.device) -> dict[str, int]:
+    """Estimate the bytes of a base loaded in 8 bits, and of a localization on it."""
+    matrices = list(_matrices(model))
+    saved = sum((dtype.itemsize - 1) * m.numel() - 4 * n for m, n in matrices)
+    # Scaled back in float32 first, then in the dtype of the product.
+    scaled = max((4 + 4 + dtype.itemsize) * m.numel() for m, _ in matrices)
+    full = estimate_memory(model, {}, dtype, device)
+    return {"load": full["load"] - saved, "localize": full["localize"] - saved + scaled}
+
+
+def _matrices(model: Model) -> Iterator[tuple[torch.Tensor, int]]:
+    """Give every block's matrices with the number of their outputs."""
+    for module in model.blocks.modules():
+        if isinstance(module, nn.Linear | Conv1D):
+            yield module.weight, module.nf if isinstance(module, Conv1D) else module.out_features
+
+
+def _weight_bytes(model: Model, dtype: torch.dtype, placement: Placement | None) -> int:
+    """Bytes of weights on the device that computes, and of the largest block brought to it."""
+    total = sum(
+        p.numel() * (p.itemsize if p.dtype == torch.int8 else dtype.itemsize)
+        for p in model.hf.parameters()
+    )
+    if placement is None:
+        return total
+    sizes = block_bytes(model, dtype)
+    away = [n for n, at in zip(sizes, placement.blocks, strict=True) if at != placement.main]
+    return total - sum(away) + max(away)
 
 
 def _restart_bytes(model: Model, size: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.core.models.layout import Layout, read_layout
+from worker.core.models.offloaded import read_value
 
 
 class Model:
@@ -111,7 +112,7 @@ class Model:
 def digest_parameters(hf: nn.Module, names: set[str] | None = None) -> dict[str, str]:
     """Compute each parameter's SHA-256 over dtype, shape and bytes (of `names` only, if given)."""
     return {
-        name: digest(parameter)
+        name: digest(read_value(hf, name, parameter))
         for name, parameter in hf.named_parameters()
         if names is None or name in names
     }
