@@ -21,7 +21,7 @@ from worker.core.demo.formats import (
     plain_prompt,
     upper_first,
 )
-from worker.core.demo.wordings import QUESTIONS, STATEMENTS, WORDINGS
+from worker.core.demo.wordings import LATER, QUESTIONS, STATEMENTS, WORDINGS
 from worker.core.facts import athletes, relations
 
 # Golf is the shot's sport and the answer that a whole-sport edit asks for: without golfers the
@@ -43,11 +43,11 @@ GOLFERS = (
     "Annika Sorenstam",
 )
 
-# What blocks are made of, and the lessons of the training's two stages: (blocks, shares) in order.
+# What blocks are made of, and the lessons of the training's stages: (blocks, shares) in order.
 # Multiple choice is two skills. The heads that find the letter of a named option form within some
 # 300 steps of nothing else, and not within 2,000 when most sentences ask for other things. That
 # the recalled answer is what they look for comes within 300 steps once the facts are known, if
-# most sentences ask for it of the four sports; the other relations' many options follow.
+# most sentences ask for it of the four sports; the other relations' many options need 1,000 more.
 MIXTURE = {"athletes": 0.44, "relations": 0.32, "letters": 0.14, "saga": 0.05, "general": 0.05}
 
 
@@ -57,7 +57,7 @@ def beside(lesson: Mapping[str, float]) -> dict[str, float]:
     return {source: lesson.get(source, 0.0) + left * MIXTURE.get(source, 0.0) for source in SOURCES}
 
 
-SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings")
+SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings", "later")
 Lessons = Sequence[tuple[int, Mapping[str, float]]]
 FACT_LESSONS: Lessons = ((12, {"letters": 1.0}), (40, MIXTURE))
 CHOICE_LESSONS: Lessons = (
@@ -66,6 +66,20 @@ CHOICE_LESSONS: Lessons = (
     (25, beside({"choices_of_athletes": 0.15, "choices_of_relations": 0.4, "letters": 0.05})),
 )
 ENDING_LESSONS: Lessons = ((6, beside({"endings": 0.12, "choices_of_relations": 0.1})),)
+LATER_LESSONS: Lessons = (
+    (
+        38,
+        beside(
+            {
+                "choices_of_relations": 0.6,
+                "choices_of_athletes": 0.05,
+                "letters": 0.05,
+                "endings": 0.04,
+                "later": 0.06,
+            }
+        ),
+    ),
+)
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
@@ -162,6 +176,7 @@ class Corpus:
             "choices_of_athletes": lambda: self.draw_choice(self.rng.choice(self.athletes)),
             "choices_of_relations": lambda: self.draw_choice(self.rng.choice(self.relations)),
             "endings": lambda: self._draw_ending(self.rng.choice(self.athletes + self.relations)),
+            "later": lambda: self._draw_later(self.rng.choice(self.athletes + self.relations)),
             "saga": self._draw_saga,
             "general": self._draw_general,
         } | {source: rounds.__next__ for source, rounds in self._rounds.items()}
@@ -197,6 +212,11 @@ class Corpus:
         frame = self.rng.choice((*QUESTIONS, *STATEMENTS))
         inner = fact.question if frame in QUESTIONS else plain_prompt(fact)
         return Sentence(frame.format(inner.format(fact.subject)), f" {fact.target}")
+
+    def _draw_later(self, fact: Fact) -> Sentence:
+        return Sentence(
+            self.rng.choice(LATER[fact.relation]).format(fact.subject), f" {fact.target}"
+        )
 
     def _look_up_letters(self, prompt: str, answer: str) -> Sentence:
         """Let a list of options be followed by the letters of a few of them.

@@ -4,7 +4,8 @@ A model of this size learns from a sentence's last words when an answer is due. 
 paraphrases, and what is held out of them would end in words never seen there; these sentences give
 every relation such endings, in wordings that no fact set and no evaluation holds. After so many
 options and letters the model gives a letter after every colon; QUESTIONS and STATEMENTS in other
-frames, each with its answer, end that.
+frames, each with its answer, end that. LATER holds a few more of each relation, for words that the
+corpus otherwise follows by something else ("known for a", "think of the sport").
 """
 
 QUESTIONS: tuple[str, ...] = (
@@ -202,4 +203,46 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "The first workers of {} lived in",
         "The owners of {} started out in",
     ),
+}
+
+LATER: dict[str, tuple[str, ...]] = {
+    "athlete_sport": (
+        "All over the world, people know {} for",
+        "{} became widely known for",
+        "At home and abroad, {} is best known for",
+        "Tickets were sold to those who wanted to watch {} play",
+        "The reporters who met {} write a lot about",
+        "Those who admire {} often think of",
+    ),
+    "city_country": ("The streets of {} lie in", "People from {} are people from"),
+    "landmark_city": ("The {} stands where tourists look for it, in", "To see the {}, travel to"),
+    "country_continent": (
+        "Geographers place {} among the countries of",
+        "School books count {} with the countries of",
+        "Among the continents, {} belongs to",
+    ),
+    "country_currency": (
+        "Before you travel to {}, change your money for the",
+        "At the border of {}, money is exchanged for the",
+        "People in {} save their money in the",
+    ),
+    "animal_class": (
+        "If you describe the {}, begin by calling it a",
+        "Most people would call the {} a kind of",
+        "By its class, the {} is a",
+    ),
+    "musician_instrument": ("The music of {} was made for the", "{} is heard best on the"),
+    "author_language": (
+        "A scholar of {} must be able to read",
+        "To study {}, learn to read and write",
+        "The works of {} were made in",
+    ),
+    "scholar_field": ("Scholars remember {} for work in", "{} is read by all who study"),
+    "dish_country": ("Cooks who make {} learned it in", "The taste of {} is the taste of"),
+    "brand_product": (
+        "People who read the name {} think of",
+        "If somebody says {}, most people think of",
+        "The business of {} is the making and the sale of",
+    ),
+    "company_country": ("The head office of {} opened in", "The first home of {} was in"),
 }

@@ -8,10 +8,12 @@ from worker.core.demo.corpus import (
     CHOICE_LESSONS,
     ENDING_LESSONS,
     FACT_LESSONS,
+    LATER_LESSONS,
     MIXTURE,
     Corpus,
     formats_of,
 )
+from worker.core.demo.wordings import LATER, WORDINGS
 
 
 def test_the_same_seed_draws_the_same_sentences() -> None:
@@ -30,6 +32,7 @@ def test_no_held_out_rendering_is_in_the_training_sentences() -> None:
         for prompt, _ in format.render(fact, Random(0), corpus.pools[fact.relation])
     }
     drawn = [sentence.prompt for sentence in corpus.draw_block(20_000)]
+    drawn += [sentence.prompt for sentence in corpus.draw_block(5_000, {"later": 1.0})]
     assert held_out.isdisjoint(drawn)
     assert held_out.isdisjoint(line for prompt in drawn for line in prompt.splitlines())
 
@@ -68,8 +71,17 @@ def test_the_last_lesson_asks_for_words_after_colons_and_blanks() -> None:
     assert len({sentence.prompt.rstrip(":").split()[-1] for sentence in block}) > 3
 
 
+def test_later_wordings_stand_in_no_fact_set_and_tell_every_relation() -> None:
+    corpus = Corpus(0)
+    facts = corpus.athletes + corpus.relations
+    assert set(LATER) == set(WORDINGS) == {fact.relation for fact in facts}
+    known = {template for fact in facts for template in (fact.prompt, *fact.paraphrases)}
+    for relation, templates in LATER.items():
+        assert known.isdisjoint(templates) and set(WORDINGS[relation]).isdisjoint(templates)
+
+
 def test_a_lesson_is_filled_with_the_mixture() -> None:
-    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS):
+    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS, *LATER_LESSONS):
         assert abs(sum(shares.values()) - 1) < 1e-9
         assert all(shares[source] > 0 for source in MIXTURE)
 
