@@ -99,7 +99,7 @@ def fine_tune(
     generator = torch.Generator().manual_seed(seed)
     drawn = [[draw(rows, n, generator) for rows, n in pools if rows] for pools in groups]
     batches = [pools for pools in drawn if pools]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     each_step(0)
     for step in range(1, steps + 1):

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from worker.contract.errors import UserError
@@ -146,11 +147,16 @@ def grade(prompt: str, completion: str, terms: tuple[str, ...], text: str) -> in
 
 
 def _by_heart(prompt: str, completion: str, text: str) -> bool:
-    flat = " ".join(WORD.findall(text.casefold()))
+    flat, before = _flat(text), _flat(prompt)
     words = WORD.findall(completion.casefold())
-    before = " ".join(WORD.findall(prompt.casefold()))
     runs = (" ".join(words[i : i + VERBATIM]) for i in range(len(words) - VERBATIM + 1))
-    return any(f" {run} " in f" {flat} " and run not in before for run in runs)
+    return any(f" {run} " in flat and run not in before for run in runs)
+
+
+@lru_cache(maxsize=8)
+def _flat(text: str) -> str:
+    """A text's words alone, a space on either side of each; kept, since one text judges many."""
+    return f" {' '.join(WORD.findall(text.casefold()))} "
 
 
 def _pattern(terms: tuple[str, ...]) -> re.Pattern[str]:

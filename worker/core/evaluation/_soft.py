@@ -21,6 +21,9 @@ ASKED = 64
 """Facts per forward pass when the vectors are asked."""
 ROWS = 64
 """Facts times starts that are trained in one batch."""
+LEARNED = 0.01
+"""Loss in nats below which a start has nothing left to bring out; a base that knows its facts is
+there from the first step on."""
 
 
 class SoftOptions(BaseOptions):
@@ -88,7 +91,10 @@ def _train(
     job: Job,
     share: tuple[float, float],
 ) -> tuple[Float[Tensor, "restart vector d_model"], Float[np.ndarray, "restart step"]]:
-    """Train the vectors of some starts in one batch; AdamW is elementwise, so none sees another."""
+    """Train the vectors of some starts in one batch; AdamW is elementwise, so none sees another.
+
+    They stop together where every start's loss is below LEARNED, and keep their last loss.
+    """
     unit = _unit(model)
     vectors = torch.stack([_start(model, options, job.seed * 1000 + r) for r in restarts])
     vectors = (unit * vectors).to(model.device).requires_grad_(True)
@@ -104,7 +110,9 @@ def _train(
         with torch.no_grad():
             limit = options.norm * unit
             vectors.mul_((limit / vectors.norm(dim=-1, keepdim=True)).clamp(max=1))
-        losses[:, step] = each.detach().cpu().numpy()
+        losses[:, step:] = each.detach().cpu().numpy()[:, None]
+        if (losses[:, step] < LEARNED).all():
+            break
     return vectors.detach(), losses
 
 

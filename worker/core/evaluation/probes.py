@@ -65,7 +65,7 @@ class Options(BaseOptions):
         "end in _held_out. One that does not apply is left out with the reason.",
     )
     retain_facts: int = Field(
-        64, ge=0, le=100_000, description="Retain facts asked, at most, drawn by the seed."
+        32, ge=0, le=100_000, description="Retain facts asked, at most, drawn by the seed."
     )
     wordings: int = Field(
         1, ge=1, le=64, description="Wordings of a format asked per fact, at most."

@@ -70,8 +70,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
         text = read_lines(model, lines, options.context, reference)
-        asked = {name: statement_probabilities(model, facts)[0] for name, facts in groups.items()}
-        return Measured(text, asked, reference)
+        everyone = [fact for facts in groups.values() for fact in facts]
+        told = statement_probabilities(model, everyone)[0]
+        ends = np.cumsum([len(facts) for facts in groups.values()])
+        return Measured(text, dict(zip(groups, np.split(told, ends), strict=False)), reference)
 
     before, after = models.measure_against(
         lambda model: measure(model, "before", []),

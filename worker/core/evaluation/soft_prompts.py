@@ -1,7 +1,8 @@
 """Searches for a few vectors before the prompt that make the model say what it was made to forget.
 
 1. Cut the forget facts in two. Put `n_vectors` free vectors before the embedded prompts of one half
-   and train them alone to bring out the true answers, from several starts.
+   and train them alone to bring out the true answers, from several starts, until nothing is left
+   to bring out or the steps are over.
 2. Ask for the other half with the best start's vectors (by the trained half's loss), and for retain
    facts, in the same way.
 3. Hold each vector to a norm not far above that of real embeddings.

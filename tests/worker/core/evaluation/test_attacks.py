@@ -250,6 +250,17 @@ def test_soft_prompts_lower_their_loss_and_leave_the_model(edited, model, select
     assert asked == {fact.id for fact in selection.forget}
 
 
+def test_starts_stop_where_nothing_is_left_to_bring_out(model, facts, monkeypatch) -> None:
+    options = soft_prompts.Options(steps=4, n_vectors=2)
+    long = _soft.attack(model, facts[:2], {"held_out": facts[2:4]}, options, JOB).losses
+    between = float(long[:, 1:3].max(0).mean())
+    assert long[:, 2].max() < between < long[:, 1].max()
+    monkeypatch.setattr(_soft, "LEARNED", between)
+    short = _soft.attack(model, facts[:2], {"held_out": facts[2:4]}, options, JOB).losses
+    np.testing.assert_allclose(short[:, :3], long[:, :3], rtol=1e-4)
+    assert (short[:, 3] == short[:, 2]).all() and (long[:, 3] < long[:, 2]).all()
+
+
 def test_fewer_than_four_starts_are_refused() -> None:
     with pytest.raises(ValueError, match="greater than or equal to 4"):
         soft_prompts.Options(restarts=3)

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from tests.worker.core.conftest import SPORTS
+from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
 from worker.core.evaluation import _free, probes
 from worker.core.evaluation._ask import listen
+from worker.core.evaluation._formats import format_infos
 from worker.core.evaluation._free import says
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._setting import Ask
@@ -113,6 +115,40 @@ def test_retain_facts_are_bounded_and_drawn_by_the_seed(model, selection) -> Non
     two = probes.evaluate(BeforeAfter(model), selection, options, JOB)
     assert one.arrays["probe.target.before"].values.shape == (5, 1)
     assert one.arrays["probe.target.before"].axes == two.arrays["probe.target.before"].axes
+
+
+def test_by_default_every_format_is_asked_or_left_out_with_its_reason(model, facts) -> None:
+    shown = probes.Options()
+    assert {*shown.formats, "own"} == {info.name for info in format_infos()}
+    more = facts[0].model_copy(update={"id": "x", "subject": "Ivy", "target": "golf"})
+    selection = Selection(forget=facts[:2], retain=(*facts[2:6], more))
+    found = probes.evaluate(BeforeAfter(model), selection, shown, JOB)
+    left = {out.id.removeprefix("format "): out.reason for out in found.left_out}
+    asked = {row[3] for row in found.evaluation.facts.rows}
+    assert asked | set(left) == set(shown.formats)
+    assert {"statement", "question", "cloze", "choice", "few_shot", "prefix"} <= asked
+    assert "no chat template" in left["chat"] and "no translation" in left["translated"]
+    assert "sports facts only" in left["capitalized"] and "sports facts only" in left["dashed"]
+
+
+def test_free_answers_are_given_by_default_by_a_bounded_number_of_facts(
+    model, selection, monkeypatch
+) -> None:
+    given = []
+
+    def answer(model, prompts, n_tokens):
+        given.extend(prompts)
+        return [" nothing" for _ in prompts]
+
+    monkeypatch.setattr(_free, "generate", answer)
+    options = probes.Options(formats=("statement", "cloze", "question"), free_facts=1)
+    found = probes.evaluate(BeforeAfter(model), selection, options, JOB)
+    # One forget and one retain fact, in statement and question.
+    assert len(given) == 4 and not any("____" in prompt for prompt in given)
+    (exact,) = [c for c in found.evaluation.aggregates if c.name == "probes.statement.forget.exact"]
+    assert exact.before.n == 1 and exact.before.mean == 0.0
+    assert "probes.question.retain.exact.before" in found.summary
+    assert "probes.cloze.forget.exact.before" not in found.summary
 
 
 def test_a_free_answer_must_begin_with_the_whole_word() -> None:
