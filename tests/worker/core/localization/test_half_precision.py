@@ -27,7 +27,7 @@ def test_component_scores_in_bfloat16_rank_as_in_float32(models, name) -> None:
     scores = []
     for dtype, model in models.items():
         assert model.dtype == getattr(torch, dtype)
-        found = method.function(model, fact_set().facts[:2], options, Job(0, Quiet()))
+        found = method.function(model, fact_set().facts[:4], options, Job(0, Quiet()))
         scores.append(found.arrays["components"].values)
         assert scores[-1].dtype in (np.float32, np.float64)
     ranks = [np.argsort(np.argsort(one)) for one in scores]
