@@ -48,6 +48,9 @@ def read_placed(weightless: PreTrainedModel, placement: Placement, read: Read) -
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    if not any(Path(folder).iterdir()):
+        # Nothing was converted: a process that is killed then leaves nothing behind.
+        Path(folder).rmdir()
     # Whatever still holds the model holds the folder; it also goes when the process ends.
     weakref.finalize(hf, shutil.rmtree, folder, ignore_errors=True)
     hf.placement, hf.offload_folder = placement, Path(folder)

@@ -309,8 +309,10 @@ def test_dropping_a_placed_model_takes_its_folder_and_it_is_held_alone(root: Pat
     models = small_cache(root, "llama")
     model = models.get("llama")
     folder = model.hf.offload_folder
+    assert not folder.exists(), "nothing was written, so a killed process leaves nothing"
+    folder.mkdir()
+    (folder / "converted.safetensors").write_bytes(b"a weight that was converted")
     n_bytes = bytes_by_device(model.hf)
-    assert folder.is_dir()
     assert models.size == n_bytes["cpu"] and n_bytes["disk"] > 0, "the disk is no memory"
     assert models.placements["llama"] == placement_of(model.hf)
     del model
