@@ -131,18 +131,31 @@ def evaluation_of(stack: Stack) -> dict[str, Any]:
 
 
 def combination_of(stack: Stack, store: Store) -> dict[str, Any]:
-    """The spec that puts a stack together as one edit on the base."""
+    """The spec that puts a stack together as one edit on the base.
+
+    Raises UserError where its edits put different answers in: one set of facts has one.
+    """
     first = stack.edits[0].run.spec["facts"]["set"]
-    ids = [
-        fact.id
-        for edit in stack.edits
-        if edit.run.spec["facts"]["set"] == first
-        for fact in facts_of(edit.run.id, store)
-    ]
+    mine = [edit.run for edit in stack.edits if edit.run.spec["facts"]["set"] == first]
+    ids = [fact.id for run in mine for fact in facts_of(run.id, store)]
+    answers = {run.spec["facts"].get("edit_to", "") for run in mine}
+    if len(answers) > 1:
+        named = ", ".join(
+            repr(answer) if answer else "each fact's own" for answer in sorted(answers)
+        )
+        raise UserError(
+            f"The edits of this stack put different answers in: {named}; expected one for all. "
+            f"Stack those with the same answer, or export the last edit, which holds them all.",
+            field="edit",
+        )
     return {
         "kind": "unlearn",
         "model": stack.edits[0].base,
-        "facts": {"set": first, "forget": f"ids:{json.dumps(list(dict.fromkeys(ids)))}"},
+        "facts": {
+            "set": first,
+            "forget": f"ids:{json.dumps(list(dict.fromkeys(ids)))}",
+            "edit_to": answers.pop(),
+        },
         "mask": {"components": components_of(stack)},
         "method": STACKS,
         "options": {"edits": list(stack.ids)},

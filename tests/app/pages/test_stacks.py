@@ -36,12 +36,20 @@ def menu(engine: Engine) -> Announcement:
     return changed
 
 
-def edit(engine: Engine, before: str, after: str, below: tuple[str, ...], forget: str) -> str:
+def edit(
+    engine: Engine,
+    before: str,
+    after: str,
+    below: tuple[str, ...],
+    forget: str,
+    edit_to: str = "",
+) -> str:
     """Store a finished edit with its delta."""
     component = f"blocks.{len(below)}.mlp"
     spec = {
         "kind": "unlearn", "model": {"base": "demo", "edits": list(below)} if below else "demo",
-        "facts": {"set": "sports", "forget": forget}, "mask": {"components": [component]},
+        "facts": {"set": "sports", "forget": forget, "edit_to": edit_to},
+        "mask": {"components": [component]},
     }  # fmt: skip
     with engine.store.database.write() as session:
         run_id = insert_run(
@@ -116,6 +124,19 @@ def test_another_order_becomes_an_edit_of_its_own(
     ids = json.loads(run.spec["facts"]["forget"].removeprefix("ids:"))
     assert set(ids) == {"fact-0", "fact-1", "fact-5", "fact-6"}
     assert set(run.parents) == set(edits)
+
+
+def test_a_stack_of_edits_to_one_answer_keeps_that_answer_and_of_several_is_refused(
+    client: TestClient, engine: Engine, menu: Announcement
+) -> None:
+    golf, tennis, more = (
+        edit(engine, "base0000", f"after{i}", (), f"ids:fact-{i}", answer)
+        for i, answer in enumerate(("golf", "tennis", "golf"))
+    )
+    client.post("/stacks/evaluate", data=asked(golf, more), headers=HTMX)
+    assert engine.store.runs(limit=1)[0].spec["facts"]["edit_to"] == "golf"
+    refused = client.post("/stacks/evaluate", data=asked(golf, tennis), headers=HTMX)
+    assert refused.status_code == 422 and "put different answers in" in refused.text
 
 
 def test_the_engine_resolves_the_facts_and_deltas_of_a_stack(
