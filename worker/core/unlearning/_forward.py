@@ -28,7 +28,7 @@ CACHE_BYTES = 2 * 2**30
 """A pool whose hidden states would take more than this is run from the embeddings each time."""
 
 
-class _Reached(Exception):
+class Reached(Exception):
     """Carries the hidden states out of a forward that need not go on."""
 
     def __init__(self, hidden: Tensor) -> None:
@@ -77,7 +77,7 @@ def hidden_before(
         stack.callback(hook.remove)
         try:
             model.logits(batch.ids, batch.mask, batch.positions, keep=1)
-        except _Reached as reached:
+        except Reached as reached:
             return reached.hidden
     raise AssertionError(f"block {target} was never reached")
 
@@ -130,8 +130,8 @@ def _replace(hidden: Tensor) -> Callable[..., object]:
 
 
 def _leave_before(block: nn.Module, args: tuple, kwargs: dict) -> None:  # type: ignore[type-arg]
-    raise _Reached(args[0] if args else kwargs["hidden_states"])
+    raise Reached(args[0] if args else kwargs["hidden_states"])
 
 
 def _leave_after(block: nn.Module, args: object, output: object) -> None:
-    raise _Reached(output[0] if isinstance(output, tuple) else output)  # type: ignore[arg-type]
+    raise Reached(output[0] if isinstance(output, tuple) else output)  # type: ignore[arg-type]

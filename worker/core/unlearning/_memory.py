@@ -6,7 +6,7 @@ A key is what enters the projection at a fact's last subject token; a value is w
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,8 @@ from worker.contract.mask import Mask
 from worker.core.findings import Job
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode, pad
+from worker.core.models.tokens import encode, joint_text, pad, tokenized
+from worker.core.unlearning._forward import Reached
 from worker.core.unlearning._material import general_sentences
 from worker.core.unlearning._parts import Index
 from worker.core.unlearning._pool import Pool, Row, answer_row, pool
@@ -103,13 +104,15 @@ def ask_behind(
     """Make each fact's rows behind each opening, with where its subject ends."""
     rows: list[Row] = []
     owner, ends = [], []
-    for i, (fact, answer) in enumerate(zip(facts, answers, strict=True)):
-        for opening in before:
-            text = opening + fact.text
+    asked = [(fact, answer, o) for fact, answer in zip(facts, answers, strict=True) for o in before]
+    texts = [opening + fact.text for fact, _, opening in asked]
+    joined = [joint_text(text, answer) for text, (_, answer, _) in zip(texts, asked, strict=True)]
+    with tokenized(model, [*texts, *joined]):
+        for i, (text, (fact, answer, opening)) in enumerate(zip(texts, asked, strict=True)):
             start = len(opening) + fact.prompt.index("{}")
             last = encode(model, text, fact.subject, start).subject[1] - 1
             rows.append(answer_row(model, text, answer))
-            owner.append(i)
+            owner.append(i // len(before))
             ends.append(len(rows[-1].ids) - last)
     return Asked(pool(model, rows), owner, ends)
 
@@ -189,15 +192,19 @@ def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -
 def _run_with_inputs(
     model: Model, ids: Tensor, mask: Tensor, positions: Tensor, layers: Sequence[int]
 ) -> dict[int, Float[Tensor, "batch pos d_mlp"]]:
-    """Run a batch and keep what enters each layer's projection."""
+    """Run a batch up to the highest of the layers; keep what enters each one's projection."""
     seen: dict[int, Tensor] = {}
+    highest = max(layers)
     with ExitStack() as stack:
         for layer in layers:
 
             def keep(module: nn.Module, args: tuple[Tensor, ...], layer: int = layer) -> None:
-                seen[layer] = args[0]
+                seen[layer] = args[0].view(*ids.shape, -1)  # OPT's rows come flattened
+                if layer == highest:
+                    raise Reached(args[0])
 
             hook = projection(model, layer).register_forward_pre_hook(keep)
             stack.callback(hook.remove)
-        model.logits(ids, mask, positions, keep=1)
+        with suppress(Reached):
+            model.logits(ids, mask, positions, keep=1)
     return seen

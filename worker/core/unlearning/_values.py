@@ -1,12 +1,13 @@
 """Find the value that an MLP should give at the last subject token, for all facts in one batch.
 
 Each fact has its own vector δ, added to the output of one layer's projection at the subject's last
-token. Adam works elementwise, so a batch of facts takes the very steps that each alone would take;
-a fact whose loss is low enough stops by itself, and each δ is held to its own ball.
+token; what stands before that token is run once. Adam works elementwise, so a batch of facts takes
+the very steps that each alone would take; a fact whose loss is low enough stops by itself, and each
+δ is held to its own ball.
 """
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,10 @@ from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode
 from worker.core.unlearning import _losses
-from worker.core.unlearning._forward import logits_at_answers, with_entering
+from worker.core.unlearning._forward import Reached, logits_at_answers, with_entering
 from worker.core.unlearning._memory import Asked, ask_behind, projection
 from worker.core.unlearning._pool import Pool, Row, pool
+from worker.core.unlearning._tail import Tail
 
 ENOUGH = 0.05
 """Nats: a fact whose loss is below this stops (ROME's)."""
@@ -97,12 +99,10 @@ def find_values(
     optimizer = torch.optim.Adam([delta], lr=options.value_rate)
     done = torch.zeros(len(facts), dtype=torch.bool, device=model.device)
     losses = torch.zeros(len(facts), device=model.device)
+    tail = tail_of(model, asked.pool, layer, asked.from_right)
     for step in range(options.value_steps):
         with adding(model, layer, delta[owners], asked.from_right):
-            batch = asked.pool.batch(torch.arange(len(asked.pool)))
-            each = _losses.mean_losses(
-                logits_at_answers(model, batch, layer, share=False), batch.labels
-            )
+            each = _losses.mean_losses(tail.logits(), tail.batch.labels)
         nll = torch.zeros_like(losses).index_add(0, owners, each) / len(before)
         decay = options.value_decay * (delta.square().sum(-1) / size[:, 0].square())
         loss = nll + decay + options.kl_weight * drift.measure(delta, step == 0)
@@ -122,6 +122,11 @@ def find_values(
     return Values(first.double(), delta.detach().double(), losses)
 
 
+def tail_of(model: Model, rows: Pool, layer: int, from_right: Sequence[int]) -> Tail:
+    """Take all rows from the first place counted from the right on."""
+    return Tail(model, rows.batch(torch.arange(len(rows))), layer, max(from_right))
+
+
 class _Drift:
     """How far the next-token distribution after "{subject} is a" has moved, per fact."""
 
@@ -132,16 +137,14 @@ class _Drift:
             rows.append(Row(prompt.ids, (*[_losses.IGNORED] * (len(prompt.ids) - 1), 0)))
             self.from_right.append(len(prompt.ids) - prompt.subject[1] + 1)
         self.model, self.layer = model, layer
-        self.pool: Pool = with_entering(model, pool(model, rows), layer)
+        made = with_entering(model, pool(model, rows), layer)
+        self.tail = tail_of(model, made, layer, self.from_right)
         self.first = torch.zeros(0)
 
     def measure(self, delta: Float[Tensor, "fact d_model"], first: bool) -> Float[Tensor, " fact"]:
         """Compute KL(before ‖ now); the first call says what before is."""
-        batch = self.pool.batch(torch.arange(len(self.pool)))
         with adding(self.model, self.layer, delta, self.from_right):
-            now = logits_at_answers(self.model, batch, self.layer, share=False)[:, -1].log_softmax(
-                -1
-            )
+            now = self.tail.logits()[:, -1].log_softmax(-1)
         if first:
             self.first = now.detach()
         return (self.first.exp() * (self.first - now)).sum(-1)
@@ -154,9 +157,10 @@ def adding(  # type: ignore[no-untyped-def]
     """Add a vector per row to the projection's output at a place counted from the right."""
 
     def add(module: Any, args: Any, output: Tensor) -> Tensor:
-        places = torch.tensor([output.shape[1] - r for r in from_right], device=output.device)
-        where = torch.nn.functional.one_hot(places, output.shape[1])[..., None]
-        return output + (where * delta[:, None]).to(output.dtype)
+        rows = output.view(len(from_right), -1, output.shape[-1])  # OPT's come flattened
+        places = torch.tensor([rows.shape[1] - r for r in from_right], device=output.device)
+        where = torch.nn.functional.one_hot(places, rows.shape[1])[..., None]
+        return (rows + (where * delta[:, None]).to(output.dtype)).view_as(output)
 
     hook = projection(model, layer).register_forward_hook(add)
     try:
@@ -169,11 +173,18 @@ def adding(  # type: ignore[no-untyped-def]
 def _outputs(model: Model, asked: Asked, layer: int) -> Float[Tensor, "row d_model"]:
     """Compute the projection's output at each row's last subject token."""
     seen: list[Tensor] = []
-    hook = projection(model, layer).register_forward_hook(lambda m, a, out: seen.append(out))
+
+    def keep(module: Any, args: Any, output: Tensor) -> None:
+        seen.append(output)
+        raise Reached(output)
+
+    hook = projection(model, layer).register_forward_hook(keep)
     try:
         batch = asked.pool.batch(torch.arange(len(asked.pool)))
-        logits_at_answers(model, batch, layer, share=False)
+        with suppress(Reached):
+            logits_at_answers(model, batch, layer, share=False)
     finally:
         hook.remove()
-    places = [seen[0].shape[1] - r for r in asked.from_right]
-    return seen[0][torch.arange(len(places)), places].float()
+    rows = seen[0].view(len(asked.from_right), -1, seen[0].shape[-1])
+    places = [rows.shape[1] - r for r in asked.from_right]
+    return rows[torch.arange(len(places)), places].float()

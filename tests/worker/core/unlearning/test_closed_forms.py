@@ -34,7 +34,7 @@ def apply(model, delta):
             dict(model.hf.named_parameters())[name].copy_(value)
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "opt"])
 def test_rome_gives_the_wanted_value_for_the_key(build_model, facts, family) -> None:
     model, options = build_model(family), rome.Options(layer=2, **FAST)
     selection = Selection(forget=facts[:1], retain=facts[1:])
