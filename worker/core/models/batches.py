@@ -13,6 +13,9 @@ import torch
 from worker.core.models.model import Model
 
 Item = TypeVar("Item")
+PIECE_BYTES = 2**25
+"""Of float32 logits that one backward pass may have where a batch can be cut: they and what their
+loss keeps would else be most of a training step's memory."""
 _fitted: WeakKeyDictionary[Model, dict[str, int]] = WeakKeyDictionary()
 _scale: ContextVar[float] = ContextVar("batch_scale", default=1.0)
 

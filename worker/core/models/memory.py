@@ -7,9 +7,9 @@
    and layer.
 3. An evaluation of an edit holds the weights, the edit's values, and a copy of what they replace
    (at most the components); a CPU holds the edit's file too while it is read.
-4. An edit holds the weights and, of what the mask names (at most the components): two copies to
-   put back and compare with, the training's start, its best checkpoint, the gradients and Adam's
-   two moments; and the activations of its largest batch.
+4. An edit holds the weights and, of what the mask names (at most the components): a copy to put
+   back and compare with, the training's best checkpoint, the gradients and Adam's two moments; and
+   the activations of its largest batch, or piece of one.
 
 Limits: prompts of PROMPT tokens from the subject on are assumed, and default options; longer ones
 need more. On a GPU batches grow into the memory that is free, so one fact is counted there: the
@@ -29,6 +29,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from worker.contract.menu import Placement
+from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.models.placement import block_bytes, placement_of
 
@@ -76,7 +77,7 @@ def estimate_memory(
         "explore": weights + kept + max(carried, logits),
         "localize": weights + facts * kept + max(facts * carried, logits),
         "evaluate": weights + _evaluation_bytes(model, changed, size, device),
-        "unlearn": weights + 2 * changed + _training_bytes(model, n_changed, size),
+        "unlearn": weights + changed + _training_bytes(model, n_changed, size),
         "export": weights + changed,
     }
 
@@ -131,14 +132,13 @@ def _evaluation_bytes(model: Model, changed: int, size: int, device: torch.devic
 
 def _training_bytes(model: Model, n_changed: int, size: int) -> int:
     """Bytes of a training's own copies, in float32 whatever the model's dtype, and of a batch."""
-    # Start, best, gradients and two moments; of half precision also the values that are trained.
-    own = 4 * n_changed * (5 if size == 4 else 6)
+    # Best, gradients and two moments; of half precision also the values that are trained.
+    own = 4 * n_changed * (4 if size == 4 else 5)
     # What a block keeps for its backward: eight residuals and four intermediates of every token.
     kept = PROMPT * size * model.n_layers * 4 * (2 * model.d_model + _mlp_width(model))
     unembedded = 3 * 4 * PROMPT * model.d_vocab
-    batch = max(_TRAINED_FACTS * kept, _TRAINED_TEXTS * (kept + unembedded))
-    # A new checkpoint is taken before the old one is let go, but without a batch beside it.
-    return own + max(4 * n_changed, batch)
+    texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * PROMPT * model.d_vocab)))
+    return own + max(_TRAINED_FACTS * kept, texts * (kept + unembedded))
 
 
 def _mlp_width(model: Model) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from worker.contract.errors import Diverged
 from worker.core.findings import Job
+from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.unlearning import _losses
 from worker.core.unlearning._forward import logits_at_answers
@@ -28,10 +29,6 @@ from worker.core.unlearning._pool import Batch, Pool
 
 PROBED = 32
 """Rows of a pool that a quick probe asks at most: it costs about a third of a step."""
-
-PIECE_BYTES = 2**25
-"""Of float32 logits that one backward pass may have where a batch can be cut: they and what their
-loss keeps would else be most of a step's memory."""
 
 LogitsLoss = Callable[[Float[Tensor, "batch keep vocab"], Batch], Float[Tensor, ""]]
 
