@@ -176,14 +176,25 @@ document.addEventListener("htmx:sse:error", (event) => {
   if (poll && event.detail.connection?.attempt >= 1) htmx.trigger(poll, "lethe:poll");
 });
 
-// A stream that was never had is asked for again; one that was lost comes back by itself.
-const connectAgain = (stream) => {
-  if (!stream.isConnected || stream._htmx?.sse) return;
-  htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream, swap: "none" });
+// A stream that was never had is asked for again, and the page meanwhile, until it is had; one that
+// was lost comes back by itself. Nothing says reliably that the first call failed, so this looks.
+const LOOK_EVERY = 3000;
+const lookForStream = (stream) => {
+  if (!stream.isConnected || "had" in stream.dataset) return;
+  const poll = document.querySelector("[data-poll]");
+  if (poll) htmx.trigger(poll, "lethe:poll");
+  if (!stream._htmx?.sse) {
+    htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream, swap: "none" });
+  }
+  setTimeout(() => lookForStream(stream), LOOK_EVERY);
 };
-document.addEventListener("htmx:error", (event) => {
-  const stream = event.detail?.ctx?.sourceElement ?? event.target;
-  if (stream?.matches?.("[hx-sse\\:connect]")) setTimeout(() => connectAgain(stream), 2000);
+document.addEventListener("htmx:sse:after:connection", (event) => {
+  if (event.target.dataset) event.target.dataset.had = "";
+});
+document.addEventListener("DOMContentLoaded", () => {
+  for (const stream of document.querySelectorAll("[hx-sse\\:connect]")) {
+    setTimeout(() => lookForStream(stream), LOOK_EVERY);
+  }
 });
 
 // A button that asks for a file sends its form as a browser does: htmx would swap the file in.
