@@ -50,6 +50,8 @@ TRAINED: dict[Mode, str] = {
     "full": "step of full fine-tuning",
     "unrelated": "step on unrelated facts",
 }
+TAUGHT = 0.5
+"""Probability below which the half trained on says that the attack was too weak."""
 LOST = 0.5
 """Share of its start below which the retain facts' probability says that the attack broke them."""
 
@@ -166,6 +168,12 @@ def _rows(mode: Mode, found: Found, parts: Parts) -> list[Rows]:
 def _say(mode: Mode, one: Relearned) -> str:
     start, end = one.retain[0].mean(), one.retain[-1].mean()
     lost = " Retain facts were lost too, so this says little." if end < LOST * start else ""
+    taught = one.relearned[-1].mean()
+    if mode != "unrelated" and taught < TAUGHT:
+        lost += (
+            f" Of the half trained on only {taught:.2f} came back, so the attack was too weak to "
+            f"say much: raise its rate or its steps."
+        )
     return (
         f"{mode}: in {one.steps[-1]} steps the facts not trained on went from "
         f"{one.held_out[0].mean():.2f} to {one.held_out[-1].mean():.2f}, retain facts from "

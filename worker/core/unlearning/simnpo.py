@@ -34,7 +34,11 @@ class Options(Training):
         0.0, ge=0, le=100, description="δ, the loss per token that is aimed above, nats (paper: 0)."
     )
     forget_weight: float = Field(
-        0.125, ge=0, le=1000, description="Weight of the forget term (paper: γ = 0.125)."
+        1.0,
+        ge=0,
+        le=1000,
+        description="Weight of the forget term (paper: γ = 0.125, with which the bundled model "
+        "forgets 3 of 8 facts in 100 steps; with 1 it forgets all).",
     )
 
 

@@ -27,6 +27,7 @@ from worker.core.evaluation._general import general_losses, held_out_lines
 from worker.core.evaluation._latent import all_states, hidden_states, lens, logits_from
 from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._quantize import round_nf4, round_to_nearest
+from worker.core.evaluation._relearn import Relearned
 from worker.core.evaluation._rows import halves, statement_probabilities
 from worker.core.findings import Job
 from worker.core.models import prefix
@@ -396,3 +397,12 @@ def test_the_loss_of_text_is_that_of_hugging_face(model) -> None:
     with torch.no_grad():
         expected = model.hf(ids, labels=ids).loss.item()
     assert general_losses(model, 1, context=200)[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("taught", "weak"), [(0.1, True), (0.9, False)])
+def test_an_attack_that_does_not_teach_its_own_half_is_said_to_be_weak(taught, weak):
+    rows = np.array([[0.0, 0.0], [taught, taught]])
+    kept = np.ones((2, 2))
+    said = relearning._say("lora", Relearned((0, 20), rows, 0 * rows, kept))
+    assert ("too weak" in said) == weak
+    assert "too weak" not in relearning._say("unrelated", Relearned((0, 20), rows, rows, kept))
