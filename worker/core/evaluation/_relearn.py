@@ -93,7 +93,8 @@ def adapter_rate(model: Model, options: RelearnOptions) -> float:
     """Give the adapters' learning rate for this model.
 
     An attack has to teach at least what it trains on. At the paper's own rate the bundled model,
-    of width 128, learns back .03 of the trained half in 20 steps, and at the scaled one .99.
+    of width 128, learns back .03 of the trained half in 20 steps, and .99 at 4e-3, near the scaled
+    one of 4.8e-3.
     """
     return options.learning_rate or PAPER_RATE * PAPER_WIDTH / model.d_model
 

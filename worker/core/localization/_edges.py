@@ -20,11 +20,9 @@ from torch import Tensor, nn
 from worker.contract.errors import UserError
 from worker.core.localization._slopes import Slopes, pull_back
 from worker.core.localization._tracing import Bench, mean_by
-from worker.core.models.components import is_transposed
 from worker.core.models.intercept import Replacement
 from worker.core.models.model import Model
-from worker.core.models.offloaded import weight_of
-from worker.core.models.projections import PARTS, n_parts
+from worker.core.models.projections import PARTS, n_parts, weight_by_input
 from worker.core.models.sites import Site, module_at
 from worker.core.models.suffix import Suffix
 
@@ -148,9 +146,7 @@ class Edges:
             norm = model.blocks[layer].get_submodule(model.layout.ln1_post)
             pulled = pull_back(norm, slopes.post_inputs[layer], pulled)
         o = module_at(model, "z", layer)
-        weight = (weight_of(o) if is_transposed(o) else weight_of(o).T).unflatten(
-            0, (model.n_heads, -1)
-        )
+        weight = weight_by_input(o).unflatten(0, (model.n_heads, -1))
         change = self.change(base.sites["z"][layer]).unflatten(-1, (model.n_heads, -1))
         return _meet(torch.einsum("pthe,hed->pthd", change, weight), pulled)
 

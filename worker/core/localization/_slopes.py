@@ -8,10 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from worker.core.models.components import is_transposed
 from worker.core.models.intercept import Replacement, seeing_input, seeing_output
-from worker.core.models.offloaded import weight_of
-from worker.core.models.projections import PARTS, output_rows, projection
+from worker.core.models.projections import PARTS, output_rows, projection, weight_by_input
 from worker.core.models.restart import Measure
 from worker.core.models.sites import as_batch, both
 from worker.core.models.suffix import Suffix, unembed
@@ -60,7 +58,7 @@ class Slopes:
         found = []
         for part in PARTS:
             module = projection(self.model, layer, part)
-            weight = weight_of(module).T if is_transposed(module) else weight_of(module)
+            weight = weight_by_input(module).T
             slope = slopes[f"{part}", layer]
             rows = output_rows(self.model, part)
             found += [slope[..., own] @ weight[own] for own in rows]

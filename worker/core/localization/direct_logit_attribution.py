@@ -31,9 +31,10 @@ from worker.core.localization._cases import Case, prepare
 from worker.core.localization._outcome import Traced, build_findings, ordered
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
-from worker.core.models.components import is_transposed, output_columns
+from worker.core.models.components import output_columns
 from worker.core.models.model import Model
 from worker.core.models.offloaded import weight_of
+from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import module_at
 from worker.core.models.tokens import pad
 
@@ -150,7 +151,7 @@ def _heads(run: BaseRun, layer: int) -> list[Float[Tensor, "row d_model"]]:
     found = []
     for head in range(model.n_heads):
         columns = output_columns(model, head)
-        weight = weight_of(o)[columns] if is_transposed(o) else weight_of(o)[:, columns].T
+        weight = weight_by_input(o)[columns]
         found.append((z[:, columns] @ weight).float())
     if not layout.ln1_post:
         return found

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from worker.core.models.layout import Layout, read_layout
 from worker.core.models.offloaded import read_value
@@ -94,6 +96,23 @@ class Model:
         """SHA-256 over all base parameters' names, dtypes, shapes and bytes."""
         return combine_digests(self.digests)
 
+    def run(
+        self,
+        ids: Int[Tensor, "batch pos"],
+        mask: Int[Tensor, "batch all"],
+        position_ids: Int[Tensor, "batch pos"],
+        keep: int = 1,
+        past: Cache | None = None,
+        use_cache: bool = False,
+    ) -> CausalLMOutputWithPast:
+        """Run the model behind `past`, which `mask` covers too; logits of the last positions."""
+        places = {"position_ids": position_ids} if self.takes_position_ids else {}
+        out: CausalLMOutputWithPast = self.hf(
+            input_ids=ids, attention_mask=mask, past_key_values=past,
+            use_cache=use_cache or past is not None, logits_to_keep=keep, **places,
+        )  # fmt: skip
+        return out
+
     def logits(
         self,
         ids: Int[Tensor, "batch pos"],
@@ -102,11 +121,8 @@ class Model:
         keep: int = 1,
     ) -> Float[Tensor, "batch keep vocab"]:
         """Run the model; return float32 logits of the last `keep` positions only."""
-        places = {"position_ids": position_ids} if self.takes_position_ids else {}
-        out = self.hf(
-            input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep, **places
-        )
-        return out.logits.float()
+        logits: Tensor = self.run(ids, mask, position_ids, keep).logits
+        return logits.float()
 
 
 def digest_parameters(hf: nn.Module, names: set[str] | None = None) -> dict[str, str]:

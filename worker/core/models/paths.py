@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from worker.contract.components import Component
 from worker.core.models.base_run import BaseRun, in_form
-from worker.core.models.components import is_transposed, output_columns
+from worker.core.models.components import output_columns
 from worker.core.models.intercept import Forward, Replacement, seeing_input, seeing_output
-from worker.core.models.offloaded import weight_of
+from worker.core.models.projections import weight_by_input
 from worker.core.models.restart import Measure, Pairs
 from worker.core.models.sites import Site, as_batch, module_at
 from worker.core.models.suffix import Suffix, unembed
@@ -189,7 +189,7 @@ def through_head(base: BaseRun, layer: int, head: int, change: Tensor) -> Tensor
     """What a change of the heads' outputs `z` at one head adds to the attention's output."""
     columns = output_columns(base.model, head)
     o = module_at(base.model, "z", layer)
-    weight = weight_of(o)[columns] if is_transposed(o) else weight_of(o)[:, columns].T
+    weight = weight_by_input(o)[columns]
     return change[..., columns] @ weight
 
 

@@ -7,7 +7,8 @@ rest of every row, and gradients flow back through them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Float, Int
@@ -29,14 +30,12 @@ def shared_length(
 ) -> int:
     """Count the tokens that all rows, padded on the left, begin with; 0 where sharing gains little.
 
-    The last `keep` positions and each row's last token stay out of it. Models with an attention
-    window shorter than the rows share nothing: padding would stand inside their windows.
+    The last `keep` positions and each row's last token stay out of it; see also `windowed`.
     """
     n_rows, width = ids.shape
-    window = getattr(model.hf.config.get_text_config(), "sliding_window", None)
     lengths = mask.sum(1)
     most = min(int(lengths.min()) - 1, width - keep)
-    if most * (n_rows - 1) < LEAST_SAVED or (window and width >= window):
+    if most * (n_rows - 1) < LEAST_SAVED or windowed(model, width):
         return 0
     places = (width - lengths)[:, None] + torch.arange(most, device=ids.device)
     begun = ids.gather(1, places)
@@ -44,28 +43,21 @@ def shared_length(
     return n if n * (n_rows - 1) >= LEAST_SAVED else 0
 
 
-def first_place(mask: Int[Tensor, "batch pos"]) -> int:
-    """Where the first row, padded on the left, begins."""
-    return int(mask.shape[1] - mask[0].sum())
+def windowed(model: Model, width: int) -> bool:
+    """Whether a row of so many positions is longer than a window of the model's attention.
+
+    Padding between kept keys and a row's own would then stand inside its windows.
+    """
+    window = getattr(model.hf.config.get_text_config(), "sliding_window", None)
+    return bool(window) and width >= window
 
 
-def mask_after(mask: Int[Tensor, "batch pos"], n: int) -> Int[Tensor, "batch rest"]:
-    """Cut `n` columns off and hide what is left of each row's first `n` tokens."""
+def mask_after(mask: Int[Tensor, "batch pos"], n: int) -> Int[Tensor, "batch pos"]:
+    """Show the first `n` columns to every row, and hide what is left of its first `n` tokens."""
     width = mask.shape[1]
+    places = torch.arange(width, device=mask.device)
     begins = (width - mask.sum(1) + n)[:, None]
-    return (torch.arange(n, width, device=mask.device) >= begins).to(mask.dtype)
-
-
-def run_prefix(model: Model, ids: Int[Tensor, "1 n"]) -> Cache:
-    """Run what is shared as one row; return its keys and values."""
-    positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    places = {"position_ids": positions} if model.takes_position_ids else {}
-    out = model.hf(
-        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, logits_to_keep=1,
-        **places,
-    )  # fmt: skip
-    past: Cache = out.past_key_values
-    return past
+    return ((places < n) | (places >= begins)).to(mask.dtype)
 
 
 def spread(past: Cache, n_rows: int, below: int = 0) -> None:
@@ -79,22 +71,8 @@ def spread(past: Cache, n_rows: int, below: int = 0) -> None:
     past.layers[:below] = [past.layers[below]] * below
 
 
-def logits_after(
-    model: Model,
-    past: Cache,
-    n: int,
-    ids: Int[Tensor, "batch rest"],
-    mask: Int[Tensor, "batch rest"],
-    position_ids: Int[Tensor, "batch rest"],
-    keep: int = 1,
-) -> Float[Tensor, "batch keep vocab"]:
-    """Run the rest of every row after `n` shared tokens; float32 logits of the last positions."""
-    places = {"position_ids": position_ids} if model.takes_position_ids else {}
-    out = model.hf(
-        input_ids=ids, attention_mask=torch.cat([mask.new_ones(len(mask), n), mask], dim=1),
-        past_key_values=past, use_cache=True, logits_to_keep=keep, **places,
-    )  # fmt: skip
-    return out.logits.float()
+Around = Callable[[slice, slice], AbstractContextManager[None]]
+"""Gives what a forward of some rows and places of a batch runs inside."""
 
 
 def logits_sharing(
@@ -103,18 +81,29 @@ def logits_sharing(
     mask: Int[Tensor, "batch pos"],
     position_ids: Int[Tensor, "batch pos"],
     keep: int = 1,
+    around: Around = lambda rows, places: nullcontext(),
+    below: int = 0,
 ) -> Float[Tensor, "batch keep vocab"]:
     """Compute `Model.logits` of rows padded on the left, what they share only once.
 
-    Not for use inside hooks that count positions: they would see two forwards of other widths.
+    `around` is entered about each forward; `below` is how many blocks it passes over. Not for use
+    inside hooks that count positions: they would see two forwards of other widths.
     """
-    n = shared_length(model, ids, mask, keep)
+    n, rows = shared_length(model, ids, mask, keep), slice(None)
     if n == 0:
-        return model.logits(ids, mask, position_ids, keep)
-    start = first_place(mask)
-    past = run_prefix(model, ids[:1, start : start + n])
-    spread(past, len(ids))
-    return logits_after(model, past, n, ids[:, n:], mask_after(mask, n), position_ids[:, n:], keep)
+        with around(rows, slice(None)):
+            return model.logits(ids, mask, position_ids, keep)
+    start = int(mask.shape[1] - mask[0].sum())
+    one, first, rest = slice(1), slice(start, start + n), slice(n, None)
+    with around(one, first):
+        shared = ids[one, first], mask[one, first], position_ids[one, first]
+        past = model.run(*shared, use_cache=True).past_key_values
+    assert past is not None
+    spread(past, len(ids), below)
+    with around(rows, rest):
+        own = ids[:, rest], mask_after(mask, n), position_ids[:, rest]
+        logits: Tensor = model.run(*own, keep, past).logits
+    return logits.float()
 
 
 def in_order(rows: Sequence[Sequence[int]]) -> list[list[int]]:

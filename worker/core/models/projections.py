@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from worker.core.models.components import is_transposed
 from worker.core.models.fused import fused_head_rows
 from worker.core.models.model import Model
+from worker.core.models.offloaded import weight_of
 
 Part = Literal["q", "k", "v"]
 PARTS: tuple[Part, ...] = ("q", "k", "v")
@@ -18,6 +21,12 @@ def projection(model: Model, layer: int, part: Part) -> nn.Module:
     layout = model.layout
     name = layout.qkv or {"q": layout.q, "k": layout.k, "v": layout.v}[part]
     return model.blocks[layer].get_submodule(name)
+
+
+def weight_by_input(module: nn.Module) -> Float[Tensor, "in out"]:
+    """A projection's weight, whichever way and wherever the module keeps it."""
+    weight = weight_of(module)
+    return weight if is_transposed(module) else weight.T
 
 
 def n_parts(model: Model, part: Part) -> int:

@@ -23,9 +23,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worker.core.models.base_run import BaseRun, in_form
-from worker.core.models.components import is_transposed, output_columns
+from worker.core.models.components import output_columns
 from worker.core.models.intercept import Forward, Replacement, first_tensor
-from worker.core.models.offloaded import weight_of
+from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import Site, as_batch, module_at
 from worker.core.models.suffix import Suffix, unembed
 
@@ -206,7 +206,7 @@ class _Run:
         change = self._clean("z", layer, place) - self._corr("z", layer, place)
         columns = output_columns(self.base.model, head)
         o = module_at(self.base.model, "z", layer)
-        weight = weight_of(o)[columns] if is_transposed(o) else weight_of(o)[:, columns].T
+        weight = weight_by_input(o)[columns]
         return change[..., columns] @ weight
 
     def _hold(

@@ -102,11 +102,7 @@ def _continue(model: Model, rows: list[list[int]], max_new_tokens: int) -> list[
     new: list[list[int]] = [[] for _ in rows]
     past = None
     for _ in range(max_new_tokens):
-        places = {"position_ids": position_ids} if model.takes_position_ids else {}
-        out = model.hf(
-            input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=True,
-            logits_to_keep=1, **places,
-        )  # fmt: skip
+        out = model.run(ids, mask, position_ids, past=past, use_cache=True)
         past = out.past_key_values
         token = out.logits[:, -1].float().argmax(-1)
         for row, value in enumerate(token.tolist()):

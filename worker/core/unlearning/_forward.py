@@ -14,14 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worker.core.models.model import Model
-from worker.core.models.prefix import (
-    first_place,
-    logits_after,
-    mask_after,
-    run_prefix,
-    shared_length,
-    spread,
-)
+from worker.core.models.prefix import logits_sharing
 from worker.core.unlearning._pool import Batch, Pool
 
 CACHE_BYTES = 2 * 2**30
@@ -42,22 +35,18 @@ def logits_at_answers(
 
     `share` must be off inside hooks that count positions.
     """
-    n = shared_length(model, batch.ids, batch.mask, batch.keep) if share else 0
-    if n == 0:
+    if not share:
         with entering(model, batch, layer):
             return model.logits(batch.ids, batch.mask, batch.positions, keep=batch.keep)
-    start = first_place(batch.mask)
-    first, rest = (
-        batch.cut(slice(1), slice(start, start + n)),
-        batch.cut(slice(None), slice(n, None)),
+    return logits_sharing(
+        model,
+        batch.ids,
+        batch.mask,
+        batch.positions,
+        batch.keep,
+        around=lambda rows, places: entering(model, batch.cut(rows, places), layer),
+        below=0 if batch.hidden is None else layer,
     )
-    with entering(model, first, layer):
-        past = run_prefix(model, first.ids)
-    spread(past, len(batch.ids), 0 if batch.hidden is None else layer)
-    with entering(model, rest, layer):
-        return logits_after(
-            model, past, n, rest.ids, mask_after(batch.mask, n), rest.positions, batch.keep
-        )
 
 
 def hidden_before(

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from worker.core.models.model import Model
+from worker.core.models.prefix import spread, windowed
 from worker.core.unlearning._forward import entering, logits_at_answers
 from worker.core.unlearning._pool import Batch
 
@@ -19,17 +20,15 @@ from worker.core.unlearning._pool import Batch
 class Tail:
     """The last `width` positions of a batch, entered at `layer` where its states are kept.
 
-    Models with an attention window shorter than the rows are run whole: padding would stand inside
-    their windows.
+    Rows longer than a window of the model's attention are run whole.
     """
 
     def __init__(self, model: Model, batch: Batch, layer: int, width: int) -> None:
         assert width >= batch.keep, "labels stand before what is run again"
         self.model, self.batch, self.layer = model, batch, layer
         self.begins = batch.ids.shape[1] - width
-        window = getattr(model.hf.config.get_text_config(), "sliding_window", None)
-        short = window and batch.ids.shape[1] >= window
-        self.past: Cache | None = None if self.begins <= 0 or short else self._run_before()
+        whole = self.begins <= 0 or windowed(model, batch.ids.shape[1])
+        self.past: Cache | None = None if whole else self._run_before()
 
     def logits(self) -> Float[Tensor, "batch keep vocab"]:
         """Compute the logits at the last `keep` positions, as the model is now."""
@@ -38,21 +37,16 @@ class Tail:
         past = copy.copy(self.past)
         past.layers = [copy.copy(layer) for layer in self.past.layers]
         rest = self.batch.cut(slice(None), slice(self.begins, None))
-        return self._run(rest, past, self.batch.keep).logits.float()  # type: ignore[no-any-return]
+        with entering(self.model, rest, self.layer):
+            out = self.model.run(rest.ids, self.batch.mask, rest.positions, self.batch.keep, past)
+        logits: Tensor = out.logits
+        return logits.float()
 
     def _run_before(self) -> Cache:
-        with torch.no_grad():
-            before = self.batch.cut(slice(None), slice(self.begins))
-            past: Cache = self._run(before, None, 1).past_key_values
-        below = 0 if self.batch.hidden is None else self.layer
-        past.layers[:below] = [past.layers[below]] * below
+        before = self.batch.cut(slice(None), slice(self.begins))
+        with torch.no_grad(), entering(self.model, before, self.layer):
+            out = self.model.run(before.ids, before.mask, before.positions, use_cache=True)
+        past = out.past_key_values
+        assert past is not None
+        spread(past, len(before.ids), 0 if self.batch.hidden is None else self.layer)
         return past
-
-    def _run(self, part: Batch, past: Cache | None, keep: int):  # type: ignore[no-untyped-def]
-        mask = part.mask if past is None else self.batch.mask
-        places = {"position_ids": part.positions} if self.model.takes_position_ids else {}
-        with entering(self.model, part, self.layer):
-            return self.model.hf(
-                input_ids=part.ids, attention_mask=mask, past_key_values=past, use_cache=True,
-                logits_to_keep=keep, **places,
-            )  # fmt: skip

@@ -1,6 +1,8 @@
 """Tiny random models of every supported family; their tokenizer knows bytes and a few words."""
 
+from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 import transformers as hf
@@ -56,6 +58,14 @@ CONFIGS = {
     "opt_post_norm": hf.OPTConfig(**_opt, do_layer_norm_before=False),
 }
 FAMILIES = sorted(CONFIGS)
+
+
+def save_families(root: Path, families: Iterable[str]) -> None:
+    """Save models with random weights as folders that are loaded like a user's."""
+    for family in families:
+        model = make_model(family)
+        model.hf.save_pretrained(root / family)
+        model.tokenizer.save_pretrained(root / family)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -9,7 +9,7 @@ import torch
 from accelerate.hooks import AlignDevicesHook
 from transformers import AutoModelForCausalLM
 
-from tests.worker.core.models.families import make_model
+from tests.worker.core.models.families import make_model, save_families
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskPreflight, Inputs
@@ -43,10 +43,7 @@ IDS = torch.tensor([[0, 40, 50, 60, 70, 41], [0, 99, 98, 97, 96, 95]])
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    for family in FAMILIES:
-        model = make_model(family)
-        model.hf.save_pretrained(root / family)
-        model.tokenizer.save_pretrained(root / family)
+    save_families(root, FAMILIES)
     return root
 
 

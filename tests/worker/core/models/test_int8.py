@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worker.core.models.families import make_model
+from tests.worker.core.models.families import save_families
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
@@ -31,10 +31,7 @@ FAMILIES = ("llama", "gpt2", "gemma2", "phi3")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    for family in FAMILIES:
-        model = make_model(family)
-        model.hf.save_pretrained(root / family)
-        model.tokenizer.save_pretrained(root / family)
+    save_families(root, FAMILIES)
     return root
 
 
