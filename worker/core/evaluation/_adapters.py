@@ -6,13 +6,19 @@ alpha / rank · B A; under Adam every entry of B moves by about the rate, whatev
 size, and B A sums over `rank` such entries, so what a step changes goes with alpha alone. On the
 bundled model (width 128, MLPs 5 to 7 edited on 16 athletes, rate 2e-4, three seeds) the curves of
 ranks 512 and 128 differ nowhere by more than .004, relearned, held out or retained.
+
+Without dropout (W + alpha / rank · B A) x is computed in place of W x + alpha / rank · B (A x): the
+same map, with a third of the work where a step has more tokens than the model is wide.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
@@ -43,6 +49,8 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)
         wrapped = get_peft_model(model.hf, config)
+    if dropout == 0:
+        _multiply_in(wrapped)
     try:
         yield [p for name, p in wrapped.named_parameters() if "lora_" in name]
     finally:
@@ -52,3 +60,38 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
             parameter.grad = None
+
+
+def _multiply_in(wrapped: nn.Module) -> None:
+    """Let every adapted map of the adapters' own dtype run as one map; unloading drops it."""
+    from peft.tuners.lora import LoraLayer
+
+    for layer in wrapped.modules():
+        if isinstance(layer, LoraLayer) and isinstance(layer.base_layer, nn.Linear | Conv1D):
+            dtypes = {layer.lora_A["default"].weight.dtype, layer.base_layer.weight.dtype}
+            if len(dtypes) == 1:
+                layer.forward = _merged_forward(layer, layer.base_layer)
+
+
+def _merged_forward(layer: nn.Module, base: nn.Linear | Conv1D) -> Callable[[Tensor], Tensor]:
+    """Give a forward that multiplies the adapters into the weight once per step of training."""
+    made: Tensor | None = None
+
+    def drop(gradient: Tensor) -> None:
+        nonlocal made
+        made = None
+
+    def forward(x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        nonlocal made
+        weight = made
+        if weight is None or not torch.is_grad_enabled():
+            weight = base.weight + layer.get_delta_weight("default")
+        if made is None and weight.requires_grad:
+            # Forwards share it until its gradient comes, so their losses have to go back together.
+            made = weight
+            made.register_hook(drop)
+        return nn.functional.linear(
+            x, weight if isinstance(base, nn.Linear) else weight.T, base.bias
+        )
+
+    return forward

@@ -105,8 +105,8 @@ def fine_tune(
     for step in range(1, steps + 1):
         optimizer.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            for pools in batches:
-                part_losses(model, [next(pool) for pool in pools]).sum().backward()
+            losses = [part_losses(model, [next(pool) for pool in pools]) for pools in batches]
+            torch.cat(losses).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

@@ -51,7 +51,13 @@ class RelearnOptions(BaseOptions):
         "no adapter can express more.",
     )
     alpha: float = Field(32.0, gt=0, le=10_000, description="LoRA's alpha (paper: 32).")
-    dropout: float = Field(0.05, ge=0, lt=1, description="LoRA's dropout (paper: 0.05).")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="LoRA's dropout (paper: 0.05, which in 20 steps changed the curve of the facts "
+        "not trained on by at most 0.02 and takes twice as long).",
+    )
     fact_batch: int = Field(
         8,
         ge=1,

@@ -102,6 +102,22 @@ def test_a_rank_above_the_width_is_cut_to_it(model) -> None:
         assert {min(p.shape) for p in parameters} == {3}
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_adapters_multiplied_into_the_weights_learn_as_pefts_own_forward(
+    build_model, selection, family, monkeypatch
+) -> None:
+    model, found = build_model(family), []
+    parts = _relearn.split_facts(selection, 2, 0)
+    options = relearning.Options(steps=6, measure_every=2, learning_rate=5e-3, rank=4)
+    for _ in range(2):
+        found.append(_relearn.relearn(model, parts, "lora", options, JOB))
+        monkeypatch.setattr(_adapters, "_multiply_in", lambda wrapped: None)
+    merged, own = found
+    assert np.ptp(own.relearned.mean(1)) > 0.01, "the attack has moved something"
+    for group in ("relearned", "held_out", "retain"):
+        np.testing.assert_allclose(getattr(merged, group), getattr(own, group), rtol=1e-3)
+
+
 def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
     edited, facts, monkeypatch
 ) -> None:
