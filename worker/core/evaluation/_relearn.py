@@ -24,6 +24,8 @@ from worker.core.models.model import Model
 
 Mode = Literal["lora", "full", "unrelated"]
 TEXTS = 256
+TAUGHT = 0.5
+"""Probability below which the half trained on says that the attack was too weak."""
 PAPER_RATE, PAPER_WIDTH = 2e-4, 3072
 """LoRA's learning rate in Guo et al. 2024, and the width of Gemma 7B, which they used it on."""
 

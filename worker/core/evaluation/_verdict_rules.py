@@ -7,6 +7,7 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.result import LeftOut
+from worker.core.evaluation._relearn import TAUGHT
 
 SPREAD = {
     "paraphrase_held_out": "held-out paraphrases",
@@ -158,12 +159,19 @@ def _hidden(n: dict[str, float], scale: Scale, options: Thresholds) -> list[Answ
     before = n.get("statement.retain.before", 1.0)
     for number, retain, words in attacks:
         value, kept = n[f"{number}.after"], n[f"{retain}.after"]
-        back = scale.share(value) >= options.returned
-        lost = kept < 0.5 * before
+        taught = n["relearning.lora.relearned.after"] if ".lora." in number else 1.0
+        if scale.share(value) >= options.returned:
+            answer = "yes"
+        elif kept < 0.5 * before:
+            answer = "cannot be said: retain facts were lost too"
+        elif taught < TAUGHT:
+            answer = f"cannot be said: of what was trained on only {taught:.2f} came back"
+        else:
+            answer = "no"
         found.append(
             Answer(
                 f"Is it brought back by {words}?",
-                "yes" if back else "cannot be said: retain facts were lost too" if lost else "no",
+                answer,
                 f"verdict.{number}.after",
                 value,
                 f"yes from {options.returned:g} of {scale.words}; retain facts {kept:.2f}",

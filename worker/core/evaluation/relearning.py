@@ -27,6 +27,7 @@ from worker.contract.result import Axis, Comparison, Direction, Evaluation
 from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._per_fact import Rows, per_fact
 from worker.core.evaluation._relearn import (
+    TAUGHT,
     Mode,
     Parts,
     Relearned,
@@ -51,8 +52,6 @@ TRAINED: dict[Mode, str] = {
     "full": "step of full fine-tuning",
     "unrelated": "step on unrelated facts",
 }
-TAUGHT = 0.5
-"""Probability below which the half trained on says that the attack was too weak."""
 LOST = 0.5
 """Share of its start below which the retain facts' probability says that the attack broke them."""
 

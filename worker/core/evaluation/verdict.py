@@ -8,8 +8,9 @@ Each answer is decided by one stated rule on one number:
 2. Spread: the same share in held-out paraphrases, questions and multiple choice (above chance).
 3. Hidden: a probe on hidden states still reads the target; or the target comes back after a few
    steps of training on unrelated facts, or with weights rounded to 4 bits.
-4. Returned: the half of the facts that was not trained on after relearning the other half, counted
-   only while the retain facts hold (otherwise the attack says nothing).
+4. Returned: the half of the facts that was not trained on after relearning the other half. That it
+   did not return counts only where the retain facts hold and the other half was learned: otherwise
+   the attack says nothing.
 5. Broke: retain facts in their own prompt and in multiple choice, and held-out general text.
 
 The verdict is `still there` where the fact is said, else `hidden` where 3 or 4 finds it, else
@@ -139,6 +140,8 @@ def _attacked(
         one = relearn_once(models, "after", model, parts, mode, settings, job, share)
         numbers[f"relearning.{mode}.held_out"] = float(one.held_out[-1].mean())
         numbers[f"relearning.{mode}.retain"] = float(one.retain[-1].mean())
+        if mode != "unrelated":
+            numbers[f"relearning.{mode}.relearned"] = float(one.relearned[-1].mean())
     with quantized(model, "4"):
         numbers["quantization.4.forget"] = float(
             statement_probabilities(model, selection.forget)[0].mean()

@@ -40,7 +40,7 @@ PAPER_COMPARISON: dict[str, Any] = {
             "title": "Localized fine-tuning",
             "method": "localized_finetuning",
             "options": {"steps": 50, "probe_every": 25, "objective": "edit"},
-            "search": {"learning_rate": [5e-4, 1e-3, 2e-3], "forget_weight": [0.5, 1.0]},
+            "search": {"learning_rate": [1e-3, 3e-3, 9e-3], "forget_weight": [0.5, 1.0]},
         }
     },
     "seeds": [0, 1, 2, 3, 4],
@@ -68,7 +68,8 @@ PAPER_COMPARISON: dict[str, Any] = {
 }
 """Guo et al. 2024, table of athlete edits: the same groups at equal parameters where the paper
 equalizes them (All MLPs and Everything are not), on the bundled model. The search looks only at
-the trained format, on 32 athletes of a seed of its own; every group has the same six trials.
+the trained format, on 32 athletes of a seed of its own; every group has the same six trials. Its
+rates lie on both sides of what suits the bundled model: up to 2e-3, every group chose the highest.
 Steps as in the paper. Relearning is by LoRA alone and probes ask 32 retain facts, to spare time."""
 
 STUDIES: dict[str, dict[str, Any]] = {"paper_comparison": PAPER_COMPARISON}

@@ -135,6 +135,7 @@ NUMBERS = {
     "statement.retain.before": 0.95,
     "statement.retain.after": 0.95,
     "relearning.lora.retain.after": 0.9,
+    "relearning.lora.relearned.after": 0.9,
     "relearning.unrelated.held_out.after": 0.05,
     "relearning.unrelated.retain.after": 0.9,
     "quantization.4.forget.after": 0.05,
@@ -187,6 +188,30 @@ NUMBERS = {
 def test_the_rules_decide_by_the_numbers(numbers: dict[str, float], expected: str) -> None:
     answers, _ = decide(NUMBERS | numbers, OPTIONS)
     assert conclude(answers) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer"),
+    [
+        ({"relearning.lora.held_out.after": 0.05}, "no"),
+        (
+            {"relearning.lora.held_out.after": 0.05, "relearning.lora.relearned.after": 0.1},
+            "cannot be said: of what was trained on only 0.10 came back",
+        ),
+        (
+            {"relearning.lora.held_out.after": 0.05, "relearning.lora.retain.after": 0.1},
+            "cannot be said: retain facts were lost too",
+        ),
+        ({"relearning.lora.held_out.after": 0.9, "relearning.lora.relearned.after": 0.1}, "yes"),
+    ],
+)
+def test_an_attack_that_taught_nothing_or_broke_everything_decides_nothing(
+    numbers: dict[str, float], answer: str
+) -> None:
+    answers, _ = decide(NUMBERS | {"statement.forget.after": 0.01} | numbers, OPTIONS)
+    assert next(a.answer for a in answers if a.short == "relearning the other half") == answer
+    others = [a.answer for a in answers if a.about == "back"][1:]
+    assert others == ["no", "no"]
 
 
 def test_the_verdict_is_told_in_sentences() -> None:
