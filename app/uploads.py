@@ -137,8 +137,8 @@ def read(engine: Engine, upload: Upload, mapping: Mapping[str, str]) -> ReadFact
     kept = _read_before(engine.store, upload, mapping)
     if kept is not None:
         return kept
-    path = str(engine.store.artifacts.local(upload.file))
-    question = AskReadFacts(path=path, filename=upload.filename, mapping=dict(mapping))
+    # By name: the worker may be on another host, where its own copy has another path.
+    question = AskReadFacts(path=upload.file, filename=upload.filename, mapping=dict(mapping))
     answer = engine.ask(question, timeout=120)
     found = ReadFacts.model_validate(answer)
     # The mapping that was understood gives the same facts: it names what was found by itself.
@@ -160,9 +160,17 @@ def _read_before(store: Store, upload: Upload, mapping: Mapping[str, str]) -> Re
 
 
 def keep(
-    engine: Engine, upload: Upload, mapping: Mapping[str, str], name: str, description: str = ""
+    engine: Engine,
+    upload: Upload,
+    mapping: Mapping[str, str],
+    name: str,
+    description: str = "",
+    found: ReadFacts | None = None,
 ) -> FactSetInfo:
-    """Store the upload's facts as a set named `name`, whole or not at all."""
+    """Store the upload's facts (`found`, if they are read already) as a set, whole or not at all.
+
+    Raises UserError for a name that is none or taken.
+    """
     name = name.strip()
     refuse_odd_text({"name": name, "description": description})
     if not name or len(name) > 100:
@@ -175,8 +183,8 @@ def keep(
             f"There is a fact set {name!r} already; choose another name, or delete that one first.",
             field="name",
         )
-    facts = read(engine, upload, mapping).facts
-    fact_set = FactSet(name=name, title=name, description=description[:2000], facts=facts)
+    found = found or read(engine, upload, mapping)
+    fact_set = FactSet(name=name, title=name, description=description[:2000], facts=found.facts)
     info = engine.store.save_fact_set(fact_set)
     discard(engine.store, upload)
     return info

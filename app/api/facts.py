@@ -91,7 +91,9 @@ async def upload(request: Request, engine: EngineDep) -> Stored:
     name, description = str(form.get("name", "")), str(form.get("description", ""))
     try:
         found = await run_in_threadpool(uploads.read, engine, received, mapping)
-        info = await run_in_threadpool(uploads.keep, engine, received, mapping, name, description)
+        info = await run_in_threadpool(
+            uploads.keep, engine, received, mapping, name, description, found
+        )
     except UserError:
         uploads.discard(engine.store, received)
         raise

@@ -119,7 +119,8 @@ class AskedEngine(Engine):
         if self.refusal is not None:
             raise self.refusal
         if isinstance(question, AskReadFacts):
-            found = read_facts(Path(question.path), question.filename, question.mapping)
+            path = self.store.artifacts.local(question.path)
+            found = read_facts(path, question.filename, question.mapping)
             return found.model_dump(mode="json")
         return Preflight(n_facts=16, n_tokens=200, seconds=12.0).model_dump(mode="json")
 

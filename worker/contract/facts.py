@@ -99,13 +99,16 @@ class FactSet(Contract):
     @property
     def hash(self) -> str:
         """SHA-256 over the facts in order: the same facts have the same hash in any process."""
-        lines = (json.dumps(_hashed(f), sort_keys=True, ensure_ascii=False) for f in self.facts)
+        lines = (_HASHED.encode(_hashed(fact)) for fact in self.facts)
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_HASHED = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 def _hashed(fact: Fact) -> dict[str, object]:
     """Leave empty translations and ripples out, so that sets without them keep their hashes."""
-    data = fact.model_dump()
+    data = fact.model_dump() if fact.translations or fact.ripples else fact.__dict__
     return {k: v for k, v in data.items() if v or k not in ("translations", "ripples")}
 
 

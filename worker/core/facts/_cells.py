@@ -7,19 +7,15 @@ from typing import Any
 
 MAX_CELL = 20_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_QUOTED = re.compile(r"""'([^'\\\n\r\0]*)'|"([^"\\\n\r\0]*)\"""")
+_LIST = re.compile(rf"\[\s*(?:{_QUOTED.pattern})(?:\s*,\s*(?:{_QUOTED.pattern}))*\s*\]")
+"""A list of quoted texts without escapes, which Python and JSON (within \") read alike."""
 
 
 def cell_text(value: Any, field: str) -> str:
     """The cell's text without spaces around it; ValueError for a list, or for odd characters."""
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        value = value.get("str", "")
-    if isinstance(value, (list, tuple)):
-        raise ValueError(f"{field} is a list; expected text")
-    if isinstance(value, bytes):  # a column of Parquet that is not marked as text
-        value = _decoded(value, field)
-    text = (value if isinstance(value, str) else str(value)).strip()
+    # Of CounterFact's 22,000 records 400,000 cells come here, nearly all of them text.
+    text = (value if type(value) is str else _as_text(value, field)).strip()
     if len(text) > MAX_CELL:
         raise ValueError(f"{field} has {len(text):,} characters; expected at most {MAX_CELL:,}")
     if "\x00" in text:
@@ -27,6 +23,18 @@ def cell_text(value: Any, field: str) -> str:
     if not text.isascii() and _SURROGATE.search(text):
         raise ValueError(f"{field} holds half of a surrogate pair; expected valid Unicode")
     return text
+
+
+def _as_text(value: Any, field: str) -> str:
+    if isinstance(value, dict):
+        value = value.get("str", "")
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        raise ValueError(f"{field} is a list; expected text")
+    if isinstance(value, bytes):  # a column of Parquet that is not marked as text
+        return _decoded(value, field)
+    return str(value)
 
 
 def _decoded(value: bytes, field: str) -> str:
@@ -70,6 +78,8 @@ def _parsed_list(text: str) -> Any:
         raise ValueError(f"a list has {len(text):,} characters; expected at most {MAX_CELL * 5:,}")
     if not text.startswith("["):
         return tuple(part for part in text.split("|"))
+    if _LIST.fullmatch(text):  # as nearly all are: ten times faster than a parser of Python
+        return [single or double for single, double in _QUOTED.findall(text)]
     for read in (json.loads, ast.literal_eval):
         try:
             value = read(text)
