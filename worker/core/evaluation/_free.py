@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from worker.core.evaluation._setting import Ask
+from worker.core.models.generation import generate
 from worker.core.models.model import Model
-from worker.core.models.scoring import generate
 
 NEW_TOKENS = 8
 Pair = tuple[int, int]

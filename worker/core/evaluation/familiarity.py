@@ -33,8 +33,8 @@ from worker.core.evaluation._own_words import Cut, cut_prompts, grade, own_terms
 from worker.core.evaluation._rows import compare_columns
 from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Findings, Job
+from worker.core.models.generation import complete
 from worker.core.models.model import Model
-from worker.core.models.scoring import generate, score_answers
 
 TITLE = "Familiarity with a text"
 PAPER = "Eldan & Russinovich 2023, Who's Harry Potter?, arXiv 2310.02238"
@@ -109,21 +109,20 @@ def _measure(
     model: Model, cuts: tuple[Cut, ...], terms: tuple[str, ...], text: str, options: Options
 ) -> Known:
     prompts = [cut.prompt for cut in cuts]
-    said = generate(model, prompts, options.new_tokens, batch_size=options.batch_size)
-    asked = [(cut.prompt, f" {cut.term}") for cut in cuts if not cut.lead]
-    scores = score_answers(model, asked, batch_size=options.batch_size).log_prob.exp()
-    probability = np.full(len(cuts), np.nan)
-    probability[[not cut.lead for cut in cuts]] = scores.double().numpy()
+    # What ends before the expression asks for it; the others end some words earlier.
+    asked = [None if cut.lead else f" {cut.term}" for cut in cuts]
+    done = complete(model, prompts, asked, options.new_tokens, options.batch_size)
     return Known(
         grades=np.array(
-            [grade(p, s, terms, text) for p, s in zip(prompts, said, strict=True)], dtype=float
+            [grade(p, s, terms, text) for p, s in zip(prompts, done.texts, strict=True)],
+            dtype=float,
         ),
-        probability=probability,
+        probability=done.log_prob.double().exp().numpy(),
         text_loss=read_lines(model, _lines(model, text, options.words), model.max_positions, [])[
             "loss"
         ],
         general_loss=read_lines(model, held_out_lines(64), 100, [])["loss"],
-        completions=tuple(said),
+        completions=tuple(done.texts),
     )
 
 

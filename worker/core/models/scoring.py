@@ -1,4 +1,4 @@
-"""What a model says next: answers scored by teacher forcing, next-token logits, greedy text.
+"""What a model expects next: answers scored by teacher forcing, and next-token logits.
 
 Log-softmax in float32; logits of the answer's positions only; prompts of like beginning and length
 share a batch, in which what all begin with runs once; a prompt that is asked for several answers of
@@ -42,7 +42,7 @@ def score_answers(
 ) -> Scores:
     """Score each (prompt, answer): the answer's tokens after the prompt, teacher-forced."""
     answers = [answer_ids(model, prompt, answer) for prompt, answer in items]
-    prompts = {prompt: _prompt_ids(model, prompt) for prompt, _ in items}
+    prompts = {prompt: prompt_ids(model, prompt) for prompt, _ in items}
     asked: dict[tuple[int, ...], list[int]] = {}
     for i, ((prompt, _), answer) in enumerate(zip(items, answers, strict=True)):
         asked.setdefault((*prompts[prompt], *answer[:-1]), []).append(i)
@@ -50,7 +50,7 @@ def score_answers(
     n = len(items)
     log_prob, first = torch.zeros(n), torch.zeros(n)
     rank, top5 = torch.zeros(n, dtype=torch.long), torch.zeros(n, 5, dtype=torch.long)
-    for chosen in _buckets(rows, batch_size):
+    for chosen in buckets(rows, batch_size):
         keep = max(len(answers[i]) for row in chosen for i in asked[rows[row]])
         batch = pad(model, [list(rows[row]) for row in chosen])
         logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids, keep)
@@ -70,9 +70,9 @@ def next_logits(
     model: Model, prompts: Sequence[str], batch_size: int = BATCH_SIZE
 ) -> Float[Tensor, "n vocab"]:
     """Compute the logits of the token after each prompt, in float32 on the CPU."""
-    rows = [_prompt_ids(model, prompt) for prompt in prompts]
+    rows = [prompt_ids(model, prompt) for prompt in prompts]
     found: list[Tensor | None] = [None] * len(rows)
-    for chosen in _buckets(rows, batch_size):
+    for chosen in buckets(rows, batch_size):
         batch = pad(model, [rows[i] for i in chosen])
         logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
         for row, i in enumerate(chosen):
@@ -80,43 +80,7 @@ def next_logits(
     return torch.stack([row for row in found if row is not None])
 
 
-@torch.no_grad()
-def generate(
-    model: Model, prompts: Sequence[str], max_new_tokens: int, batch_size: int = BATCH_SIZE
-) -> list[str]:
-    """Continue each prompt greedily to its end token or `max_new_tokens`; return the new text."""
-    rows = [_prompt_ids(model, prompt) for prompt in prompts]
-    texts = [""] * len(rows)
-    for chosen in _buckets(rows, batch_size):
-        new = _continue(model, [rows[i] for i in chosen], max_new_tokens)
-        for i, ids in zip(chosen, new, strict=True):
-            texts[i] = model.tokenizer.decode(ids, skip_special_tokens=True)
-    return texts
-
-
-def _continue(model: Model, rows: list[list[int]], max_new_tokens: int) -> list[list[int]]:
-    batch = pad(model, rows)
-    ids, mask, position_ids = batch.ids, batch.mask, batch.position_ids
-    ends = {model.tokenizer.eos_token_id}
-    done = [False] * len(rows)
-    new: list[list[int]] = [[] for _ in rows]
-    past = None
-    for _ in range(max_new_tokens):
-        out = model.run(ids, mask, position_ids, past=past, use_cache=True)
-        past = out.past_key_values
-        token = out.logits[:, -1].float().argmax(-1)
-        for row, value in enumerate(token.tolist()):
-            done[row] = done[row] or value in ends
-            if not done[row]:
-                new[row].append(value)
-        if all(done):
-            break
-        ids, position_ids = token[:, None], position_ids[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-    return new
-
-
-def _prompt_ids(model: Model, text: str) -> list[int]:
+def prompt_ids(model: Model, text: str) -> list[int]:
     """A prompt's tokens without an end token, after which nothing would be continued."""
     ids = list(encode(model, text, None).ids)
     while len(ids) > 1 and ids[-1] == model.tokenizer.eos_token_id:
@@ -124,7 +88,8 @@ def _prompt_ids(model: Model, text: str) -> list[int]:
     return ids
 
 
-def _buckets(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+def buckets(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Give batches of rows of like beginning and length, as their indices."""
     batch_size = fitting(batch_size)
     for group in in_order(rows):
         for start in range(0, len(group), batch_size):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.worker.core.models.families import FAMILIES, make_model
-from worker.core.models.scoring import generate, next_logits, score_answers
+from worker.core.models.scoring import next_logits, score_answers
 from worker.core.models.tokens import answer_ids, encode, pad
 
 ITEMS = [("Ann plays", "golf"), ("So Bob Lee is at", "rugby"), ("Cy", "go")]
@@ -65,12 +65,3 @@ def test_the_first_of_the_top_five_is_the_models_choice():
     assert (
         scores.top5[:, 0].tolist() == next_logits(model, [p for p, _ in ITEMS]).argmax(-1).tolist()
     )
-
-
-@pytest.mark.parametrize("family", ["gpt2", "gemma3", "opt"])
-def test_texts_continue_together_as_they_do_alone(family):
-    model = make_model(family)
-    prompts = [prompt for prompt, _ in ITEMS]
-    together = generate(model, prompts, 6)
-    assert together == [generate(model, [prompt], 6)[0] for prompt in prompts]
-    assert any(together)
