@@ -12,7 +12,7 @@ from app.backend import StoreDep
 from app.templating import render
 from app.texts import keep
 from worker.contract.errors import NotFound, UserError
-from worker.contract.texts import BUNDLED, MAX_BYTES, chunks
+from worker.contract.texts import BUNDLED, MAX_BYTES
 from worker.store.store import Store
 
 router = APIRouter(prefix="/facts/texts")
@@ -40,8 +40,7 @@ def _context(store: Store, typed: dict[str, str], errors: dict[str, str]) -> dic
 def preview(request: Request, store: StoreDep, name: str = "", offset: int = 0) -> Response:
     """One text, in the pieces in which it reads."""
     info = store.text_info(name)
-    pieces = chunks(store.text(name))
-    start = min(max(offset, 0), max(len(pieces) - 1, 0))
+    pieces, start, total = store.text_pieces(name, offset, PAGE)
 
     def page(at: int) -> str:
         return f"/facts/texts/show?{urlencode({'name': name, 'offset': at})}"
@@ -51,10 +50,10 @@ def preview(request: Request, store: StoreDep, name: str = "", offset: int = 0) 
         "pages/text.html",
         block="pieces",
         info=info,
-        pieces=pieces[start : start + PAGE],
+        pieces=pieces,
         offset=start,
         limit=PAGE,
-        total=len(pieces),
+        total=total,
         page=page,
     )
 

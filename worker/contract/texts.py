@@ -1,7 +1,9 @@
 """Texts: what is known of a stored one, how bytes become one, and the pieces it is shown in."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 
 from worker.contract.base import Contract
 from worker.contract.errors import UserError
@@ -9,6 +11,9 @@ from worker.contract.errors import UserError
 BUNDLED = "saga"
 """The name of the text that ships with Lethe; no stored text may take it."""
 MAX_BYTES = 20_000_000
+PIECE = 1200
+"""Characters of a piece in which a text is shown, at most."""
+_PARAGRAPH, _SENTENCE = re.compile(r"\n\n"), re.compile(r"(?<=[.!?…])\s+")
 _MARKS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -17,6 +22,7 @@ _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _FILES = ((b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip file or an office document"))
+_HIGH = bytes(range(128, 256))
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f]")
 
 
@@ -89,7 +95,7 @@ def _is_windows(data: bytes) -> bool:
     Not where some of them are well-formed UTF-8 (then the file is damaged), nor with 0xFF, which
     stands in damaged files far more often than as a ÿ.
     """
-    high = sum(byte > 127 for byte in data)
+    high = len(data) - len(data.translate(None, _HIGH))
     if b"\xff" in data or high > 0.2 * len(data) or not data.decode("utf-8", "ignore").isascii():
         return False
     try:
@@ -135,13 +141,15 @@ def read_text(data: bytes, filename: str) -> Decoded:
     return found.model_copy(update={"text": text})
 
 
+# None looks further than the next of its own beginnings: what begins a million times and never
+# ends is read once, not a million times.
 _MARKDOWN = (
     (re.compile(r"\A---\n.*?\n---\n", re.DOTALL), ""),
-    (re.compile(r"<!--.*?-->", re.DOTALL), ""),
+    (re.compile(r"<!--(?:(?!<!--).)*?-->", re.DOTALL), ""),
     (re.compile(r"^(```|~~~).*$", re.MULTILINE), ""),
     (re.compile(r"^ {0,3}#{1,6} +|^ {0,3}> ?|^ {0,3}(?:[-*_] ?){3,}$", re.MULTILINE), ""),
-    (re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),
-    (re.compile(r"(\*\*|__|\*|`)(?=\S)([^\n]{1,500}?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"!?\[([^\[\]\n]*)\]\([^)\[\n]*\)"), r"\1"),
+    (re.compile(r"(\*\*|__|\*|`)(?=\S)((?:(?!\1)[^\n]){1,500})(?<=\S)\1"), r"\2"),
 )
 
 
@@ -152,21 +160,35 @@ def without_marks(text: str) -> str:
     return text
 
 
-def chunks(text: str, size: int = 1200) -> list[str]:
-    """Cut a text at the ends of paragraphs, else of sentences, into pieces of about `size`."""
-    pieces: list[str] = []
-    for paragraph in text.split("\n\n"):
-        for number, part in enumerate(_parts(paragraph, size)):
-            if pieces and len(pieces[-1]) + len(part) < size:
-                pieces[-1] += (" " if number else "\n\n") + part
-            else:
-                pieces.append(part)
-    return [piece for piece in pieces if piece.strip()]
+def piece_bounds(text: str, size: int = PIECE) -> list[tuple[int, int]]:
+    """Cut a text at the ends of paragraphs, else of sentences, into pieces of at most `size`.
+
+    Each piece is a slice of the text, from its first character to past its last; between two lies
+    nothing but whitespace.
+    """
+    found: list[tuple[int, int]] = []
+    for start, stop in _parts(text, size):
+        if found and stop - found[-1][0] <= size:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((start, stop))
+    return found
 
 
-def _parts(paragraph: str, size: int) -> list[str]:
-    """A paragraph whole, or its sentences; what has no end within `size` is cut there."""
-    if len(paragraph) <= size:
-        return [paragraph]
-    sentences = re.split(r"(?<=[.!?…])\s+", paragraph)
-    return [one[at : at + size] for one in sentences for at in range(0, len(one), size)]
+def _parts(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """Paragraphs, or sentences of long ones; what has no end within `size` is cut there."""
+    for start, stop in _between(_PARAGRAPH, text, 0, len(text)):
+        if stop - start <= size:
+            yield start, stop
+            continue
+        for begin, end in _between(_SENTENCE, text, start, stop):
+            cuts = ((at, min(at + size, end)) for at in range(begin, end, size))
+            yield from (cut for cut in cuts if not text[slice(*cut)].isspace())
+
+
+def _between(ends: re.Pattern[str], text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The stretches between the matches of `ends`, without those of whitespace alone."""
+    gaps = [(gap.start(), gap.end()) for gap in ends.finditer(text, start, stop)]
+    for (_, begin), (end, _) in pairwise([(start, start), *gaps, (stop, stop)]):
+        if not text[begin:end].isspace() and begin < end:
+            yield begin, end

@@ -1,16 +1,20 @@
 """Texts to forget: a row for the name, the content in the artifacts under its hash."""
 
 import hashlib
+import struct
 from pathlib import Path
 
 from sqlalchemy import delete, select
 
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
-from worker.contract.texts import BUNDLED, TextInfo
+from worker.contract.texts import BUNDLED, PIECE, TextInfo, piece_bounds
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
 from worker.store.tables import TextRow, database_time, moment
+
+_BOUNDS = struct.Struct("<2Q")
+"""A piece: its first byte in the text's file, and the one past its last."""
 
 
 class TextStore:
@@ -43,6 +47,27 @@ class TextStore:
         """A local path with the text in UTF-8."""
         return self.artifacts.local(_file(self.text_info(name).hash))
 
+    def text_pieces(self, name: str, offset: int, limit: int) -> tuple[list[str], int, int]:
+        """Some of the pieces in which a text reads, the first one's place, and how many there are.
+
+        Of the text no more is read than is given; from its last piece where `offset` lies beyond.
+        """
+        digest = self.text_info(name).hash
+        if not self.artifacts.exists(_bounds_file(digest)):  # stored before bounds were kept
+            self.artifacts.put_bytes(_bounds_file(digest), _pack(self.text(name)))
+        total = self.artifacts.size(_bounds_file(digest)) // _BOUNDS.size
+        start = max(min(offset, total - 1), 0)
+        with self.artifacts.open(_bounds_file(digest)) as file:
+            file.seek(start * _BOUNDS.size)
+            bounds = list(_BOUNDS.iter_unpack(file.read(min(limit, total) * _BOUNDS.size)))
+        if not bounds:
+            return [], start, total
+        first, last = bounds[0][0], bounds[-1][1]
+        with self.artifacts.open(_file(digest)) as file:
+            file.seek(first)
+            data = file.read(last - first)
+        return [data[a - first : b - first].decode() for a, b in bounds], start, total
+
     def save_text(self, name: str, text: str, *, owner: str = "") -> TextInfo:
         """Store a text under a name that is free; UserError for one that is not."""
         name = name.strip()
@@ -54,6 +79,7 @@ class TextStore:
             )
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
+        bounds = _pack(text)
         with self.database.write() as session:
             self.database.lock(session, f"text {name}")
             if session.get(TextRow, name) is not None:
@@ -62,6 +88,7 @@ class TextStore:
                     field="name",
                 )
             self.artifacts.put_bytes(_file(digest), data)
+            self.artifacts.put_bytes(_bounds_file(digest), bounds)
             row = TextRow(
                 name=name,
                 hash=digest,
@@ -85,6 +112,21 @@ class TextStore:
 
 def _file(digest: str) -> str:
     return f"texts/{digest}/text.txt"
+
+
+def _bounds_file(digest: str) -> str:
+    """The artifact with the pieces' bounds; another way of cutting needs another name."""
+    return f"texts/{digest}/pieces-{PIECE}.bounds"
+
+
+def _pack(text: str) -> bytes:
+    """The bounds of a text's pieces in its UTF-8."""
+    packed, done, at = bytearray(), 0, 0
+    for start, stop in piece_bounds(text):
+        first = at + len(text[done:start].encode())
+        at, done = first + len(text[start:stop].encode()), stop
+        packed += _BOUNDS.pack(first, at)
+    return bytes(packed)
 
 
 def _info(row: TextRow) -> TextInfo:

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.texts import MAX_BYTES, chunks, decode, read_text, without_marks
+from worker.contract.texts import MAX_BYTES, decode, piece_bounds, read_text, without_marks
 
 STORY = "Zoë met the keeper’s wolf – and the wolf “knew” her. " * 10
 
@@ -59,8 +59,27 @@ def test_markdown_is_read_without_its_marks() -> None:
 
 def test_a_text_is_cut_at_paragraphs_and_sentences() -> None:
     text = "\n\n".join(["A short one."] * 3 + ["Word by word. " * 40, "x" * 250])
-    pieces = chunks(text, 100)
+    pieces = [text[start:stop] for start, stop in piece_bounds(text, 100)]
     assert all(len(piece) <= 100 for piece in pieces)
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert pieces[0].count("A short one.") == 3
     assert all(piece.endswith(".") for piece in pieces[:-4])
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n\n ", "one", "\n\n a \n\n\n\nb", "x" * 3000, f"a{' ' * 5000}b", "a. " * 3000]
+)
+def test_nothing_but_whitespace_lies_between_the_pieces_of_a_text(text: str) -> None:
+    done = 0
+    for start, stop in piece_bounds(text):
+        assert done <= start < stop <= start + 1200
+        assert not text[done:start].strip() and text[start:stop].strip()
+        done = stop
+    assert not text[done:].strip()
+
+
+@pytest.mark.parametrize("mark", ["<!--", "[", "[](", "![", "*a `", "**a", "> ", "```", "- - "])
+def test_marks_that_never_end_are_read_in_one_pass(mark: str) -> None:
+    """Each of 400,000 would otherwise look through all that follow it, which takes hours."""
+    text = mark * 400_000
+    assert without_marks(text).count("a") == text.count("a")
