@@ -78,7 +78,7 @@ async def receive(store: Store, file: Any) -> Upload:
     data = await file.read()
     if not data:
         raise UserError(f"{file.filename!r} is empty; expected a file with facts.", field="file")
-    return _keep(store, data, _plain(file.filename))
+    return keep_bytes(store, data, _plain(file.filename))
 
 
 def receive_text(store: Store, text: str, field: str) -> Upload:
@@ -93,7 +93,7 @@ def receive_text(store: Store, text: str, field: str) -> Upload:
         )
     refuse_odd_pasted(text, field)
     ending = "json" if text.lstrip()[0] in "[{" else "csv"
-    return _keep(store, text.encode(), f"pasted.{ending}")
+    return keep_bytes(store, text.encode(), f"pasted.{ending}")
 
 
 def refuse_odd_pasted(text: str, field: str) -> None:
@@ -108,7 +108,8 @@ def refuse_odd_pasted(text: str, field: str) -> None:
         ) from None
 
 
-def _keep(store: Store, data: bytes, filename: str) -> Upload:
+def keep_bytes(store: Store, data: bytes, filename: str) -> Upload:
+    """Keep a file's bytes until they are confirmed or a day old."""
     _forget_old(store)
     upload = Upload(f"{int(time.time()):x}-{secrets.token_hex(6)}", filename)
     store.artifacts.put_bytes(upload.file, data)
