@@ -1,6 +1,7 @@
 """From rows with columns to facts: columns found by name, and every refused row with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,11 @@ from worker.core.facts._cells import cell_text, records, text_list
 from worker.core.facts._templates import compile_template
 
 MAX_ROWS = 200_000
+MAX_COLUMNS = 1_000
+MAX_NAME = 200
+"""Characters of a column's name."""
+MAX_REASON = 500
+"""Characters of the reason why a row was refused, which may quote the row."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "case_id", "fact_id", "prompt_id"),
@@ -77,6 +83,29 @@ def find_columns(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str
     return found
 
 
+def check_columns(columns: Sequence[str]) -> None:
+    """Refuse more columns, and longer names, than a page can offer for a choice; and equal names.
+
+    Raises UserError.
+    """
+    if len(columns) > MAX_COLUMNS:
+        raise UserError(
+            f"The file has {len(columns):,} columns; expected at most {MAX_COLUMNS:,}. Keep only "
+            f"those that facts are made of.",
+            field="file",
+        )
+    longest = max(columns, key=len, default="")
+    if len(longest) > MAX_NAME:
+        raise UserError(
+            f"The name of the column {longest[:40]!r}… has {len(longest):,} characters; expected "
+            f"at most {MAX_NAME}.",
+            field="file",
+        )
+    twice = next((name for name, times in Counter(columns).items() if times > 1), None)
+    if twice is not None:
+        raise UserError(f"The column {twice[:60]!r} occurs twice; rename one.", field="file")
+
+
 def read_rows(
     rows: Iterable[tuple[int, Mapping[str, Any]]],
     columns: Iterable[str],
@@ -85,6 +114,7 @@ def read_rows(
 ) -> ReadFacts:
     """Make facts of numbered rows; what is not understood is refused with its row number."""
     columns = tuple(columns)
+    check_columns(columns)
     found = find_columns(columns, mapping)
     cells = _cells(found, columns)
     facts: dict[str, Fact] = {}
@@ -176,6 +206,11 @@ def _group(values: Mapping[str, Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
+    reason = _sentence(error)
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…."
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")

@@ -10,7 +10,7 @@ from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
 from worker.contract.texts import Decoded
 from worker.contract.texts import decode as decode_text
-from worker.core.facts._rows import read_rows
+from worker.core.facts._rows import check_columns, read_rows
 
 TITLE = "CSV"
 ENDINGS = (".csv", ".tsv", ".txt")
@@ -30,9 +30,7 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
             io.StringIO(text, newline=""), delimiter=delimiter, strict=True, **quoting
         )
         header = [column.strip() for column in next(reader, [])]
-        if len(header) != len(set(header)):
-            twice = next(c for c in header if header.count(c) > 1)
-            raise UserError(f"The column {twice[:60]!r} occurs twice; rename one.", field="file")
+        check_columns(header)  # before rows become dictionaries, which hide equal names
         rows = ((n, dict(zip(header, row, strict=False))) for n, row in enumerate(reader, 2) if row)
         found = read_rows(rows, header, mapping, TITLE)
     except csv.Error as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
-from worker.core.facts._rows import read_rows
+from worker.core.facts._rows import MAX_ROWS, read_rows
 from worker.core.facts.csv_table import decode, with_encoding
 
 TITLE = "JSON"
@@ -17,6 +17,12 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     """Read a list of objects, `{"facts": […]}`, or one object a line."""
     decoded = decode(data)
     records = list(_records(decoded.text))
+    if len(records) > MAX_ROWS:
+        raise UserError(
+            f"The file has {len(records):,} records; expected at most {MAX_ROWS:,}. Split it into "
+            f"smaller files.",
+            field="file",
+        )
     counterfact = any("requested_rewrite" in r for r in records if isinstance(r, dict))
     rows = [_row(r, counterfact) for r in records]
     columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -1,15 +1,21 @@
-"""Facts from a Parquet file. Its declared sizes are checked before anything is unpacked."""
+"""Facts from a Parquet file, which may unpack to a million times its size.
+
+1. The sizes that it declares are checked before anything is unpacked. 2. Texts are read as the
+file keeps them: each different one once, and for every row its number. 3. What a few rows would
+take with each its own text is counted, and refused, before they get it.
+"""
 
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
-from worker.core.facts._rows import MAX_ROWS, read_rows
+from worker.core.facts._rows import MAX_ROWS, check_columns, read_rows
 
 TITLE = "Parquet"
 ENDINGS = (".parquet",)
@@ -19,12 +25,11 @@ MAX_UNPACKED = 100_000_000
 def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     """Read a Parquet table; raise UserError when it is none, or would unpack to too much."""
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
+        texts = _texts(pq.ParquetFile(io.BytesIO(data)))
+        file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
         _check(file)
         columns = list(file.schema_arrow.names)
-        if len(columns) != len(set(columns)):
-            twice = next(column for column in columns if columns.count(column) > 1)
-            raise UserError(f"The column {twice[:60]!r} occurs twice; rename one.", field="file")
+        check_columns(columns)
         return read_rows(enumerate(_rows(file), 1), columns, mapping, TITLE)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -47,11 +52,17 @@ def _check(file: pq.ParquetFile) -> None:
         )
 
 
+def _texts(file: pq.ParquetFile) -> list[str]:
+    """The paths of the columns of text, also of those within lists."""
+    columns = (file.schema.column(i) for i in range(len(file.schema.names)))
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
 def _rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
     """Small batches, so that a column which unpacks to more than it declared is noticed early."""
     unpacked = 0
     for batch in file.iter_batches(batch_size=1_000):
-        unpacked += batch.nbytes
+        unpacked += sum(_size(column) for column in batch.columns)
         if unpacked > MAX_UNPACKED:
             raise UserError(
                 f"The table unpacks to more than {MAX_UNPACKED / 1e6:.0f} MB, which is more than "
@@ -59,3 +70,17 @@ def _rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
                 field="file",
             )
         yield from batch.to_pylist()
+
+
+def _size(values: pa.Array) -> int:
+    """Bytes that values take with each its own text."""
+    if pa.types.is_dictionary(values.type):
+        if not len(values.dictionary):
+            return int(values.nbytes)
+        lengths = pc.binary_length(values.dictionary.cast(pa.large_binary()))
+        return int(pc.sum(lengths.cast(pa.int64()).take(values.indices)).as_py() or 0)
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        return int(values.nbytes) + _size(values.flatten())
+    if pa.types.is_struct(values.type):
+        return sum(_size(field) for field in values.flatten())
+    return int(values.nbytes)
