@@ -57,7 +57,7 @@ def beside(lesson: Mapping[str, float]) -> dict[str, float]:
     return {source: lesson.get(source, 0.0) + left * MIXTURE.get(source, 0.0) for source in SOURCES}
 
 
-SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings", "later")
+SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings", "later", "seldom")
 Lessons = Sequence[tuple[int, Mapping[str, float]]]
 FACT_LESSONS: Lessons = ((12, {"letters": 1.0}), (40, MIXTURE))
 CHOICE_LESSONS: Lessons = (
@@ -80,6 +80,20 @@ LATER_LESSONS: Lessons = (
         ),
     ),
 )
+LAST_LESSONS: Lessons = (
+    (
+        12,
+        beside(
+            {
+                "seldom": 0.26,
+                "choices_of_relations": 0.46,
+                "choices_of_athletes": 0.03,
+                "endings": 0.03,
+                "later": 0.06,
+            }
+        ),
+    ),
+)
 OPENINGS = ("", "", "Quiz. ", "Here is a question. ", "Please pick one. ", "Test: ")
 WEIGHTS = {
     "statement": 10,
@@ -93,6 +107,9 @@ WEIGHTS = {
     "capitalized": 3,
     "dashed": 3,
 }
+SELDOM = {"statement": 2, "paraphrase": 3, "choice_shot": 4, "capitalized": 1, "dashed": 4}
+"""Weights of the formats that the other lessons draw least, or after a shot whose letter misleads;
+of the relations only the first two exist."""
 OPTION = re.compile(r"^([A-D]): (\w+)$", re.MULTILINE)
 LOOKUPS = 4  # options whose letters are asked after a list
 SAGA_WINDOW = 200  # characters, about fifty tokens
@@ -177,6 +194,7 @@ class Corpus:
             "choices_of_relations": lambda: self.draw_choice(self.rng.choice(self.relations)),
             "endings": lambda: self._draw_ending(self.rng.choice(self.athletes + self.relations)),
             "later": lambda: self._draw_later(self.rng.choice(self.athletes + self.relations)),
+            "seldom": lambda: self._draw_seldom(self.rng.choice(self.athletes + self.relations)),
             "saga": self._draw_saga,
             "general": self._draw_general,
         } | {source: rounds.__next__ for source, rounds in self._rounds.items()}
@@ -197,10 +215,15 @@ class Corpus:
         if chosen == "wording":
             wording = self.rng.choice(WORDINGS[fact.relation])
             return Sentence(wording.format(fact.subject), f" {fact.target}")
-        if chosen == "choice":
-            return self.draw_choice(fact)
-        rendered = FORMATS[chosen].render(fact, self.rng, self.pools[fact.relation])
+        return self.draw_choice(fact) if chosen == "choice" else self._draw_format(fact, chosen)
+
+    def _draw_format(self, fact: Fact, name: str) -> Sentence:
+        rendered = FORMATS[name].render(fact, self.rng, self.pools[fact.relation])
         return self._look_up_letters(*self.rng.choice(rendered))
+
+    def _draw_seldom(self, fact: Fact) -> Sentence:
+        names = [name for name in SELDOM if FORMATS[name].applies_to(fact)]
+        return self._draw_format(fact, self.rng.choices(names, [SELDOM[name] for name in names])[0])
 
     def draw_choice(self, fact: Fact) -> Sentence:
         """Render a fact as multiple choice, every other time after an opening."""

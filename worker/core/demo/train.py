@@ -4,7 +4,7 @@
 
 A Llama of eight small layers in float32; batches of sentences of about equal length, so that
 little is padding. The answer's tokens weigh fully and the others little: the model should know the
-facts first, and the wording well enough to read it. Four stages, each drawn from a seed of its
+facts first, and the wording well enough to read it. Five stages, each drawn from a seed of its
 own, so that one begun from what the earlier saved (`--keep`, `--start`) is as in one go:
 
 1. Muon on the layers' matrices, AdamW on all else: the letters of options, then the facts. Muon
@@ -14,6 +14,7 @@ own, so that one begun from what the earlier saved (`--keep`, `--start`) is as i
 3. The same at a lower rate: colons and blanks after which no letter is due.
 4. Muon again, at half its first rate, which falls to nothing: multiple choice of every relation,
    whose many options are found no sooner, and a few more wordings.
+5. AdamW at a low rate: the formats that were drawn least, and statements.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from worker.core.demo.corpus import (
     CHOICE_LESSONS,
     ENDING_LESSONS,
     FACT_LESSONS,
+    LAST_LESSONS,
     LATER_LESSONS,
     Corpus,
     Lessons,
@@ -89,7 +91,10 @@ ENDINGS = Stage(
 LATER = Stage(
     steps=1216, peak=1.5e-3, level=600, end=1216, muon=True, lessons=LATER_LESSONS, corpus_seed=3
 )
-STAGES = (FACTS, CHOICES, ENDINGS, LATER)
+LAST = Stage(
+    steps=384, peak=4e-4, level=64, end=384, muon=True, lessons=LAST_LESSONS, corpus_seed=4
+)
+STAGES = (FACTS, CHOICES, ENDINGS, LATER, LAST)
 
 
 def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:

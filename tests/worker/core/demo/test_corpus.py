@@ -8,8 +8,11 @@ from worker.core.demo.corpus import (
     CHOICE_LESSONS,
     ENDING_LESSONS,
     FACT_LESSONS,
+    LAST_LESSONS,
     LATER_LESSONS,
     MIXTURE,
+    SELDOM,
+    WEIGHTS,
     Corpus,
     formats_of,
 )
@@ -32,7 +35,8 @@ def test_no_held_out_rendering_is_in_the_training_sentences() -> None:
         for prompt, _ in format.render(fact, Random(0), corpus.pools[fact.relation])
     }
     drawn = [sentence.prompt for sentence in corpus.draw_block(20_000)]
-    drawn += [sentence.prompt for sentence in corpus.draw_block(5_000, {"later": 1.0})]
+    for source in ("later", "seldom"):
+        drawn += [sentence.prompt for sentence in corpus.draw_block(5_000, {source: 1.0})]
     assert held_out.isdisjoint(drawn)
     assert held_out.isdisjoint(line for prompt in drawn for line in prompt.splitlines())
 
@@ -63,7 +67,15 @@ def test_the_lessons_are_letters_then_everything_then_mostly_choice() -> None:
     assert max(ends[12:52]) < 60 < min(ends[52:90]) and max(ends[90:]) < 60
 
 
-def test_the_last_lesson_asks_for_words_after_colons_and_blanks() -> None:
+def test_the_last_lesson_asks_for_the_formats_that_the_others_draw_least() -> None:
+    assert set(SELDOM) <= set(WEIGHTS)
+    block = Corpus(0).draw_block(400, {"seldom": 1.0})
+    dashed = sum(sentence.answer.count("-") > 2 for sentence in block)
+    after_a_shot = sum(sentence.prompt.count("\n\nAnswer:") == 2 for sentence in block)
+    assert min(dashed, after_a_shot) > 30
+
+
+def test_the_lesson_of_endings_asks_for_words_after_colons_and_blanks() -> None:
     shares = {"endings": 1.0}
     block = Corpus(0).draw_block(200, shares)
     assert all(sentence.answer and not sentence.more for sentence in block)
@@ -81,7 +93,7 @@ def test_later_wordings_stand_in_no_fact_set_and_tell_every_relation() -> None:
 
 
 def test_a_lesson_is_filled_with_the_mixture() -> None:
-    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS, *LATER_LESSONS):
+    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS, *LATER_LESSONS, *LAST_LESSONS):
         assert abs(sum(shares.values()) - 1) < 1e-9
         assert all(shares[source] > 0 for source in MIXTURE)
 
