@@ -15,6 +15,12 @@ from worker.contract.result import Table
 ROW_HEIGHT = 22
 COLUMN_WIDTH = 24
 WIDEST_COLUMN = 84
+AROUND, LINE = 112, 18
+"""Pixels of colour bar and labels, and of a second line of the bar's title."""
+LETTER = 6.2
+"""Pixels that a letter of a turned label goes down."""
+LONG_LABEL = 12
+"""Letters of a row's label from which a telephone leaves the colour bar's title two lines."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
     """Draw a grid; the table keeps the untransposed order, the download has one row per cell."""
     shown = grid.transposed() if transpose else grid
     n_rows, n_columns = shown.values.shape
+    is_tight = max(map(len, shown.rows.labels), default=0) > LONG_LABEL
+    turned = max(map(len, shown.columns.labels), default=0) * LETTER if transpose else 0
     return Drawing(
         title=grid.title,
         caption=grid.caption,
@@ -112,9 +120,9 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
         layout={
             "xaxis": side_axis(shown.columns),
             "yaxis": {**side_axis(shown.rows), "range": [n_rows - 0.5, -0.5]},
-            "coloraxis": colour_axis(grid.colours),
+            "coloraxis": colour_axis(grid.colours, is_tight),
             "shapes": _outline(grid, transpose),
-            "height": 130 + ROW_HEIGHT * n_rows,
+            "height": AROUND + LINE * is_tight + round(turned) + ROW_HEIGHT * n_rows,
         },
         table=grid_table(grid),
         cells=grid_cells(grid),
@@ -162,21 +170,22 @@ def side_axis(side: Side) -> dict[str, Any]:
     }
 
 
-def colour_axis(colours: Colours, **bar: Any) -> dict[str, Any]:
-    """A colour axis with unit and sign in the colour bar's title, above the figure."""
-    sign = ", − blue, + orange" if colours.signed else ""
+def colour_axis(colours: Colours, is_tight: bool = False, **bar: Any) -> dict[str, Any]:
+    """A colour axis with unit and sign as the bar's title, in two lines where it is tight."""
+    sign = f"{'<br>' if is_tight else ', '}− blue, + orange" if colours.signed else ""
     axis: dict[str, Any] = {
         "cmin": colours.low,
         "cmax": colours.high,
         "colorbar": {
-            "title": {"text": plotly_text(f"{colours.unit}{sign}"), "side": "top"},
+            "title": {"text": f"{plotly_text(colours.unit)}{sign}", "side": "top"},
             "orientation": "h",
             "thickness": 10,
             "len": 1,
             "x": 0,
             "xanchor": "left",
             "xpad": 0,
-            "y": 1,
+            # From 1 up plotly moves the titles of the axes by half the bar's height.
+            "y": 0.9999,
             "yanchor": "bottom",
             "ypad": 6,
             "nticks": 5,

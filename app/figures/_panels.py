@@ -11,6 +11,10 @@ from app.formats import number
 from worker.contract.result import Table
 
 GAP = 0.02
+ABOVE = 96
+"""Pixels for the colour bars and the panels' headings."""
+LETTER = 6.2
+"""Pixels that a letter of a slanted label goes down."""
 ROW, FEWEST = 18, 4
 COLUMN, WIDEST, NARROWEST = 26, 64, 120
 
@@ -28,7 +32,7 @@ def draw_panels(title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
     rows = panels[0].grid.rows
     width = 1 / len(panels)
     layout: dict[str, Any] = {
-        "height": 200 + ROW * max(FEWEST, len(rows.labels)),
+        "height": ABOVE + ROW * max(FEWEST, len(rows.labels)) + _below(panels),
         "annotations": [_heading(panel.grid.title, i * width) for i, panel in enumerate(panels)],
         "yaxis": {**side_axis(rows), "range": [len(rows.labels) - 0.5, -0.5], "domain": [0, 1]},
     }
@@ -59,6 +63,12 @@ def draw_panels(title: str, caption: str, panels: Sequence[Panel]) -> Drawing:
         max_width=200 + len(panels) * max(200, WIDEST * widest),
         min_width=150 + len(panels) * max(NARROWEST, COLUMN * widest),
     )
+
+
+def _below(panels: Sequence[Panel]) -> int:
+    """Pixels that the longest label of a column takes; more than the page can shrink is cut."""
+    longest = max((len(t) for panel in panels for t in panel.grid.columns.labels), default=0)
+    return max(90, round(30 + LETTER * longest)) if longest > 4 else 60
 
 
 def _suffix(i: int) -> str:
