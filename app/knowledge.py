@@ -75,6 +75,7 @@ def measure(engine: Engine, chosen: FactSetInfo, model: Any, owner: str = "") ->
     """
     base, edits = base_and_edits(model)
     weights = ask_tokens(engine, chosen, base, first=1).weights_hash
+    unfit = engine.store.knowledge_run(chosen.hash, edits, weights_hash=weights)
     found = find(engine.store, chosen, model, weights)
     if found is not None:
         return found.run.id
@@ -86,8 +87,12 @@ def measure(engine: Engine, chosen: FactSetInfo, model: Any, owner: str = "") ->
     }
     title = f"What {base}{' with its edits' if edits else ''} knows of {chosen.title}"
     run_id = submit(engine, spec, owner=owner, title=title)
-    engine.store.remember_knowledge(run_id, chosen.hash, edits, model=base, weights_hash=weights)
-    return run_id
+    standing = engine.store.remember_knowledge(
+        run_id, chosen.hash, edits, model=base, weights_hash=weights, in_place_of=unfit
+    )
+    if standing != run_id:  # somebody asked at the same time, and was first
+        engine.cancel(run_id)
+    return standing
 
 
 def ask_tokens(engine: Engine, chosen: FactSetInfo, model: str, first: int = 0) -> FactTokens:

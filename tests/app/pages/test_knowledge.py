@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from app import knowledge
 from worker.contract.inputs import AskFactTokens
 from worker.contract.menu import MethodInfo
 from worker.contract.result import ArrayInfo, Axis, Evaluation, Provenance, Result, Table
@@ -156,6 +157,31 @@ def test_what_is_known_is_saved_as_a_split(
         answer = client.post("/facts/knowledge/split", data={**form, **change})
         assert (answer.status_code, words in answer.text) == (422, True), words
     assert client.post("/facts/knowledge/split", data={**form, "set": "no"}).status_code == 404
+
+
+def test_two_who_ask_at_once_get_one_run(
+    client: TestClient, engine: Any, asked: list[AskFactTokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one looks for a run before the first one's is there, and remembers its own after.
+
+    Only one of the two runs is left to be computed.
+    """
+    submit, first = knowledge.submit, []
+
+    def submit_late(engine: Any, *args: Any, **kwargs: Any) -> str:
+        own = submit(engine, *args, **kwargs)
+        monkeypatch.setattr(knowledge, "submit", submit)
+        client.post("/facts/knowledge", data=MODEL)
+        first.append(engine.store.knowledge_run(chosen.hash, (), model="demo"))
+        return own
+
+    (chosen,) = engine.store.fact_sets()
+    monkeypatch.setattr(knowledge, "submit", submit_late)
+    assert client.post("/facts/knowledge", data=MODEL).status_code == 200
+    states = {run.id: run.state for run in engine.store.runs(kind="evaluate")}
+    assert sorted(states.values()) == ["cancelled", "queued"]
+    assert states[first[0]] == "queued"
+    assert engine.store.knowledge_run(chosen.hash, (), model="demo") == first[0]
 
 
 def test_other_weights_or_other_facts_are_measured_anew(

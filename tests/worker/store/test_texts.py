@@ -82,7 +82,11 @@ def test_what_was_measured_is_found_by_its_contents_until_it_fails(store: Store)
     assert store.knowledge_run("others", (), weights_hash="w") is None
     assert store.knowledge_run("facts", (), weights_hash="v") is None
     again = queue(store)
-    store.remember_knowledge(again, "facts", (), model="demo", weights_hash="w")
+    key = {"model": "demo", "weights_hash": "w"}
+    assert store.remember_knowledge(again, "facts", (), **key) == run_id, "the first one stands"
+    assert store.remember_knowledge(again, "facts", (), **key, in_place_of="other") == run_id
+    assert store.knowledge_run("facts", (), weights_hash="w") == run_id
+    assert store.remember_knowledge(again, "facts", (), **key, in_place_of=run_id) == again
     assert store.knowledge_run("facts", (), weights_hash="w") == again
     store.claim_worker("host:cpu", "g", {}, "cpu", 1e9, lambda holder: True)
     attempt = store.begin_attempt(again, "host:cpu", "g")
