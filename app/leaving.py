@@ -49,10 +49,13 @@ def offers(store: Store, record: RunRecord, result: Result) -> list[Offer]:
         links = (("safetensors", f"{base}/files/delta"),)
         found.append(Offer("The delta: the changed tensors alone", links, size))
     if result.mask is not None:
-        found.append(Offer("The mask", (("JSON", f"{base}/mask.json"),)))
+        others = [(words, f"{base}/tables/mask?format={words.lower()}") for words in ("CSV", "npz")]
+        found.append(Offer("The mask", (("JSON", f"{base}/mask.json"), *others)))
     for name, info in result.arrays.items():
         found.append(_in_formats(info.title or name, f"{base}/arrays/{name}"))
     for name, table in tables.tables_of(result).items():
+        if name == "mask":  # offered above, as JSON in the form in which it can be brought back
+            continue
         found.append(_in_formats(table.title or name, f"{base}/tables/{name}"))
     found.append(Offer("result.json, all that is no array", (("JSON", f"{base}/result"),)))
     return found

@@ -26,6 +26,9 @@ def tables_of(result: Result) -> dict[str, Table]:
         rows = [tuple(tensor.model_dump().values()) for tensor in result.receipt.tensors]
         columns = ("tensor", "changed", "parameters", "norm", "relative norm")
         found["receipt"] = Table(title="Changed tensors", columns=columns, rows=tuple(rows))
+    if result.mask is not None:
+        names = tuple((name,) for name in result.mask.components)
+        found["mask"] = Table(title="The mask", columns=("component",), rows=names)
     if result.left_out:
         rows = [(one.id, one.reason) for one in result.left_out]
         found["left_out"] = Table(

@@ -59,7 +59,10 @@ def _section(result: Result) -> list[str]:
 def _edit_lines(result: Result) -> list[str]:
     spec, lines = result.spec, []
     facts = spec.get("facts", {})
-    lines.append(f"- facts: {facts.get('forget')} of `{facts.get('set')}`")
+    digest = result.provenance.fact_set_hash
+    content = f", content `{digest[:16]}`" if digest else ""
+    to = f", to the answer `{facts['edit_to']}`" if facts.get("edit_to") else ""
+    lines.append(f"- facts: {facts.get('forget')} of `{facts.get('set')}`{content}{to}")
     lines.append(
         f"- method: `{spec.get('method')}`, options `{json.dumps(spec.get('options'))}`, "
         f"seed {spec.get('seed')}"

@@ -85,6 +85,16 @@ def test_a_mask_that_left_comes_back_through_the_page_masks(client: TestClient, 
     assert client.get("/api/masks").json()[0]["components"] == ["blocks.1.mlp"]
 
 
+def test_a_mask_says_the_same_as_json_csv_and_npz(script: TestClient, edit: str) -> None:
+    listed = script.get(f"/api/runs/{edit}/exports").json()["exports"]
+    (links,) = (one["links"] for one in listed if one["title"] == "The mask")
+    components = script.get(links["JSON"]).json()["components"]
+    rows = list(csv.DictReader(io.StringIO(script.get(links["CSV"]).text)))
+    packed = np.load(io.BytesIO(script.get(links["npz"]).content), allow_pickle=False)
+    assert components == [row["component"] for row in rows] == packed["component"].tolist()
+    assert components == ["blocks.1.mlp"]
+
+
 def test_an_attribution_says_the_same_as_json_csv_and_npz(
     script: TestClient, put: Put, made: ModuleType
 ) -> None:
