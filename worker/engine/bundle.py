@@ -1,5 +1,7 @@
 """Bundles of stored runs: written here, and brought back as runs of this server."""
 
+import hashlib
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.result import Result
 from worker.contract.spec import ExploreSpec, ExportSpec, Spec, StudySpec, UnlearnSpec, parse_spec
+from worker.contract.texts import BUNDLED, read_text
 from worker.engine.arrays import check_arrays
 from worker.engine.resolve import resolve
 from worker.store.attempts import end_run
@@ -58,18 +61,21 @@ def size_of_bundle(run_id: str, store: Store) -> int:
 
 
 def import_bundle(path: Path, store: Store, max_bytes: int, owner: str = "") -> str:
-    """Bring a bundle's run, its facts and the edits under its model into the store.
+    """Bring a bundle's run, its facts, its text and the edits under its model into the store.
 
     Returns the id of the recorded run, which is there as a finished one with its own numbers. The
-    names in its spec are those that its facts and edits have here. Raises UserError for what is
-    no bundle; then nothing is kept.
+    names in its spec are those that its facts, text and edits have here. Raises UserError for what
+    is no bundle; then nothing is kept.
     """
     with tempfile.TemporaryDirectory(prefix="lethe-") as folder:
         found = open_bundle(path, Path(folder), max_bytes)
         _check(found)
         data = found.spec.model_dump(mode="json")
+        texts = _read_texts(found)
         if found.inputs.fact_set is not None:
             data["facts"]["set"] = _bring_facts(found.inputs.fact_set, store, owner)
+        for name, text in texts.items():
+            data["options"]["text"] = _bring_text(name, text, store, owner)
         if data.get("mask") is not None and found.inputs.mask is not None:
             data["mask"] = {"components": list(found.inputs.mask.components)}
         deltas = found.inputs.deltas
@@ -135,9 +141,9 @@ def _check(found: Bundle) -> None:
                 f"runs under the model. Bundle the run again.",
                 field="bundle",
             )
-    if any(getattr(found.inputs, name, None) for name in ("texts", "stacked")):
+    if found.inputs.stacked:
         raise UserError(
-            "The run reads texts or other edits that its options name, which a server does not "
+            "The run reads other edits that its options name, which a server does not "
             "take in yet. Repeat it with `lethe run bundle.zip --out repeated`.",
             field="bundle",
         )
@@ -167,6 +173,33 @@ def _bring_facts(facts: FactSet, store: Store, owner: str) -> str:
     name = facts.name if facts.name not in known else f"{facts.name} {facts.hash[:8]}"
     store.save_fact_set(facts.model_copy(update={"name": name}), owner=owner)
     return name
+
+
+def _read_texts(found: Bundle) -> dict[str, str]:
+    """The text that the run's options name, if they name one; UserError for what is no text."""
+    if not found.inputs.texts:
+        return {}
+    named = str(getattr(found.spec, "options", {}).get("text", ""))
+    if set(found.inputs.texts) != {named}:
+        raise UserError(
+            f"The bundle holds {len(found.inputs.texts)} texts, its options name "
+            f"{named[:60]!r}; expected that text alone. Bundle the run again.",
+            field="bundle",
+        )
+    return {named: read_text(Path(found.inputs.texts[named]).read_bytes(), "text.txt").text}
+
+
+def _bring_text(name: str, text: str, store: Store, owner: str) -> str:
+    """The name that this text has here: the one of the same content, else a free one."""
+    known = {info.name: info.hash for info in store.texts()}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    same = [one for one, content in known.items() if content == digest]
+    if same:
+        return name if name in same else same[0]
+    # A run of `lethe run` names a file: the last part of its path is its name here.
+    plain = re.split(r"[/\\]", name)[-1][:80]
+    free = plain if plain not in (*known, BUNDLED) else f"{plain} {digest[:8]}"
+    return store.save_text(free, text, owner=owner).name
 
 
 def _bring_edit(edit: Edit, delta: Path, below: list[str], store: Store, owner: str) -> str:

@@ -1,6 +1,7 @@
 """Bundles over page and API: a run goes to another server, is repeated there and compared."""
 
 import io
+import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -203,6 +204,47 @@ def rewritten(packed: bytes, name: str, data: bytes) -> bytes:
         for info in old.infolist():
             new.writestr(info.filename, data if info.filename == name else old.read(info))
     return out.getvalue()
+
+
+def with_text(packed: bytes, name: str, text: bytes) -> bytes:
+    """The bundle of a run whose options name a text."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(packed)) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for info in old.infolist():
+            data = old.read(info)
+            if info.filename == "spec.json":
+                spec = json.loads(data)
+                data = json.dumps(spec | {"options": {**spec["options"], "text": name}}).encode()
+            elif info.filename == "inputs.json":
+                data = json.dumps(json.loads(data) | {"texts": {name: "files/9.txt"}}).encode()
+            new.writestr(info.filename, data)
+        new.writestr("files/9.txt", text)
+    return out.getvalue()
+
+
+def test_a_run_brings_the_text_that_it_forgot(
+    script: TestClient, recorded: str, elsewhere: Any
+) -> None:
+    client, other = elsewhere
+    story = "Zoë went home to the mill, and the river sang. " * 12
+    other.store.save_text("story", "Other words.")
+    bundle = script.get(f"/api/runs/{recorded}/bundle.zip").content
+    for wrong in (b"few words", story.encode() + b"\x00", b"\xff" * 900):
+        answer = bring(client, with_text(bundle, "story", wrong))
+        assert answer.status_code == 422, answer.text
+    assert [one.name for one in other.store.texts()] == ["story"]
+    assert other.store.runs(archived=None) == []
+    packed = with_text(bundle, "story", story.strip().encode())
+    brought = bring(client, packed)
+    assert brought.status_code == 201, brought.text
+    name = brought.json()["spec"]["options"]["text"]
+    assert name.startswith("story ") and other.store.text(name) == story.strip()
+    assert bring(client, packed).json()["spec"]["options"]["text"] == name
+    from_folder = with_text(bundle, "/home/ann/tales/tale.txt", b"Once there was a wolf. " * 9)
+    assert bring(client, from_folder).json()["spec"]["options"]["text"] == "tale.txt"
 
 
 def npz(head: bytes) -> bytes:
