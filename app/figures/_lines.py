@@ -127,7 +127,8 @@ def _chart(chart: Chart, traces: list[dict[str, Any]]) -> Drawing:
         layout={
             "xaxis": _x_axis(chart),
             "yaxis": y_axis,
-            "height": 360,
+            # On a telephone every series has a line of the legend to itself.
+            "height": 360 + 19 * max(0, len(chart.series) - 3),
             "showlegend": len(chart.series) > 1,
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "shapes": [_mark(low, high) for low, high in chart.marked],

@@ -11,7 +11,7 @@ from app.formats import number
 from worker.contract.result import Table
 
 GAP = 0.02
-ABOVE = 96
+ABOVE = 114
 """Pixels for the colour bars and the panels' headings."""
 LETTER = 6.2
 """Pixels that a letter of a slanted label goes down."""
@@ -81,7 +81,7 @@ def _name(axis: int) -> str:
 
 def _bar(colours: Colours, places: Sequence[int], width: float) -> dict[str, Any]:
     length = min(len(places), 2) * width - GAP
-    return colour_axis(colours, len=length, x=places[0] * width, ypad=26)
+    return colour_axis(colours, is_tight=True, len=length, x=places[0] * width, ypad=26)
 
 
 def _heading(text: str, left: float) -> dict[str, Any]:

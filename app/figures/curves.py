@@ -88,5 +88,7 @@ def _title(result: Result, names: list[str]) -> str:
 
 def _caption(source: Source, names: list[str]) -> str:
     marked = " Shaded layers are those that the method itself chose."
-    words = source.result.caption or f"The arrays {', '.join(names)} of this run."
+    measured = source.result.evaluations.get(names[0].partition(".")[0])
+    caption = measured.caption if measured else source.result.caption
+    words = caption or f"The arrays {', '.join(names)} of this run."
     return words + (marked if _marked(source.result) else "")
