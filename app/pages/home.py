@@ -16,7 +16,7 @@ def show(request: Request, store: StoreDep) -> Response:
     return render(
         request,
         "pages/home.html",
-        runs=store.runs(limit=6),
+        runs=store.runs(limit=6, of_study=False),
         busy=any(worker.run for worker in store.workers()),
         models=announcement.models if announcement else (),
         fact_sets=store.fact_sets(),

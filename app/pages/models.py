@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from app.backend import AnnouncementDep
+from app.backend import AnnouncementDep, StoreDep
 from app.templating import render
 from worker.contract.menu import Announcement, ModelInfo
 
@@ -36,9 +36,10 @@ class Shown:
 
 
 @router.get("/models")
-def show(request: Request, menu: AnnouncementDep) -> Response:
+def show(request: Request, menu: AnnouncementDep, store: StoreDep) -> Response:
     """Every model that the workers' roots hold, those that can be used first."""
-    shown = [state_of(info, menu) for info in menu.models]
+    is_alive = any(worker.alive for worker in store.workers())
+    shown = [state_of(info, menu, is_alive) for info in menu.models]
     return render(
         request,
         "pages/models.html",
@@ -50,8 +51,8 @@ def show(request: Request, menu: AnnouncementDep) -> Response:
     )
 
 
-def state_of(info: ModelInfo, menu: Announcement) -> Shown:
-    """Say whether a model is loaded, can be, or why it cannot."""
+def state_of(info: ModelInfo, menu: Announcement, is_alive: bool = True) -> Shown:
+    """Say whether a model is loaded, can be, or why it cannot; without a worker none is loaded."""
     if info.problem:
         return Shown(info, "unsupported", info.problem)
     memory = menu.memory_bytes
@@ -63,6 +64,6 @@ def state_of(info: ModelInfo, menu: Announcement) -> Shown:
         if 0 < info.memory_bytes_8bit.get("localize", 0) <= memory:
             why += " In 8 bits it can be localized in."
         return Shown(info, "too large", why, large)
-    if info.loaded:
+    if info.loaded and is_alive:
         return Shown(info, "hot", "Its weights are in memory: runs on it start at once.", large)
     return Shown(info, "cold", "It is loaded when a run asks for it.", large)

@@ -20,7 +20,8 @@ def name_device(device: torch.device) -> str:
     """Return a GPU's name, or the processor's with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    n = torch.get_num_threads()
+    return f"{platform.processor() or platform.machine()}, {n} thread{'s' if n > 1 else ''}"
 
 
 def memory_of(device: torch.device) -> int:

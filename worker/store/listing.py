@@ -22,6 +22,8 @@ class RunFilter(TypedDict, total=False):
     starred: bool | None
     archived: bool | None
     """False when missing; None lists both."""
+    of_study: bool | None
+    """False leaves out what a study asked for; None lists all."""
 
 
 def matching(which: RunFilter) -> list[ColumnElement[bool]]:
@@ -31,6 +33,11 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
     columns |= {Run.model: which.get("model"), Run.owner: which.get("owner")}
     columns |= {Run.starred: which.get("starred"), Run.archived: archived}
     found = [column == value for column, value in columns.items() if value is not None]
+    if (of_study := which.get("of_study")) is not None:
+        study = aliased(Run)
+        asked = select(RunParent.run_id).join(study, study.id == RunParent.parent_id)
+        asked = asked.where(study.kind == "study")
+        found.append(Run.id.in_(asked) == of_study)
     if tag := which.get("tag"):
         found.append(Run.id.in_(select(RunTag.run_id).where(RunTag.tag == tag)))
     if search := which.get("search"):

@@ -48,6 +48,7 @@ def test_a_models_state_is_told_from_what_the_worker_announced() -> None:
     }
     assert shown["mine"].too_large_for == ("Unlearn, all components",)
     assert "more memory than the device has" in shown["giant"].why
+    assert state_of(MODELS[2], menu, is_alive=False).state == "cold", "nobody holds it"
 
 
 def test_the_page_lists_every_model_with_what_it_is_and_needs(

@@ -6,6 +6,7 @@ from worker.contract.facts import FactsSpec
 from worker.contract.progress import Event
 from worker.contract.result import Provenance, Result
 from worker.contract.spec import EditedModel, EvaluateSpec, LocalizeSpec, Spec
+from worker.engine.study.built_in import built_in_study
 from worker.store.attempts import Adopted, Fenced
 from worker.store.runs import insert_run
 from worker.store.store import Store
@@ -55,6 +56,16 @@ def test_a_new_run_is_queued_with_a_title_made_from_its_spec(store: Store) -> No
         store.run("nothing")
     with pytest.raises(NotFound):
         store.result("nothing")
+
+
+def test_what_a_study_asked_for_can_be_left_out(store: Store) -> None:
+    study = built_in_study("paper_comparison")
+    alone, asking = add(store), add(store, study)
+    child = add(store, parents=(asking,))
+    heir = add(store, parents=(alone,))
+    assert [r.id for r in store.runs(of_study=False)] == [heir, asking, alone]
+    assert [r.id for r in store.runs(of_study=True)] == [child]
+    assert store.count_runs() == 4 and store.count_runs(of_study=False) == 3
 
 
 def test_runs_are_filtered_searched_counted_and_paged_newest_first(store: Store) -> None:
