@@ -32,6 +32,8 @@ class Side:
     bold: frozenset[int] = frozenset()
     numbered: bool = True
     """Labels may repeat, so that the download gives each entry's index beside its label."""
+    upright: bool = False
+    """Labels are names, too long to lie side by side under columns: they stand there."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,15 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
     shown = grid.transposed() if transpose else grid
     n_rows, n_columns = shown.values.shape
     is_tight = max(map(len, shown.rows.labels), default=0) > LONG_LABEL
-    turned = max(map(len, shown.columns.labels), default=0) * LETTER if transpose else 0
+    stands = transpose or shown.columns.upright
+    turned = max(map(len, shown.columns.labels), default=0) * LETTER if stands else 0
     return Drawing(
         title=grid.title,
         caption=grid.caption,
         traces=[heatmap_trace(shown)],
         layout={
-            "xaxis": side_axis(shown.columns),
+            "xaxis": side_axis(shown.columns)
+            | ({"tickangle": 90} if shown.columns.upright else {}),
             "yaxis": {**side_axis(shown.rows), "range": [n_rows - 0.5, -0.5]},
             "coloraxis": colour_axis(grid.colours, is_tight),
             "shapes": _outline(grid, transpose),

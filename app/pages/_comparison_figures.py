@@ -103,7 +103,7 @@ def agreement(compared: Sequence[Compared], by: str = "rank", among: str = "all"
             caption=f"{_AGREEMENT_CAPTIONS['rank' if by == 'rank' else 'top'].format(n=by)} "
             f"Only components that both runs scored take part ({KINDS[among]}).{few}",
             rows=Side("run", names, numbered=False),
-            columns=Side("with", names, numbered=False),
+            columns=Side("with", names, numbered=False, upright=True),
             values=values,
             colours=Colours(AGREEMENTS[by], by == "rank", -1.0 if by == "rank" else 0.0, 1.0),
             value_title=AGREEMENTS[by],

@@ -33,7 +33,7 @@ def overlap(masks: Sequence[MaskRecord], counts: Mapping[str, Mapping[str, int]]
                 "masks, 0 for masks with nothing in common."
             ),
             rows=Side("mask", labels, numbered=False),
-            columns=Side("with", labels, numbered=False),
+            columns=Side("with", labels, numbered=False, upright=True),
             values=values,
             colours=Colours("shared parameters (fraction)", False, 0.0, 1.0),
             value_title="shared",

@@ -9,6 +9,7 @@ import pytest
 
 from app.figures._drawing import Drawing, Source
 from app.figures._find import draw, figures, offers
+from app.figures._heatmap import Colours, Grid, Side, draw_grid
 from worker.contract.errors import UserError
 
 
@@ -193,3 +194,17 @@ def test_every_offer_of_every_result_can_be_drawn(
     own = {"matrices", "edge_graph", "faithfulness_curve", "head_positions", "lookup_layers"}
     own |= {"pareto"}
     assert drawn == set(figures()) - own
+
+
+def test_names_under_columns_stand_and_have_room() -> None:
+    def drawn(label: str, upright: bool) -> Drawing:
+        columns = Side("with", (label, "b"), numbered=False, upright=upright)
+        rows = Side("run", ("a", "b"), numbered=False)
+        colours = Colours("share", False, 0.0, 1.0)
+        return draw_grid(
+            Grid("t", "c", rows, columns, np.eye(2), colours=colours, value_title="share")
+        )
+
+    lying, standing = drawn("attribution_patching", False), drawn("attribution_patching", True)
+    assert standing.layout["xaxis"]["tickangle"] == 90 and "tickangle" not in lying.layout["xaxis"]
+    assert standing.layout["height"] > lying.layout["height"] + 100
