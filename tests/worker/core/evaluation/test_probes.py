@@ -15,7 +15,8 @@ from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._setting import Ask
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
-from worker.core.models.scoring import generate, score_answers
+from worker.core.models.generation import generate
+from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import answer_ids, encode
 
 JOB = Job(seed=0, report=Quiet())
