@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -195,34 +195,29 @@ def test_a_run_whose_facts_changed_since_is_not_bundled(
     assert "has changed since the run" in answer.json()["detail"][0]["message"]
 
 
-def rewritten(packed: bytes, name: str, data: bytes) -> bytes:
+def rewritten(packed: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The bundle with some files put in the place of its own, or beside them."""
     out = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(packed)) as old,
         zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
     ):
-        for info in old.infolist():
-            new.writestr(info.filename, data if info.filename == name else old.read(info))
+        for name in dict.fromkeys((*old.namelist(), *files)):
+            new.writestr(name, files[name] if name in files else old.read(name))
     return out.getvalue()
 
 
 def with_text(packed: bytes, name: str, text: bytes) -> bytes:
     """The bundle of a run whose options name a text."""
-    out = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(packed)) as old,
-        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new,
-    ):
-        for info in old.infolist():
-            data = old.read(info)
-            if info.filename == "spec.json":
-                spec = json.loads(data)
-                data = json.dumps(spec | {"options": {**spec["options"], "text": name}}).encode()
-            elif info.filename == "inputs.json":
-                data = json.dumps(json.loads(data) | {"texts": {name: "files/9.txt"}}).encode()
-            new.writestr(info.filename, data)
-        new.writestr("files/9.txt", text)
-    return out.getvalue()
+    with zipfile.ZipFile(io.BytesIO(packed)) as old:
+        spec, inputs = (json.loads(old.read(one)) for one in ("spec.json", "inputs.json"))
+    spec["options"]["text"] = name
+    inputs["texts"] = {name: "files/9.txt"}
+    files = {"spec.json": spec, "inputs.json": inputs}
+    return rewritten(
+        packed,
+        {one: json.dumps(data).encode() for one, data in files.items()} | {"files/9.txt": text},
+    )
 
 
 def test_a_run_brings_the_text_that_it_forgot(
@@ -269,13 +264,13 @@ def test_what_is_no_bundle_is_said_in_words_and_leaves_nothing(
         "empty": b"",
         "text": b"not a zip",
         "half": packed[: len(packed) // 2],
-        "no arrays": rewritten(packed, "result/arrays.npz", b"PK"),
-        "huge header": rewritten(packed, "result/arrays.npz", npz(huge.getvalue())),
-        "no result": rewritten(packed, "result/result.json", b"{}"),
-        "no facts": rewritten(packed, "inputs.json", b"{}"),
-        "html": rewritten(packed, "spec.json", b"<html>"),
-        "deep": rewritten(packed, "edits.json", b"[" * 200_000),
-        "surrogate": rewritten(packed, "spec.json", b'{"kind": "\\ud800"}'),
+        "no arrays": rewritten(packed, {"result/arrays.npz": b"PK"}),
+        "huge header": rewritten(packed, {"result/arrays.npz": npz(huge.getvalue())}),
+        "no result": rewritten(packed, {"result/result.json": b"{}"}),
+        "no facts": rewritten(packed, {"inputs.json": b"{}"}),
+        "html": rewritten(packed, {"spec.json": b"<html>"}),
+        "deep": rewritten(packed, {"edits.json": b"[" * 200_000}),
+        "surrogate": rewritten(packed, {"spec.json": b'{"kind": "\\ud800"}'}),
     }
     for what, data in wrong.items():
         answer = bring(script, data)
