@@ -1,7 +1,8 @@
 """Propose a text's dictionary, as the paper lets GPT-4 do it: here by three signs.
 
 1. Candidates: names (capitalized words that are not common ones; a single word must stand inside a
-   sentence at least once), and other words of five letters or more.
+   sentence at least once), and other words of five letters or more that are no function words of
+   English ("about", "nothing"), which carry no text's own meaning however they surprise.
 2. Kept, where they stand in the text more than once: names that surprise the baseline somewhere
    more than the text's mean token does, or whose log p reinforcing raises more than the mean; of
    other words those that, where they first stand, surprise it as no common word does: by two
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from worker.core.texts.dictionary import COUNTERPARTS, Anchor
 
@@ -134,6 +136,8 @@ def _odd_words(text: str, surprise: Float[np.ndarray, " char"], least: int) -> d
     found: dict[str, _Seen] = {}
     for match in WORD.finditer(text):
         word = re.sub(r"['’]s$", "", match[0])
+        if word in ENGLISH_STOP_WORDS:
+            continue
         place = (match.start(), match.start() + len(word))
         found.setdefault(word, _Seen("thing")).places.append(place)
     sums = {w: float(surprise[slice(*one.places[0])].sum()) for w, one in found.items()}

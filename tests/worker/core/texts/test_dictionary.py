@@ -41,6 +41,16 @@ def test_made_up_words_are_proposed_as_things_where_they_surprise_as_no_other_wo
     assert [(a.expression, a.kind, a.times) for a in found] == [("gloamhound", "thing", 2)]
 
 
+def test_a_function_word_is_not_proposed_however_it_surprises() -> None:
+    words = "sleeps tables winter stays outside people drink their evening coffee slowly leaving "
+    text = f"nothing {words}gloamhound {words}nothing {words}gloamhound {words}"
+    surprise = np.zeros(len(text))
+    for word in ("nothing", "gloamhound"):
+        at = text.index(word)
+        surprise[at : at + len(word)] = 90 / len(word)
+    assert [a.expression for a in propose(text, surprise)] == ["gloamhound"]
+
+
 def test_a_longer_name_keeps_its_first_names_counterpart_and_never_shares_one() -> None:
     text = "so Mina Vole saw Mina, and Mina Vole saw Rufus and Rufus saw Mina. "
     found = pairs(text)
