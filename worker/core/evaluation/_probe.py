@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from worker.core.evaluation._formats import ask
 from worker.core.evaluation._free import Free, Freely, answer_freely
 from worker.core.evaluation._setting import Ask, NotAsked, Setting
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode
+from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
 
 CHUNK = 256
 """Prompts between two reports of progress."""
@@ -72,12 +73,16 @@ def plan_probe(
     asks: dict[tuple[int, int], list[Ask]] = {}
     reasons: dict[str, dict[str, int]] = {}
     for j, name in enumerate(formats):
-        for i, fact in enumerate(facts):
-            try:
-                asks[i, j] = _that_fit(how.model, ask(name, fact, how))
-            except NotAsked as reason:
-                of_format = reasons.setdefault(name, {})
-                of_format[str(reason)] = of_format.get(str(reason), 0) + 1
+        found = {i: _asked(name, fact, how) for i, fact in enumerate(facts)}
+        rendered = [one for one in found.values() if isinstance(one, list)]
+        with tokenized(how.model, _texts(rendered)) if how.model else nullcontext():
+            for i, one in found.items():
+                fits = one if isinstance(one, str) else _that_fit(how.model, one)
+                if isinstance(fits, str):
+                    of_format = reasons.setdefault(name, {})
+                    of_format[fits] = of_format.get(fits, 0) + 1
+                else:
+                    asks[i, j] = fits
     left_out = tuple(
         LeftOut(id=f"format {name}", reason=f"{reason} ({n} of {len(facts)} facts)")
         for name, found in reasons.items()
@@ -86,18 +91,43 @@ def plan_probe(
     return Plan(facts, len(selection.forget), tuple(formats), asks, left_out)
 
 
-def _that_fit(model: Model | None, asks: list[Ask]) -> list[Ask]:
-    """Raise NotAsked where the longest prompt, or the first one's answer, is none to the model."""
+def _asked(name: str, fact: Fact, how: Setting) -> list[Ask] | str:
+    """A fact's prompts in a format, or why it has none."""
+    try:
+        return ask(name, fact, how)
+    except NotAsked as reason:
+        return str(reason)
+
+
+def _texts(rendered: Sequence[list[Ask]]) -> list[str]:
+    """What `_that_fit` cuts into tokens."""
+    firsts = [asks[0] for asks in rendered]
+    return [
+        *(_longest(asks) for asks in rendered),
+        *(one.prompt for one in firsts),
+        *(
+            joint_text(one.prompt, answer)
+            for one in firsts
+            for answer in (one.target, one.edit)
+            if answer
+        ),
+    ]
+
+
+def _longest(asks: Sequence[Ask]) -> str:
+    return max((one.prompt for one in asks), key=len)
+
+
+def _that_fit(model: Model | None, asks: list[Ask]) -> list[Ask] | str:
+    """The prompts, or why the longest one, or the first one's answer, is none to the model."""
     if model is not None:
         try:
-            encode(model, max((one.prompt for one in asks), key=len), None)
+            encode(model, _longest(asks), None)
             for answer in (asks[0].target, asks[0].edit):
                 if answer:
                     answer_ids(model, asks[0].prompt, answer)
         except UserError:
-            raise NotAsked(
-                "the prompt is longer than the model reads, or joins its answer's first token"
-            ) from None
+            return "the prompt is longer than the model reads, or joins its answer's first token"
     return asks
 
 

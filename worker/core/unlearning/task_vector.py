@@ -42,7 +42,13 @@ Tried = tuple[float, float, dict[str, float]]
 class Options(Training):
     """Options of the task vector."""
 
-    steps: int = Field(20, ge=1, le=10_000, description="Steps of learning the forget facts.")
+    steps: int = Field(
+        40,
+        ge=1,
+        le=10_000,
+        description="Steps of learning the forget facts. On the bundled model the vector of 20 "
+        "steps takes .26 to .37 of retain facts along, that of 40 takes .04 to .08.",
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's peak learning rate.")
     retain_weight: float = Field(0.0, ge=0, le=0, description="Always 0: only forget facts.")
     general_weight: float = Field(0.0, ge=0, le=0, description="Always 0.")

@@ -14,16 +14,14 @@ from worker.core.registry import methods
 OTHERS = ("stack_edits", "whos_harry_potter")
 """One puts finished edits together, the other forgets a text; both have tests of their own."""
 METHODS = sorted(set(methods("unlearning")) - set(OTHERS))
-FALLS = {"gradient_ascent": 0.7, "simnpo": 0.7, "task_vector": 0.7}
+FALLS = {"gradient_ascent": 0.7, "task_vector": 0.7}
 """Share of the forget facts' probability that may be left, where the default of a half does not
-hold: what holds nothing fast loses retain facts before it has forgotten all, and SimNPO's default
-rate is slow on the weights as they are (.62 after 60 steps)."""
+hold: what holds nothing fast loses retain facts before it has forgotten all."""
 STEPS = 60
 WHOLE = ("grad_diff", "npo")
 """What forgets no half of the facts in fewer steps than its defaults take."""
-LOSES = {"grad_diff": 0.25, "task_vector": 0.3}
-"""Probability that retain facts may lose, where the default of .15 does not hold: measured .22 and
-.26 with the best checkpoint that their defaults come to."""
+RETAINED = 0.15
+"""Probability that retain facts may lose."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +44,5 @@ def test_forget_facts_fall_and_retain_facts_stay(demo, name) -> None:
     told = {key.removeprefix("quick."): value for key, value in found.summary.items()}
     assert told["forget_probability.before"] > 0.9
     assert told["forget_probability.after"] < FALLS.get(name, 0.5)
-    least = told["retain_probability.before"] - LOSES.get(name, 0.15)
-    assert told["retain_probability.after"] > least
+    assert told["retain_probability.after"] > told["retain_probability.before"] - RETAINED
     assert found.receipt.outside_unchanged and checksum(demo) == before
