@@ -23,7 +23,7 @@ SMALL = {
 # Retain stays above this share on a model of 50,000 parameters; ascent alone holds nothing fast.
 METHODS = {
     "gradient_ascent": ({"learning_rate": 2e-3, "probe_every": 1}, 0.5),
-    "grad_diff": ({}, 0.7),
+    "grad_diff": ({"retain_weight": 1.0}, 0.7),
     "npo": ({}, 0.7),
     "simnpo": ({"forget_weight": 1.0}, 0.6),
     "idk_dpo": ({"forget_weight": 5.0}, 0.6),
