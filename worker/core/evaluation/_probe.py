@@ -2,9 +2,10 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
 
 CHUNK = 256
 """Prompts between two reports of progress."""
+NO_FIT = "the prompt is longer than the model reads, or joins its answer's first token"
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,18 @@ def plan_probe(
     """Render every fact in every format; a format that no fact has is left out with its reason."""
     facts = (*selection.forget, *sample_retain(selection, retain_facts, seed))
     asks: dict[tuple[int, int], list[Ask]] = {}
-    reasons: dict[str, dict[str, int]] = {}
+    reasons: dict[str, Counter[str]] = {name: Counter() for name in formats}
     for j, name in enumerate(formats):
-        found = {i: _asked(name, fact, how) for i, fact in enumerate(facts)}
-        rendered = [one for one in found.values() if isinstance(one, list)]
-        with tokenized(how.model, _texts(rendered)) if how.model else nullcontext():
-            for i, one in found.items():
-                fits = one if isinstance(one, str) else _that_fit(how.model, one)
-                if isinstance(fits, str):
-                    of_format = reasons.setdefault(name, {})
-                    of_format[fits] = of_format.get(fits, 0) + 1
-                else:
-                    asks[i, j] = fits
+        rendered: dict[int, list[Ask]] = {}
+        for i, fact in enumerate(facts):
+            try:
+                rendered[i] = ask(name, fact, how)
+            except NotAsked as reason:
+                reasons[name][str(reason)] += 1
+        fitting = rendered if how.model is None else _that_fit(how.model, rendered)
+        if len(fitting) < len(rendered):
+            reasons[name][NO_FIT] += len(rendered) - len(fitting)
+        asks |= {(i, j): found for i, found in fitting.items()}
     left_out = tuple(
         LeftOut(id=f"format {name}", reason=f"{reason} ({n} of {len(facts)} facts)")
         for name, found in reasons.items()
@@ -91,44 +93,27 @@ def plan_probe(
     return Plan(facts, len(selection.forget), tuple(formats), asks, left_out)
 
 
-def _asked(name: str, fact: Fact, how: Setting) -> list[Ask] | str:
-    """A fact's prompts in a format, or why it has none."""
-    try:
-        return ask(name, fact, how)
-    except NotAsked as reason:
-        return str(reason)
+def _that_fit(model: Model, rendered: dict[int, list[Ask]]) -> dict[int, list[Ask]]:
+    """Keep the facts whose longest prompt, and whose first one's answers, the model can read."""
+    longest = {i: max((one.prompt for one in asks), key=len) for i, asks in rendered.items()}
+    answers = {
+        i: [(asks[0].prompt, answer) for answer in (asks[0].target, asks[0].edit) if answer]
+        for i, asks in rendered.items()
+    }
+    pairs = [pair for of_fact in answers.values() for pair in of_fact]
+    texts = [*longest.values(), *(prompt for prompt, _ in pairs), *starmap(joint_text, pairs)]
 
-
-def _texts(rendered: Sequence[list[Ask]]) -> list[str]:
-    """What `_that_fit` cuts into tokens."""
-    firsts = [asks[0] for asks in rendered]
-    return [
-        *(_longest(asks) for asks in rendered),
-        *(one.prompt for one in firsts),
-        *(
-            joint_text(one.prompt, answer)
-            for one in firsts
-            for answer in (one.target, one.edit)
-            if answer
-        ),
-    ]
-
-
-def _longest(asks: Sequence[Ask]) -> str:
-    return max((one.prompt for one in asks), key=len)
-
-
-def _that_fit(model: Model | None, asks: list[Ask]) -> list[Ask] | str:
-    """The prompts, or why the longest one, or the first one's answer, is none to the model."""
-    if model is not None:
+    def fits(i: int) -> bool:
         try:
-            encode(model, _longest(asks), None)
-            for answer in (asks[0].target, asks[0].edit):
-                if answer:
-                    answer_ids(model, asks[0].prompt, answer)
+            encode(model, longest[i], None)
+            for prompt, answer in answers[i]:
+                answer_ids(model, prompt, answer)
         except UserError:
-            return "the prompt is longer than the model reads, or joins its answer's first token"
-    return asks
+            return False
+        return True
+
+    with tokenized(model, texts):
+        return {i: asks for i, asks in rendered.items() if fits(i)}
 
 
 def probe(

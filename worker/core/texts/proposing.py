@@ -35,6 +35,8 @@ COMMON = frozenset(
         "Eleven Twelve Only Even Between Under Over Everyone Everything Nobody Nothing Someone",
     )
 )
+"""Words that begin sentences. Not the list of function words that `_odd_words` leaves out: that one
+has Bill and Will, which are names."""
 INSIDE = re.compile(r"[a-z,;] $")
 """What stands before a word inside a sentence."""
 BEFORE_PLACE = re.compile(r"\b(?:in|at|to|from|of|near|toward|towards|through|into)\s+(?:the\s+)?$")

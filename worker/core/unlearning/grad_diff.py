@@ -4,8 +4,9 @@
 2. Train the mask's components on it and keep the best checkpoint.
 
 Source: Liu et al. 2022 (arXiv 2203.12817); Maini et al. 2024 (2401.06121) for the form with retain
-facts. Departure: the general-text term (weight 0 gives the published loss). Limits: the forget
-term has no lower bound; `npo` and `simnpo` are bounded.
+facts. Departures: the general-text term, and the other terms' weights (general 0, forget and retain
+1 give the published loss). Limits: the forget term has no lower bound; `npo` and `simnpo` are
+bounded.
 """
 
 from pydantic import Field
