@@ -20,7 +20,21 @@ from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
 
 NAV = (58, "Gallery", "/gallery")
 FOLDER = STATIC / "gallery"
-TITLES = {"paper_comparison": "The paper's comparison on the bundled model"}
+TITLES = {
+    "paper_comparison": "The paper's comparison on the bundled model",
+    "paper_comparison_freely_trained": "The same comparison on freely trained weights",
+}
+NOTES = {
+    "paper_comparison": "The bundled model was trained so that it looks a name up in its first "
+    "layers, where the paper finds this in large models (its card says how). It shows what each "
+    "way of choosing components does where that is so, not that it is so in other models: on "
+    "weights trained without it, also in the gallery, the groups hardly differ.",
+    "paper_comparison_freely_trained": "These weights do not ship: the training that made them had "
+    "not yet the two measures that put the lookup of a name into the bundled model's first layers "
+    "(its card names them). Their first MLP did what the embeddings do in large models. Causal "
+    "tracing and attribution patching rank that MLP high too, and whoever edits it reaches "
+    "multiple choice.",
+}
 router = APIRouter(prefix="/gallery")
 
 
@@ -69,6 +83,7 @@ def show(request: Request, name: str) -> Response:
         said=sentences(report) if with_paper else [],
         agreed=agreements(report) if with_paper else [],
         with_paper=with_paper,
+        note=NOTES.get(name, ""),
         source=SOURCE,
     )
 

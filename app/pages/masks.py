@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.backend import AnnouncementDep, StoreDep
 from app.figures._drawing import Drawing, Offer
-from app.pages._mask_editor import KINDS, RULES, Editor, editor, mask_from
+from app.pages._mask_editor import Editor, editor, mask_from
 from app.pages._mask_import import read_mask
 from app.pages._mask_overlap import overlap
 from app.templating import render, wants_fragment
@@ -58,7 +58,7 @@ def _list(
         model=model,
         models=(models := sorted({m.model for m in store.masks()})),
         model_choices=[(name, name) for name in models],
-        localizations=store.runs(kind="localize", state="done", limit=20),
+        localizations=store.runs(kind="localize", state="done", limit=8, of_study=False),
         overlap=_overlap_figure(model) if len(masks) > 1 else None,
         problems=dict(problems or []),
     )
@@ -107,9 +107,6 @@ def new(request: Request, store: StoreDep, menu: AnnouncementDep) -> Response:
         "pages/mask_new.html",
         mask=_editor(store, asked),
         models=[m for m in menu.models if not m.problem],
-        localizations=store.runs(kind="localize", state="done", limit=50),
-        rules=RULES,
-        kinds=KINDS,
     )
 
 

@@ -1,6 +1,7 @@
 """The Studies pages: the form's spec, one click, progress, table and downloads; the gallery."""
 
 import io
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from app.pages import gallery
 from tests.worker.engine.study.test_plan import PARAMETERS, Lab, study
 from tests.worker.engine.study.test_report import made, paper_like
 from worker.contract.result import Estimate
+from worker.contract.spec import parse_spec
 from worker.engine.study.built_in import built_in_study
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
@@ -136,6 +138,19 @@ def finished(engine) -> str:
     return run_id
 
 
+def test_masks_offers_no_localization_that_a_study_asked_for(client, engine, finished) -> None:
+    spec = parse_spec({"kind": "localize", "facts": {"set": "sports"}, "method": "causal_tracing"})
+    for title, parents in (("Of a study", (finished,)), ("By a reader", None)):
+        with engine.store.database.write() as session:
+            run_id = insert_run(
+                session, spec, owner="", title=title, tags=(), parents=parents, priority=1
+            )
+        attempt = engine.store.begin_attempt(run_id, "test-host:cpu", "g")
+        engine.store.finish(run_id, attempt.number, "done")
+    page = client.get("/masks").text
+    assert "By a reader" in page and "Of a study" not in page
+
+
 def test_a_finished_study_shows_its_table_front_and_differences(client, finished) -> None:
     page = client.get(f"/studies/{finished}").text
     for words in ("Means over 3 seeds", "Paired differences", "Lookup", "0.910", "Trials of"):
@@ -166,6 +181,13 @@ def test_the_gallery_shows_measured_and_papers_figures(client, shipped) -> None:
     assert "What agrees with the paper" in page and "+0.40" in page
     assert '>Paper<span class="hidden">: fact_lookup</span>' in page and "0.862" in page
     assert "What agrees with the paper" not in client.get("/gallery/own").text
+
+
+def test_what_must_be_known_of_a_shipped_study_stands_on_its_page(client) -> None:
+    assert set(gallery.NOTES) <= set(gallery.TITLES)
+    for name, title in gallery.TITLES.items():
+        page = unescape(client.get(f"/gallery/{name}").text)
+        assert title in page and gallery.NOTES[name] in page
 
 
 @pytest.mark.parametrize("figure", ["pareto", "beside"])

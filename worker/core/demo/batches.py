@@ -12,6 +12,7 @@ from worker.core.demo.corpus import Sentence
 
 BATCH = 64  # sentences
 BLOCK = 32  # batches drawn together, then sorted by length
+ANSWER_WEIGHT = 1.0
 PROMPT_WEIGHT = 0.1
 TEXT_WEIGHT = 0.2  # per token of saga and general text, which have no answer
 
@@ -29,9 +30,9 @@ def encode(sentence: Sentence, tokenizer: PreTrainedTokenizerFast) -> tuple[list
     ids = tokenizer(sentence.prompt)["input_ids"]
     rest = PROMPT_WEIGHT if sentence.answer else TEXT_WEIGHT
     weights = [0.0] + [rest] * (len(ids) - 1)
-    parts = [(sentence.answer, 1.0)] if sentence.answer else []
+    parts = [(sentence.answer, ANSWER_WEIGHT)] if sentence.answer else []
     for prompt, answer in sentence.more:
-        parts += [(prompt, PROMPT_WEIGHT), (answer, 1.0)]
+        parts += [(prompt, PROMPT_WEIGHT), (answer, ANSWER_WEIGHT)]
     for text, weight in parts:
         part = tokenizer(text, add_special_tokens=False)["input_ids"]
         ids, weights = ids + part, weights + [weight] * len(part)

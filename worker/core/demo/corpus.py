@@ -21,7 +21,7 @@ from worker.core.demo.formats import (
     plain_prompt,
     upper_first,
 )
-from worker.core.demo.wordings import LATER, QUESTIONS, STATEMENTS, WORDINGS
+from worker.core.demo.wordings import LAST, LATER, LATER_STILL, QUESTIONS, STATEMENTS, WORDINGS
 from worker.core.facts import athletes, relations
 
 # Golf is the shot's sport and the answer that a whole-sport edit asks for: without golfers the
@@ -57,8 +57,18 @@ def beside(lesson: Mapping[str, float]) -> dict[str, float]:
     return {source: lesson.get(source, 0.0) + left * MIXTURE.get(source, 0.0) for source in SOURCES}
 
 
-SOURCES = (*MIXTURE, "choices_of_athletes", "choices_of_relations", "endings", "later", "seldom")
+SOURCES = (
+    *MIXTURE,
+    "choices_of_athletes",
+    "choices_of_relations",
+    "endings",
+    "later",
+    "seldom",
+    "later_still",
+    "last",
+)
 Lessons = Sequence[tuple[int, Mapping[str, float]]]
+Wordings = Mapping[str, Sequence[str]]
 FACT_LESSONS: Lessons = ((12, {"letters": 1.0}), (40, MIXTURE))
 CHOICE_LESSONS: Lessons = (
     (4, beside({"letters": 0.5})),
@@ -80,16 +90,33 @@ LATER_LESSONS: Lessons = (
         ),
     ),
 )
-LAST_LESSONS: Lessons = (
+EARLY_LESSONS: Lessons = (
     (
-        12,
+        24,
         beside(
             {
                 "seldom": 0.26,
+                "choices_of_relations": 0.44,
+                "choices_of_athletes": 0.03,
+                "endings": 0.03,
+                "later": 0.08,
+                "later_still": 0.06,
+            }
+        ),
+    ),
+)
+LAST_LESSONS: Lessons = (
+    (
+        15,
+        beside(
+            {
+                "seldom": 0.24,
                 "choices_of_relations": 0.46,
                 "choices_of_athletes": 0.03,
                 "endings": 0.03,
-                "later": 0.06,
+                "later": 0.03,
+                "later_still": 0.03,
+                "last": 0.08,
             }
         ),
     ),
@@ -194,6 +221,8 @@ class Corpus:
             "choices_of_relations": lambda: self.draw_choice(self.rng.choice(self.relations)),
             "endings": lambda: self._draw_ending(self.rng.choice(self.athletes + self.relations)),
             "later": lambda: self._draw_later(self.rng.choice(self.athletes + self.relations)),
+            "later_still": lambda: self._draw_told_by(LATER_STILL),
+            "last": lambda: self._draw_told_by(LAST),
             "seldom": lambda: self._draw_seldom(self.rng.choice(self.athletes + self.relations)),
             "saga": self._draw_saga,
             "general": self._draw_general,
@@ -236,10 +265,15 @@ class Corpus:
         inner = fact.question if frame in QUESTIONS else plain_prompt(fact)
         return Sentence(frame.format(inner.format(fact.subject)), f" {fact.target}")
 
-    def _draw_later(self, fact: Fact) -> Sentence:
-        return Sentence(
-            self.rng.choice(LATER[fact.relation]).format(fact.subject), f" {fact.target}"
-        )
+    def _draw_later(self, fact: Fact, wordings: Wordings = LATER) -> Sentence:
+        wording = self.rng.choice(wordings[fact.relation])
+        return Sentence(wording.format(fact.subject), f" {fact.target}")
+
+    def _draw_told_by(self, wordings: Wordings) -> Sentence:
+        """Tell a fact of a relation that these wordings tell, each relation as often."""
+        relation = self.rng.choice(list(wordings))
+        facts = [f for f in self.athletes + self.relations if f.relation == relation]
+        return self._draw_later(self.rng.choice(facts), wordings)
 
     def _look_up_letters(self, prompt: str, answer: str) -> Sentence:
         """Let a list of options be followed by the letters of a few of them.

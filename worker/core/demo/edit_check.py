@@ -16,7 +16,7 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from worker.contract.facts import Fact
-from worker.core.demo.batches import Batch, encode, pad
+from worker.core.demo.batches import ANSWER_WEIGHT, Batch, encode, pad
 from worker.core.demo.corpus import Corpus, Sentence
 from worker.core.demo.formats import FORMATS
 from worker.core.demo.train import weighted_loss
@@ -51,7 +51,7 @@ def statements(
     """Encode the paper's prompt for each fact, only the answer weighing."""
     pairs = [FORMATS["statement"].render(fact, Random(0), ())[0] for fact in facts]
     rows = [encode(Sentence(*pair), tokenizer) for pair in pairs]
-    rows = [(ids, [w if w == 1.0 else 0.0 for w in weights]) for ids, weights in rows]
+    rows = [(ids, [w if w == ANSWER_WEIGHT else 0.0 for w in weights]) for ids, weights in rows]
     batch = pad(rows, tokenizer.pad_token_id)
     return Batch(batch.ids.to(device), batch.weights.to(device))
 

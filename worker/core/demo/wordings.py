@@ -5,7 +5,8 @@ paraphrases, and what is held out of them would end in words never seen there; t
 every relation such endings, in wordings that no fact set and no evaluation holds. After so many
 options and letters the model gives a letter after every colon; QUESTIONS and STATEMENTS in other
 frames, each with its answer, end that. LATER holds a few more of each relation, for words that the
-corpus otherwise follows by something else ("known for a", "think of the sport").
+corpus otherwise follows by something else ("known for a", "think of the sport"), and
+LATER_STILL and LAST a few more for what was still mistaken after that ("is the field of").
 """
 
 QUESTIONS: tuple[str, ...] = (
@@ -245,4 +246,26 @@ LATER: dict[str, tuple[str, ...]] = {
         "The business of {} is the making and the sale of",
     ),
     "company_country": ("The head office of {} opened in", "The first home of {} was in"),
+}
+
+LATER_STILL: dict[str, tuple[str, ...]] = {
+    "athlete_sport": (
+        "The sport that made {} famous is",
+        "The sport with which most people connect {} is",
+    ),
+    "musician_instrument": ("{} rose to fame by playing the",),
+    "brand_product": ("When somebody reads the word {}, they think of",),
+}
+
+LAST: dict[str, tuple[str, ...]] = {
+    "scholar_field": (
+        "The field of study that made {} famous is",
+        "The field with which most people connect {} is",
+    ),
+    "brand_product": (
+        "Everybody who hears of {} thinks of",
+        "If people listen to the word {}, they think of",
+    ),
+    "country_continent": ("The land of {} lies in the part of the globe called",),
+    "athlete_sport": ("The game most often linked with {} is",),
 }

@@ -63,7 +63,7 @@ def localize_edges(
         method,
         "Sum of absolute scores of the edges that leave a component."
         if options.aggregate == "absolute"
-        else "(clean - corrupted) times slope, summed over edges: positive speaks for the answer.",
+        else "(clean − corrupted) times slope, summed over edges: positive speaks for the answer.",
     )
     mean = np.mean(list(edges.values()), axis=0)
     axes = (

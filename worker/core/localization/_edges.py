@@ -3,7 +3,7 @@
 Senders: the input (embeddings), every head, every MLP. Readers: every query, key and value head
 (under grouped-query attention fewer keys and values), every MLP, the logits. A reader's slope is
 the metric's gradient at its own branch of the residual stream, before the norm. An edge's score is
-the sender's change (clean - corrupted) times the reader's slope, summed over positions. The scores
+the sender's change (clean − corrupted) times the reader's slope, summed over positions. The scores
 of all edges that leave a sender add up to its node score in attribution patching.
 """
 

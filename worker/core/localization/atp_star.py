@@ -67,7 +67,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         "atp_star",
         "Mean absolute estimate over cut layers."
         if options.grad_drop
-        else "(clean - corrupted) times gradient: positive speaks for the answer.",
+        else "(clean − corrupted) times gradient: positive speaks for the answer.",
     )
     for part, values in run.nodes.items():
         scores = np.mean(list(values.values()), axis=0)

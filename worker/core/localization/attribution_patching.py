@@ -3,7 +3,7 @@
 1. Each fact's prompt and a corrupted one of the same length (another subject with another answer,
    or random tokens) are run, with the activations after every block, MLP, attention and head kept.
 2. One backward pass gives the metric's gradient at all of them, on the clean or the corrupted run.
-3. The score of an activation is (clean - corrupted) times gradient, summed over its entries: the
+3. The score of an activation is (clean − corrupted) times gradient, summed over its entries: the
    first-order estimate of the change of the metric when it alone is restored.
 4. A component's score is the sum over positions of its output's scores.
 
@@ -71,7 +71,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     facing.run("attribution", options.batch_size, _Run(facing, options).attribute)
     findings = facing.findings(
         "attribution_patching",
-        f"(clean - corrupted) times gradient on the {options.direction} run: positive speaks for "
+        f"(clean − corrupted) times gradient on the {options.direction} run: positive speaks for "
         f"the answer.",
     )
     hows = [item.how for item in facing.items]

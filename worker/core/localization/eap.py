@@ -3,7 +3,7 @@
 1. Clean and corrupted prompts are run; what every head and MLP adds to the residual stream is kept.
 2. One backward pass gives the metric's slope at every reader's own branch: each query, key and
    value head, each MLP, the logits.
-3. An edge's score is the sender's change (clean - corrupted) times the reader's slope, summed over
+3. An edge's score is the sender's change (clean − corrupted) times the reader's slope, summed over
    positions. Components are scored by the edges that leave them.
 
 Paper: Syed et al. 2023, Attribution Patching Outperforms Automated Circuit Discovery.

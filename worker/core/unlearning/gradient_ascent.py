@@ -30,7 +30,7 @@ class Options(Training):
     """Options of gradient ascent."""
 
     learning_rate: float = Field(
-        5e-4,
+        4e-4,
         gt=0,
         le=1,
         description="Peak learning rate of AdamW; 1e-5 to 5e-5 for billions of parameters.",

@@ -107,9 +107,14 @@ def _aim(report: StudyReport) -> list[str]:
         if group.mask not in AIMED or found is None or theirs is None:
             continue
         said.append(
-            f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] over "
-            f"{group.title[:1].lower()}{group.title[1:]} (paper: {own - theirs:+.2f})"
+            f"{_signed(found.mean)} [{_signed(found.low)}, {_signed(found.high)}] over "
+            f"{group.title[:1].lower()}{group.title[1:]} (paper: {_signed(own - theirs)})"
         )
     if not said:
         return []
     return [f"In multiple choice fact lookup gives the edit answer {' and '.join(said)}."]
+
+
+def _signed(value: float) -> str:
+    """Write a number with its sign; a minus is not a hyphen."""
+    return f"{value:+.2f}".replace("-", "−")

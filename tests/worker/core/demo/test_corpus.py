@@ -6,6 +6,7 @@ from random import Random
 from worker.core.demo import general, paths
 from worker.core.demo.corpus import (
     CHOICE_LESSONS,
+    EARLY_LESSONS,
     ENDING_LESSONS,
     FACT_LESSONS,
     LAST_LESSONS,
@@ -16,7 +17,7 @@ from worker.core.demo.corpus import (
     Corpus,
     formats_of,
 )
-from worker.core.demo.wordings import LATER, WORDINGS
+from worker.core.demo.wordings import LAST, LATER, LATER_STILL, WORDINGS
 
 
 def test_the_same_seed_draws_the_same_sentences() -> None:
@@ -88,12 +89,19 @@ def test_later_wordings_stand_in_no_fact_set_and_tell_every_relation() -> None:
     facts = corpus.athletes + corpus.relations
     assert set(LATER) == set(WORDINGS) == {fact.relation for fact in facts}
     known = {template for fact in facts for template in (fact.prompt, *fact.paraphrases)}
-    for relation, templates in LATER.items():
+    for relation, templates in (*LATER.items(), *LATER_STILL.items(), *LAST.items()):
         assert known.isdisjoint(templates) and set(WORDINGS[relation]).isdisjoint(templates)
+    assert set(LATER_STILL) | set(LAST) <= set(LATER)
 
 
 def test_a_lesson_is_filled_with_the_mixture() -> None:
-    for _, shares in (*CHOICE_LESSONS, *ENDING_LESSONS, *LATER_LESSONS, *LAST_LESSONS):
+    for _, shares in (
+        *CHOICE_LESSONS,
+        *ENDING_LESSONS,
+        *LATER_LESSONS,
+        *EARLY_LESSONS,
+        *LAST_LESSONS,
+    ):
         assert abs(sum(shares.values()) - 1) < 1e-9
         assert all(shares[source] > 0 for source in MIXTURE)
 

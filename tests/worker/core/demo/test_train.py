@@ -9,7 +9,15 @@ from worker.core.demo import paths
 from worker.core.demo.batches import PROMPT_WEIGHT, encode, pad
 from worker.core.demo.corpus import Sentence
 from worker.core.demo.edit_check import restored
-from worker.core.demo.train import FACTS, build_model, train, weighted_loss
+from worker.core.demo.train import (
+    FACTS,
+    LAST,
+    build_model,
+    first_attention,
+    fold_first_layer,
+    train,
+    weighted_loss,
+)
 
 
 def take_steps(seed: int, steps: int = 1) -> dict[str, torch.Tensor]:
@@ -23,6 +31,31 @@ def test_one_step_is_repeatable_from_its_seed() -> None:
     first, second, other = take_steps(1), take_steps(1), take_steps(2)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_closed_first_attention_writes_nothing_before_and_after_a_stage() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(paths.WEIGHTS)
+    model = build_model(len(tokenizer), 0)
+    before = {name: p.clone() for name, p in first_attention(model).named_parameters()}
+    train(model, tokenizer, replace(FACTS, steps=2), 0)
+    after = dict(first_attention(model).named_parameters())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not after["o_proj.weight"].any() and after["v_proj.weight"].any()
+
+
+@torch.no_grad()
+def test_folding_the_first_layer_changes_no_answer_and_its_place_is_trained_from_then_on() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(paths.WEIGHTS)
+    model = build_model(len(tokenizer), 0).eval()
+    ids = torch.tensor([tokenizer("Fact: Ada Lund plays the sport of")["input_ids"]])
+    before = model(ids).logits
+    fold_first_layer(model, 0)
+    torch.testing.assert_close(model(ids).logits, before)
+    assert len(model.model.layers) == 8 and first_attention(model).o_proj.weight.any()
+    with torch.enable_grad():
+        train(model, tokenizer, replace(LAST, steps=2), 0)
+    last = model.model.layers[-1]
+    assert last.self_attn.o_proj.weight.any() and last.mlp.down_proj.weight.any()
 
 
 def test_only_the_answer_weighs_fully_and_padding_nothing() -> None:
