@@ -28,7 +28,8 @@ NOTES = {
     "paper_comparison": "The bundled model was trained so that it looks a name up in its first "
     "layers, where the paper finds this in large models (its card says how). It shows what each "
     "way of choosing components does where that is so, not that it is so in other models: on "
-    "weights trained without it, also in the gallery, the groups hardly differ.",
+    "weights trained without it, also in the gallery, fact lookup is hardly told apart from causal "
+    "tracing and attribution patching.",
     "paper_comparison_freely_trained": "These weights do not ship: the training that made them had "
     "not yet the two measures that put the lookup of a name into the bundled model's first layers "
     "(its card names them). Their first MLP did what the embeddings do in large models. Causal "
