@@ -80,7 +80,7 @@ def test_completions_grow_strange_when_the_text_is_forgotten(learned, tmp_path: 
     path.write_text(TEXT, encoding="utf-8")
     chosen = select(fact_set(), "first:1", 0)
     options = whos_harry_potter.Options(
-        text="mine", dictionary=DICTIONARY, block=96, reinforce_steps=8, steps=20, probe_every=20,
+        text="mine", dictionary=DICTIONARY, block=96, reinforce_steps=32, steps=20, probe_every=20,
         learning_rate=2e-3, retain_facts=8,
     )  # fmt: skip
     mask = Mask(components=tuple(f"blocks.{layer}.mlp" for layer in range(reader.n_layers)))
