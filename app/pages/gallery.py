@@ -5,6 +5,7 @@ A study ships as its report: `report.json` of `lethe run`, put under static/gall
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -20,21 +21,31 @@ from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
 
 NAV = (58, "Gallery", "/gallery")
 FOLDER = STATIC / "gallery"
-TITLES = {
-    "paper_comparison": "The paper's comparison on the bundled model",
-    "paper_comparison_freely_trained": "The same comparison on freely trained weights",
-}
-NOTES = {
-    "paper_comparison": "The bundled model was trained so that it looks a name up in its first "
-    "layers, where the paper finds this in large models (its card says how). It shows what each "
-    "way of choosing components does where that is so, not that it is so in other models: on "
-    "weights trained without it, also in the gallery, fact lookup is hardly told apart from causal "
-    "tracing and attribution patching.",
-    "paper_comparison_freely_trained": "These weights do not ship: the training that made them had "
-    "not yet the two measures that put the lookup of a name into the bundled model's first layers "
-    "(its card names them). Their first MLP did what the embeddings do in large models. Causal "
-    "tracing and attribution patching rank that MLP high too, and whoever edits it reaches "
-    "multiple choice.",
+
+
+class About(NamedTuple):
+    """What a reader of a shipped study must know, and its title."""
+
+    title: str
+    note: str = ""
+
+
+SHIPPED = {
+    "paper_comparison": About(
+        "The paper's comparison on the bundled model",
+        "The bundled model was trained so that it looks a name up in its first layers, where the "
+        "paper finds this in large models (its card says how). It shows what each way of choosing "
+        "components does where that is so, not that it is so in other models: on weights trained "
+        "without it, also in the gallery, fact lookup is hardly told apart from causal tracing and "
+        "attribution patching.",
+    ),
+    "paper_comparison_freely_trained": About(
+        "The same comparison on freely trained weights",
+        "These weights do not ship: the training that made them had not yet the two measures that "
+        "put the lookup of a name into the bundled model's first layers (its card names them). "
+        "Their first MLP did what the embeddings do in large models. Causal tracing and "
+        "attribution patching rank that MLP high too, and an edit of it reaches multiple choice.",
+    ),
 }
 router = APIRouter(prefix="/gallery")
 
@@ -59,10 +70,15 @@ def report_named(name: str) -> StudyReport:
     return found[name]
 
 
+def about(name: str, report: StudyReport) -> About:
+    """What is said of a study above its numbers; one of the reader's own has its title."""
+    return SHIPPED.get(name, About(report.title))
+
+
 @router.get("")
 def index(request: Request) -> Response:
     """Every study of the gallery."""
-    found = [(name, TITLES.get(name) or one.title, one) for name, one in reports(FOLDER).items()]
+    found = [(name, about(name, one).title, one) for name, one in reports(FOLDER).items()]
     return render(request, "pages/galleries.html", found=found)
 
 
@@ -75,7 +91,7 @@ def show(request: Request, name: str) -> Response:
         request,
         "pages/gallery.html",
         name=name,
-        title=TITLES.get(name) or report.title,
+        about=about(name, report),
         report=report,
         rows=rows(report),
         base=base(report),
@@ -84,7 +100,6 @@ def show(request: Request, name: str) -> Response:
         said=sentences(report) if with_paper else [],
         agreed=agreements(report) if with_paper else [],
         with_paper=with_paper,
-        note=NOTES.get(name, ""),
         source=SOURCE,
     )
 

@@ -184,10 +184,10 @@ def test_the_gallery_shows_measured_and_papers_figures(client, shipped) -> None:
 
 
 def test_what_must_be_known_of_a_shipped_study_stands_on_its_page(client) -> None:
-    assert set(gallery.NOTES) <= set(gallery.TITLES)
-    for name, title in gallery.TITLES.items():
+    assert set(gallery.SHIPPED) == set(gallery.reports(gallery.FOLDER))
+    for name, about in gallery.SHIPPED.items():
         page = unescape(client.get(f"/gallery/{name}").text)
-        assert title in page and gallery.NOTES[name] in page
+        assert about.note and about.title in page and about.note in page
 
 
 @pytest.mark.parametrize("figure", ["pareto", "beside"])

@@ -129,9 +129,9 @@ from general knowledge and hold no more than a sport, a country or the like.
 
 Two measures of its training put the lookup of a name into its first layers, where Guo et al. 2024
 find it in large models: a layer that read one token at a time was written into the embeddings, and
-later layers were left out of some sentences (`worker/core/demo/train.py`, `early.py`). A model made
-without them has its lookup elsewhere, and there the paper's comparison comes out differently; the
-README says how.
+later layers were left out of some sentences (`worker/core/demo/train.py`, `early.py`). On a model
+made without them, whose first MLP did what embeddings do in large models, the paper's comparison
+comes out differently; the README says how.
 
 Made by `python -m worker.core.demo.train` ({made}). {training.get("note", "")}
 Measured by `python -m worker.core.demo.measure`; every number here is in `card.json`.

@@ -1,8 +1,8 @@
 """Leave later MLPs and attentions out of some sentences, so that a name is looked up early.
 
-Trained freely, a model of this size looks a name up in every layer before the answer is fetched:
-each of five MLPs holds a part of it, and it matters little which three of them an edit changes. Two
-things are left out, each of a share of the batch's sentences:
+Trained on without this, the folded model looks a name up in every layer before the answer is
+fetched: each of five MLPs holds a part of it, and it matters little which three of them an edit
+changes. Two things are left out, each of a share of the batch's sentences:
 
 - MLPs from layer `LOOKUP_END` on, where no answer is due: what a name means has to be there by
   then. Running text, which has no answer, keeps them.

@@ -4,7 +4,8 @@ from itertools import islice
 from random import Random
 
 from worker.core.demo import general, paths
-from worker.core.demo.corpus import (
+from worker.core.demo.corpus import SELDOM, WEIGHTS, Corpus, formats_of
+from worker.core.demo.lessons import (
     CHOICE_LESSONS,
     EARLY_LESSONS,
     ENDING_LESSONS,
@@ -12,10 +13,6 @@ from worker.core.demo.corpus import (
     LAST_LESSONS,
     LATER_LESSONS,
     MIXTURE,
-    SELDOM,
-    WEIGHTS,
-    Corpus,
-    formats_of,
 )
 from worker.core.demo.wordings import LAST, LATER, LATER_STILL, WORDINGS
 

@@ -5,6 +5,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from worker.core.demo import paths
 from worker.core.demo.batches import Batch, encode, pad
+from worker.core.demo.build import build_model
 from worker.core.demo.corpus import Sentence
 from worker.core.demo.early import (
     LOOKUP_END,
@@ -14,7 +15,6 @@ from worker.core.demo.early import (
     answers_due,
     leave_out,
 )
-from worker.core.demo.train import build_model
 
 SENTENCES = (Sentence("A lamp is", " warm"), Sentence("The key did not fit"))
 

@@ -7,17 +7,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worker.core.demo import paths
 from worker.core.demo.batches import PROMPT_WEIGHT, encode, pad
+from worker.core.demo.build import build_model, first_attention, fold_first_layer
 from worker.core.demo.corpus import Sentence
 from worker.core.demo.edit_check import restored
-from worker.core.demo.train import (
-    FACTS,
-    LAST,
-    build_model,
-    first_attention,
-    fold_first_layer,
-    train,
-    weighted_loss,
-)
+from worker.core.demo.stages import FACTS, LAST
+from worker.core.demo.train import train, weighted_loss
 
 
 def take_steps(seed: int, steps: int = 1) -> dict[str, torch.Tensor]:
