@@ -34,10 +34,12 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
-from worker.core.evaluation._formats import format_infos
-from worker.core.evaluation._models import BeforeAfter
+from worker.core.ahead.placed import describe_loading, refuse_away
+from worker.core.ahead.preflight import preflight
+from worker.core.ahead.tokenization import look_at_tokens
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.formats import format_infos
 from worker.core.export import pack_folder
-from worker.core.facts._tokenization import look_at_tokens
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.machine import memory_of, name_device, read_versions, reset_peak_memory
@@ -46,8 +48,6 @@ from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.describe import list_models
 from worker.core.models.model import Model
-from worker.core.placed import describe_loading, refuse_away
-from worker.core.preflight import preflight
 from worker.core.record import write_result
 from worker.core.registry import all_methods, method
 

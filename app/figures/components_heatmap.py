@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import is_on
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
-from app.figures._sites import layers, unit_of
+from app.drawing.ask import is_on
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.sites import layers, unit_of
 from worker.contract.components import parse_component
 from worker.contract.result import Result
 

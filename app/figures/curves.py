@@ -6,9 +6,9 @@ and unit. Over layers, steps and sizes they are lines; over names they are bars.
 
 from collections.abc import Mapping
 
-from app.figures._ask import choose
-from app.figures._drawing import Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_bars, draw_lines
+from app.drawing.ask import choose
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_bars, draw_lines
 from worker.contract.components import parse_component
 from worker.contract.result import ArrayInfo, Result
 

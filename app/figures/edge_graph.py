@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import choose
-from app.figures._drawing import Control, Drawing, Offer, Source
+from app.drawing.ask import choose
+from app.drawing.drawing import Control, Drawing, Offer, Source
 from app.formats import number
 from worker.contract.result import Result, Table
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import choose
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_lines
+from app.drawing.ask import choose
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_lines
 from app.formats import number
 from worker.contract.result import Result
 

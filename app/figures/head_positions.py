@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import choose, is_on
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
-from app.figures._sites import unit_of
-from app.figures._words import show_token
+from app.drawing.ask import choose, is_on
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.sites import unit_of
+from app.drawing.words import show_token
 from app.formats import number
 from worker.contract.components import parse_component
 from worker.contract.result import Result

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.figures._drawing import Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_bars
-from app.figures._sites import unit_of
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_bars
+from app.drawing.sites import unit_of
 from worker.contract.components import parse_component
 from worker.contract.result import Result
 

@@ -8,8 +8,8 @@ the mask.
 from collections.abc import Mapping
 from typing import Any
 
-from app.figures._drawing import Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_lines
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_lines
 from app.formats import number
 from worker.contract.components import parse_component
 from worker.contract.result import Result

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from app.figures._ask import choose, is_on
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.ask import choose, is_on
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
 from app.figures.probes_heatmap import is_fact_by_format
 from worker.contract.result import Axis, Result
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from app.figures._ask import choose
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._pareto import X, Y, draw_pareto, metric_choices
+from app.drawing.ask import choose
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.pareto import X, Y, draw_pareto, metric_choices
 from worker.contract.result import Result
 from worker.engine.study.headlines import HEADLINES
 from worker.engine.study.report import report_of

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import choose
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side
-from app.figures._panels import Panel, draw_panels
+from app.drawing.ask import choose
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side
+from app.drawing.panels import Panel, draw_panels
 from worker.contract.result import Result
 
 SETS = {"forget": "Forget facts", "retain": "Retain facts", "all": "All facts"}

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.figures._ask import choose, is_on
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
-from app.figures._sites import layers, site_title, sites_of, unit_of
-from app.figures._words import show_token
+from app.drawing.ask import choose, is_on
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.sites import layers, site_title, sites_of, unit_of
+from app.drawing.words import show_token
 from app.formats import number
 from worker.contract.result import Attribution, Result, TracedFact
 

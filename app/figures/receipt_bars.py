@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.figures._drawing import Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_bars
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_bars
 from worker.contract.errors import NotFound
 from worker.contract.result import Result
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from app.figures._ask import choose, is_on
-from app.figures._drawing import Control, Drawing, Offer, Source
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
-from app.figures._sites import layers, site_title, sites_of, unit_of
+from app.drawing.ask import choose, is_on
+from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.sites import layers, site_title, sites_of, unit_of
 from worker.contract.result import Result
 
 

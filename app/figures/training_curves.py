@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.figures._ask import choose
-from app.figures._drawing import Drawing, Offer, Source
-from app.figures._lines import Chart, Series, draw_lines
+from app.drawing.ask import choose
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.lines import Chart, Series, draw_lines
 from worker.contract.result import Result
 
 KINDS = {"probability": "Probabilities while training", "loss": "Losses while training"}

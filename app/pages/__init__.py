@@ -1,1 +1,1 @@
-"""The pages, one file each: `router`, and `NAV = (order, title, path)` for those in the menu."""
+"""The pages, one file each: `router`, and `NAV = (title, path)` for those in the menu."""

@@ -16,31 +16,29 @@ ALLOWED = {
     "worker.engine": {"worker.engine", "worker.store", "worker.contract"},
     "worker.core": {"worker.core", "worker.contract"},
     "worker.run": {"worker.core", "worker.contract"},
-    "worker.compute": {"worker.run", "worker.contract", "worker.engine.wire"},
-    "worker.local": {"worker.core", "worker.contract"},
-    "worker.local_study": {
-        "worker.local",
+    "worker.engine.compute": {"worker.run", "worker.contract", "worker.engine.wire"},
+    "worker.cli": {"worker.cli"},
+    "worker.cli.local": {"worker.core", "worker.contract"},
+    "worker.cli.local_study": {
+        "worker.cli.local",
         "worker.run",
         "worker.engine.study",
         "worker.contract",
         "worker.core.models.cache",
     },
-    "worker.doctor": {"worker.core", "worker.contract"},
-    "worker.cli_model": {"worker.core.models", "worker.contract"},
-    "worker.cli_bundle": {"worker.local", "worker.engine", "worker.store", "worker.contract"},
-    "worker.cli": {
-        "worker.cli_model",
-        "worker.cli_bundle",
+    "worker.cli.doctor": {"worker.core", "worker.contract"},
+    "worker.cli.models": {"worker.core.models", "worker.contract"},
+    "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},
+    "worker.cli.main": {
+        "worker.cli",
         "worker.run",
-        "worker.local",
-        "worker.local_study",
-        "worker.doctor",
         "worker.engine",
         "worker.core.export",
         "worker.contract",
     },
 }
 METHOD_FOLDERS = ("localization", "unlearning", "evaluation", "explore")
+SHARED_ROOMS = ("models", "facts", "texts", "patching", "asking", "training", "editing", "ahead")
 TORCH_FREE = ("worker.contract", "worker.store", "worker.engine", "app")
 
 
@@ -110,18 +108,41 @@ def test_the_rooms_without_torch_name_no_library_of_the_computing_side() -> None
 def test_a_method_never_imports_another_method() -> None:
     found = []
     for module, path in sources().items():
-        for folder in METHOD_FOLDERS:
-            own = f"worker.core.{folder}"
-            if not inside(module, own):
+        folder = next((f for f in METHOD_FOLDERS if inside(module, f"worker.core.{f}")), None)
+        if folder is None:
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if not inside(name, "worker.core") or len(parts) < 3 or parts[2] not in METHOD_FOLDERS:
                 continue
-            for name in imports(path):
-                parts = name.split(".")
-                if name == own or not inside(name, "worker.core"):
-                    continue
-                # Files that begin with `_` are shared code, also between kinds of methods.
-                private = parts[2] in METHOD_FOLDERS and parts[3:] and parts[3].startswith("_")
-                shared = parts[2] in ("models", "facts", "texts", "findings", "registry", "demo")
-                if not private and not shared and name != module:
+            own = parts[2] == folder and (len(parts) == 3 or parts[3].startswith("_"))
+            if not own and name != module:
+                found.append(f"{module} imports {name}")
+    assert found == []
+
+
+def test_the_shared_rooms_of_core_import_no_method() -> None:
+    """What methods share stands below them: a method is found by its registry."""
+    found = [
+        f"{module} imports {name}"
+        for module, path in sources().items()
+        for name in imports(path)
+        if any(inside(module, f"worker.core.{room}") for room in SHARED_ROOMS)
+        and any(inside(name, f"worker.core.{folder}") for folder in METHOD_FOLDERS)
+    ]
+    assert found == []
+
+
+def test_an_underscore_file_is_used_in_its_own_folder_only() -> None:
+    found = []
+    for module, path in sources().items():
+        room = module.rpartition(".")[0]
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] not in ("app", "worker"):
+                continue
+            for place, part in enumerate(parts):
+                if part.startswith("_") and ".".join(parts[:place]) not in (room, module):
                     found.append(f"{module} imports {name}")
     assert found == []
 

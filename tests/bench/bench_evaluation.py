@@ -28,10 +28,10 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet, Selection, select
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.logistic import fit, predict, standardize
+from worker.core.asking.states import hidden_states
 from worker.core.evaluation import probes
-from worker.core.evaluation._latent import hidden_states
-from worker.core.evaluation._logistic import fit, predict, standardize
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.facts.athletes import fact_set as athletes
 from worker.core.facts.relations import fact_set as relations
 from worker.core.findings import Job

@@ -31,16 +31,16 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from tests.bench.interleaved import Timed, interleave
 from tests.worker.core.models.families import make_tokenizer
 from worker.contract.facts import Fact
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._metric import measure
-from worker.core.localization._pairing import make_pairs
-from worker.core.localization._tracing import make_bench, patch_grid
 from worker.core.models.base_run import embed
 from worker.core.models.gradients import activations, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import block_operations, forward_operations, unembed_operations
 from worker.core.models.restart import Patch
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.metric import measure
+from worker.core.patching.pairing import make_pairs
+from worker.core.patching.tracing import make_bench, patch_grid
 
 SITES = ["resid_post", "mlp_write", "attn_write", "z"]
 LEAST = 5  # rounds of each comparison

@@ -39,17 +39,18 @@ from transformers import (
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.bench.interleaved import Run, Timed, interleave, synchronize
-from worker.compute import Pipe, PipeReport
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet, Report
 from worker.core.demo.paths import GENERAL
+from worker.core.editing import memory as _memory
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Findings, Job
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
-from worker.core.unlearning import _memory, localized_finetuning, memit
-from worker.core.unlearning._pool import IGNORED, Row, fact_rows, text_rows
+from worker.core.training.pool import IGNORED, Row, fact_rows, text_rows
+from worker.core.unlearning import localized_finetuning, memit
+from worker.engine.compute import Pipe, PipeReport
 
 FACTS = fact_set().facts
 ROWS = 16

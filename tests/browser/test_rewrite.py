@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.pages.test_rewrite import result
+from tests.app.pages.texts.test_rewrite import result
 from worker.contract.settings import Settings
 from worker.contract.spec import parse_spec
 from worker.store.runs import insert_run

@@ -44,7 +44,7 @@ def test_page_api_and_command_line_agree_on_a_spec_and_seed(
     run_id = served.api("/api/runs", SPEC)["id"]
     result = finished(served, run_id)
     (tmp_path / "spec.json").write_text(json.dumps(SPEC))
-    command = [sys.executable, "-m", "worker.cli", "run", str(tmp_path / "spec.json")]
+    command = [sys.executable, "-m", "worker.cli.main", "run", str(tmp_path / "spec.json")]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "out")],
         capture_output=True,

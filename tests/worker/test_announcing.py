@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from worker.compute import announce, what_models
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.settings import settings
+from worker.engine.compute import announce, what_models
 
 
 @pytest.fixture

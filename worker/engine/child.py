@@ -41,7 +41,14 @@ class Child:
         self._sending = threading.Lock()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._log = _open_log(log)
-        command = [sys.executable, "-m", "worker.compute", "--parent", str(os.getpid()), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "worker.engine.compute",
+            "--parent",
+            str(os.getpid()),
+            *arguments,
+        ]
         self._process = _starter.submit(_start, command).result()
         self.dead = threading.Event()
         self._reading_log = threading.Thread(target=self._read_log, name="log", daemon=True)

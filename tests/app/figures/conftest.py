@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.figures._drawing import Source
+from app.drawing.drawing import Source
 from worker.contract.result import (
     ArrayInfo,
     Attribution,

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from app.figures._drawing import Drawing, Source
-from app.figures._find import draw, figures, offers
-from app.figures._heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.drawing import Drawing, Source
+from app.drawing.find import draw, figures, offers
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid
 from worker.contract.errors import UserError
 
 

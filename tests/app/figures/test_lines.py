@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from app.figures._drawing import Source
-from app.figures._find import draw
-from app.figures._live import draw_live_curves, draw_live_grid
-from app.figures._numbers import quantize
+from app.drawing.drawing import Source
+from app.drawing.find import draw
+from app.drawing.live import draw_live_curves, draw_live_grid
+from app.drawing.numbers import quantize
 
 
 def test_curves_measured_at_other_steps_share_one_axis(edit: Source) -> None:

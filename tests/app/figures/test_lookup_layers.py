@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.figures._drawing import Source
-from app.figures._find import draw, offers
+from app.drawing.drawing import Source
+from app.drawing.find import draw, offers
 from worker.contract.mask import Mask
 from worker.contract.result import ArrayInfo, Axis
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.figures._pareto import draw_pareto, front
+from app.drawing.pareto import draw_pareto, front
 from worker.contract.errors import UserError
 from worker.contract.result import Direction, Estimate
 from worker.contract.study import ReportGroup, ReportMetric, StudyReport

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.figures._drawing import Source
+from app.drawing.drawing import Source
 from worker.contract.spec import parse_spec
 from worker.engine.client import Engine
 from worker.store.runs import insert_run

@@ -108,9 +108,9 @@ def build_model(tokenizer: PreTrainedTokenizerFast):
 def model(build_model) -> Model:
     """A Llama that knows the facts; every test must leave it as it found it."""
     model = build_model("llama")
-    from worker.core.unlearning._forward import logits_at_answers
-    from worker.core.unlearning._losses import cross_entropy
-    from worker.core.unlearning._pool import fact_rows, pool
+    from worker.core.training.forward import logits_at_answers
+    from worker.core.training.losses import cross_entropy
+    from worker.core.training.pool import fact_rows, pool
 
     facts = [
         Fact(id=n, subject=n, prompt="Fact: {} plays the sport of", target=SPORTS[i % 3])

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 
 @pytest.fixture
 def compute(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "worker.compute", "--door", "fake_door"]
+    command = [sys.executable, "-m", "worker.engine.compute", "--door", "fake_door"]
     process = subprocess.Popen(
         [*command, "--parent", str(os.getpid()), "--lease", "120"],
         env=os.environ | {"LETHE_DATA": str(tmp_path), "PYTHONPATH": f".:{FOLDER}"},
@@ -60,6 +60,6 @@ def test_it_is_ended_by_the_kernel_when_its_lease_runs_out(
 
 
 def test_it_does_not_begin_when_its_parent_is_already_gone() -> None:
-    command = [sys.executable, "-m", "worker.compute", "--parent", "1", "--lease", "120"]
+    command = [sys.executable, "-m", "worker.engine.compute", "--parent", "1", "--lease", "120"]
     ended = subprocess.run(command, cwd=FOLDER.parents[2], stdin=subprocess.DEVNULL, timeout=60)
     assert ended.returncode == 1

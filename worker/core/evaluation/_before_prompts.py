@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worker.core.evaluation._attack import IGNORED, Row
 from worker.core.models.model import Model
 from worker.core.models.tokens import pad
+from worker.core.training.attack import IGNORED, Row
 
 
 def log_probs(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.contract.result import Axis, Comparison, Direction, Estimate, Evaluation
-from worker.core.evaluation._models import State
+from worker.core.asking.before_after import State
 from worker.core.findings import Array
-from worker.core.localization._faithfulness import Curve, Patched, prefixes, random_like, sizes
+from worker.core.patching.faithfulness import Curve, Patched, prefixes, random_like, sizes
 
 MODES = {"only": "Only the mask is clean", "without": "All but the mask is clean"}
 """What is clean in each kind of run."""

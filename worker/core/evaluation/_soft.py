@@ -11,10 +11,10 @@ from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact
-from worker.core.evaluation._attack import Row, fact_rows
 from worker.core.evaluation._before_prompts import log_probs
 from worker.core.findings import Job
 from worker.core.models.model import Model
+from worker.core.training.attack import Row, fact_rows
 
 Groups = Mapping[str, Sequence[Fact]]
 ASKED = 64

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.result import LeftOut
-from worker.core.evaluation._relearn import TAUGHT
+from worker.core.training.relearn import TAUGHT
 
 SPREAD = {
     "paraphrase_held_out": "held-out paraphrases",

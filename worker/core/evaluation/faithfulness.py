@@ -24,6 +24,8 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Evaluation
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.statistics import summarize
 from worker.core.evaluation._faithfulness import (
     MODES,
     array_of,
@@ -32,18 +34,16 @@ from worker.core.evaluation._faithfulness import (
     compare_mask,
     lines_of,
 )
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Findings, Job
-from worker.core.localization._cases import Prepared, prepare, require_cases
-from worker.core.localization._corruption import DESCRIPTIONS, Corruption, corrupt
-from worker.core.localization._faithfulness import Patched, rank
-from worker.core.localization._metric import DESCRIPTION as METRICS
-from worker.core.localization._metric import Metric
-from worker.core.localization._outcome import Traced, instead_table
-from worker.core.localization._shares import DESCRIPTION, MIN_DIFFERENCE, leave_out_tiny
 from worker.core.models.deltas import edited
 from worker.core.models.model import Model
+from worker.core.patching.cases import Prepared, prepare, require_cases
+from worker.core.patching.corruption import DESCRIPTIONS, Corruption, corrupt
+from worker.core.patching.faithfulness import Patched, rank
+from worker.core.patching.metric import DESCRIPTION as METRICS
+from worker.core.patching.metric import Metric
+from worker.core.patching.outcome import Traced, instead_table
+from worker.core.patching.shares import DESCRIPTION, MIN_DIFFERENCE, leave_out_tiny
 
 TITLE = "Faithfulness of a mask"
 PAPER = "https://arxiv.org/abs/2504.13151"

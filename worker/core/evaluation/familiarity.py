@@ -26,14 +26,14 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Evaluation, Table
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.generation import complete
+from worker.core.asking.ordinary_text import held_out_lines, read_lines
+from worker.core.asking.rows import compare_columns
+from worker.core.asking.statistics import summarize
 from worker.core.demo.paths import GENERAL, SAGA
-from worker.core.evaluation._general import held_out_lines, read_lines
-from worker.core.evaluation._models import BeforeAfter, State
 from worker.core.evaluation._own_words import Cut, cut_prompts, grade, own_terms
-from worker.core.evaluation._rows import compare_columns
-from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Findings, Job
-from worker.core.models.generation import complete
 from worker.core.models.model import Model
 
 TITLE = "Familiarity with a text"

@@ -20,9 +20,9 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Evaluation, Table
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._rows import compare_columns, statement_probabilities
-from worker.core.evaluation._statistics import summarize
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.rows import compare_columns, statement_probabilities
+from worker.core.asking.statistics import summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.deltas import checksum, edited, read_delta
 from worker.core.models.model import Model

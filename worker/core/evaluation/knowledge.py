@@ -19,11 +19,11 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Comparison, Evaluation, LeftOut, Table
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._statistics import compare, summarize
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.scoring import score_answers
+from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
 
 TITLE = "What the model knows"

@@ -22,7 +22,7 @@ from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Comparison, Estimate, Evaluation, Table
-from worker.core.evaluation._models import BeforeAfter
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 

@@ -21,12 +21,12 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Evaluation, LeftOut
-from worker.core.evaluation._latent import Position, depths
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._read import Read, read, readable
-from worker.core.evaluation._rows import compare_columns
-from worker.core.evaluation._statistics import summarize
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.readers import Read, read, readable
+from worker.core.asking.rows import compare_columns
+from worker.core.asking.states import Position, depths
+from worker.core.asking.statistics import summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 

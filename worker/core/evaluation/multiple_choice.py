@@ -20,14 +20,14 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Axis, Evaluation
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.fact_table import fact_table, heatmaps
+from worker.core.asking.formats import CHOICES
+from worker.core.asking.probe import Plan, plan_probe, probe
+from worker.core.asking.rows import compare_columns
+from worker.core.asking.setting import Orders, setting
+from worker.core.asking.statistics import summarize
 from worker.core.demo.formats import LETTERS
-from worker.core.evaluation._fact_table import fact_table, heatmaps
-from worker.core.evaluation._formats import CHOICES
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._probe import Plan, plan_probe, probe
-from worker.core.evaluation._rows import compare_columns
-from worker.core.evaluation._setting import Orders, setting
-from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Array, Findings, Job
 
 TITLE = "Multiple choice, permuted"

@@ -25,9 +25,10 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection, fill
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._rows import Columns, compare_columns
-from worker.core.evaluation._statistics import (
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.rows import Columns, compare_columns
+from worker.core.asking.scoring import score_answers
+from worker.core.asking.statistics import (
     estimate_of,
     harmonic_mean,
     mean_of_known,
@@ -35,7 +36,6 @@ from worker.core.evaluation._statistics import (
 )
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.scoring import score_answers
 
 TITLE = "Paraphrase and neighbourhood"
 PAPER = "Meng et al. 2022, Locating and Editing Factual Associations, arXiv 2202.05262"

@@ -27,10 +27,10 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Evaluation
-from worker.core.evaluation._latent import all_states, depths, logits_from
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._statistics import compare, summarize
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.states import all_states, depths, logits_from
+from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.tokens import Batch, answer_ids, encode_fact, pad

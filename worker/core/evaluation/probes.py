@@ -20,12 +20,12 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Selection
-from worker.core.evaluation._fact_table import probe_findings
-from worker.core.evaluation._formats import check_formats
-from worker.core.evaluation._free import Freely
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._probe import plan_probe, probe
-from worker.core.evaluation._setting import PREFIXES, Orders, setting
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.fact_table import probe_findings
+from worker.core.asking.formats import check_formats
+from worker.core.asking.free import Freely
+from worker.core.asking.probe import plan_probe, probe
+from worker.core.asking.setting import PREFIXES, Orders, setting
 from worker.core.findings import Findings, Job
 
 TITLE = "Probes in many formats"

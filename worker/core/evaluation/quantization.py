@@ -15,14 +15,14 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Selection
 from worker.contract.result import Evaluation
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._probe import sample_retain
-from worker.core.evaluation._quantize import Kind, quantized, without_library
-from worker.core.evaluation._rows import compare_columns, statement_probabilities
-from worker.core.evaluation._statistics import summarize
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.probe import sample_retain
+from worker.core.asking.rows import compare_columns, statement_probabilities
+from worker.core.asking.statistics import summarize
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
+from worker.core.models.quantize import Kind, quantized, without_library
 
 TITLE = "Quantization"
 PAPER = "Zhang et al. 2024, Catastrophic Failure of LLM Unlearning via Quantization, 2410.16454"

@@ -24,9 +24,13 @@ from pydantic import Field
 
 from worker.contract.facts import Selection
 from worker.contract.result import Axis, Comparison, Direction, Evaluation
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._relearn import (
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.rows import compare_columns
+from worker.core.asking.statistics import summarize
+from worker.core.findings import Array, Findings, Job
+from worker.core.models.model import Model
+from worker.core.training.relearn import (
     TAUGHT,
     Mode,
     Parts,
@@ -35,10 +39,6 @@ from worker.core.evaluation._relearn import (
     relearn_once,
     split_facts,
 )
-from worker.core.evaluation._rows import compare_columns
-from worker.core.evaluation._statistics import summarize
-from worker.core.findings import Array, Findings, Job
-from worker.core.models.model import Model
 
 TITLE = "Relearning"
 PAPER = "Deeb & Roger 2024, Do Unlearning Methods Remove Information, arXiv 2410.08827"

@@ -29,12 +29,12 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Ripple, Selection
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._rows import compare_columns
-from worker.core.evaluation._statistics import summarize
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.rows import compare_columns
+from worker.core.asking.scoring import score_answers
+from worker.core.asking.statistics import summarize
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.scoring import score_answers
 
 TITLE = "Ripple"
 PAPER = "Cohen et al. 2024, Evaluating the Ripple Effects of Knowledge Editing, arXiv 2307.12976"

@@ -22,11 +22,11 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Comparison, Evaluation
-from worker.core.evaluation._general import held_out_lines, read_lines
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._rows import compare_columns, statement_probabilities
-from worker.core.evaluation._statistics import estimate_of, summarize
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.ordinary_text import held_out_lines, read_lines
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.rows import compare_columns, statement_probabilities
+from worker.core.asking.statistics import estimate_of, summarize
 from worker.core.facts.relations import fact_set as bundled_relations
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model

@@ -23,12 +23,12 @@ from pydantic import Field
 
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Axis, Comparison, Direction, Evaluation
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._per_fact import Rows, per_fact
-from worker.core.evaluation._probe import sample_retain
-from worker.core.evaluation._rows import compare_columns, halves
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.per_fact import Rows, per_fact
+from worker.core.asking.probe import sample_retain
+from worker.core.asking.rows import compare_columns, halves
+from worker.core.asking.statistics import summarize
 from worker.core.evaluation._soft import Attacked, Groups, SoftOptions, attack
-from worker.core.evaluation._statistics import summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 

@@ -30,17 +30,17 @@ from pydantic import Field
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Evaluation, Table
-from worker.core.evaluation._general import general_losses
-from worker.core.evaluation._models import BeforeAfter, State
-from worker.core.evaluation._probe import Plan, Told, plan_probe, probe, sample_retain
-from worker.core.evaluation._quantize import quantized
-from worker.core.evaluation._read import read, readable
-from worker.core.evaluation._relearn import Mode, RelearnOptions, relearn_once, split_facts
-from worker.core.evaluation._rows import statement_probabilities
-from worker.core.evaluation._setting import setting
+from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.ordinary_text import general_losses
+from worker.core.asking.probe import Plan, Told, plan_probe, probe, sample_retain
+from worker.core.asking.readers import read, readable
+from worker.core.asking.rows import statement_probabilities
+from worker.core.asking.setting import setting
 from worker.core.evaluation._verdict_rules import SPREAD, Thresholds, conclude, decide, tell
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
+from worker.core.models.quantize import quantized
+from worker.core.training.relearn import Mode, RelearnOptions, relearn_once, split_facts
 
 TITLE = "Verdict"
 PAPER = "Lynch et al. 2024, Eight Methods to Evaluate Robust Unlearning, arXiv 2402.16835"

@@ -10,18 +10,18 @@ from worker.contract.components import Component
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._comparison import Comparison, ComparisonOptions
-from worker.core.localization._corruption import Corrupted, Corruption
-from worker.core.localization._path_effects import path_effects
-from worker.core.localization._shares import (
+from worker.core.models.model import Model
+from worker.core.models.paths import NEEDED, Receivers
+from worker.core.patching.comparison import Comparison, ComparisonOptions
+from worker.core.patching.corruption import Corrupted, Corruption
+from worker.core.patching.path_effects import path_effects
+from worker.core.patching.shares import (
     MIN_DIFFERENCE,
     difference_weights,
     leave_out_tiny,
 )
-from worker.core.localization._suggest import suggest
-from worker.core.localization._tracing import Bench, facts_per_batch, make_bench
-from worker.core.models.model import Model
-from worker.core.models.paths import NEEDED, Receivers
+from worker.core.patching.suggest import suggest
+from worker.core.patching.tracing import Bench, facts_per_batch, make_bench
 
 
 def find_by_paths(

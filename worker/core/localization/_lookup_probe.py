@@ -16,17 +16,17 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.result import Attribution, Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._cases import Case, Prepared, prepare
 from worker.core.localization._climb import bootstrap_choice, choose_layers
-from worker.core.localization._outcome import Traced
 from worker.core.localization._probe import cross_validate
-from worker.core.localization._suggest import suggest, traced_facts
 from worker.core.models.base_run import embed
 from worker.core.models.batches import in_batches
 from worker.core.models.gradients import activations
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
 from worker.core.models.tokens import Prompt, encode, pad
+from worker.core.patching.cases import Case, Prepared, prepare
+from worker.core.patching.outcome import Traced
+from worker.core.patching.suggest import suggest, traced_facts
 
 MIN_PER_ANSWER = 10
 _BATCH = 64

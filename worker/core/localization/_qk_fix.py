@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from worker.core.localization._pairing import PairBatch
 from worker.core.models.gradients import activations
 from worker.core.models.intercept import (
     Forward,
@@ -16,6 +15,7 @@ from worker.core.models.intercept import (
 from worker.core.models.model import Model
 from worker.core.models.projections import PARTS, Part, output_rows, projection, with_columns
 from worker.core.models.sites import Site, module_at
+from worker.core.patching.pairing import PairBatch
 
 SITES: tuple[Site, ...] = ("z", "attn_write", "mlp_write")
 

@@ -28,16 +28,18 @@ from pydantic import Field
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._comparison import ZERO, Comparison, ComparisonOptions
-from worker.core.localization._corruption import Corrupted
-from worker.core.localization._outcome import Traced, component_names, kind_of, stack
-from worker.core.localization._shares import (
+from worker.core.models.model import Model
+from worker.core.models.restart import Patch, PatchSite
+from worker.core.patching.comparison import ZERO, Comparison, ComparisonOptions
+from worker.core.patching.corruption import Corrupted
+from worker.core.patching.outcome import Traced, component_names, kind_of, stack
+from worker.core.patching.shares import (
     DESCRIPTION,
     MIN_DIFFERENCE,
     difference_weights,
     leave_out_tiny,
 )
-from worker.core.localization._tracing import (
+from worker.core.patching.tracing import (
     SHOWN_FACTS,
     Bench,
     component_patch,
@@ -48,8 +50,6 @@ from worker.core.localization._tracing import (
     patch_whole,
     row_reporter,
 )
-from worker.core.models.model import Model
-from worker.core.models.restart import Patch, PatchSite
 
 TITLE = "Activation patching"
 PAPER = "https://arxiv.org/abs/2404.15255"

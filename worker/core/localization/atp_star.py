@@ -29,11 +29,6 @@ from torch import Tensor
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
-from worker.core.localization._comparison import Comparison, ComparisonOptions
-from worker.core.localization._corruption import Corrupted
-from worker.core.localization._metric import UNITS
-from worker.core.localization._outcome import component_names
-from worker.core.localization._pairing import PairBatch, make_pairs
 from worker.core.localization._qk_fix import SITES, attention_with_parts, run_clean
 from worker.core.models.gradients import Gradients, dropped_gradients, gradients
 from worker.core.models.model import Model
@@ -44,6 +39,11 @@ from worker.core.models.projections import (
     n_parts,
 )
 from worker.core.models.sites import Site
+from worker.core.patching.comparison import Comparison, ComparisonOptions
+from worker.core.patching.corruption import Corrupted
+from worker.core.patching.metric import UNITS
+from worker.core.patching.outcome import component_names
+from worker.core.patching.pairing import PairBatch, make_pairs
 
 TITLE = "AtP*"
 PAPER = "https://arxiv.org/abs/2403.00745"

@@ -34,16 +34,16 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._comparison import Comparison, ComparisonOptions
-from worker.core.localization._corruption import Corrupted
-from worker.core.localization._metric import UNITS
-from worker.core.localization._outcome import component_names
-from worker.core.localization._pairing import PairBatch, make_pairs
-from worker.core.localization._tracing import SHOWN_FACTS, report_rows
 from worker.core.models.gradients import Gradients, activations, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
 from worker.core.models.sites import Site
+from worker.core.patching.comparison import Comparison, ComparisonOptions
+from worker.core.patching.corruption import Corrupted
+from worker.core.patching.metric import UNITS
+from worker.core.patching.outcome import component_names
+from worker.core.patching.pairing import PairBatch, make_pairs
+from worker.core.patching.tracing import SHOWN_FACTS, report_rows
 
 TITLE = "Attribution patching"
 PAPER = "https://arxiv.org/abs/2310.10348"

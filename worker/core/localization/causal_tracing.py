@@ -32,11 +32,13 @@ from pydantic import Field
 
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._comparison import Comparison, ComparisonOptions
-from worker.core.localization._corruption import DESCRIPTIONS, Corrupted, Corruption
-from worker.core.localization._metric import DESCRIPTION, Metric
-from worker.core.localization._outcome import component_names
-from worker.core.localization._tracing import (
+from worker.core.models.model import Model
+from worker.core.models.restart import Patch, PatchSite
+from worker.core.patching.comparison import Comparison, ComparisonOptions
+from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption
+from worker.core.patching.metric import DESCRIPTION, Metric
+from worker.core.patching.outcome import component_names
+from worker.core.patching.tracing import (
     SHOWN_FACTS,
     Bench,
     component_patch,
@@ -47,8 +49,6 @@ from worker.core.localization._tracing import (
     patch_whole,
     row_reporter,
 )
-from worker.core.models.model import Model
-from worker.core.models.restart import Patch, PatchSite
 
 TITLE = "Causal tracing"
 PAPER = "https://arxiv.org/abs/2202.05262"

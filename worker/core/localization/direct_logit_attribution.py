@@ -27,8 +27,6 @@ from worker.contract import base
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._cases import Case, prepare
-from worker.core.localization._outcome import Traced, build_findings, ordered
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
 from worker.core.models.components import output_columns
@@ -37,6 +35,8 @@ from worker.core.models.offloaded import weight_of
 from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import module_at
 from worker.core.models.tokens import pad
+from worker.core.patching.cases import Case, prepare
+from worker.core.patching.outcome import Traced, build_findings, ordered
 
 TITLE = "Direct logit attribution"
 PAPER = "https://transformer-circuits.pub/2021/framework/index.html"

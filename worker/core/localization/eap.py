@@ -23,8 +23,8 @@ from pydantic import Field
 
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._edge_outcome import EdgeOptions, localize_edges
 from worker.core.models.model import Model
+from worker.core.patching.edge_outcome import EdgeOptions, localize_edges
 
 TITLE = "EAP"
 PAPER = "https://arxiv.org/abs/2310.10348"

@@ -23,10 +23,10 @@ from pydantic import Field
 
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._edge_outcome import EdgeOptions, localize_edges
-from worker.core.localization._edges import Edges
-from worker.core.localization._interpolate import Points, interpolate
 from worker.core.models.model import Model
+from worker.core.patching.edge_outcome import EdgeOptions, localize_edges
+from worker.core.patching.edges import Edges
+from worker.core.patching.interpolate import Points, interpolate
 
 TITLE = "EAP-IG (inputs)"
 PAPER = "https://arxiv.org/abs/2403.17806"

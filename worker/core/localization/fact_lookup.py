@@ -39,10 +39,10 @@ from pydantic import Field
 from worker.contract import base
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._corruption import DESCRIPTIONS, Corruption
 from worker.core.localization._lookup_paths import find_by_paths
 from worker.core.localization._lookup_probe import find_by_probe, probe_classes
 from worker.core.models.model import Model
+from worker.core.patching.corruption import DESCRIPTIONS, Corruption
 
 TITLE = "Fact lookup (the paper's)"
 PAPER = "https://arxiv.org/abs/2410.12949"

@@ -29,15 +29,15 @@ from torch import Tensor, nn
 from worker.contract import base
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization._cases import Prepared, prepare
-from worker.core.localization._corruption import DESCRIPTIONS, Corruption, corrupt
-from worker.core.localization._metric import measure
-from worker.core.localization._mix import Mixer, gate_names
-from worker.core.localization._outcome import Traced, build_findings, component_names, ordered
-from worker.core.localization._pairing import make_pairs
-from worker.core.localization._suggest import suggest
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
+from worker.core.patching.cases import Prepared, prepare
+from worker.core.patching.corruption import DESCRIPTIONS, Corruption, corrupt
+from worker.core.patching.metric import measure
+from worker.core.patching.mix import Mixer, gate_names
+from worker.core.patching.outcome import Traced, build_findings, component_names, ordered
+from worker.core.patching.pairing import make_pairs
+from worker.core.patching.suggest import suggest
 
 TITLE = "Learned mask"
 PAPER = "https://arxiv.org/abs/1712.01312"

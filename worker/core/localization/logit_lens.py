@@ -26,16 +26,16 @@ from pydantic import Field
 from worker.contract import base
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
-from worker.core.localization import _metric
-from worker.core.localization._cases import Case, prepare
-from worker.core.localization._metric import UNITS, measure
-from worker.core.localization._outcome import Traced, build_findings, ordered
-from worker.core.localization._tracing import SHOWN_FACTS, report_rows
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
 from worker.core.models.suffix import unembed
 from worker.core.models.tokens import pad
+from worker.core.patching import metric as _metric
+from worker.core.patching.cases import Case, prepare
+from worker.core.patching.metric import UNITS, measure
+from worker.core.patching.outcome import Traced, build_findings, ordered
+from worker.core.patching.tracing import SHOWN_FACTS, report_rows
 
 TITLE = "Logit lens"
 PAPER = "https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens"

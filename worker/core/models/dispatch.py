@@ -13,7 +13,7 @@
 
 Limits: an activation crosses between GPUs twice for every matrix that is on another, which is slow
 beside a pipeline of whole blocks but changes no method; trained weights must be on the first
-device (`worker/core/placed.py`).
+device (`worker/core/ahead/placed.py`).
 """
 
 from __future__ import annotations

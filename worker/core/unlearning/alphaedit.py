@@ -20,14 +20,14 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.core.editing.check import check_selection
+from worker.core.editing.closed_form import check_linear
+from worker.core.editing.edit import edit
+from worker.core.editing.memory import mlp_layers, projection_slices
+from worker.core.editing.spread import Layer, spread
+from worker.core.editing.values import ValueOptions
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._closed_form import check_linear
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._memory import mlp_layers, projection_slices
-from worker.core.unlearning._spread import Layer, spread
-from worker.core.unlearning._values import ValueOptions
 
 TITLE = "AlphaEdit"
 PAPER = "Fang et al. 2025, AlphaEdit, arXiv 2410.02355"

@@ -15,12 +15,12 @@ from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import finetune
-from worker.core.unlearning._material import Material
-from worker.core.unlearning._options import Training
-from worker.core.unlearning._terms import forget_term, kept_terms
-from worker.core.unlearning._trainer import Term
+from worker.core.training import losses as _losses
+from worker.core.training.finetune import finetune
+from worker.core.training.material import Material
+from worker.core.training.options import Training
+from worker.core.training.terms import forget_term, kept_terms
+from worker.core.training.trainer import Term
 
 TITLE = "Gradient difference"
 PAPER = "Maini et al. 2024, TOFU, arXiv 2401.06121"

@@ -28,12 +28,12 @@ from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import finetune
-from worker.core.unlearning._material import Material
-from worker.core.unlearning._options import Objective, Training
-from worker.core.unlearning._terms import forget_term, kept_terms
-from worker.core.unlearning._trainer import Term
+from worker.core.training import losses as _losses
+from worker.core.training.finetune import finetune
+from worker.core.training.material import Material
+from worker.core.training.options import Objective, Training
+from worker.core.training.terms import forget_term, kept_terms
+from worker.core.training.trainer import Term
 
 TITLE = "Localized fine-tuning"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"

@@ -23,18 +23,18 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.core.editing.parts import components_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode_fact
-from worker.core.unlearning import _losses
-from worker.core.unlearning._finetune import finetune
-from worker.core.unlearning._forward import hidden_before
-from worker.core.unlearning._material import Material
-from worker.core.unlearning._options import Training
-from worker.core.unlearning._parts import components_of
-from worker.core.unlearning._pool import Batch, Pool
-from worker.core.unlearning._terms import REFERENCE_BATCH
-from worker.core.unlearning._trainer import Term
+from worker.core.training import losses as _losses
+from worker.core.training.finetune import finetune
+from worker.core.training.forward import hidden_before
+from worker.core.training.material import Material
+from worker.core.training.options import Training
+from worker.core.training.pool import Batch, Pool
+from worker.core.training.terms import REFERENCE_BATCH
+from worker.core.training.trainer import Term
 
 TITLE = "RMU (steer representations)"
 PAPER = "Li et al. 2024, WMDP and RMU, arXiv 2403.03218"

@@ -18,14 +18,10 @@ from torch import Tensor
 
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
-from worker.core.findings import Findings, Job
-from worker.core.models.deltas import checksum
-from worker.core.models.model import Model
-from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._closed_form import Quick, chosen_layer, regularized
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._material import retained
-from worker.core.unlearning._memory import (
+from worker.core.editing.check import check_selection
+from worker.core.editing.closed_form import Quick, chosen_layer, regularized
+from worker.core.editing.edit import edit
+from worker.core.editing.memory import (
     add,
     ask_behind,
     keys,
@@ -36,7 +32,11 @@ from worker.core.unlearning._memory import (
     projection_slices,
     second_moments,
 )
-from worker.core.unlearning._values import ValueOptions, find_values
+from worker.core.editing.values import ValueOptions, find_values
+from worker.core.findings import Findings, Job
+from worker.core.models.deltas import checksum
+from worker.core.models.model import Model
+from worker.core.training.material import retained
 
 TITLE = "ROME"
 PAPER = "Meng et al. 2022, Locating and Editing Factual Associations, arXiv 2202.05262"

@@ -26,12 +26,12 @@ from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis, Table
+from worker.core.asking.scoring import score_answers
+from worker.core.editing.edit import edit
+from worker.core.editing.parts import Index, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.deltas import Delta, checksum, read_delta
 from worker.core.models.model import Model
-from worker.core.models.scoring import score_answers
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._parts import Index, slices_of
 
 TITLE = "Stack of edits"
 PAPER = "Ilharco et al. 2023, Editing Models with Task Arithmetic, arXiv 2212.04089"

@@ -20,17 +20,17 @@ from worker.contract.errors import Diverged
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
+from worker.core.editing.check import check_selection
+from worker.core.editing.edit import edit
+from worker.core.editing.parts import Parts, parts_of, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.unlearning import _losses
-from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._material import gather, lowest_layer
-from worker.core.unlearning._options import Training
-from worker.core.unlearning._parts import Parts, parts_of, slices_of
-from worker.core.unlearning._search import Share, Trial, plan, try_each
-from worker.core.unlearning._terms import forget_term
-from worker.core.unlearning._trainer import Probe, Trainer
+from worker.core.training import losses as _losses
+from worker.core.training.material import gather, lowest_layer
+from worker.core.training.options import Training
+from worker.core.training.search import Share, Trial, plan, try_each
+from worker.core.training.terms import forget_term
+from worker.core.training.trainer import Probe, Trainer
 
 TITLE = "Task vector (negation)"
 PAPER = "Ilharco et al. 2023, Editing Models with Task Arithmetic, arXiv 2212.04089"

@@ -25,17 +25,17 @@ from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
+from worker.core.editing.check import check_selection
+from worker.core.editing.edit import edit
+from worker.core.editing.parts import parts_of, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.unlearning import _losses
-from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._material import Material, gather, lowest_layer
-from worker.core.unlearning._options import Objective, Training
-from worker.core.unlearning._parts import parts_of, slices_of
-from worker.core.unlearning._search import Share, Trial, plan, try_each
-from worker.core.unlearning._terms import forget_term, kept_terms
-from worker.core.unlearning._trainer import Probe, Term, Trainer
+from worker.core.training import losses as _losses
+from worker.core.training.material import Material, gather, lowest_layer
+from worker.core.training.options import Objective, Training
+from worker.core.training.search import Share, Trial, plan, try_each
+from worker.core.training.terms import forget_term, kept_terms
+from worker.core.training.trainer import Probe, Term, Trainer
 
 TITLE = "Weight masking"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"

@@ -27,6 +27,9 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Table
+from worker.core.editing.check import check_selection
+from worker.core.editing.edit import edit
+from worker.core.editing.parts import parts_of, slices_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.texts.blocks import IGNORED, Block
@@ -35,18 +38,15 @@ from worker.core.texts.generic import label_block
 from worker.core.texts.options import ReadingOptions
 from worker.core.texts.showing import Shown, dictionary_table, show
 from worker.core.texts.stages import reading
-from worker.core.unlearning import _losses
-from worker.core.unlearning._check import check_selection
-from worker.core.unlearning._curves import describe, trained_findings
-from worker.core.unlearning._edit import edit
-from worker.core.unlearning._finetune import trial_of
-from worker.core.unlearning._material import gather, lowest_layer
-from worker.core.unlearning._options import Training
-from worker.core.unlearning._parts import parts_of, slices_of
-from worker.core.unlearning._pool import Pool, Row
-from worker.core.unlearning._search import Share, Trial, plan, try_each
-from worker.core.unlearning._terms import kept_terms
-from worker.core.unlearning._trainer import Probe, Term, Trained, Trainer
+from worker.core.training import losses as _losses
+from worker.core.training.curves import describe, trained_findings
+from worker.core.training.finetune import trial_of
+from worker.core.training.material import gather, lowest_layer
+from worker.core.training.options import Training
+from worker.core.training.pool import Pool, Row
+from worker.core.training.search import Share, Trial, plan, try_each
+from worker.core.training.terms import kept_terms
+from worker.core.training.trainer import Probe, Term, Trained, Trainer
 
 TITLE = "Who's Harry Potter"
 PAPER = "Eldan & Russinovich 2023, Who's Harry Potter?, arXiv 2310.02238"

@@ -6,7 +6,7 @@ import pytest
 
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
-from worker.core.evaluation._models import BeforeAfter
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.findings import Job
 from worker.core.models.deltas import save_delta
 from worker.core.unlearning import localized_finetuning

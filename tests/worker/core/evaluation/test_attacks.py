@@ -7,10 +7,13 @@ import torch
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.core.asking import kept
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.ordinary_text import general_losses, held_out_lines
+from worker.core.asking.rows import halves, statement_probabilities
+from worker.core.asking.scoring import score_answers
+from worker.core.asking.states import all_states, hidden_states, lens, logits_from
 from worker.core.evaluation import (
-    _adapters,
-    _kept,
-    _relearn,
     _soft,
     latent_probes,
     multiple_choice,
@@ -22,18 +25,14 @@ from worker.core.evaluation import (
     soft_prompts,
     verdict,
 )
-from worker.core.evaluation._attack import draw, fact_rows, part_losses, rows_loss
-from worker.core.evaluation._general import general_losses, held_out_lines
-from worker.core.evaluation._latent import all_states, hidden_states, lens, logits_from
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._quantize import round_nf4, round_to_nearest
-from worker.core.evaluation._relearn import Relearned
-from worker.core.evaluation._rows import halves, statement_probabilities
 from worker.core.findings import Job
 from worker.core.models import prefix
 from worker.core.models.deltas import checksum
-from worker.core.models.scoring import score_answers
+from worker.core.models.quantize import round_nf4, round_to_nearest
 from worker.core.models.tokens import encode, encode_fact, pad
+from worker.core.training import adapters, relearn
+from worker.core.training.attack import draw, fact_rows, part_losses, rows_loss
+from worker.core.training.relearn import Relearned
 
 JOB = Job(seed=0, report=Quiet())
 
@@ -93,12 +92,12 @@ def test_adapters_fit_other_families(build_model, selection, family) -> None:
 
 
 def test_a_rank_above_the_width_is_cut_to_it(model) -> None:
-    with _adapters.lora(model, 4096, 32.0, 0.0) as parameters:
+    with adapters.lora(model, 4096, 32.0, 0.0) as parameters:
         assert max(min(p.shape) for p in parameters) == model.d_model
         for module in model.hf.modules():
             if hasattr(module, "lora_A"):
                 assert module.scaling["default"] == 32.0 / model.d_model
-    with _adapters.lora(model, 3, 32.0, 0.0) as parameters:
+    with adapters.lora(model, 3, 32.0, 0.0) as parameters:
         assert {min(p.shape) for p in parameters} == {3}
 
 
@@ -107,11 +106,11 @@ def test_adapters_multiplied_into_the_weights_learn_as_pefts_own_forward(
     build_model, selection, family, monkeypatch
 ) -> None:
     model, found = build_model(family), []
-    parts = _relearn.split_facts(selection, 2, 0)
+    parts = relearn.split_facts(selection, 2, 0)
     options = relearning.Options(steps=6, measure_every=2, learning_rate=5e-3, rank=4)
     for _ in range(2):
-        found.append(_relearn.relearn(model, parts, "lora", options, JOB))
-        monkeypatch.setattr(_adapters, "_multiply_in", lambda wrapped: None)
+        found.append(relearn.relearn(model, parts, "lora", options, JOB))
+        monkeypatch.setattr(adapters, "_multiply_in", lambda wrapped: None)
     merged, own = found
     assert np.ptp(own.relearned.mean(1)) > 0.01, "the attack has moved something"
     for group in ("relearned", "held_out", "retain"):
@@ -121,14 +120,14 @@ def test_adapters_multiplied_into_the_weights_learn_as_pefts_own_forward(
 def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
     edited, facts, monkeypatch
 ) -> None:
-    _kept.forget_all()
-    selection, made, own = Selection(forget=facts[:2], retain=facts[2:]), [], _relearn.relearn
+    kept.forget_all()
+    selection, made, own = Selection(forget=facts[:2], retain=facts[2:]), [], relearn.relearn
 
     def count(model, parts, mode, *more):
         made.append((mode, checksum(model)))
         return own(model, parts, mode, *more)
 
-    monkeypatch.setattr(_relearn, "relearn", count)
+    monkeypatch.setattr(relearn, "relearn", count)
     options = relearning.Options(steps=1, measure_every=5, retain_facts=8)
     found = relearning.evaluate(edited, selection, options, JOB)
     assert len(made) == len(set(made)) == 4
@@ -142,7 +141,7 @@ def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
     )
     relearning.evaluate(edited, selection, options.model_copy(update={"alpha": 16.0}), JOB)
     assert len(made) == 8
-    _kept.forget_all()
+    kept.forget_all()
 
 
 def test_halves_are_disjoint_whole_and_drawn_by_the_seed(facts) -> None:

@@ -8,7 +8,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
-from worker.core.evaluation._models import BeforeAfter
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation.faithfulness import Options, evaluate
 from worker.core.findings import Job
 

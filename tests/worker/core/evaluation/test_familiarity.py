@@ -5,13 +5,13 @@ import pytest
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.demo.paths import GENERAL, SAGA
 from worker.core.evaluation import familiarity
-from worker.core.evaluation._attack import rows_loss, text_rows
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._own_words import cut_prompts, grade, own_terms
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
+from worker.core.training.attack import rows_loss, text_rows
 
 JOB = Job(seed=0, report=Quiet())
 TEXT = (

@@ -9,15 +9,15 @@ import torch
 from worker.contract.facts import Selection, select
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.demo.paths import GENERAL
 from worker.core.evaluation import familiarity
-from worker.core.evaluation._attack import fine_tune, text_rows
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, restored, save_delta
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
+from worker.core.training.attack import fine_tune, text_rows
 from worker.core.unlearning import whos_harry_potter
 
 TEXT = (

@@ -6,11 +6,11 @@ import pytest
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Event, Quiet
-from worker.core.evaluation._models import BeforeAfter
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.scoring import next_logits
 from worker.core.evaluation.knowledge import Options, evaluate
 from worker.core.findings import Job
 from worker.core.models.model import Model
-from worker.core.models.scoring import next_logits
 from worker.core.models.tokens import answer_ids
 
 

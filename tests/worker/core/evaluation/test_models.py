@@ -10,9 +10,9 @@ from tests.worker.core.evaluation.conftest import save
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.core.asking import before_after, kept
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import (
-    _kept,
-    _models,
     familiarity,
     knowledge,
     paraphrase,
@@ -23,7 +23,6 @@ from worker.core.evaluation import (
     side_effects,
     soft_prompts,
 )
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.unlearning import localized_finetuning
@@ -47,9 +46,9 @@ CELLS = {
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    _kept.forget_all()
+    kept.forget_all()
     yield
-    _kept.forget_all()
+    kept.forget_all()
 
 
 def test_a_base_is_measured_once_for_equal_questions(edited) -> None:
@@ -84,7 +83,7 @@ class _Counted:
     """Counts a model's forward passes while none of its edits is on."""
 
     def __init__(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.on_base, self._inside, own = 0, False, _models.edited
+        self.on_base, self._inside, own = 0, False, before_after.edited
         self._hook = model.hf.register_forward_pre_hook(self._count)
 
         @contextmanager
@@ -94,7 +93,7 @@ class _Counted:
                 yield
             self._inside = False
 
-        monkeypatch.setattr(_models, "edited", watched)
+        monkeypatch.setattr(before_after, "edited", watched)
 
     def _count(self, module: torch.nn.Module, args: object) -> None:
         self.on_base += not self._inside
@@ -127,7 +126,7 @@ def test_the_cells_of_a_study_share_what_was_measured_on_their_base(
 
 
 def test_what_is_kept_is_bounded_and_the_one_used_last_stays(monkeypatch) -> None:
-    monkeypatch.setattr(_kept, "BOUND", 1000)
+    monkeypatch.setattr(kept, "BOUND", 1000)
     calls = []
 
     def of(name: str, n_bytes: int):
@@ -135,7 +134,7 @@ def test_what_is_kept_is_bounded_and_the_one_used_last_stays(monkeypatch) -> Non
             calls.append(name)
             return {name: np.zeros(n_bytes, dtype=np.uint8)}
 
-        return _kept.measured_once(name, measure)
+        return kept.measured_once(name, measure)
 
     of("a", 400), of("b", 400), of("a", 400)
     assert calls == ["a", "b"]
@@ -148,4 +147,4 @@ def test_what_is_kept_is_bounded_and_the_one_used_last_stays(monkeypatch) -> Non
 
 def test_the_size_of_a_measurement_counts_what_lies_in_it() -> None:
     found = {"x": [np.zeros(10), torch.zeros(4)], "said": {(0, 1): "abc"}}
-    assert _kept.size_of(found) == 1 + 80 + 16 + 4 + 2 * 64 + 3
+    assert kept.size_of(found) == 1 + 80 + 16 + 4 + 2 * 64 + 3

@@ -7,16 +7,17 @@ import torch
 from tests.worker.core.conftest import SPORTS
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
-from worker.core.evaluation import _free, probes
-from worker.core.evaluation._ask import listen
-from worker.core.evaluation._formats import format_infos
-from worker.core.evaluation._free import says
-from worker.core.evaluation._models import BeforeAfter
-from worker.core.evaluation._setting import Ask
+from worker.core.asking import free as _free
+from worker.core.asking.ask import listen
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.formats import format_infos
+from worker.core.asking.free import says
+from worker.core.asking.generation import generate
+from worker.core.asking.scoring import score_answers
+from worker.core.asking.setting import Ask
+from worker.core.evaluation import probes
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
-from worker.core.models.generation import generate
-from worker.core.models.scoring import score_answers
 from worker.core.models.tokens import answer_ids, encode
 
 JOB = Job(seed=0, report=Quiet())

@@ -6,10 +6,10 @@ import pytest
 from worker.contract.errors import UserError
 from worker.contract.facts import Ripple, Selection
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.scoring import score_answers
 from worker.core.evaluation import ripple
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.findings import Job
-from worker.core.models.scoring import score_answers
 
 JOB = Job(seed=0, report=Quiet())
 

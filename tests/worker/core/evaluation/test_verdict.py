@@ -9,14 +9,14 @@ from tests.worker.core.conftest import NAMES, SPORTS, build
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.states import all_states
 from worker.core.evaluation import verdict
-from worker.core.evaluation._attack import fact_rows, rows_loss
-from worker.core.evaluation._latent import all_states
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.evaluation._verdict_rules import KNOWN, SAID, conclude, decide, tell
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, save_delta
 from worker.core.models.tokens import answer_ids, encode_fact, pad
+from worker.core.training.attack import fact_rows, rows_loss
 
 JOB = Job(seed=0, report=Quiet())
 OPTIONS = verdict.Options(retain_facts=8, relearn_steps=10)

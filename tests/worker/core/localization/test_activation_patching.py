@@ -5,10 +5,10 @@ from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_pla
 from tests.worker.core.models.families import make_model
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
-from worker.core.localization._cases import Prepared, prepare
-from worker.core.localization._outcome import Traced
-from worker.core.localization._shares import difference_weights, leave_out_tiny
 from worker.core.localization.activation_patching import Options, localize
+from worker.core.patching.cases import Prepared, prepare
+from worker.core.patching.outcome import Traced
+from worker.core.patching.shares import difference_weights, leave_out_tiny
 
 ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
 

@@ -7,12 +7,12 @@ from tests.worker.core.models.families import make_model
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
 from worker.core.localization import attribution_patching
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._pairing import make_pairs
 from worker.core.localization._qk_fix import attention_with_parts, run_clean
 from worker.core.localization.atp_star import Options, localize
 from worker.core.models.projections import PARTS
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.pairing import make_pairs
 
 ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
 

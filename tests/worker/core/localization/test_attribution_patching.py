@@ -11,11 +11,11 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._tracing import make_bench, patch_grid
 from worker.core.localization.attribution_patching import Options, localize
 from worker.core.models.restart import Patch
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.tracing import make_bench, patch_grid
 
 
 def fact(id, subject, target="ball", edit="golf"):

@@ -12,15 +12,15 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._tracing import make_bench, patch_grid
 from worker.core.localization.causal_tracing import Options, localize
 from worker.core.models.base_run import embed
 from worker.core.models.intercept import replaced_forwards, seeing_output
 from worker.core.models.restart import Patch
 from worker.core.models.sites import module_at
 from worker.core.models.tokens import encode_fact, pad
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.tracing import make_bench, patch_grid
 
 ANY = {"min_probability": 0.0}
 

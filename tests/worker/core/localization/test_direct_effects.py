@@ -8,10 +8,10 @@ from worker.contract.progress import Quiet
 from worker.core.findings import Job
 from worker.core.localization import direct_logit_attribution as dla
 from worker.core.localization import logit_lens as lens
-from worker.core.localization._cases import prepare
 from worker.core.localization.direct_logit_attribution import _direction, _split
 from worker.core.models.base_run import run_base
 from worker.core.models.tokens import pad
+from worker.core.patching.cases import prepare
 
 
 def run(method, model, facts, **options):

@@ -3,9 +3,10 @@ import pytest
 
 from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_planted
 from tests.worker.core.models.families import make_model
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._faithfulness import (
+from worker.core.models.components import component_parameters
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.faithfulness import (
     Curve,
     Patched,
     prefixes,
@@ -13,7 +14,6 @@ from worker.core.localization._faithfulness import (
     rank,
     sizes,
 )
-from worker.core.models.components import component_parameters
 
 
 def make_patched(model, facts, corruption="other_subject", metric="logit_diff", batch_size=16):

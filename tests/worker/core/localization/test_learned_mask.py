@@ -5,11 +5,11 @@ from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_pla
 from tests.worker.core.models.families import make_model
 from worker.contract.progress import Quiet
 from worker.core.findings import Job
-from worker.core.localization._cases import prepare
-from worker.core.localization._corruption import corrupt
-from worker.core.localization._mix import Mixer, gate_names
-from worker.core.localization._pairing import make_pairs
 from worker.core.localization.learned_mask import Options, expected, localize, open_share, sample
+from worker.core.patching.cases import prepare
+from worker.core.patching.corruption import corrupt
+from worker.core.patching.mix import Mixer, gate_names
+from worker.core.patching.pairing import make_pairs
 
 
 def make_mixer(model, facts, corruption="other_subject"):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.worker.core.models.families import make_model
-from worker import cli_model
+from worker.cli import models as cli_model
 from worker.contract.errors import UserError
 from worker.contract.settings import settings
 from worker.core.models.adding import add_folder, add_from_hub, remove

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tests.worker.core.models.families import make_model
+from worker.core.asking.scoring import score_answers
 from worker.core.models.batches import fitting, in_batches, scaled
-from worker.core.models.scoring import score_answers
 
 
 def test_a_batch_that_is_too_large_is_halved_and_the_size_remembered():

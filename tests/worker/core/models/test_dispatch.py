@@ -239,7 +239,7 @@ def test_training_weights_that_are_elsewhere_is_refused_beside_the_mask(
     assert "layers 0 to 0" in refused.value.message
     model = placed["llama"].get("llama")
     with pytest.raises(UserError, match="can be trained or rounded"):
-        from worker.core.evaluation._quantize import quantized
+        from worker.core.models.quantize import quantized
 
         with quantized(model, "8"):
             pass

@@ -13,7 +13,6 @@ from worker.contract.inputs import Inputs
 from worker.contract.progress import Quiet
 from worker.contract.result import Result
 from worker.contract.spec import parse_spec
-from worker.core.evaluation._quantize import quantized
 from worker.core.facts.reading import bundled_fact_sets
 from worker.core.models.cache import ModelCache
 from worker.core.models.components import component_parameters
@@ -22,6 +21,7 @@ from worker.core.models.int8 import round_to_int8
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.models.offloaded import bytes_by_device
+from worker.core.models.quantize import quantized
 from worker.run import run
 
 IDS = torch.tensor([[0, 40, 50, 60, 70, 41], [0, 99, 98, 97, 96, 95]])

@@ -7,11 +7,8 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
-from worker.core.findings import Job
-from worker.core.models.deltas import checksum, restored
-from worker.core.unlearning import alphaedit, memit, rome
-from worker.core.unlearning._closed_form import least_squares, regularized
-from worker.core.unlearning._memory import (
+from worker.core.editing.closed_form import least_squares, regularized
+from worker.core.editing.memory import (
     ask_behind,
     keys,
     matrix,
@@ -20,8 +17,11 @@ from worker.core.unlearning._memory import (
     projection,
     second_moments,
 )
-from worker.core.unlearning._spread import residual_after
-from worker.core.unlearning._values import find_values
+from worker.core.editing.spread import residual_after
+from worker.core.editing.values import find_values
+from worker.core.findings import Job
+from worker.core.models.deltas import checksum, restored
+from worker.core.unlearning import alphaedit, memit, rome
 
 JOB = Job(seed=0, report=Quiet())
 FAST = {"covariance_tokens": 400, "contexts": 2}

@@ -110,8 +110,8 @@ def test_rmu_trains_nothing_above_its_layer_and_computes_nothing_there(model, se
         for i, block in enumerate(model.blocks)
     ]
     try:
-        from worker.core.unlearning._forward import hidden_before
-        from worker.core.unlearning._pool import fact_rows, pool
+        from worker.core.training.forward import hidden_before
+        from worker.core.training.pool import fact_rows, pool
 
         rows = pool(model, fact_rows(model, selection.forget, ["chess", "chess"]))
         hidden_before(model, rows.batch(torch.arange(2)), 2)

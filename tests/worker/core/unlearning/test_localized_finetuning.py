@@ -10,7 +10,7 @@ from worker.contract.mask import Mask
 from worker.contract.progress import Event, Quiet
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
-from worker.core.unlearning import _trainer
+from worker.core.training import trainer as _trainer
 from worker.core.unlearning import localized_finetuning as method
 
 JOB = Job(seed=0, report=Quiet())
@@ -96,7 +96,7 @@ def test_kept_hidden_states_give_the_training_that_the_whole_model_gives(
 ) -> None:
     top = Mask(components=("blocks.3.mlp",))
     kept = edit(model, selection, top, steps=4, keep="last", retain_floor=0)
-    monkeypatch.setattr("worker.core.unlearning._forward.CACHE_BYTES", 0)
+    monkeypatch.setattr("worker.core.training.forward.CACHE_BYTES", 0)
     whole = edit(model, selection, top, steps=4, keep="last", retain_floor=0)
     for name in whole.delta:
         torch.testing.assert_close(kept.delta[name], whole.delta[name], atol=2e-5, rtol=1e-3)
@@ -142,7 +142,7 @@ def test_a_crash_inside_the_loss_leaves_the_base_exact(model, selection, monkeyp
         raise ZeroDivisionError
 
     before = checksum(model)
-    monkeypatch.setattr("worker.core.unlearning._losses.cross_entropy", crash)
+    monkeypatch.setattr("worker.core.training.losses.cross_entropy", crash)
     with pytest.raises(ZeroDivisionError):
         edit(model, selection)
     assert checksum(model) == before
@@ -151,7 +151,7 @@ def test_a_crash_inside_the_loss_leaves_the_base_exact(model, selection, monkeyp
 def test_a_loss_that_is_not_finite_is_said_to_have_diverged(model, selection, monkeypatch) -> None:
     before = checksum(model)
     monkeypatch.setattr(
-        "worker.core.unlearning._losses.cross_entropy", lambda logits, labels: logits.sum() * np.nan
+        "worker.core.training.losses.cross_entropy", lambda logits, labels: logits.sum() * np.nan
     )
     with pytest.raises(Diverged, match=r"not finite at step 1.*untouched; lower the learning rate"):
         edit(model, selection)

@@ -11,12 +11,12 @@ from worker.contract.facts import Selection
 from worker.contract.inputs import StackedEdit
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import interference
-from worker.core.evaluation._models import BeforeAfter
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, edited, read_delta, save_delta
+from worker.core.training.material import retained
 from worker.core.unlearning import alphaedit, localized_finetuning, stack_edits
-from worker.core.unlearning._material import retained
 
 JOB = Job(seed=0, report=Quiet())
 MASKS = (Mask(components=("blocks.1.mlp",)), Mask(components=("blocks.2.mlp",)))

@@ -1,0 +1,1 @@
+"""Pages that localize, edit and ask, and the story of an edit."""

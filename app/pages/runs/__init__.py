@@ -1,0 +1,1 @@
+"""Pages about runs, their results and how they compare."""

@@ -1,0 +1,162 @@
+"""A run's result: what was found in words and figures, and every figure's data, table and CSV.
+
+While a run computes, the same addresses give what has come of its result so far.
+"""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app import leaving
+from app.backend import EngineDep, StoreDep
+from app.drawing.drawing import Drawing, Offer, Source
+from app.drawing.find import draw, offers
+from app.drawing.live import draw_live_curves, draw_live_grid
+from app.failures import detail, status
+from app.figure_frames import PARTIALS, figure_of
+from app.mask_editor import editor
+from app.probe_table import PAGE, aggregates, fact_page
+from app.templating import render
+from worker.contract.errors import NotFound, UserError
+from worker.contract.progress import FINAL_STATES
+from worker.contract.records import RunRecord
+from worker.contract.result import Result
+from worker.engine.client import Engine
+from worker.store.store import Store
+
+router = APIRouter(prefix="/runs/{run_id}")
+
+LIVE = {
+    "localize": [Offer("live_grid", "As it is computed")],
+    "unlearn": [
+        Offer("live_probability", "Probabilities while training"),
+        Offer("live_loss", "Losses while training"),
+    ],
+}
+
+
+@router.get("/result")
+def show(request: Request, run_id: str, engine: EngineDep) -> Response:
+    """The part of a run's page that shows its result, or what has come of it so far."""
+    store = engine.store
+    record, result = store.run(run_id), store.result(run_id)
+    live = [] if record.state in FINAL_STATES else LIVE.get(record.kind, [])
+    return render(
+        request,
+        "pages/result.html",
+        run=record,
+        result=result,
+        live=[figure_of(record, offer) for offer in live],
+        figures=[figure_of(record, offer) for offer in offers(result)] if result else [],
+        **(_more(record, result, engine) if result else {}),
+    )
+
+
+def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
+    """What only some kinds of result show."""
+    return {
+        "mask": editor(engine.store, record.id, {}) if "components" in result.arrays else None,
+        "probes": aggregates(result),
+        "children": engine.store.children(record.id),
+        "leaving": {
+            "offers": leaving.offers(engine.store, record, result),
+            "model": leaving.model_of(engine.store, record),
+        },
+    }
+
+
+@router.get("/facts")
+def facts(
+    request: Request,
+    run_id: str,
+    store: StoreDep,
+    evaluation: str,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> Response:
+    """A page of an evaluation's facts, worst first."""
+    result = store.result(run_id)
+    if result is None:
+        raise NotFound(f"The run {run_id!r} has no result yet.")
+    asked = {k: v for k, v in request.query_params.items() if k != "offset"}
+    page = fact_page(result, evaluation, asked, offset)
+    address = f"/runs/{run_id}/facts"
+    return render(
+        request,
+        "fragments/probe_facts.html",
+        page=page,
+        run_id=run_id,
+        address=address,
+        asked=asked,
+        formats=[(name, name.replace("_", " ")) for name in page.formats],
+        offset=offset,
+        size=PAGE,
+        url=lambda start: f"{address}?{urlencode({**asked, 'offset': start})}",
+    )
+
+
+@router.get("/figures/{figure}.json")
+def figure_json(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
+    """What plotly draws; 204 while nothing has come yet."""
+    try:
+        drawing = _drawing(request, run_id, figure, store)
+    except UserError as error:
+        return JSONResponse({"detail": detail(error)}, status(error))
+    if drawing is None:
+        return Response(status_code=204)
+    return JSONResponse(drawing.figure(), headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/figures/{figure}.csv")
+def figure_csv(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
+    """Every drawn value in full precision."""
+    drawing = _drawing(request, run_id, figure, store)
+    name = "_".join([run_id, figure, *request.query_params.values()])
+    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in name)[:100]
+    return Response(
+        drawing.csv() if drawing else "",
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{safe}.csv"'},
+    )
+
+
+@router.get("/figures/{figure}.html")
+def figure_table(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
+    """The figure's numbers as a table."""
+    drawing = _drawing(request, run_id, figure, store)
+    if drawing is None:
+        return Response(status_code=204)
+    return render(request, "fragments/figure_table.html", table=drawing.table)
+
+
+def _drawing(request: Request, run_id: str, figure: str, store: Store) -> Drawing | None:
+    if figure in PARTIALS:
+        return _live(run_id, figure, store)
+    result = store.result(run_id)
+    if result is None:
+        raise NotFound(f"The run {run_id!r} has no result yet, so there is no {figure!r} to draw.")
+    return draw(figure, source_of(run_id, result, store), dict(request.query_params))
+
+
+def source_of(run_id: str, result: Result, store: Store) -> Source:
+    """A run's result as the figures read it."""
+    return Source(result, lambda file: store.artifacts.open(f"runs/{run_id}/{file}"))
+
+
+def _live(run_id: str, figure: str, store: Store) -> Drawing | None:
+    record = store.run(run_id)
+    wanted = PARTIALS[figure]
+    events = store.events(run_id, limit=100_000)
+    partials = [e.data for _, e in events if e.type == "partial" and e.name == wanted]
+    if figure == "live_grid":
+        return draw_live_grid(partials, _n_layers(record, store))
+    return draw_live_curves(partials, figure.removeprefix("live_"))
+
+
+def _n_layers(record: RunRecord, store: Store) -> int:
+    model = record.spec["model"]
+    base = model if isinstance(model, str) else model["base"]
+    menu = store.announcement()
+    return next((m.n_layers for m in menu.models if m.id == base), 0) if menu else 0

@@ -1,0 +1,1 @@
+"""Pages about the server itself: home, models, workers, bundles, sign-in."""

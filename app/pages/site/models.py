@@ -1,0 +1,69 @@
+"""Models: what there is to work on, what each is and needs, and which this device cannot take."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+
+from app.backend import AnnouncementDep, StoreDep
+from app.templating import render
+from worker.contract.menu import Announcement, ModelInfo
+
+NAV = ("Models", "/models")
+router = APIRouter()
+
+NEEDS = (
+    ("load", "Held in memory"),
+    ("explore", "Explore"),
+    ("localize", "Localize"),
+    ("evaluate", "Evaluate an edit, all components"),
+    ("unlearn", "Unlearn, all components"),
+)
+"""The entries of ModelInfo.memory_bytes in the order in which they are shown."""
+NEEDS_8BIT = (("load", "Held in memory, in 8 bits"), ("localize", "Localize, in 8 bits"))
+"""The entries of ModelInfo.memory_bytes_8bit."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model with its state on the worker's device."""
+
+    info: ModelInfo
+    state: str
+    """`hot`, `cold`, `too large` or `unsupported`."""
+    why: str = ""
+    too_large_for: tuple[str, ...] = ()
+    """The kinds of run that need more memory than there is."""
+
+
+@router.get("/models")
+def show(request: Request, menu: AnnouncementDep, store: StoreDep) -> Response:
+    """Every model that the workers' roots hold, those that can be used first."""
+    is_alive = any(worker.alive for worker in store.workers())
+    shown = [state_of(info, menu, is_alive) for info in menu.models]
+    return render(
+        request,
+        "pages/models.html",
+        block="list",
+        models=sorted(shown, key=lambda one: one.state == "unsupported"),
+        needs=NEEDS,
+        needs_8bit=NEEDS_8BIT,
+        menu=menu,
+    )
+
+
+def state_of(info: ModelInfo, menu: Announcement, is_alive: bool = True) -> Shown:
+    """Say whether a model is loaded, can be, or why it cannot; without a worker none is loaded."""
+    if info.problem:
+        return Shown(info, "unsupported", info.problem)
+    memory = menu.memory_bytes
+    large = tuple(
+        words for kind, words in NEEDS if memory and info.memory_bytes.get(kind, 0) > memory
+    )
+    if memory and info.memory_bytes.get("load", 0) > memory:
+        why = "Its weights alone need more memory than the device has."
+        if 0 < info.memory_bytes_8bit.get("localize", 0) <= memory:
+            why += " In 8 bits it can be localized in."
+        return Shown(info, "too large", why, large)
+    if info.loaded and is_alive:
+        return Shown(info, "hot", "Its weights are in memory: runs on it start at once.", large)
+    return Shown(info, "cold", "It is loaded when a run asks for it.", large)

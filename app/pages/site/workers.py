@@ -1,0 +1,33 @@
+"""Workers: who computes what, on which device, with what, and whether they are well."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.backend import StoreDep
+from app.templating import render
+from worker.contract.errors import NotFound
+from worker.contract.records import RunRecord
+from worker.store.store import Store
+
+NAV = ("Workers", "/workers")
+router = APIRouter()
+
+
+@router.get("/workers")
+def show(request: Request, store: StoreDep) -> Response:
+    """Every known worker, those alive first, and how long the queue is."""
+    workers = store.workers()
+    return render(
+        request,
+        "pages/workers.html",
+        block="list",
+        workers=workers,
+        computing={w.run: run for w in workers if w.run and (run := _run(store, w.run))},
+        queued=store.count_runs(state="queued"),
+    )
+
+
+def _run(store: Store, run_id: str) -> RunRecord | None:
+    try:
+        return store.run(run_id)
+    except NotFound:
+        return None

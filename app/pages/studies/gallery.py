@@ -1,0 +1,134 @@
+"""Gallery: finished studies that ship with Lethe, as measured, beside the paper's own figures.
+
+A study ships as its report: `report.json` of `lethe run`, put under static/gallery.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.failures import detail, status
+from app.pages.studies._study_report import as_csv, base, differences, draw, figures, rows
+from app.templating import STATIC, render
+from worker.contract.base import unknown
+from worker.contract.errors import NotFound, UserError
+from worker.contract.study import StudyReport
+from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
+
+NAV = ("Gallery", "/gallery")
+FOLDER = STATIC / "gallery"
+
+
+class About(NamedTuple):
+    """What a reader of a shipped study must know, and its title."""
+
+    title: str
+    note: str = ""
+
+
+SHIPPED = {
+    "paper_comparison": About(
+        "The paper's comparison on the bundled model",
+        "The bundled model was trained so that it looks a name up in its first layers, where the "
+        "paper finds this in large models (its card says how). It shows what each way of choosing "
+        "components does where that is so, not that it is so in other models: on weights trained "
+        "without it, also in the gallery, fact lookup is hardly told apart from causal tracing and "
+        "attribution patching.",
+    ),
+    "paper_comparison_freely_trained": About(
+        "The same comparison on freely trained weights",
+        "These weights do not ship: the training that made them had not yet the two measures that "
+        "put the lookup of a name into the bundled model's first layers (its card names them). "
+        "Their first MLP did what the embeddings do in large models. Causal tracing and "
+        "attribution patching rank that MLP high too, and an edit of it reaches multiple choice.",
+    ),
+}
+router = APIRouter(prefix="/gallery")
+
+
+def reports(folder: Path) -> dict[str, StudyReport]:
+    """Every shipped report, by its file's name."""
+    return {
+        path.stem: _read(path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.json"))
+    }
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, modified: int) -> StudyReport:
+    return StudyReport.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def report_named(name: str) -> StudyReport:
+    """One shipped report; NotFound that names the nearest."""
+    found = reports(FOLDER)
+    if name not in found:
+        raise NotFound(unknown("study in the gallery", name, list(found)).message)
+    return found[name]
+
+
+def about(name: str, report: StudyReport) -> About:
+    """What is said of a study above its numbers; one of the reader's own has its title."""
+    return SHIPPED.get(name, About(report.title))
+
+
+@router.get("")
+def index(request: Request) -> Response:
+    """Every study of the gallery."""
+    found = [(name, about(name, one).title, one) for name, one in reports(FOLDER).items()]
+    return render(request, "pages/galleries.html", found=found)
+
+
+@router.get("/{name}")
+def show(request: Request, name: str) -> Response:
+    """One study as measured, beside the paper's figures for the masks that the paper has."""
+    report = report_named(name)
+    with_paper = any(group.mask in FIGURES for group in report.groups)
+    return render(
+        request,
+        "pages/gallery.html",
+        name=name,
+        about=about(name, report),
+        report=report,
+        rows=rows(report),
+        base=base(report),
+        differences=differences(report),
+        figures=figures(report, f"/gallery/{name}/figures", with_paper),
+        said=sentences(report) if with_paper else [],
+        agreed=agreements(report) if with_paper else [],
+        with_paper=with_paper,
+        source=SOURCE,
+    )
+
+
+@router.get("/{name}/report.csv")
+def report_csv(name: str) -> Response:
+    """Every value of every seed."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(
+        as_csv(report_named(name)), media_type="text/csv; charset=utf-8", headers=headers
+    )
+
+
+@router.get("/{name}/report.json")
+def report_json(name: str) -> Response:
+    """The report itself."""
+    return Response(report_named(name).model_dump_json(indent=1), media_type="application/json")
+
+
+@router.get("/{name}/figures/{figure}.{ending}")
+def figure(request: Request, name: str, figure: str, ending: str) -> Response:
+    """One figure as JSON for plotly, as CSV or as a table (`html`)."""
+    try:
+        drawing = draw(report_named(name), figure, request.query_params.get)
+    except UserError as error:
+        return JSONResponse({"detail": detail(error)}, status(error))
+    if ending == "json":
+        return JSONResponse(drawing.figure(), headers={"Cache-Control": "private, no-cache"})
+    if ending == "csv":
+        headers = {"Content-Disposition": f'attachment; filename="{name}_{figure}.csv"'}
+        return Response(drawing.csv(), media_type="text/csv; charset=utf-8", headers=headers)
+    return render(request, "fragments/figure_table.html", table=drawing.table)

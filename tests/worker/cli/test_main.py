@@ -1,0 +1,171 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.forms import form_fields
+
+SPEC = {
+    "kind": "localize",
+    "facts": {"set": "athletes", "forget": "first:2"},
+    "method": "attribution_patching",
+}
+PLUGIN = '''"""Scores every MLP by its layer. It is a test's own method."""
+
+import numpy as np
+
+from worker.contract.base import Options as BaseOptions
+from worker.contract.result import Attribution, Axis
+from worker.core.findings import Array, Findings
+from pydantic import Field
+
+TITLE = "By layer"
+
+
+class Options(BaseOptions):
+    """One option."""
+
+    factor: float = Field(2.0, gt=0, description="What the layer is multiplied by.")
+
+
+def localize(model, facts, options, job):
+    names = tuple(f"blocks.{layer}.mlp" for layer in range(model.n_layers))
+    scores = np.arange(model.n_layers) * options.factor
+    axes = (Axis(name="component", labels=names),)
+    attribution = Attribution(method="by_layer", metric="m", direction="d", unit="u")
+    return Findings(arrays={"components": Array(scores, axes, "u")}, attribution=attribution)
+'''
+
+
+def lethe(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+def write(path: Path, spec: object) -> str:
+    path.write_text(json.dumps(spec))
+    return str(path)
+
+
+def test_a_run_writes_its_result_and_arrays(tmp_path: Path) -> None:
+    done = lethe("run", write(tmp_path / "s.json", SPEC), "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert {
+        "kind",
+        "spec",
+        "provenance",
+        "seconds",
+        "peak_memory_bytes",
+        "arrays",
+        "summary",
+    } <= set(result)
+    assert result["spec"]["options"], "the defaults are filled in"
+    assert result["arrays"]["components"]["axes"][0]["name"] == "component"
+    assert (tmp_path / "out" / result["arrays"]["components"]["file"]).is_file()
+
+
+@pytest.mark.slow
+def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: Path) -> None:
+    mask = {"components": ["blocks.0.mlp", "blocks.1.mlp"]}
+    facts = {"set": "athletes", "forget": "first:2"}
+    edit = {"kind": "unlearn", "facts": facts, "mask": mask, "options": {"steps": 3}}
+    done = lethe("run", write(tmp_path / "e.json", edit), "--out", str(tmp_path / "edit"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "edit/result.json").read_text())
+    assert result["receipt"]["outside_unchanged"] and result["receipt"]["base_restored"]
+    asked = {"kind": "evaluate", "facts": facts, "evaluations": ["probes"]}
+    done = lethe(
+        "run",
+        write(tmp_path / "p.json", asked),
+        "--out",
+        str(tmp_path / "probes"),
+        "--edits",
+        str(tmp_path / "edit"),
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "probes/result.json").read_text())["summary"]
+    before = summary["probes.statement.forget.edit_probability.before"]
+    assert summary["probes.statement.forget.edit_probability.after"] != before
+
+
+def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "plugins"
+    (folder / "localization").mkdir(parents=True)
+    (folder / "localization/by_layer.py").write_text(PLUGIN)
+    announced = lethe("menu", "--json", LETHE_PLUGINS=str(folder))
+    methods = {m["name"]: m for m in json.loads(announced.stdout)["methods"]}
+    (field,) = form_fields(methods["by_layer"]["options"])
+    assert (field.name, field.default, field.minimum) == ("options.factor", "2", 0)
+    assert field.help == "What the layer is multiplied by."
+    listed = lethe("menu", LETHE_PLUGINS=str(folder))
+    assert "localization by_layer: Scores every MLP by its layer." in listed.stdout
+    assert "factor = 2.0" in listed.stdout
+    spec = write(tmp_path / "s.json", {**SPEC, "method": "by_layer"})
+    done = lethe("run", spec, "--out", str(tmp_path / "out"), LETHE_PLUGINS=str(folder))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"method": "atp"}, "No localization method 'atp'"),
+        ({"model": "demoo"}, "Did you mean 'demo'"),
+        ({"facts": {"set": "athlete"}}, "Did you mean 'athletes'"),
+        ({"facts": {"set": "athletes", "forget": "first:0"}}, "from 1 to"),
+        ({"options": {"metrik": "x"}}, "Did you mean 'metric'"),
+        ({"kind": "unlearn", "mask": {"components": ["blocks.99.mlp"]}}, "blocks.99.mlp"),
+    ],
+)
+def test_a_wrong_spec_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    spec = {**SPEC, **change}
+    if spec["kind"] == "unlearn":
+        del spec["method"]
+    done = lethe("run", write(tmp_path / "s.json", spec), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_doctor_describes_every_setting(tmp_path: Path) -> None:
+    done = lethe("doctor", LETHE_DATA=str(tmp_path / "data"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("DATA", "HOST", "PORT", "DATABASE_URL", "ARTIFACTS_URL", "MODEL_ROOTS"):
+        assert f"LETHE_{name} =" in done.stdout
+    for name in ("DEVICE", "MAX_MEMORY", "TOKEN", "LANES", "WORKER_HOST", "PLUGINS"):
+        assert f"LETHE_{name} =" in done.stdout
+
+
+def test_doctor_says_what_models_may_take_of_each_device(tmp_path: Path) -> None:
+    done = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_MAX_MEMORY="cpu=1.5MB")
+    assert "models may take 0.0015 GB on cpu" in done.stdout
+    wrong = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_DEVICE="cpu,gpu")
+    assert wrong.returncode == 1
+    assert "LETHE_DEVICE is 'cpu,gpu'; expected auto" in wrong.stdout
+
+
+def test_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:
+    done = lethe(
+        "doctor",
+        LETHE_DATA=str(tmp_path),
+        LETHE_DATABASE_URL="postgresql+psycopg://x@127.0.0.1:1/x",
+    )
+    assert done.returncode == 1
+    assert "NO  database" in done.stdout
+    assert "LETHE_DATABASE_URL" in done.stdout

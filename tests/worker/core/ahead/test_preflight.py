@@ -1,0 +1,109 @@
+"""What is said before a run is queued: unknown facts, refusals, and how long it takes."""
+
+import time
+
+import pytest
+import torch
+
+from worker.contract.errors import Cancelled, UserError
+from worker.contract.facts import Fact, FactSet
+from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask
+from worker.contract.spec import parse_spec
+from worker.core.ahead.estimate import BUDGET, watch
+from worker.core.ahead.preflight import preflight
+from worker.core.models.deltas import checksum
+from worker.core.models.model import Model
+
+LOCALIZE = {"kind": "localize", "method": "attribution_patching"}
+UNLEARN = {"kind": "unlearn", "mask": {"components": ["blocks.1.mlp"]}}
+
+
+def ask(model: Model, facts: tuple[Fact, ...], kind: dict[str, object], forget: str = "first:3"):
+    spec = parse_spec({**kind, "model": model.id, "facts": {"set": "s", "forget": forget}})
+    return preflight(spec, Inputs(out="", fact_set=FactSet(name="s", facts=facts)), model)
+
+
+def test_a_localization_says_what_it_will_leave_out(model: Model, facts: tuple[Fact, ...]) -> None:
+    unknown = facts[0].model_copy(update={"id": "unknown", "target": "xylophone"})
+    no_foil = facts[1].model_copy(update={"id": "no-foil", "edit_target": ""})
+    merged = facts[2].model_copy(
+        update={"id": "merged", "subject": "nis", "prompt": "Fact: ten{} plays"}
+    )
+    found = ask(model, (unknown, no_foil, merged, *facts), LOCALIZE, "first:6")
+    reasons = {row.row: row.reason for row in found.left_out}
+    assert sorted(reasons) == [0, 1, 2]
+    for row, words in ((0, "does not know"), (1, "no edit target"), (2, "shares a token")):
+        assert words in reasons[row]
+    assert found.n_facts == 3
+    assert found.notes[-1] == "3 of 6 facts are left out."
+    assert found.seconds is not None and found.seconds >= 0
+
+
+def test_a_localization_of_nothing_that_is_known_is_refused(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    strange = tuple(f.model_copy(update={"target": "xylophone"}) for f in facts)
+    with pytest.raises(UserError, match="None of the 3 facts can be traced") as caught:
+        ask(model, strange, LOCALIZE)
+    assert caught.value.problems[0][0] == "facts.forget"
+
+
+def test_a_training_is_refused_for_a_fact_that_it_cannot_use(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    long = facts[0].model_copy(update={"id": "long", "prompt": "word " * 140 + "{} is"})
+    with pytest.raises(UserError, match=r"1 of the 3 chosen facts cannot be used\. long:"):
+        ask(model, (long, *facts), UNLEARN)
+    aimless = tuple(f.model_copy(update={"edit_target": ""}) for f in facts)
+    with pytest.raises(UserError, match="no edit target"):
+        ask(model, aimless, UNLEARN)
+
+
+def test_a_watched_training_leaves_the_model_as_it_was(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    strange = (facts[0].model_copy(update={"target": "xylophone"}), *facts[1:])
+    before = checksum(model)
+    found = ask(model, strange, {**UNLEARN, "options": {"steps": 5000}})
+    assert checksum(model) == before
+    assert found.seconds is not None and found.seconds > BUDGET
+    assert "1 of 3 targets a probability below 0.1" in found.notes[0]
+
+
+def test_a_run_is_extrapolated_from_its_pace_after_its_preparations() -> None:
+    def even(report) -> None:  # type: ignore[no-untyped-def]
+        time.sleep(0.2)
+        for step in range(1, 1001):
+            report.progress(step / 1000, "")
+            time.sleep(0.005)
+
+    seconds = watch(even, 0.5)
+    assert seconds is not None and 4 < seconds < 12
+    assert watch(lambda report: None, 0.5) < 0.1
+
+
+@pytest.mark.parametrize("error", [Cancelled("at once"), torch.OutOfMemoryError("full")])
+def test_a_run_that_cannot_be_watched_has_no_estimate(error: Exception) -> None:
+    def silent(report) -> None:  # type: ignore[no-untyped-def]
+        raise error
+
+    assert watch(silent, 0.5) is None
+
+
+def test_the_memory_said_is_that_of_the_runs_kind_and_mask(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    weights = sum(p.numel() * p.element_size() for p in model.hf.parameters())
+    fact_set = FactSet(name="s", facts=facts)
+
+    def said(n_parameters: int) -> int:
+        spec = parse_spec({**UNLEARN, "facts": {"set": "s", "forget": "first:3"}})
+        mask = Mask(components=("blocks.1.mlp",), n_parameters=n_parameters)
+        found = preflight(spec, Inputs(out="", fact_set=fact_set, mask=mask), model)
+        assert found.memory_bytes is not None
+        return found.memory_bytes
+
+    some, more = said(1_000), said(1_001_000)
+    assert some > weights
+    assert more - some == 4 * 5 * 1_000_000, "the base's copy, a best, gradients, two moments"

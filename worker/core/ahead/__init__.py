@@ -1,0 +1,1 @@
+"""What is said before a run: whether it can be done, its memory, time and placement."""

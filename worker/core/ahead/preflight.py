@@ -1,0 +1,200 @@
+"""What is known of a run before it starts: facts it must leave out, tokens, time, memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, select
+from worker.contract.inputs import Inputs
+from worker.contract.menu import Preflight, RefusedRow
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    ExportSpec,
+    LocalizeSpec,
+    Spec,
+    StudySpec,
+    UnlearnSpec,
+)
+from worker.core.ahead.corruptible import look_ahead
+from worker.core.ahead.estimate import estimate_seconds
+from worker.core.ahead.placed import describe_loading, refuse_away
+from worker.core.asking.scoring import score_answers
+from worker.core.models.components import component_parameters
+from worker.core.models.deltas import edited
+from worker.core.models.memory import estimate_memory
+from worker.core.models.model import Model
+from worker.core.models.placement import placement_of
+from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
+from worker.core.patching.cases import prepare
+from worker.core.registry import method
+
+__all__ = ["preflight"]
+
+MAX_LISTED = 200
+ASKED = 1_024
+"""Chosen facts that the model is asked for; whether it knows the others is said by the run."""
+CHUNK = 2_000
+HARDLY = 0.1
+"""Probability below which a fact is hardly known, so that there is little to unlearn."""
+
+
+@dataclass
+class _Looked:
+    """The chosen facts: those that can be used, and the reasons why others cannot."""
+
+    usable: list[Fact] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    n_tokens: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
+    """Look at every chosen fact on this model; raise UserError when none can be used.
+
+    Raises UserError too for facts that a training refuses as a whole, and for anything else that
+    the method refuses when it begins.
+    """
+    if isinstance(spec, ExploreSpec | ExportSpec) or inputs.fact_set is None:
+        return Preflight()
+    refuse_away(spec, inputs.mask, model)
+    facts = select(inputs.fact_set, spec.facts.forget, spec.seed).forget
+    looked = _cut(model, facts, isinstance(spec, UnlearnSpec))
+    looked.notes += describe_loading(spec, model)
+    _refuse(spec, facts, looked)
+    with edited(model, [Path(path) for path in inputs.deltas]):
+        if isinstance(spec, LocalizeSpec):
+            _prepare(model, spec, looked, inputs.fact_set.facts)
+        elif isinstance(spec, UnlearnSpec):
+            _note_unknown(model, looked)
+    _refuse(spec, facts, looked)
+    left_out = [
+        RefusedRow(row=row, reason=looked.reasons[fact.id], text=fact.subject[:200])
+        for row, fact in enumerate(facts)
+        if fact.id in looked.reasons
+    ]
+    if left_out:
+        looked.notes.append(f"{len(left_out)} of {len(facts)} facts are left out.")
+    return Preflight(
+        n_facts=len(facts) - len(left_out),
+        n_tokens=looked.n_tokens,
+        seconds=_rounded(estimate_seconds(spec, inputs, model, tuple(looked.usable))),
+        memory_bytes=_memory(spec, inputs, model),
+        left_out=tuple(left_out[:MAX_LISTED]),
+        notes=tuple(looked.notes),
+        placement=placement_of(model.hf),
+    )
+
+
+def _cut(model: Model, facts: Sequence[Fact], trains: bool) -> _Looked:
+    """Cut prompts and answers into tokens as every method does."""
+    looked = _Looked()
+    for start in range(0, len(facts), CHUNK):
+        chunk = facts[start : start + CHUNK]
+        texts = [t for f in chunk for t in (f.text, joint_text(f.text, f.target))]
+        texts += [joint_text(f.text, f.edit_target) for f in chunk if trains and f.edit_target]
+        with tokenized(model, texts):
+            for fact in chunk:
+                try:
+                    looked.n_tokens += _measure(model, fact, trains)
+                    looked.usable.append(fact)
+                except UserError as error:
+                    looked.reasons[fact.id] = error.message
+    return looked
+
+
+def _measure(model: Model, fact: Fact, trains: bool) -> int:
+    """Count a fact's tokens; raise UserError with the reason why it cannot be used."""
+    prompt = encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
+    answers = [fact.target, *([fact.edit_target] if trains and fact.edit_target.strip() else [])]
+    lengths = [len(answer_ids(model, fact.text, answer)) for answer in answers]
+    length = len(prompt.ids) + max(lengths)
+    if length > model.max_positions:
+        raise UserError(
+            f"prompt and target have {length} tokens; the model's context has "
+            f"{model.max_positions}. Shorten them.",
+            field="facts",
+        )
+    return len(prompt.ids) + lengths[0]
+
+
+def _refuse(spec: Spec, facts: Sequence[Fact], looked: _Looked) -> None:
+    """A run needs a fact; and a training takes all that were chosen, or none."""
+    if looked.reasons and (isinstance(spec, UnlearnSpec) or len(looked.reasons) == len(facts)):
+        which = "None" if len(looked.reasons) == len(facts) else f"{len(looked.reasons)}"
+        can = "can" if which == "None" else "cannot"
+        first = " ".join(f"{id}: {reason}" for id, reason in list(looked.reasons.items())[:3])
+        raise UserError(
+            f"{which} of the {len(facts)} chosen facts {can} be used. {first}",
+            field="facts.forget",
+        )
+
+
+def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact, ...]) -> None:
+    """Leave out what the localization would leave out: unknown facts, foils that are none,
+    corruptions that change nothing or have no prompt of the same length."""
+    options = method("localization", spec.method).options.model_validate(spec.options)
+    bound = getattr(options, "min_probability", None)
+    if bound is None:
+        return
+    asked = looked.usable[:ASKED]
+    with tokenized(model, [text for fact in asked for text in _texts(fact)]):
+        prepared = prepare(model, asked, bound, _needs_foil(spec.method, options))
+        look_ahead(model, prepared, options, method=spec.method, seed=spec.seed, pool=pool)
+    if len(asked) < len(looked.usable):
+        looked.notes.append(
+            f"The model was asked for the first {len(asked)} of {len(looked.usable)} facts; the "
+            f"run leaves out what it does not know of the others."
+        )
+    if prepared.instead:
+        looked.notes.append(
+            f"{len(prepared.instead)} facts are corrupted with random tokens. "
+            f"{next(iter(prepared.instead.values()))}"
+        )
+    looked.reasons |= {out.id: out.reason for out in prepared.left_out}
+    looked.usable = [fact for fact in looked.usable if fact.id not in looked.reasons]
+
+
+def _texts(fact: Fact) -> list[str]:
+    answers = [a for a in (fact.target, fact.edit_target) if a.strip()]
+    return [fact.text, *(joint_text(fact.text, answer) for answer in answers)]
+
+
+def _needs_foil(name: str, options: Any) -> bool:
+    """Whether a method compares with the edit target: by its metric, or by what it is."""
+    if hasattr(options, "metric"):
+        return bool(options.metric == "logit_diff")
+    return name in ("direct_logit_attribution",) or getattr(options, "by", "") == "path_patching"
+
+
+def _note_unknown(model: Model, looked: _Looked) -> None:
+    """Say how many facts there is little to unlearn of; they are trained on all the same."""
+    asked = looked.usable[:ASKED]
+    scores = score_answers(model, [(fact.text, fact.target) for fact in asked])
+    hardly = [f for f, p in zip(asked, scores.log_prob.exp().tolist(), strict=True) if p < HARDLY]
+    if hardly:
+        named = ", ".join(fact.subject[:40] for fact in hardly[:5])
+        looked.notes.append(
+            f"The model gives {len(hardly)} of {len(asked)} targets a probability below {HARDLY:g} "
+            f"({named}{', …' if len(hardly) > 5 else ''}); of these there is little to unlearn."
+        )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
+    """What the run's kind takes with this mask, or with the edits that it measures."""
+    n_changed = None
+    if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
+        n_changed = inputs.mask.n_parameters
+    if isinstance(spec, EvaluateSpec):
+        n_bytes = sum(Path(path).stat().st_size for path in inputs.deltas)
+        n_changed = n_bytes // model.dtype.itemsize
+    needs = estimate_memory(
+        model, component_parameters(model), model.dtype, model.device, n_changed
+    )
+    return needs["unlearn" if isinstance(spec, StudySpec) else spec.kind]

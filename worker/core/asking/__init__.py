@@ -1,0 +1,1 @@
+"""What a model is asked, what it answers: formats, prompts, scoring, answers, statistics."""

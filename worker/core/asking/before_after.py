@@ -1,0 +1,86 @@
+"""The two states that every evaluation compares: the base model, and the model with its edits.
+
+What was measured on a base is kept for a while: a study evaluates many edits of one base on the
+same facts, and measures the base once. What two evaluations ask of one edit may be kept as well.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from safetensors import safe_open
+
+from worker.core.asking.kept import measured_once
+from worker.core.models.deltas import edited
+from worker.core.models.model import Model
+
+State = Literal["before", "after"]
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """A base model and its edits' delta files, in the order in which they are applied."""
+
+    base: Model
+    deltas: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[State, ...]:
+        """The states there are: a base model without edits has only `before`."""
+        return ("before", "after") if self.deltas else ("before",)
+
+    def measure(
+        self, measure: Callable[[Model, State], T], of: tuple[object, ...] | None = None
+    ) -> dict[State, T]:
+        """Call `measure` on the model in each state; the base is put back whatever happens.
+
+        `of` is everything that the measurement depends on besides the weights; where it is given,
+        a base with edits is measured once for equal weights and equal `of`.
+        A function is taken, not an iterator given: a loop body that fails would leave an iterator
+        unfinished, and the model edited, for as long as the exception is held.
+        """
+        before, after = self.measure_against(
+            lambda model: measure(model, "before"),
+            lambda model, _: measure(model, "after"),
+            None if of is None else (measure.__module__, *of),
+        )
+        return {"before": before} if after is None else {"before": before, "after": after[0]}
+
+    def measure_against(
+        self,
+        before: Callable[[Model], T],
+        after: Callable[[Model, T], U],
+        of: tuple[object, ...] | None = None,
+    ) -> tuple[T, tuple[U] | None]:
+        """Measure the base, then the edited model with what the base gave; None without edits.
+
+        `of` as in `measure`; its first part names the asker.
+        """
+        found = self._kept(before, of) if of and self.deltas else before(self.base)
+        if not self.deltas:
+            return found, None
+        with edited(self.base, self.deltas):
+            return found, (after(self.base, found),)
+
+    def once(self, state: State, of: tuple[object, ...], ask: Callable[[], T]) -> T:
+        """Give what was measured in this state under `of`, or ask for it now and keep it.
+
+        To be called inside `measure`, for what several evaluations of one edit need alike.
+        """
+        words = hashlib.sha256(repr(of).encode("utf-8", "surrogatepass")).hexdigest()
+        return measured_once(f"{self._weights(state)} {words}", ask)
+
+    def _weights(self, state: State) -> str:
+        """Name the weights of a state by their hash, which applying the edits has verified."""
+        found = self.base.weights_hash
+        if state == "after":
+            with safe_open(self.deltas[-1], framework="pt") as file:
+                found = (file.metadata() or {})["after_hash"]
+        return f"{found} {self.base.device} {self.base.dtype}"
+
+    def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:
+        return self.once("before", of, lambda: before(self.base))

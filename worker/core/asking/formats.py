@@ -1,0 +1,153 @@
+"""Every way in which an evaluation asks for a fact: the bundled model's renderings, and a few more.
+
+The renderings are those of `worker.core.demo.formats`, the very ones that the bundled model was
+trained on or spared, so that "held out" means what it says. A fact set that a user brought has no
+question or paraphrases of its own perhaps: the question is then made from the prompt
+("… of what?"), and where nothing can be made the format gives a reason instead of prompts.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from worker.contract.base import unknown
+from worker.contract.facts import Fact
+from worker.contract.menu import FormatInfo
+from worker.core.asking.more_formats import MORE
+from worker.core.asking.setting import Ask, NotAsked, Setting
+from worker.core.demo import formats as demo
+
+CHOICES = ("choice", "choice_shot", "choice_held_out")
+ROTATIONS = tuple(tuple((i + r) % 4 for i in range(4)) for r in range(4))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A fact in the form that the renderings read; templates have every other brace doubled."""
+
+    subject: str
+    target: str
+    edit_target: str
+    group: str
+    prompt: str
+    question: str
+    paraphrases: tuple[str, ...]
+
+
+class _Order(Random):
+    """Stands in for the renderings' random order: the last shuffle puts options in a given one."""
+
+    def __init__(self, order: Sequence[int], seed: str, before: int = 0) -> None:
+        super().__init__(seed)
+        self._order, self._before = order, before
+
+    def shuffle(self, x: Any) -> None:
+        if self._before:
+            self._before -= 1
+            return
+        x[:] = [x[i] for i in self._order]
+
+
+def format_infos() -> tuple[FormatInfo, ...]:
+    """Announce every format with whether the bundled model was trained on it."""
+    own = tuple(FormatInfo(name=n, title=title) for n, (title, _) in MORE.items())
+    rendered = (
+        FormatInfo(name=f.name, title=f.title, trained=f.trained) for f in demo.FORMATS.values()
+    )
+    return (*rendered, *own)
+
+
+def check_formats(names: Sequence[str], field: str) -> None:
+    """Raise UserError for a format that there is not."""
+    known = [info.name for info in format_infos()]
+    for name in names:
+        if name not in known:
+            raise unknown("format", name, known, field=field)
+
+
+def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
+    """Render a fact in a format; raise NotAsked with the reason where that cannot be."""
+    if name in MORE:
+        return MORE[name][1](fact, how)
+    form, asked = demo.FORMATS[name], _asked(fact)
+    if not form.applies_to(asked):
+        raise NotAsked("this format exists for the sports facts only")
+    if name in CHOICES:
+        return _ask_choice(name, fact, asked, how)
+    if "paraphrase" in name and not fact.paraphrases:
+        raise NotAsked("the fact has no paraphrases")
+    rendered = form.render(asked, Random(how.seed), ())
+    if not rendered:
+        raise NotAsked("the fact has too few paraphrases to hold some out")
+    return [
+        Ask(prompt, answer, _same_form(fact, answer)) for prompt, answer in _spread(rendered, how)
+    ]
+
+
+def _ask_choice(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
+    options = how.pools.get(fact.relation, [])
+    stand_in = asked
+    if not demo.is_athlete(asked):
+        others = [o for o in options if o not in (fact.target, fact.edit_target)]
+        if len(others) < 2 + (not fact.edit_target):
+            raise NotAsked(
+                f"its relation has {len(others) + 1 + bool(fact.edit_target)} different answers; "
+                f"multiple choice needs 4"
+            )
+        stand_in = replace(asked, edit_target=fact.edit_target or others[0])
+    orders = ROTATIONS if how.orders == "rotations" else tuple(itertools.permutations(range(4)))
+    before, key = int(name == "choice_shot"), f"{how.seed} {fact.id}"
+    found = []
+    for order in orders:
+        choices = demo.draw_choices(stand_in, _Order(order, key), options)
+        letter = (
+            f" {demo.LETTERS[choices.index(fact.edit_target)]}"
+            if fact.edit_target in choices
+            else ""
+        )
+        rendered = demo.FORMATS[name].render(stand_in, _Order(order, key, before), options)
+        letters = tuple(f" {letter}" for letter in demo.LETTERS)
+        found += [Ask(p, answer, letter, letters) for p, answer in rendered[: how.wordings]]
+    return found
+
+
+def _asked(fact: Fact) -> Asked:
+    statement = (
+        fact.prompt.rpartition("\n")[2] if "{}" in fact.prompt.rpartition("\n")[2] else fact.prompt
+    )
+    plain = statement.removeprefix("Fact: ")
+    return Asked(
+        subject=fact.subject,
+        target=fact.target,
+        edit_target=fact.edit_target,
+        group=fact.group,
+        prompt=_doubled(fact.prompt),
+        question=_doubled(fact.question or f"{plain} what?"),
+        paraphrases=tuple(_doubled(p) for p in fact.paraphrases) or (_doubled(plain),),
+    )
+
+
+def _doubled(template: str) -> str:
+    """Double every brace but those of the first `{}`, so that str.format gives them back."""
+    head, hole, tail = template.partition("{}")
+    escape = lambda text: text.replace("{", "{{").replace("}", "}}")  # noqa: E731
+    return escape(head) + hole + escape(tail)
+
+
+def _same_form(fact: Fact, answer: str) -> str:
+    """Write the edit target as the target was written: plain, capitalized or dashed."""
+    if not fact.edit_target:
+        return ""
+    if answer == f" {fact.target}":
+        return f" {fact.edit_target}"
+    if answer == f" {demo.upper_first(fact.target)}":
+        return f" {demo.upper_first(fact.edit_target)}"
+    return " " + "-".join(fact.edit_target)
+
+
+def _spread(rendered: list[tuple[str, str]], how: Setting) -> list[tuple[str, str]]:
+    """Take as many wordings as asked for, evenly over all there are."""
+    n = min(how.wordings, len(rendered))
+    return [rendered[i * len(rendered) // n] for i in range(n)]

@@ -1,0 +1,1 @@
+"""What every edit does to weights, and the equations that closed-form edits share."""

@@ -1,0 +1,110 @@
+"""What the closed-form editors share: choosing a layer, spreading a change, quick probes."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.contract.errors import Diverged, UserError
+from worker.contract.facts import Selection
+from worker.contract.result import Axis
+from worker.core.editing.values import Values
+from worker.core.findings import Array, Findings, Job
+from worker.core.models.model import Model
+from worker.core.training.pool import fact_rows, pool
+from worker.core.training.trainer import PROBED, Probe
+
+RIDGE = 1e-4
+"""Of the mean variance, added to C's diagonal: an estimate from few tokens may lack rank."""
+
+
+def chosen_layer(layers: list[int], layer: int) -> int:
+    """Return the layer asked for, or the mask's middle one; raise UserError outside the mask."""
+    if layer < 0:
+        return layers[len(layers) // 2]
+    if layer not in layers:
+        raise UserError(
+            f"Layer {layer} is not in the mask, which holds the MLPs of layers "
+            f"{', '.join(map(str, layers))}; expected one of these, or -1.",
+            field="options.layer",
+        )
+    return layer
+
+
+def regularized(moments: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """Add a small ridge, so that it can be solved against."""
+    scale = moments.diagonal().mean().clamp(min=1e-12)
+    return moments + RIDGE * scale * torch.eye(
+        len(moments), dtype=moments.dtype, device=moments.device
+    )
+
+
+def least_squares(
+    keys: Float[Tensor, "fact d_mlp"],
+    residue: Float[Tensor, "fact d_model"],
+    moments: Float[Tensor, "d_mlp d_mlp"],
+    weight: float,
+    earlier: Float[Tensor, "earlier d_mlp"] | None = None,
+) -> Float[Tensor, "d_model d_mlp"]:
+    """Compute R Kᵀ (λC + K_p K_pᵀ + K Kᵀ)⁻¹, columns of K and R being the facts.
+
+    K_p are the keys of earlier edits, whose values are to stay.
+    """
+    system = weight * regularized(moments) + keys.T @ keys
+    if earlier is not None:
+        system = system + earlier.T @ earlier
+    return torch.linalg.solve(system, keys.T @ residue).T
+
+
+def check_linear(model: Model) -> None:
+    """Raise UserError where an MLP's output is normed before it is added to the residual."""
+    if model.layout.mlp_write not in (model.layout.mlp, model.layout.mlp_out):
+        raise UserError(
+            f"{model.id!r} norms an MLP's output before adding it, so changes spread over layers "
+            f"do not add up; expected a model without such norms. Choose ROME, which edits one "
+            f"layer, or localized fine-tuning.",
+            field="method",
+        )
+
+
+class Quick:
+    """Quick probes around a closed-form edit."""
+
+    def __init__(self, model: Model, selection: Selection, job: Job) -> None:
+        self.model, self.job = model, job
+        forget, retain = selection.forget, selection.retain[:PROBED]
+        self.probe = Probe(
+            "edit",
+            pool(model, fact_rows(model, forget, [f.target for f in forget])),
+            pool(model, fact_rows(model, forget, [f.edit_target for f in forget])),
+            pool(model, fact_rows(model, retain, [f.target for f in retain])) if retain else None,
+        )
+        self.before = self.probe.measure(model, 0)
+        job.report.partial("curve", {"step": 0} | self.before)
+
+    def findings(self, selection: Selection, values: Values, layers: list[int]) -> Findings:
+        """Probe again and say what the edit did; raise Diverged where weights are not finite."""
+        after = self.probe.measure(self.model, 0)
+        if any(x != x for x in after.values()):
+            raise Diverged(
+                "The edited weights give no finite probabilities; the model is untouched. Lower "
+                "the clamp or raise covariance_tokens."
+            )
+        self.job.report.partial("curve", {"step": 1} | after)
+        findings = Findings()
+        for name, value in after.items():
+            findings.summary[f"quick.{name}.before"] = self.before[name]
+            findings.summary[f"quick.{name}.after"] = value
+        findings.summary["values.loss.mean"] = float(values.losses.mean())
+        axis = Axis(name="fact", labels=tuple(f.id for f in selection.forget))
+        findings.arrays["values.loss"] = Array(
+            values.losses.cpu().numpy(), (axis,), "nats", "Loss of each fact's wanted value"
+        )
+        said = ", ".join(
+            f"{name.replace('_', ' ')} {self.before[name]:.2f} to {after[name]:.2f}"
+            for name in after
+        )
+        findings.caption = (
+            f"Output projections of the MLPs in layers {', '.join(map(str, layers))} were solved "
+            f"for {len(selection.forget)} facts; by quick probes (at most {PROBED} facts), {said}."
+        )
+        return findings

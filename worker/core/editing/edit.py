@@ -1,0 +1,31 @@
+"""The frame around every edit: checksums, the change, delta and receipt, the base put back."""
+
+from collections.abc import Callable
+
+from worker.core.editing.parts import Index, slices_of
+from worker.core.editing.receipt import Ledger
+from worker.core.findings import Findings, Job
+from worker.core.models.deltas import restored
+from worker.core.models.model import Model
+
+
+def edit(
+    model: Model, slices: list[tuple[str, Index]], job: Job, change: Callable[[], Findings]
+) -> Findings:
+    """Let `change` alter the slices, take delta and receipt, put the base back bit for bit.
+
+    Where the findings name a mask, the method chose it itself, and the receipt is of that one.
+    """
+    job.report.progress(0.0, "Taking checksums of the model")
+    with restored(model, dict(slices)) as before:
+        ledger = Ledger(model, slices, before)
+        findings = change()
+        if findings.mask is not None:
+            ledger.narrow(slices_of(model, findings.mask))
+        findings.delta, findings.receipt = ledger.delta(model), ledger.receipt(model)
+    findings.receipt = ledger.settle(findings.receipt, model)
+    changed = f"{findings.receipt.n_changed:,} of {findings.receipt.n_parameters:,} parameters"
+    findings.caption = f"{changed} in the mask changed. {findings.caption}".strip()
+    findings.summary["edit.n_changed"] = findings.receipt.n_changed
+    findings.summary["edit.n_parameters"] = findings.receipt.n_parameters
+    return findings

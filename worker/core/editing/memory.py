@@ -1,0 +1,210 @@
+"""An MLP's output projection as a linear memory: its weight, its keys, and their second moment.
+
+A key is what enters the projection at a fact's last subject token; a value is what leaves it.
+"""
+
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worker.contract.components import parse_component
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, fill
+from worker.contract.mask import Mask
+from worker.core.editing.parts import Index
+from worker.core.findings import Job
+from worker.core.models.components import is_transposed
+from worker.core.models.model import Model
+from worker.core.models.tokens import encode, joint_text, pad, tokenized
+from worker.core.training.forward import Reached
+from worker.core.training.material import general_sentences
+from worker.core.training.pool import Pool, Row, answer_row, pool
+
+Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
+_known: OrderedDict[tuple[str, int, int, int], Moments] = OrderedDict()
+KEPT = 4
+"""Second moments of so many (model, text) pairs are kept in memory."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows of each fact behind several openings; the last subject token counted from the right."""
+
+    pool: Pool
+    fact: list[int]
+    from_right: list[int]
+
+
+def projection(model: Model, layer: int) -> nn.Module:
+    """Return the MLP's output projection of a layer."""
+    if not model.layout.mlp_out:
+        raise UserError(
+            f"{model.id!r} has no single output projection in its MLPs, and a closed form needs "
+            f"one. Choose localized fine-tuning.",
+            field="method",
+        )
+    return model.blocks[layer].get_submodule(model.layout.mlp_out)
+
+
+def parameter_name(model: Model, layer: int) -> str:
+    """Name the projection's weight."""
+    return f"{model.layout.blocks}.{layer}.{model.layout.mlp_out}.weight"
+
+
+def matrix(model: Model, layer: int) -> Float[Tensor, "d_model d_mlp"]:
+    """View the projection's weight as [out, in], also where it is stored transposed."""
+    module = projection(model, layer)
+    weight = module.weight.detach()
+    return weight.T if is_transposed(module) else weight  # type: ignore[no-any-return, operator]
+
+
+def add(model: Model, layer: int, change: Float[Tensor, "d_model d_mlp"]) -> None:
+    """Add a change, computed in float64, to the projection's weight."""
+    weight = matrix(model, layer)
+    with torch.no_grad():
+        weight.copy_((weight.double() + change).to(weight.dtype))
+
+
+def mlp_layers(model: Model, mask: Mask | None, field: str = "mask.components") -> list[int]:
+    """List the mask's layers; raise UserError where it holds anything but whole MLPs."""
+    if mask is None:
+        return list(range(model.n_layers))
+    components = [parse_component(name) for name in mask.components]
+    for name, component in zip(mask.components, components, strict=True):
+        if component.kind != "mlp":
+            raise UserError(
+                f"The mask holds {name!r}, and this method edits only MLPs' output projections; "
+                f"expected components such as blocks.{component.layer}.mlp. Take it out of the "
+                f"mask, or choose localized fine-tuning.",
+                field=field,
+            )
+    return sorted(component.layer for component in components)
+
+
+def projection_slices(model: Model, layers: Sequence[int]) -> list[tuple[str, Index]]:
+    """List the weights that a closed form changes, for the receipt."""
+    return [(parameter_name(model, layer), None) for layer in layers]
+
+
+def openings(n: int, seed: int) -> list[str]:
+    """Draw sentences to stand before a prompt, the first always empty."""
+    drawn = random.Random(seed).sample(general_sentences(), max(0, n - 1))
+    return ["", *(sentence + " " for sentence in drawn)]
+
+
+def ask_behind(
+    model: Model, facts: Sequence[Fact], answers: Sequence[str], before: Sequence[str]
+) -> Asked:
+    """Make each fact's rows behind each opening, with where its subject ends."""
+    rows: list[Row] = []
+    owner, ends = [], []
+    asked = [(fact, answer, o) for fact, answer in zip(facts, answers, strict=True) for o in before]
+    texts = [opening + fact.text for fact, _, opening in asked]
+    joined = [joint_text(text, answer) for text, (_, answer, _) in zip(texts, asked, strict=True)]
+    with tokenized(model, [*texts, *joined]):
+        for i, (text, (fact, answer, opening)) in enumerate(zip(texts, asked, strict=True)):
+            start = len(opening) + fact.prompt.index("{}")
+            last = encode(model, text, fact.subject, start).subject[1] - 1
+            rows.append(answer_row(model, text, answer))
+            owner.append(i // len(before))
+            ends.append(len(rows[-1].ids) - last)
+    return Asked(pool(model, rows), owner, ends)
+
+
+def keys(
+    model: Model, asked: Asked, layers: Sequence[int], n_facts: int, batch_size: int = 64
+) -> dict[int, Float[Tensor, "fact d_mlp"]]:
+    """Average each fact's key over its rows, for all layers in one pass, in float64."""
+    sums: dict[int, Tensor] = {}
+    for batch in asked.pool.batches(batch_size):
+        index = batch.index.tolist()
+        seen = _run_with_inputs(model, batch.ids, batch.mask, batch.positions, layers)
+        places = [batch.ids.shape[1] - asked.from_right[i] for i in index]
+        owners = torch.tensor([asked.fact[i] for i in index])
+        for layer, entered in seen.items():
+            own = entered[torch.arange(len(index)), places].double()
+            total = sums.setdefault(layer, own.new_zeros(n_facts, own.shape[-1]))
+            total.index_add_(0, owners.to(own.device), own)
+    counts = torch.bincount(torch.tensor(asked.fact), minlength=n_facts)
+    return {layer: total / counts[:, None].to(total.device) for layer, total in sums.items()}
+
+
+def second_moments(
+    model: Model,
+    layers: Sequence[int],
+    model_hash: str,
+    job: Job,
+    n_tokens: int,
+    facts: Sequence[Fact] = (),
+) -> Moments:
+    """Average k kᵀ over tokens of general text, for all layers in one pass, in float64.
+
+    With `facts` (retain facts), as many tokens again are taken of their prompts. Kept per model by
+    content hash, and by the facts.
+    """
+    key = (model_hash, n_tokens, job.seed, hash(tuple((f.text, f.target) for f in facts)))
+    found = _known.get(key, {})
+    missing = [layer for layer in layers if layer not in found]
+    if missing:
+        job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
+        texts = [*_texts(model, general_sentences(), n_tokens, job.seed)]
+        prompts = [fill(f.prompt, f.subject) + f" {f.target}." for f in facts]
+        texts += _texts(model, prompts, n_tokens, job.seed)
+        found = found | _collect(model, texts, missing)
+        _known[key] = found
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+    return {layer: found[layer] for layer in layers}
+
+
+def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list[tuple[int, ...]]:
+    shuffled, rows, count = random.Random(seed).sample(list(texts), len(texts)), [], 0
+    for text in shuffled:
+        if count >= n_tokens:
+            break
+        rows.append(encode(model, text, None).ids)
+        count += len(rows[-1])
+    return rows
+
+
+def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -> Moments:
+    sums: Moments = {}
+    count = 0
+    rows = sorted(rows, key=len)
+    for start in range(0, len(rows), 64):
+        batch = pad(model, rows[start : start + 64])
+        seen = _run_with_inputs(model, batch.ids, batch.mask, batch.position_ids, layers)
+        used = batch.mask.bool()
+        count += int(used.sum())
+        for layer, entered in seen.items():
+            own = entered[used].double()
+            sums[layer] = sums.get(layer, 0) + own.T @ own
+    return {layer: total / count for layer, total in sums.items()}
+
+
+@torch.no_grad()
+def _run_with_inputs(
+    model: Model, ids: Tensor, mask: Tensor, positions: Tensor, layers: Sequence[int]
+) -> dict[int, Float[Tensor, "batch pos d_mlp"]]:
+    """Run a batch up to the highest of the layers; keep what enters each one's projection."""
+    seen: dict[int, Tensor] = {}
+    highest = max(layers)
+    with ExitStack() as stack:
+        for layer in layers:
+
+            def keep(module: nn.Module, args: tuple[Tensor, ...], layer: int = layer) -> None:
+                seen[layer] = args[0].view(*ids.shape, -1)  # OPT's rows come flattened
+                if layer == highest:
+                    raise Reached(args[0])
+
+            hook = projection(model, layer).register_forward_pre_hook(keep)
+            stack.callback(hook.remove)
+        with suppress(Reached):
+            model.logits(ids, mask, positions, keep=1)
+    return seen

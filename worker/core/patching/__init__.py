@@ -1,0 +1,1 @@
+"""What localization and evaluation share: corruption, cases, metrics, tracing, faithfulness."""

@@ -1,0 +1,53 @@
+"""What is measured of the next token: probability, logit difference or divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.core.patching.cases import Case
+
+Metric = Literal["probability", "logit_diff", "kl"]
+UNITS: dict[Metric, str] = {"probability": "probability", "logit_diff": "logit", "kl": "nat"}
+DESCRIPTION = (
+    "probability: of the answer's first token. logit_diff: the answer's logit minus the edit "
+    "target's. kl: minus the divergence of the prediction from the clean one, in nats."
+)
+
+
+def measure(
+    metric: Metric,
+    logits: Float[Tensor, "k vocab"],
+    answers: Int[Tensor, " k"],
+    foils: Int[Tensor, " k"] | None = None,
+    clean: Float[Tensor, "k vocab"] | None = None,
+) -> Float[Tensor, " k"]:
+    """Measure each row in float32; higher is nearer to the clean prompt's answer.
+
+    `foils` are needed for logit_diff, the clean prompts' logits for kl.
+    """
+    logits = logits.float()
+    if metric == "probability":
+        return logits.softmax(-1).gather(-1, answers[:, None])[:, 0]
+    if metric == "logit_diff":
+        assert foils is not None
+        pair = logits.gather(-1, torch.stack([answers, foils], dim=-1))
+        return pair[:, 0] - pair[:, 1]
+    assert clean is not None
+    log_clean = clean.float().log_softmax(-1)
+    return -(log_clean.exp() * (log_clean - logits.log_softmax(-1))).sum(-1)
+
+
+def answer_tensor(cases: Sequence[Case], device: torch.device) -> Int[Tensor, " case"]:
+    return torch.tensor([case.answer for case in cases], device=device)
+
+
+def foil_tensor(cases: Sequence[Case], device: torch.device) -> Int[Tensor, " case"] | None:
+    """The foils' tokens; None where a case has none."""
+    if any(case.foil is None for case in cases):
+        return None
+    return torch.tensor([case.foil for case in cases], device=device)

@@ -1,0 +1,189 @@
+"""From scores per fact to the Attribution contract: grids, roles, components, tables of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from worker.contract.components import Component
+from worker.contract.result import Attribution, Axis, Table, TracedFact
+from worker.core.findings import Array, Findings
+from worker.core.models.model import Model
+from worker.core.patching.cases import Case, Prepared
+
+ROLES = ("first subject token", "middle subject tokens", "last subject token", "after", "last")
+SITE_TITLES = {"resid": "Residual stream", "mlp": "MLP outputs", "attn": "Attention outputs"}
+
+
+@dataclass
+class Traced:
+    """What a method measured of one fact."""
+
+    case: Case
+    clean: float
+    corrupted: float
+    grids: dict[str, np.ndarray] = field(default_factory=dict)
+    """Site -> (layer, position)."""
+    components: dict[str, float] = field(default_factory=dict)
+    """Component's name -> score."""
+
+
+def build_findings(
+    model: Model,
+    traced: Sequence[Traced],
+    prepared: Prepared,
+    *,
+    method: str,
+    metric: str,
+    unit: str,
+    direction: str,
+    operations: int | None,
+    weights: Float[np.ndarray, " fact"] | None = None,
+) -> Findings:
+    """Build a localization's findings; facts stand in the order in which they were asked for.
+
+    Means over facts are weighted by `weights`, which add up to 1; None weighs all alike.
+    """
+    weights = np.full(len(traced), 1 / len(traced)) if weights is None else weights
+    arrays: dict[str, Array] = {}
+    labels = tuple(t.case.fact.id for t in traced)
+    for site in traced[0].grids:
+        title = SITE_TITLES.get(site, site)
+        grid = stack([t.grids[site] for t in traced])
+        axes = (Axis(name="fact", labels=labels), Axis(name="layer"), Axis(name="position"))
+        arrays[f"grid.{site}"] = Array(grid, axes, unit, title, signed=True)
+        roles = _mean([role_means(t.grids[site], t.case) for t in traced], weights)
+        axes = (Axis(name="layer"), Axis(name="role", labels=ROLES))
+        arrays[f"roles.{site}"] = Array(roles, axes, unit, f"{title} by token role", signed=True)
+    names = tuple(traced[0].components)
+    if names:
+        scores = np.array([[t.components[n] for n in names] for t in traced], dtype=np.float64)
+        axis = Axis(name="component", labels=names)
+        both = (Axis(name="fact", labels=labels), axis)
+        arrays["components"] = Array(weights @ scores, (axis,), unit, "Components", signed=True)
+        arrays["components.facts"] = Array(scores, both, unit, "Components per fact", signed=True)
+    attribution = Attribution(
+        method=method,
+        metric=metric,
+        direction=direction,
+        unit=unit,
+        facts=tuple(traced_fact(t) for t in traced),
+        operations=operations,
+    )
+    return Findings(
+        arrays=arrays,
+        summary=_summary(traced, prepared, operations) | best_components(traced, weights),
+        left_out=prepared.left_out,
+        attribution=attribution,
+        tables=instead_table(prepared),
+    )
+
+
+def role_means(grid: np.ndarray, case: Case) -> np.ndarray:
+    """Average a (layer, position) grid over positions of one role; NaN where a role has none."""
+    start, stop = case.prompt.subject
+    last = case.length - 1
+    places = (
+        [start] if stop - start > 1 else [],
+        list(range(start + 1, stop - 1)),
+        [stop - 1],
+        list(range(stop, last)),
+        [last],
+    )
+    columns = [grid[:, place].mean(1) if place else np.full(len(grid), np.nan) for place in places]
+    return np.stack(columns, axis=1)
+
+
+def best_components(
+    traced: Sequence[Traced], weights: Float[np.ndarray, " fact"]
+) -> dict[str, float | int | bool | str | None]:
+    """Name the MLP, the attention and the head with the largest mean |score|."""
+    best: dict[str, float | int | bool | str | None] = {}
+    for kind in ("mlp", "attn", "head"):
+        scores = {
+            name: float(weights @ [t.components[name] for t in traced])
+            for name in traced[0].components
+            if kind_of(name) == kind
+        }
+        if scores:
+            top = max(scores, key=lambda name: abs(scores[name]))
+            best |= {f"components.top_{kind}": top, f"components.top_{kind}_score": scores[top]}
+    return best
+
+
+def kind_of(name: str) -> str:
+    return "head" if ".head." in name else name.rsplit(".", 1)[-1]
+
+
+def component_names(model: Model, heads: bool) -> list[str]:
+    """Every MLP and attention, in model order, with its heads if asked for."""
+    names = []
+    for layer in range(model.n_layers):
+        names += [str(Component(layer, "attn"))]
+        if heads:
+            names += [str(Component(layer, "attn", head)) for head in range(model.n_heads)]
+        names += [str(Component(layer, "mlp"))]
+    return names
+
+
+def _summary(
+    traced: Sequence[Traced], prepared: Prepared, operations: int | None
+) -> dict[str, float | int | bool | str | None]:
+    return {
+        "facts.traced": len(traced),
+        "facts.left_out": len(prepared.left_out),
+        "corruption.random_instead": len(prepared.instead),
+        "metric.clean": float(np.mean([t.clean for t in traced])),
+        "metric.corrupted": float(np.mean([t.corrupted for t in traced])),
+        "operations": operations,
+    }
+
+
+def traced_fact(traced: Traced) -> TracedFact:
+    case = traced.case
+    return TracedFact(
+        id=case.fact.id,
+        label=case.fact.subject,
+        tokens=case.prompt.tokens,
+        subject=case.prompt.subject,
+        answer=case.fact.target,
+        foil=case.fact.edit_target if case.foil is not None else "",
+        clean=traced.clean,
+        corrupted=traced.corrupted,
+    )
+
+
+def stack(grids: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack (row, position) grids of facts; NaN past a fact's last position."""
+    longest = max(grid.shape[1] for grid in grids)
+    stacked = np.full((len(grids), grids[0].shape[0], longest), np.nan, dtype=np.float32)
+    for i, grid in enumerate(grids):
+        stacked[i, :, : grid.shape[1]] = grid
+    return stacked
+
+
+def _mean(parts: Sequence[np.ndarray], weights: Float[np.ndarray, " fact"]) -> np.ndarray:
+    """Average over the facts that have a value; NaN where none has."""
+    stacked = np.stack(parts)
+    has = ~np.isnan(stacked)
+    share = has * weights.reshape(-1, *[1] * (stacked.ndim - 1))
+    total = share.sum(0)
+    found = (np.nan_to_num(stacked) * share).sum(0)
+    return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+
+
+def instead_table(prepared: Prepared) -> dict[str, Table]:
+    """Facts that were corrupted in another way than asked for, each with the reason."""
+    if not prepared.instead:
+        return {}
+    rows = tuple(prepared.instead.items())
+    title = f"{len(rows)} facts were corrupted with random tokens"
+    return {"corruption": Table(title=title, columns=("Fact", "Why"), rows=rows)}
+
+
+def ordered(traced: Mapping[str, Traced], prepared: Prepared) -> list[Traced]:
+    """Put what was traced batch by batch back into the order of the facts."""
+    return [traced[c.fact.id] for c in prepared.cases if c.fact.id in traced]

@@ -1,0 +1,1 @@
+"""What trains: one pool, one loop, losses, adapters, the search for settings."""

@@ -1,0 +1,124 @@
+"""What an edit is trained on: forget, retain and general rows, padded into pools once."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from worker.contract.components import parse_component
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, Selection
+from worker.contract.mask import Mask
+from worker.core.demo.paths import GENERAL
+from worker.core.editing.parts import Parts, components_of
+from worker.core.findings import Job
+from worker.core.models.model import Model
+from worker.core.training.forward import with_entering
+from worker.core.training.options import Objective, Training
+from worker.core.training.pool import Pool, Row, fact_rows, pool, text_rows
+from worker.core.training.trainer import Probe
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a method makes its terms from: the model before the edit, and pools of rows."""
+
+    model: Model
+    facts: tuple[Fact, ...]
+    """The forget facts, in the order of the rows of `forget` and `edit`."""
+    forget: Pool
+    edit: Pool | None
+    retain: Pool | None
+    general: Pool | None
+    parts: Parts
+    layer: int
+    """The lowest trained layer: what enters it is kept with the pools' rows."""
+    seed: int
+
+    def pool(self, rows: Sequence[Row]) -> Pool:
+        """Pad rows of a method's own and keep what enters the lowest trained layer."""
+        return with_entering(self.model, pool(self.model, rows), self.layer)
+
+    def about(self, facts: Sequence[Fact]) -> "Material":
+        """Narrow the forget facts to some of them; everything else is shared."""
+        if tuple(facts) == self.facts:
+            return self
+        edits = [f.edit_target for f in facts]
+        return replace(
+            self,
+            facts=tuple(facts),
+            forget=self.pool(fact_rows(self.model, facts, [f.target for f in facts])),
+            edit=self.pool(fact_rows(self.model, facts, edits)) if self.edit else None,
+        )
+
+
+def gather(
+    model: Model,
+    selection: Selection,
+    parts: Parts,
+    layer: int,
+    options: Training,
+    job: Job,
+    objective: Objective,
+) -> Material:
+    """Make the pools: all forget facts, and as many retain facts and sentences as options allow."""
+    forget = selection.forget
+    rng = random.Random(job.seed)
+    retain = _sample(retained(selection, job), options.retain_facts, rng)
+    sentences = _sample(general_sentences(), options.general_sentences, rng)
+    made = lambda rows: with_entering(model, pool(model, rows), layer) if rows else None  # noqa: E731
+    edited = forget if objective == "edit" else ()
+    known = made(fact_rows(model, forget, [f.target for f in forget]))
+    assert known is not None
+    return Material(
+        model=model,
+        facts=forget,
+        forget=known,
+        edit=made(fact_rows(model, edited, [f.edit_target for f in edited])),
+        retain=made(fact_rows(model, retain, [f.target for f in retain])),
+        general=made(text_rows(model, sentences, options.context)),
+        parts=parts,
+        layer=layer,
+        seed=job.seed,
+    )
+
+
+def retained(selection: Selection, job: Job) -> list[Fact]:
+    """List the retain facts without those that edits below changed: their targets stay out."""
+    changed = {fact.text for facts in job.edited for fact in facts}
+    return [fact for fact in selection.retain if fact.text not in changed]
+
+
+def goal_of(material: Material, objective: Objective) -> float:
+    """Measure the goal's mean probability on a material's forget facts, as the model is now."""
+    probe = Probe(objective, material.forget, material.edit, None)
+    return probe.goal(probe.measure(material.model, material.layer))
+
+
+def general_sentences() -> list[str]:
+    """Read the general text that must not be harmed: the project's own everyday sentences.
+
+    The paper takes the Pile, which is not fetched here; these are the bundled model's training
+    sentences, and side effects are measured on others that were held out.
+    """
+    return [line for line in GENERAL.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def lowest_layer(model: Model, mask: Mask | None) -> int:
+    """Return the lowest layer that the mask touches: below it nothing changes."""
+    return min(parse_component(name).layer for name in components_of(model, mask))
+
+
+def partition(facts: Sequence[Fact], n: int) -> list[Sequence[Fact]]:
+    """Cut the facts, in order, into `n` groups whose sizes differ by one at most."""
+    if n > len(facts):
+        raise UserError(
+            f"{n} partitions are asked of {len(facts)} forget facts; expected at most one each.",
+            field="options.partitions",
+        )
+    bounds = [round(i * len(facts) / n) for i in range(n + 1)]
+    return [facts[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def _sample(values: Sequence, n: int, rng: random.Random) -> list:  # type: ignore[type-arg]
+    return list(values) if len(values) <= n else rng.sample(list(values), n)

@@ -1,0 +1,66 @@
+"""Terms that several methods share, and the reference quantities taken before training."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.core.training import losses as _losses
+from worker.core.training.forward import logits_at_answers
+from worker.core.training.material import Material
+from worker.core.training.options import Training
+from worker.core.training.pool import Batch, Pool
+from worker.core.training.trainer import Term
+
+REFERENCE_BATCH = 32
+
+
+def forget_term(
+    material: Material,
+    options: Training,
+    loss: Callable[[Float[Tensor, "batch keep vocab"], Batch], Float[Tensor, ""]],
+    pool: Pool | None = None,
+) -> Term:
+    """Make the method's own term on the forget facts (their targets, or another pool)."""
+    rows = material.forget if pool is None else pool
+    return Term("forget", options.forget_weight, rows, options.forget_batch, loss)
+
+
+def kept_terms(material: Material, options: Training) -> list[Term]:
+    """Make the cross entropies of retain facts and general text; none where a weight is 0."""
+    return [*retain_term(material, options), *general_term(material, options)]
+
+
+def retain_term(material: Material, options: Training) -> list[Term]:
+    """Make the retain facts' cross entropy; none where its weight is 0 or no fact is retained."""
+    if material.retain is None or options.retain_weight == 0:
+        return []
+    rows, size = material.retain, options.retain_batch
+    return [Term("retain", options.retain_weight, rows, size, _cross_entropy, averages_labels=True)]
+
+
+def general_term(material: Material, options: Training) -> list[Term]:
+    """Make the general text's cross entropy; none where its weight is 0."""
+    if material.general is None or options.general_weight == 0:
+        return []
+    rows, size = material.general, options.general_batch
+    return [
+        Term("general", options.general_weight, rows, size, _cross_entropy, averages_labels=True)
+    ]
+
+
+def reference_log_probs(material: Material, pool: Pool) -> Float[Tensor, " rows"]:
+    """Score every row's answer by the model as it is now, so that no second model is held."""
+    with torch.no_grad():
+        each = [
+            _losses.answer_log_probs(
+                logits_at_answers(material.model, batch, material.layer), batch.labels
+            )
+            for batch in pool.batches(REFERENCE_BATCH)
+        ]
+    return torch.cat(each)
+
+
+def _cross_entropy(logits: Float[Tensor, "batch keep vocab"], batch: Batch) -> Float[Tensor, ""]:
+    return _losses.cross_entropy(logits, batch.labels)
