@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import Result
 from typer.testing import CliRunner
 
-from worker.cli.main import main as cli
+from worker.cli import main as cli
 
 FACTS = {"set": "athletes", "forget": "first:2"}
 TRACE = {"kind": "localize", "facts": FACTS, "method": "attribution_patching"}
