@@ -10,7 +10,7 @@ serve: $(STAMP)
 	$(BIN)/lethe serve
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.suite
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 
+from tests.browser.browsers import find_browser
+
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = [
     "--headless",
@@ -29,7 +31,6 @@ ARGUMENTS = [
     "--disable-quic",
     "--disable-background-networking",
 ]
-SYSTEM_BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ANSWERS_WITHIN = 60.0
 READY_WITHIN = 120.0
 
@@ -167,16 +168,24 @@ def fresh(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture(scope="package")
+def path_of_browser() -> str:
+    """Found before Playwright's event loop runs: finding asks Playwright too."""
+    return find_browser()
+
+
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
 @pytest.fixture(scope="package")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    """The system's Chromium, else Playwright's own; a machine without one fails here."""
-    path = next((path for path in SYSTEM_BROWSERS if Path(path).exists()), None)
-    started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+def browser(path_of_browser: str, playwright: Playwright) -> Iterator[Browser]:
+    """A browser; a machine without one fails here."""
+    assert path_of_browser, (
+        "There is no browser; `make test` installs one, or `apt-get install chromium`"
+    )
+    started = playwright.chromium.launch(executable_path=path_of_browser, args=ARGUMENTS)
     yield started
     started.close()
 
