@@ -6,20 +6,21 @@
    attention is computed again with clean queries (or keys) on corrupted inputs, and the change of
    its output meets the gradient there: only what follows is linear.
 3. GradDrop: a direct and an indirect effect of opposite sign can cancel. Gradients are taken once
-   per layer with that layer's backward path cut; a component's score is the mean of the absolute
-   estimates over the layers other than its own.
+   per layer with that layer's backward path cut, which leaves the layer's own components none; a
+   component's score, and a query's, key's or value's, is the sum of the absolute estimates over
+   L − 1, the mean over the layers other than its own.
 
 Paper: Kramár et al. 2024, AtP*: An efficient and scalable method for localizing LLM behaviour.
 
 Departures: keys are patched at all positions together, where the paper patches them one by one.
-Without GradDrop scores keep their sign.
+Without GradDrop, or in a model of one layer, scores keep their sign.
 
 Limits: one backward pass per layer; MLPs remain linear estimates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,20 +34,17 @@ from worker.core.localization._qk_fix import SITES, attention_with_parts, run_cl
 from worker.core.models.gradients import Gradients, dropped_gradients, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
-from worker.core.models.projections import (
-    PARTS,
-    Part,
-    n_parts,
-)
-from worker.core.models.sites import Site
+from worker.core.models.projections import PARTS, Part, n_parts
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.metric import UNITS
 from worker.core.patching.outcome import component_names
-from worker.core.patching.pairing import PairBatch, make_pairs
+from worker.core.patching.pairing import make_pairs
 
 TITLE = "AtP*"
 PAPER = "https://arxiv.org/abs/2403.00745"
+Estimates = dict[str, Tensor]
+"""Site or part -> an estimate per row, layer and head."""
 
 
 class Options(ComparisonOptions):
@@ -66,14 +64,14 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings = facing.findings(
         "atp_star",
         "Mean absolute estimate over cut layers."
-        if options.grad_drop
+        if run.dropping
         else "(clean − corrupted) times gradient: positive speaks for the answer.",
     )
     for part, values in run.nodes.items():
         scores = np.mean(list(values.values()), axis=0)
         axes = (Axis(name="layer"), Axis(name="head"))
         title = {"q": "Queries", "k": "Keys", "v": "Values"}[part]
-        findings.arrays[f"nodes.{part}"] = Array(scores, axes, unit, title, signed=True)
+        findings.arrays[f"nodes.{part}"] = Array(scores, axes, unit, title, signed=not run.dropping)
     found = findings.summary
     findings.caption = (
         f"AtP* over {len(facing.traced)} facts: largest MLP {found['components.top_mlp']} "
@@ -88,23 +86,24 @@ class _Run:
         self.facing, self.options, self.model = facing, options, facing.model
         self.nodes: dict[Part, dict[str, np.ndarray]] = {}
         self.names = component_names(self.model, heads=True)
+        self.dropping = options.grad_drop and self.model.n_layers > 1
 
     def attribute(self, items: list[Corrupted]) -> None:
         """Attribute some facts together."""
         pairs = make_pairs(self.model, items)
         projected, clean = run_clean(self.model, pairs)
+        mixed = attention_with_parts(self.model, pairs, projected) if self.options.qk_fix else {}
 
         def measure(logits: Tensor) -> Tensor:
             return pairs.measure(self.options.metric, logits, clean["logits"][0])
 
         args = (self.model, pairs.batch, pairs.corrupted, list(SITES), measure)
         plain = gradients(*args)
-        scores = self._scores(pairs, plain, clean)
-        if self.options.grad_drop and self.model.n_layers > 1:
-            drops = [self._scores(pairs, found, clean) for found in dropped_gradients(*args)]
-            share = self.model.n_layers - 1
-            scores = {k: sum(np.abs(d[k]) for d in drops) / share for k in scores}
-        nodes = self._nodes(pairs, plain, projected) if self.options.qk_fix else {}
+        taken = dropped_gradients(*args) if self.dropping else [plain]
+        estimates = self._averaged(
+            self._scores(found, clean) | self._nodes(found, mixed) for found in taken
+        )
+        scores = {name: pairs.by_fact(rows) for name, rows in estimates.items()}
         cleans = pairs.by_fact(measure(clean["logits"][0]))
         corrupteds = pairs.by_fact(plain.metric)
         rows, positions = pairs.clean.shape[:2]
@@ -115,14 +114,23 @@ class _Run:
             if one is None:
                 continue
             one.components = {name: float(_of(name, scores)[i]) for name in self.names}
-            for part, values in nodes.items():
-                self.nodes.setdefault(part, {})[item.case.fact.id] = values[i]
+            for part in PARTS if mixed else ():
+                self.nodes.setdefault(part, {})[item.case.fact.id] = scores[part][i]
         self.facing.tell()
 
-    def _scores(
-        self, pairs: PairBatch, slopes: Gradients, clean: dict[str, list[Tensor]]
-    ) -> dict[Site, np.ndarray]:
-        """Site -> (fact, layer, head), one head where there are none."""
+    def _averaged(self, each: Iterable[Estimates]) -> Estimates:
+        """Sum the absolute estimates of all cuts over L − 1; one estimate without cuts as it is."""
+        if not self.dropping:
+            (only,) = each
+            return only
+        total: Estimates = {}
+        for found in each:
+            for name, rows in found.items():
+                total[name] = total.get(name, 0) + rows.abs() / (self.model.n_layers - 1)
+        return total
+
+    def _scores(self, slopes: Gradients, clean: dict[str, list[Tensor]]) -> Estimates:
+        """Site -> (row, layer, head), one head where there are none."""
         corrupted, found = slopes.activations.sites, {}
         for site in SITES:
             heads = self.model.n_heads if site == "z" else 1
@@ -130,27 +138,25 @@ class _Run:
                 ((c - n) * g).float().unflatten(-1, (heads, -1)).sum((1, -1))
                 for c, n, g in zip(clean[site], corrupted[site], slopes.sites[site], strict=True)
             ]
-            found[site] = pairs.by_fact(torch.stack(each, dim=1))
-        return found
+            found[site] = torch.stack(each, dim=1)
+        return dict(found)
 
-    def _nodes(
-        self, pairs: PairBatch, slopes: Gradients, projected: dict[tuple[Part, int], Tensor]
-    ) -> dict[Part, np.ndarray]:
-        mixed = attention_with_parts(self.model, pairs, projected)
+    def _nodes(self, slopes: Gradients, mixed: dict[tuple[Part, int], Tensor]) -> Estimates:
+        """Part -> (row, layer, head of that part); nothing where no attention was recomputed."""
         corrupted = slopes.activations.sites["z"]
-        found: dict[Part, np.ndarray] = {}
-        for part in PARTS:
+        found: Estimates = {}
+        for part in PARTS if mixed else ():
             each = [
                 ((mixed[part, layer] - z) * g).float().unflatten(-1, (self.model.n_heads, -1))
                 for layer, (z, g) in enumerate(zip(corrupted, slopes.sites["z"], strict=True))
             ]
             by_head = torch.stack([e.sum((1, -1)) for e in each], dim=1)
             heads = n_parts(self.model, part)  # one key serves all heads of its group
-            found[part] = pairs.by_fact(by_head.unflatten(-1, (heads, -1)).sum(-1))
+            found[part] = by_head.unflatten(-1, (heads, -1)).sum(-1)
         return found
 
 
-def _of(name: str, scores: dict[Site, np.ndarray]) -> np.ndarray:
+def _of(name: str, scores: Mapping[str, np.ndarray]) -> np.ndarray:
     part = name.split(".")
     layer = int(part[1])
     if len(part) > 3:

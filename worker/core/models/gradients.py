@@ -19,6 +19,9 @@ from worker.core.models.model import Model
 from worker.core.models.sites import See, Site, as_batch, watch
 from worker.core.models.tokens import Batch
 
+WITHIN: frozenset[Site] = frozenset({"attn", "mlp", "attn_write", "mlp_write", "z"})
+"""Sites inside a layer; the residual runs past it."""
+
 
 @dataclass(frozen=True)
 class Activations:
@@ -85,7 +88,8 @@ def dropped_gradients(
 ) -> Iterator[Gradients]:
     """Give gradients once per layer, each with nothing flowing back through that layer's block.
 
-    One forward serves all; a layer's attention and MLP outputs then pass no gradient on.
+    One forward serves all; a layer's attention and MLP outputs then pass no gradient on, so that
+    what lies inside the layer, those outputs included, has none.
     """
     embeds = embeds.detach().requires_grad_()
     dropped = -1
@@ -108,6 +112,9 @@ def dropped_gradients(
         found = torch.autograd.grad(metric.sum(), [embeds, *flat], retain_graph=True)
         parts = iter(found[1:])
         slopes = {site: [as_batch(next(parts), shape) for _ in kept[site]] for site in sites}
+        for site in WITHIN & slopes.keys():
+            # A write's own gradient is taken behind the dam that it meets.
+            slopes[site][layer] = torch.zeros_like(slopes[site][layer])
         yield Gradients(Activations(kept, raw.logits.detach()), slopes, found[0], metric.detach())
 
 
