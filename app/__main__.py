@@ -2,20 +2,27 @@
 
 import logging
 import socket
+import sys
 from collections.abc import Callable
 
 import uvicorn
 
 from app.main import create_app
-from worker.contract.settings import Settings, settings
+from worker.contract.errors import UserError
+from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 
 
 def main() -> None:
     """Serve until stopped, and print the address once the server answers."""
-    chosen = settings()
-    app = create_app(chosen)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with listening(chosen) as opened:
+    try:
+        chosen = settings()
+        opened = listening(chosen)
+    except UserError as error:
+        print(f"lethe: {error.message}", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
+    app = create_app(chosen)
+    with opened:
         address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
         token = app.state.sessions.token
         config = uvicorn.Config(
@@ -46,7 +53,7 @@ def listening(chosen: Settings) -> socket.socket:
     try:
         return socket.create_server((chosen.host, chosen.port), family=family, backlog=256)
     except OSError as error:
-        raise SystemExit(
+        raise UserError(
             f"Lethe cannot listen on {chosen.host}:{chosen.port}: {error.strerror}. "
             f"Choose another with LETHE_PORT (0 takes a free one) or LETHE_HOST."
         ) from None

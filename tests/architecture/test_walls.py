@@ -26,6 +26,7 @@ ALLOWED = {
         "worker.contract",
         "worker.core.models.cache",
     },
+    "worker.cli.serving": {"worker.contract"},
     "worker.cli.doctor": {"worker.core", "worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},

@@ -5,10 +5,7 @@ What needs torch is imported by the command that does, so that the others start 
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +13,7 @@ import typer
 
 from worker.cli import bundles as bundle_commands
 from worker.cli import models as model_commands
+from worker.cli import serving
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
 from worker.contract.repetition import compare, differences
@@ -48,22 +46,13 @@ def main() -> None:
 
 @app.command()
 def serve() -> None:
-    """Start the web server and one worker on this machine; Ctrl+C stops both."""
-    commands = [[sys.executable, "-m", "app"], [sys.executable, "-m", "worker.engine.supervisor"]]
-    processes = [subprocess.Popen(command) for command in commands]
+    """Start the web server and one worker on this machine; Ctrl+C stops both.
 
-    def stop(signum: int, frame: object) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while all(process.poll() is None for process in processes):
-        time.sleep(0.2)
-    stop(signal.SIGTERM, None)
-    codes = [process.wait(timeout=30) for process in processes]
-    raise typer.Exit(next((code for code in codes if code > 0), 0))
+    One that ends is started again. When that fails too often, both are stopped, and the exit code
+    is above 0.
+    """
+    settings()  # a wrong one is said once, before anything starts
+    raise typer.Exit(serving.serve())
 
 
 @app.command()

@@ -5,8 +5,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.contract.errors import UserError
+
+WRONG_SETTINGS = 2
+"""Exit code of a process that refuses its settings: to start it again would not help."""
 
 
 class Settings(BaseSettings):
@@ -107,5 +113,16 @@ def _bound(part: str) -> tuple[str, int]:
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process; raises UserError with a sentence for each wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise UserError(problems=[("", _wrong(one)) for one in error.errors()]) from None
+
+
+def _wrong(error: ErrorDetails) -> str:
+    """Name the variable, its value (but for a token's) and what is wrong with it."""
+    variable = f"LETHE_{str(error['loc'][0]).upper()}"
+    value = "" if "TOKEN" in variable else f" is {str(error['input'])!r}"
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{variable}{value}: {reason[:1].lower()}{reason[1:]}."

@@ -23,7 +23,7 @@ from uuid import uuid4
 from sqlalchemy.exc import DBAPIError
 
 from worker.contract.errors import UserError
-from worker.contract.settings import Settings, settings
+from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
 from worker.engine.client import Engine
 from worker.engine.lane import Lane
@@ -245,7 +245,11 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments or [])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("dbos").setLevel(logging.WARNING)
-    chosen = settings()
+    try:
+        chosen = settings()
+    except UserError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
     name = given.name or f"{socket.gethostname()}:{chosen.device}"
     try:
         supervisor = Supervisor(chosen, name, given.door, Timing.model_validate_json(given.timing))

@@ -1,9 +1,10 @@
-"""Settings that are read from one word: the bounds of memory."""
+"""What the environment says, and how a wrong value is refused."""
 
 import pytest
 from pydantic import ValidationError
 
-from worker.contract.settings import Settings
+from worker.contract.errors import UserError
+from worker.contract.settings import Settings, settings
 
 
 def test_bounds_of_memory_are_read_with_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +20,21 @@ def test_a_bound_that_cannot_be_read_is_refused_with_one_that_can(
     monkeypatch.setenv("LETHE_MAX_MEMORY", value)
     with pytest.raises(ValidationError, match="expected one like cuda:0=20GB"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("LETHE_PORT", "70000", "LETHE_PORT is '70000': input should be less than"),
+        ("LETHE_LANES", "two", "LETHE_LANES is 'two': input should be a valid integer"),
+        ("LETHE_MAX_MEMORY", "much", "LETHE_MAX_MEMORY is 'much': 'much' is no bound of memory"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    settings.cache_clear()
+    with pytest.raises(UserError) as refused:
+        settings()
+    assert refused.value.message.startswith(words)
