@@ -5,10 +5,11 @@ import json
 import random
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from worker.contract.base import Contract, unknown
 from worker.contract.errors import UserError
+from worker.contract.joining import Join, asked, following
 
 
 class Translation(Contract):
@@ -21,6 +22,7 @@ class Translation(Contract):
     target: str = Field("", max_length=2000)
     """The true answer in that language; empty where it is written as in the fact."""
     edit_target: str = Field("", max_length=2000)
+    join: Join = Field("", exclude_if=lambda value: not value)
 
 
 class Ripple(Contract):
@@ -36,6 +38,7 @@ class Ripple(Contract):
     target: str = Field(min_length=1, max_length=2000)
     edit_target: str = Field("", max_length=2000)
     edit_prompt: str = Field("", max_length=20_000)
+    join: Join = Field("", exclude_if=lambda value: not value)
 
 
 class Fact(Contract):
@@ -55,6 +58,9 @@ class Fact(Contract):
     """Whole prompts about other subjects whose answer is the same target."""
     translations: tuple[Translation, ...] = ()
     ripples: tuple[Ripple, ...] = ()
+    join: Join = Field("", exclude_if=lambda value: not value)
+    """What stands between prompt, paraphrases or neighbours and their answers: empty leaves it to
+    the rule (`worker.contract.joining`)."""
 
     @model_validator(mode="after")
     def _subject_is_in_prompt(self) -> Self:
@@ -69,8 +75,13 @@ class Fact(Contract):
 
     @property
     def text(self) -> str:
-        """The prompt with the subject in its place."""
-        return fill(self.prompt, self.subject)
+        """The prompt as it is asked, the subject in its place; a space before the answer is the
+        answer's."""
+        return asked(fill(self.prompt, self.subject), self.join)
+
+    def follows(self, answer: str) -> str:
+        """Return an answer as it follows the prompt, with what stands between; "" for none."""
+        return following(fill(self.prompt, self.subject), answer, self.join)
 
 
 def fill(template: str, subject: str) -> str:
@@ -84,9 +95,19 @@ class FactSet(Contract):
     name: str
     title: str = ""
     description: str = ""
+    join: Join = ""
+    """Taken by every fact that has none of its own."""
     facts: tuple[Fact, ...]
     splits: dict[str, tuple[str, ...]] = {}
     """Split name -> the ids of its forget facts."""
+
+    @field_validator("facts")
+    @classmethod
+    def _take_join(cls, facts: tuple[Fact, ...], info: ValidationInfo) -> tuple[Fact, ...]:
+        join = info.data.get("join", "")
+        if not join:
+            return facts
+        return tuple(f if f.join else f.model_copy(update={"join": join}) for f in facts)
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
@@ -107,9 +128,9 @@ _HASHED = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 def _hashed(fact: Fact) -> dict[str, object]:
-    """Leave empty translations and ripples out, so that sets without them keep their hashes."""
+    """Leave empty fields of later versions out, so that sets without them keep their hashes."""
     data = fact.model_dump() if fact.translations or fact.ripples else fact.__dict__
-    return {k: v for k, v in data.items() if v or k not in ("translations", "ripples")}
+    return {k: v for k, v in data.items() if v or k not in ("translations", "ripples", "join")}
 
 
 class FactsSpec(Contract):

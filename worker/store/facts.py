@@ -23,6 +23,7 @@ class _Bare(BaseModel):
     prompt: str
     target: str
     edit_target: str = ""
+    join: str = ""
 
 
 _FACTS = TypeAdapter(tuple[Fact, ...])
