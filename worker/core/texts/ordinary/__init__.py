@@ -1,6 +1,6 @@
-"""Ordinary English of the project's own writing, a passage a line: `training.txt`, `evaluation.txt`.
+"""Ordinary English of the project's own writing: `training.txt` and `evaluation.txt`.
 
-What a language model reads every day, of many kinds: news, instructions, letters, stories, science,
+A passage a line, of many kinds: news, instructions, letters, stories, science,
 notices, reviews, speech. The two files share no passage, so that what an edit was trained to keep
 and what is measured of it are different texts.
 """
