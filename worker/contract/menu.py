@@ -71,6 +71,8 @@ class ModelInfo(Contract):
     dtype: str = ""
     tokenizer: str = ""
     licence: str = ""
+    note: str = ""
+    """What its card says that a reader must know of its weights, for example how they were made."""
     weights_hash: str = ""
     """Empty until the weights were read once."""
     memory_bytes: dict[str, int] = {}

@@ -57,7 +57,10 @@ def all_methods() -> list[Method]:
 
 
 def modules(folder: str) -> list[ModuleType]:
-    """Import every public module in a folder of core and in the plugins' folder of that name."""
+    """Import every public module in a folder of core and in the plugins' folder of that name.
+
+    `folder` is dotted where it lies deeper, as `models.recipes`.
+    """
     try:
         package = importlib.import_module(f"worker.core.{folder}")
     except ModuleNotFoundError as error:
@@ -65,7 +68,11 @@ def modules(folder: str) -> list[ModuleType]:
             raise
         return []
     plugins = settings().plugins
-    if plugins and (path := str(Path(plugins).resolve() / folder)) not in package.__path__:
+    if (
+        plugins
+        and (path := str(Path(plugins).resolve() / folder.replace(".", "/")))
+        not in package.__path__
+    ):
         package.__path__.append(path)
     names = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
     return [importlib.import_module(f"worker.core.{folder}.{name}") for name in names]

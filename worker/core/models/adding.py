@@ -46,7 +46,7 @@ def add_folder(folder: Path, root: Path, name: str = "") -> ModelInfo:
         )
     folder = folder.resolve()
     name = name or folder.name
-    _check_name(name, root)
+    check_name(name, root)
     check_loadable(folder, read_config(folder))
     info = describe_model(name, folder)
     if info.problem:
@@ -73,7 +73,7 @@ def add_from_hub(id: str, root: Path, revision: str | None = None) -> ModelInfo:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    _check_name(id, root)
+    check_name(id, root)
     try:
         listed = HfApi().model_info(id, revision=revision)
         names = [file.rfilename for file in listed.siblings or ()]
@@ -113,7 +113,8 @@ def remove(name: str, root: Path) -> None:
     shutil.rmtree(hub[0] if hub else folder)
 
 
-def _check_name(name: str, root: Path) -> None:
+def check_name(name: str, root: Path) -> None:
+    """Refuse a name that no model can have under `root`, or that is taken."""
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or any(p.startswith((".", "models--")) for p in parts):
         raise UserError(

@@ -16,6 +16,11 @@ def read_title(folder: Path) -> str:
     return str(_read_json(folder / "card.json").get("title") or "")
 
 
+def read_note(folder: Path) -> str:
+    """What the folder's card.json says that a reader must know of the weights, else empty."""
+    return str(_read_json(folder / "card.json").get("note") or "")
+
+
 def read_licence(folder: Path) -> str:
     """The licence that card.json or the YAML head of README.md names, else empty."""
     card = _read_json(folder / "card.json")

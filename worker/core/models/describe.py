@@ -11,7 +11,7 @@ import torch
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
 from worker.core.demo.paths import WEIGHTS
-from worker.core.models.card import read_licence, read_title, read_tokenizer
+from worker.core.models.card import read_licence, read_note, read_title, read_tokenizer
 from worker.core.models.components import component_parameters
 from worker.core.models.load import (
     DEMO,
@@ -120,6 +120,7 @@ def _described(name: str, folder: Path, newest: float, device: torch.device) -> 
         dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
         tokenizer=read_tokenizer(folder),
         licence=read_licence(folder),
+        note=read_note(folder),
         memory_bytes=estimate_memory(model, components, dtype, device),
         memory_bytes_8bit=estimate_memory_8bit(model, dtype, device),
     )

@@ -212,7 +212,7 @@ def model_folders(roots: Sequence[Path]) -> list[Path]:
                 below.clear()
             if depth >= _MAX_DEPTH:
                 below.clear()
-            below.sort()
+            below[:] = sorted(name for name in below if not name.startswith("."))
     return list(found.values())
 
 

@@ -1,0 +1,87 @@
+"""The real model, for every test that wants one: SmolLM2-135M-Instruct, made once per machine.
+
+`real_folder` is its Hugging Face folder, `real_root` the folder that holds it (for
+`LETHE_MODEL_ROOTS`), `real_model` the loaded model, shared by the whole session: a test leaves it
+as it found it. It lies under LETHE_TEST_CACHE, by default ~/.cache/lethe. Tests that ask for any of
+these carry the mark `real`; without a network and without a cache they are skipped, each with what
+it would have shown.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.contract.errors import UserError
+
+NAME = "smollm2"
+FIXTURES = {"real_folder", "real_root", "real_model"}
+SECONDS = 360
+"""What the tests on the real model may take of the suite, on two cores."""
+_took: dict[str, float] = {}
+"""Test -> seconds, of those on the real model."""
+
+
+def cache_root() -> Path:
+    """Where the real model is kept between sessions."""
+    return Path(os.environ.get("LETHE_TEST_CACHE") or Path.home() / ".cache/lethe") / "models"
+
+
+@cache
+def make_real() -> str:
+    """Make the real model where it is not yet; return why there is none, else an empty text."""
+    from worker.core.models.making import add_recipe
+
+    try:
+        info = add_recipe(NAME, cache_root())
+    except UserError as error:
+        return error.message
+    return info.problem
+
+
+@pytest.fixture(scope="session")
+def real_root() -> Path:
+    if problem := make_real():
+        pytest.skip(problem)
+    return cache_root()
+
+
+@pytest.fixture(scope="session")
+def real_folder(real_root: Path) -> Path:
+    return real_root / NAME
+
+
+@pytest.fixture(scope="session")
+def real_model(real_root: Path) -> Any:
+    from worker.core.models.load import load_model
+
+    return load_model(NAME, roots=[real_root])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real")
+        if item.get_closest_marker("real"):
+            _took[item.nodeid] = 0.0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real") and (problem := make_real()):
+        sentence = item.name.removeprefix("test_").replace("_", " ")
+        pytest.skip(f"{problem} It would have shown: {sentence}.")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.nodeid in _took:
+        _took[report.nodeid] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if any(_took.values()):
+        terminalreporter.write_line(
+            f"{len(_took)} tests on the real model took {sum(_took.values()):.0f} of at most "
+            f"{SECONDS} s"
+        )

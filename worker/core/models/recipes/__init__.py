@@ -1,0 +1,1 @@
+"""Models that Lethe can make on request: one file is one recipe."""
