@@ -19,7 +19,6 @@ from worker.core.patching.cases import Prepared
 from worker.core.patching.corruption import Corrupted, corrupt
 from worker.core.patching.pairing import make_pairs, zero_metric
 
-ZERO = 1e-6
 BATCH_SIZE = 64
 
 
@@ -58,9 +57,9 @@ def look_ahead(
         with torch.no_grad():
             clean = activations(model, pairs.batch, pairs.clean, []).logits
             corrupted = activations(model, pairs.batch, pairs.corrupted, []).logits
-        change = pairs.measure(metric, clean, clean) - pairs.measure(metric, corrupted, clean)
-        for item, size in zip(batch, change.abs().tolist(), strict=True):
-            if size < ZERO:
+        changes = pairs.changes(metric, clean, corrupted, model.dtype)
+        for item, change in zip(batch, changes, strict=True):
+            if change.is_none:
                 prepared.leave_out(item.case.fact, zero_metric(item, metric))
 
     in_batches(model, "ahead", sorted(items, key=lambda item: item.case.length), BATCH_SIZE, run)

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.core.rounding import rounding_at
+
 PENALTY = 1.0
 """Inverse strength C of the L2 penalty, as in scikit-learn's default."""
 TOLERANCE = 3e-5
@@ -123,8 +125,9 @@ def predict(
 def standardize(
     x: Float[Tensor, "problem n d"], *others: Float[Tensor, "problem m d"]
 ) -> list[Float[Tensor, "problem k d"]]:
-    """Center and scale every feature by the first sample's mean and deviation."""
-    mean, std = x.double().mean(1, keepdim=True), x.double().std(1, keepdim=True).clamp(min=1e-6)
+    """Center and scale every feature by the first sample's mean and deviation, where it has one."""
+    mean, std = x.double().mean(1, keepdim=True), x.double().std(1, keepdim=True)
+    std = torch.where(std > rounding_at(mean.abs(), x.dtype), std, torch.ones_like(std))
     return [(each.double() - mean) / std for each in (x, *others)]
 
 

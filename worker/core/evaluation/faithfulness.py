@@ -124,11 +124,9 @@ def _patch(
     )  # fmt: skip
     patched = Patched(model, items, options.metric, options.batch_size)
     traced = {
-        item.case.fact.id: Traced(item.case, clean, zero)
-        for item, clean, zero in zip(
-            patched.items, patched.clean.tolist(), patched.zero.tolist(), strict=True
-        )
-        if abs(clean - zero) > 0
+        item.case.fact.id: Traced(item.case, change.clean, change.corrupted)
+        for item, change in zip(patched.items, patched.changes, strict=True)
+        if not change.is_none
     }
     leave_out_tiny(traced, prepared, options.metric, options.min_difference)
     patched.used = np.array([item.case.fact.id in traced for item in patched.items])
@@ -142,4 +140,11 @@ def _patch(
             )
     prepared.cases = [case for case in prepared.cases if case.fact.id in traced]
     require_cases(prepared)
+    if patched.cancels():
+        raise UserError(
+            f"Over the {int(patched.used.sum())} facts the differences in {options.metric} between "
+            f"clean and corrupted prompts add up to nothing, and faithfulness is a share of that "
+            f"sum. Choose other facts, another corruption or metric.",
+            field="options.faithfulness.metric",
+        )
     return patched, prepared

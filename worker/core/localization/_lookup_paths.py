@@ -86,8 +86,8 @@ class _State:
         """Score each sender as its share of the difference between clean and corrupted metric."""
         effects = path_effects(bench, [(c,) for c in senders], receivers, hold_mlps)
         for i, item in enumerate(bench.items):
-            if self.facing.keep(item, bench.clean[i], bench.corrupted[i]) is not None:
-                difference = bench.clean[i] - bench.corrupted[i]
+            if self.facing.keep(item, bench.changes[i]) is not None:
+                difference = bench.changes[i].difference
                 self.scores[item.case.fact.id, name] = effects[i] / difference
         done = len(self.scores) / (2 * len(self.facing.items))
         self.facing.job.report.progress(done, f"paths from {name} patched")

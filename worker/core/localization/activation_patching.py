@@ -30,7 +30,7 @@ from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
-from worker.core.patching.comparison import ZERO, Comparison, ComparisonOptions
+from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.outcome import Traced, component_names, kind_of, stack
 from worker.core.patching.shares import (
@@ -139,8 +139,8 @@ class _Run:
         bench = make_bench(self.model, items, self.options.metric, needed)
         bench.noising = self.options.direction == "noising"
         differences = bench.clean - bench.corrupted
-        zero = np.abs(differences) < ZERO
-        scale = np.where(zero, np.nan, -differences if bench.noising else differences)
+        unchanged = [change.is_none for change in bench.changes]
+        scale = np.where(unchanged, np.nan, -differences if bench.noising else differences)
         shown = max(0, SHOWN_FACTS - len(self.facing.traced))
         grids = patch_grid(
             bench,
@@ -155,7 +155,7 @@ class _Run:
 
     def _keep(self, bench: Bench, i: int, grid: np.ndarray, scores: np.ndarray) -> None:
         item = bench.items[i]
-        traced = self.facing.keep(item, bench.clean[i], bench.corrupted[i])
+        traced = self.facing.keep(item, bench.changes[i])
         if traced is None:
             return
         n_rows = len(self.sites) * self.model.n_layers

@@ -104,13 +104,13 @@ class _Run:
             self._scores(found, clean) | self._nodes(found, mixed) for found in taken
         )
         scores = {name: pairs.by_fact(rows) for name, rows in estimates.items()}
-        cleans = pairs.by_fact(measure(clean["logits"][0]))
-        corrupteds = pairs.by_fact(plain.metric)
+        logits = (clean["logits"][0], plain.activations.logits)
+        changes = pairs.changes(self.options.metric, *logits, self.model.dtype)
         rows, positions = pairs.clean.shape[:2]
         passes = 4 + 2 * self.model.n_layers * self.options.grad_drop
         self.facing.operations += passes * forward_operations(self.model, rows, positions)
         for i, item in enumerate(items):
-            one = self.facing.keep(item, cleans[i], corrupteds[i])
+            one = self.facing.keep(item, changes[i])
             if one is None:
                 continue
             one.components = {name: float(_of(name, scores)[i]) for name in self.names}

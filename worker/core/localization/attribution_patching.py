@@ -38,6 +38,7 @@ from worker.core.models.gradients import Gradients, activations, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import forward_operations
 from worker.core.models.sites import Site
+from worker.core.patching.change import Change
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.metric import UNITS
@@ -105,12 +106,10 @@ class _Run:
             return pairs.measure(self.options.metric, logits, reference)
 
         slopes = gradients(self.model, pairs.batch, here, keep, measure)
-        reference = slopes.activations.logits if on_clean else other.logits
-        elsewhere = pairs.measure(self.options.metric, other.logits, reference)
-        clean, corrupted = slopes.metric, elsewhere
-        if not on_clean:
-            clean, corrupted = elsewhere, slopes.metric
-        self._score(pairs, slopes, other.sites, -1.0 if not on_clean else 1.0, clean, corrupted)
+        logits = (slopes.activations.logits, other.logits)
+        ends = logits if on_clean else logits[::-1]
+        changes = pairs.changes(self.options.metric, *ends, self.model.dtype)
+        self._score(pairs, slopes, other.sites, -1.0 if not on_clean else 1.0, changes)
         rows, positions = here.shape[:2]
         # A backward through activations alone costs as much as a forward.
         self.facing.operations += 3 * forward_operations(self.model, rows, positions)
@@ -122,8 +121,7 @@ class _Run:
         slopes: Gradients,
         other: dict[Site, list[Tensor]],
         sign: float,
-        clean: Tensor,
-        corrupted: Tensor,
+        changes: Sequence[Change],
     ) -> None:
         here = slopes.activations.sites
         scores = {
@@ -138,15 +136,12 @@ class _Run:
             for site in other
         }
         per_fact = {site: pairs.by_fact(values) for site, values in scores.items()}
-        cleans, corrupteds = pairs.by_fact(clean), pairs.by_fact(corrupted)
         for i, item in enumerate(pairs.items):
             own = {site: values[i][:, pairs.offsets[i] :] for site, values in per_fact.items()}
-            self._keep(item, own, float(cleans[i]), float(corrupteds[i]))
+            self._keep(item, own, changes[i])
 
-    def _keep(
-        self, item: Corrupted, own: dict[Site, np.ndarray], clean: float, corrupted: float
-    ) -> None:
-        traced = self.facing.keep(item, clean, corrupted)
+    def _keep(self, item: Corrupted, own: dict[Site, np.ndarray], change: Change) -> None:
+        traced = self.facing.keep(item, change)
         if traced is None:
             return
         for name, site in SITES.items():

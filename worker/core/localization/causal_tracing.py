@@ -140,7 +140,7 @@ class _Run:
         self, item: Corrupted, grid: np.ndarray, scores: np.ndarray, bench: Bench, i: int
     ) -> None:
         by_site = grid.reshape(len(self.options.sites), self.model.n_layers, -1)
-        traced = self.facing.keep(item, bench.clean[i], bench.corrupted[i])
+        traced = self.facing.keep(item, bench.changes[i])
         if traced is None:
             return
         for site, values in zip(self.options.sites, by_site, strict=True):

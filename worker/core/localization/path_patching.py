@@ -72,7 +72,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         effects = path_effects(bench, sets, receivers, not options.through_mlps)
         facing.operations += bench.base.operations
         for i, item in enumerate(batch):
-            one = facing.keep(item, bench.clean[i], bench.corrupted[i])
+            one = facing.keep(item, bench.changes[i])
             if one is not None:
                 one.components = dict(zip(map(str, senders), effects[i].tolist(), strict=True))
         facing.tell()

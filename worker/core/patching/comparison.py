@@ -20,13 +20,11 @@ from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
 from worker.core.patching import metric as _metric
 from worker.core.patching.cases import prepare, require_cases
+from worker.core.patching.change import Change
 from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
 from worker.core.patching.metric import UNITS, Metric
 from worker.core.patching.outcome import Traced, build_findings, ordered
 from worker.core.patching.pairing import zero_metric
-
-ZERO = 1e-6
-"""A smaller difference between clean and corrupted metric is rounding."""
 
 
 class ComparisonOptions(base.Options):
@@ -93,15 +91,15 @@ class Comparison:
         """Measure all facts, `size` at a time; `kind` names the work whose batch size fits."""
         in_batches(self.model, kind, self.items, size, measure)
 
-    def keep(self, item: Corrupted, clean: float, corrupted: float) -> Traced | None:
+    def keep(self, item: Corrupted, change: Change) -> Traced | None:
         """Return where the fact's scores go; None, and the fact left out, if nothing changed."""
         fact = item.case.fact
-        if abs(clean - corrupted) < ZERO:
+        if change.is_none:
             if fact.id not in self._unchanged:
                 self._unchanged.add(fact.id)
                 self.prepared.leave_out(fact, zero_metric(item, self.options.metric))
             return None
-        return self.traced.setdefault(fact.id, Traced(item.case, float(clean), float(corrupted)))
+        return self.traced.setdefault(fact.id, Traced(item.case, change.clean, change.corrupted))
 
     def tell(self, measured: float = 0.0) -> None:
         """Report progress; `measured` facts of the batch under way count as well."""

@@ -52,7 +52,7 @@ def localize_edges(
         found = score(Edges(bench))
         facing.operations += 2 * bench.base.operations
         for i, item in enumerate(batch):
-            one = facing.keep(item, bench.clean[i], bench.corrupted[i])
+            one = facing.keep(item, bench.changes[i])
             if one is not None:
                 one.components = component_scores(model, found[i], options.aggregate)
                 edges[item.case.fact.id] = found[i]

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 
 from worker.core.models.components import component_parameters
 from worker.core.models.model import Model
+from worker.core.patching.change import Change
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.metric import Metric
 from worker.core.patching.mix import Mixer, gate_names
@@ -61,7 +62,8 @@ class Patched:
         ]
         self.names = gate_names(model)
         self.clean = self._measured([mixer.clean_logits for mixer in self.mixers])
-        self.zero = self.values(())
+        self.changes = self._changes()
+        self.zero = np.array([change.corrupted for change in self.changes])
         self.used: Bool[np.ndarray, " fact"] = np.ones(len(self.items), bool)
         """Facts that count; what is left out stays out of every mean."""
 
@@ -70,20 +72,46 @@ class Patched:
         """Measure every fact with only these components clean, or all but these."""
         chosen = set(components)
         kept = [name in chosen or name.split(".head.")[0] in chosen for name in self.names]
-        gates = torch.tensor([float(k != without) for k in kept], device=self.model.device)
-        return self._measured([mixer.logits(gates) for mixer in self.mixers])
+        return self._measured(self._logits([k != without for k in kept]))
 
     def faithfulness(self, values: PerFact, drawn: np.ndarray | None = None) -> float:
         """Divide the means over the facts that count (or over a draw of them)."""
         rows = np.flatnonzero(self.used) if drawn is None else np.flatnonzero(self.used)[drawn]
         return float((values - self.zero)[rows].sum() / (self.clean - self.zero)[rows].sum())
 
+    def cancels(self, drawn: np.ndarray | None = None) -> bool:
+        """Whether the facts' differences add up to nothing, so that there is no share of them."""
+        rows = np.flatnonzero(self.used) if drawn is None else np.flatnonzero(self.used)[drawn]
+        changes = [self.changes[row] for row in rows]
+        total = sum(change.difference for change in changes)
+        return abs(total) <= sum(change.rounding for change in changes)
+
     def interval(self, values: PerFact, seed: int, draws: int = 1000) -> tuple[float, float]:
-        """Draw the facts anew; give the 95 % percentile interval of the faithfulness."""
+        """Draw the facts anew; give the 95 % percentile interval of the faithfulness.
+
+        Draws whose differences cancel say nothing and do not count.
+        """
         n = int(self.used.sum())
         drawn = np.random.default_rng(seed).integers(0, n, (draws, n))
-        low, high = np.quantile([self.faithfulness(values, d) for d in drawn], [0.025, 0.975])
+        found = [self.faithfulness(values, d) for d in drawn if not self.cancels(d)]
+        low, high = np.quantile(found or [self.faithfulness(values)], [0.025, 0.975])
         return float(low), float(high)
+
+    @torch.no_grad()
+    def _changes(self) -> list[Change]:
+        """Compare every fact all clean and with every component corrupted."""
+        corrupted = self._logits([False] * len(self.names))
+        return [
+            change
+            for mixer, own in zip(self.mixers, corrupted, strict=True)
+            for change in mixer.pairs.changes(
+                self.metric, mixer.clean_logits, own, self.model.dtype
+            )
+        ]
+
+    def _logits(self, is_open: Sequence[bool]) -> list[torch.Tensor]:
+        gates = torch.tensor(is_open, dtype=torch.float32, device=self.model.device)
+        return [mixer.logits(gates) for mixer in self.mixers]
 
     def _measured(self, logits: Sequence[torch.Tensor]) -> PerFact:
         found = [

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.core.patching.cases import Case
+from worker.core.rounding import rounding_at
 
 Metric = Literal["probability", "logit_diff", "kl"]
 UNITS: dict[Metric, str] = {"probability": "probability", "logit_diff": "logit", "kl": "nat"}
@@ -40,6 +41,26 @@ def measure(
     assert clean is not None
     log_clean = clean.float().log_softmax(-1)
     return -(log_clean.exp() * (log_clean - logits.log_softmax(-1))).sum(-1)
+
+
+def rounding(
+    metric: Metric,
+    logits: Float[Tensor, "k vocab"],
+    measured: Float[Tensor, " k"],
+    dtype: torch.dtype,
+) -> Float[Tensor, " k"]:
+    """Bound the part of each row's measure that rounding in the model's dtype can make.
+
+    A probability p moves by p times what its logit moves; a divergence by half the square of what
+    the logits move, and by the rounding of its own sum.
+    """
+    size = logits.float().abs().amax(-1)
+    step = rounding_at(size, dtype)
+    if metric == "probability":
+        return measured * step
+    if metric == "logit_diff":
+        return step
+    return step.square() / 2 + rounding_at(size, torch.float32)
 
 
 def answer_tensor(cases: Sequence[Case], device: torch.device) -> Int[Tensor, " case"]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from worker.core.models.base_run import embed
 from worker.core.models.model import Model
 from worker.core.models.tokens import Batch, pad
+from worker.core.patching.change import Change
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.metric import Metric, answer_tensor, foil_tensor, measure
+from worker.core.patching.metric import Metric, answer_tensor, foil_tensor, measure, rounding
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,22 @@ class PairBatch:
     ) -> Float[Tensor, " row"]:
         """Measure each row against its own answer and foil, or its clean logits."""
         return measure(metric, logits, self.answers, self.foils, clean)
+
+    def changes(
+        self,
+        metric: Metric,
+        clean: Float[Tensor, "row vocab"],
+        corrupted: Float[Tensor, "row vocab"],
+        dtype: torch.dtype,
+    ) -> list[Change]:
+        """Compare each fact's clean and corrupted metric, computed by a model of this dtype."""
+        measured = [self.measure(metric, logits, clean) for logits in (clean, corrupted)]
+        bounds = [
+            rounding(metric, logits, values, dtype)
+            for logits, values in zip((clean, corrupted), measured, strict=True)
+        ]
+        columns = [self.by_fact(values) for values in (*measured, torch.maximum(*bounds))]
+        return [Change(*map(float, fact)) for fact in zip(*columns, strict=True)]
 
     def by_fact(self, values: Float[Tensor, "row ..."]) -> np.ndarray:
         """Average rows of one fact."""

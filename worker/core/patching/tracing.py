@@ -27,8 +27,9 @@ from worker.core.models.restart import (
 from worker.core.models.sites import Site
 from worker.core.models.tokens import pad
 from worker.core.patching.cases import Case
+from worker.core.patching.change import Change
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.metric import Metric, answer_tensor, foil_tensor, measure
+from worker.core.patching.metric import Metric, answer_tensor, foil_tensor, measure, rounding
 
 Row = Callable[[int, Float[np.ndarray, "fact patch"]], None]
 """Hears a position, counted with the padding, and what all patches did there."""
@@ -54,11 +55,20 @@ class Bench:
     metric: Metric
     offsets: list[int] = field(default_factory=list)
     """Padding before each fact's first token."""
-    clean: np.ndarray = field(default_factory=lambda: np.empty(0))
-    corrupted: np.ndarray = field(default_factory=lambda: np.empty(0))
+    changes: list[Change] = field(default_factory=list)
     """The metric per fact, the corrupted one averaged over its copies."""
     noising: bool = False
     """Whether corrupted states go into the clean run, instead of clean ones into the corrupted."""
+
+    @property
+    def clean(self) -> np.ndarray:
+        """The metric per fact of the clean prompts."""
+        return np.array([change.clean for change in self.changes])
+
+    @property
+    def corrupted(self) -> np.ndarray:
+        """The metric per fact of the corrupted prompts."""
+        return np.array([change.corrupted for change in self.changes])
 
     @property
     def unpatched(self) -> np.ndarray:
@@ -153,11 +163,23 @@ def make_bench(
         metric=metric,
         offsets=[base.n_positions - case.length for case in cases],
     )
-    every = torch.arange(len(fact), device=model.device)
-    for name, rows in (("clean", bench.pairs.clean), ("corrupted", bench.pairs.corrupted)):
-        values = bench.measure(base.logits[rows], every)
-        setattr(bench, name, mean_by(values[None].cpu(), fact.cpu(), n)[0])
+    bench.changes = _changes(bench)
     return bench
+
+
+def _changes(bench: Bench) -> list[Change]:
+    """Compare each fact's clean and corrupted metric."""
+    base, pairs = bench.base, bench.pairs
+    every = torch.arange(len(pairs), device=bench.fact_of_pair.device)
+    logits = [base.logits[rows] for rows in (pairs.clean, pairs.corrupted)]
+    measured = [bench.measure(rows, every) for rows in logits]
+    bounds = [
+        rounding(bench.metric, rows, values, base.model.dtype)
+        for rows, values in zip(logits, measured, strict=True)
+    ]
+    columns = torch.stack([*measured, torch.maximum(*bounds)]).cpu()
+    by_fact = mean_by(columns, bench.fact_of_pair.cpu(), len(bench.items))
+    return [Change(*map(float, fact)) for fact in by_fact.T]
 
 
 def component_patch(name: str) -> Patch:

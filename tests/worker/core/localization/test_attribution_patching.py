@@ -122,6 +122,9 @@ def test_a_divergence_on_the_clean_run_is_refused_because_its_gradient_is_zero()
         attribute(make_model("llama"), [fact("a", "Ann")], metric="kl", direction="clean")
 
 
-def test_a_metric_that_the_corruption_does_not_change_is_left_out():
+@pytest.mark.parametrize("metric", ["probability", "logit_diff", "kl"])
+@pytest.mark.parametrize("noise_level", [1e-9, 1e-6])
+def test_a_metric_that_the_corruption_changes_by_rounding_alone_is_left_out(metric, noise_level):
+    options = {"corruption": "noise", "noise_level": noise_level, "metric": metric}
     with pytest.raises(UserError, match="nothing to attribute"):
-        attribute(make_model("llama"), [fact("a", "Ann")], corruption="noise", noise_level=1e-9)
+        attribute(make_model("llama"), [fact("a", "Ann")], **options)

@@ -27,6 +27,7 @@ from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.models.offloaded import align_hook, bytes_by_device
 from worker.core.models.placement import block_bytes, placement_of
+from worker.core.rounding import rounding_at
 from worker.run import answer, run
 
 FAMILIES = ("llama", "gpt2", "gemma2")
@@ -205,7 +206,7 @@ def test_an_edit_through_blocks_that_the_device_holds_equals_the_whole_models(
     assert other.receipt.outside_unchanged and other.receipt.base_restored
     assert other.receipt.n_outside_checked == one.receipt.n_outside_checked
     with edited(whole.get(family), [delta]):
-        assert not torch.equal(logits(whole.get(family)), logits(placed[family].get(family)))
+        assert not torch.allclose(logits(whole.get(family)), logits(placed[family].get(family)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -218,7 +219,8 @@ def test_an_edit_of_blocks_on_disk_is_put_on_and_taken_off_bit_for_bit(
     before = logits(other)
     with edited(one, [delta]):
         expected = logits(one)
-    assert not torch.equal(expected, before)
+        weights = {name: p.detach().clone() for name, p in one.hf.named_parameters()}
+    assert not torch.allclose(expected, before)
     with edited(other, [delta]):
         assert torch.equal(logits(other), expected)
         assert result.receipt is not None
@@ -226,8 +228,14 @@ def test_an_edit_of_blocks_on_disk_is_put_on_and_taken_off_bit_for_bit(
     assert placed[family].verify(family) and bytes_by_device(other.hf)["disk"] > 0
     export_folder(other, [delta], tmp_path / "folder")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "folder").eval()
+    found = dict(again.named_parameters())
+    assert found.keys() == weights.keys(), "and it leaves as a whole model"
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
     with torch.no_grad():
-        assert torch.equal(again(IDS).logits[:, -3:], expected), "and it leaves as a whole model"
+        # All positions are unembedded here and three there: another shape, another kernel.
+        every = again(IDS).logits[:, -3:]
+    bound = rounding_at(float(expected.abs().max()), expected.dtype)
+    torch.testing.assert_close(every, expected, atol=bound, rtol=0)
 
 
 def test_training_weights_that_are_elsewhere_is_refused_beside_the_mask(

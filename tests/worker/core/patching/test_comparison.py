@@ -8,6 +8,7 @@ from worker.contract.progress import Quiet
 from worker.core.findings import Job
 from worker.core.localization.causal_tracing import Options as Tracing
 from worker.core.localization.eap import Options as Edges
+from worker.core.patching.change import Change
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 
 
@@ -26,9 +27,9 @@ def test_a_fact_that_nothing_changes_is_left_out_once_with_the_reason():
     facing = compare()
     first, *others = facing.items
     for _ in range(2):  # a batch that ran out of memory is measured again in halves
-        assert facing.keep(first, 1.0, 1.0) is None
+        assert facing.keep(first, Change(20.0, 20.0 + 1e-6, 1e-5)) is None
         for item in others:
-            facing.keep(item, 1.0, 0.5)
+            facing.keep(item, Change(20.0, 20.0 + 1e-4, 1e-5))
     assert [out.id for out in facing.prepared.left_out] == [first.case.fact.id]
     assert "Choose another corruption or metric" in facing.prepared.left_out[0].reason
     assert [one.case.fact.id for one in facing.settle()] == [
@@ -39,6 +40,6 @@ def test_a_fact_that_nothing_changes_is_left_out_once_with_the_reason():
 def test_no_measured_fact_is_an_error_with_the_reasons():
     facing = compare()
     for item in facing.items:
-        facing.keep(item, 0.2, 0.2)
+        facing.keep(item, Change(0.2, 0.2, 0.0))
     with pytest.raises(UserError, match="None of the 4 facts can be traced"):
         facing.settle()
