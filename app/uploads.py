@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from app.submission import refuse_odd_text
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactSet
+from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskReadFacts
 from worker.contract.menu import FactSetInfo, ReadFacts
 from worker.contract.texts import MAX_BYTES
@@ -31,18 +31,9 @@ TEXT_BODY_LIMIT = MAX_BYTES + 100_000
 """Bytes of a request with a text to forget in it."""
 KEPT = 24 * 3600
 """Seconds after which a file that nobody confirmed is deleted."""
-FIELDS = (
-    ("subject", "Subject", "What the fact is about, for example Bob Cousy."),
-    ("prompt", "Prompt", "Text with {} for the subject, ending before the answer."),
-    ("target", "Target", "The true answer."),
-    ("edit_target", "Edit target", "The answer an edit asks for. Optional."),
-    ("group", "Group", "What splits are made by, for example the sport. Optional."),
-    ("question", "Question", "The same asked as a question. Optional."),
-    ("paraphrases", "Paraphrases", "A list in one cell. Optional."),
-    ("neighbourhood", "Neighbourhood", "Prompts about others with the same answer. Optional."),
-    ("translations", "Translations", "JSON list of prompts in another language. Optional."),
-    ("ripples", "Ripples", "JSON list of what follows from the fact. Optional."),
-    ("id", "Id", "A name for the row. Optional."),
+FIELDS = tuple(
+    (name, name.replace("_", " ").capitalize(), field.description or "")
+    for name, field in sorted(Fact.model_fields.items(), key=lambda item: item[0] == "id")
 )
 """The fields of a fact that a column may give: name, label, what it holds."""
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,39 +26,79 @@ class Translation(Contract):
 
 
 class Ripple(Contract):
-    """What must change with a fact: something that it entails, or the fact asked backwards.
+    """What hangs together with a fact: what must change with it, and what must not.
 
     `entailed`: `prompt` asks for what follows from the fact, `target` before an edit and
-    `edit_target` after it. `reversed`: `target` is the subject; `prompt` names the fact's target
-    and `edit_prompt`, which is the same prompt otherwise, its edit target.
+    `edit_target` after it; a benchmark that names only the answer after leaves `target` empty.
+    `reversed`: `target` is the subject; `prompt` names the fact's target and `edit_prompt`, which
+    is the same prompt otherwise, its edit target. `kept`: `prompt` asks for something beside the
+    fact, whose answer `target` stays as it is (a benchmark's locality).
     """
 
-    kind: Literal["entailed", "reversed"]
+    kind: Literal["entailed", "reversed", "kept"]
     prompt: str = Field(min_length=2, max_length=20_000)
-    target: str = Field(min_length=1, max_length=2000)
+    target: str = Field("", max_length=2000)
     edit_target: str = Field("", max_length=2000)
     edit_prompt: str = Field("", max_length=20_000)
     join: Join = Field("", exclude_if=lambda value: not value)
+    aliases: tuple[str, ...] = ()
+    """Other wordings of `target`."""
+    edit_aliases: tuple[str, ...] = ()
+    """Other wordings of `edit_target`."""
+
+    @model_validator(mode="after")
+    def _has_an_answer(self) -> Self:
+        if not self.target and not (self.kind == "entailed" and self.edit_target):
+            raise ValueError(f"the {self.kind} prompt {self.prompt[:60]!r} has no target")
+        return self
 
 
 class Fact(Contract):
     """One fact: `prompt` is a template with `{}` for the subject that ends before the answer."""
 
-    id: str = Field(min_length=1, max_length=200)
-    subject: str = Field(min_length=1, max_length=2000)
-    prompt: str = Field(min_length=2, max_length=20_000)
-    target: str = Field(min_length=1, max_length=2000)
-    edit_target: str = ""
-    group: str = ""
-    relation: str = ""
-    question: str = ""
-    paraphrases: tuple[str, ...] = ()
-    """Templates with `{}`, or whole prompts that contain the subject."""
-    neighbourhood: tuple[str, ...] = ()
+    id: str = Field(min_length=1, max_length=200, description="A name for the row. Optional.")
+    subject: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="What the fact is about, for example Bob Cousy.",
+    )
+    prompt: str = Field(
+        min_length=2,
+        max_length=20_000,
+        description="Text with {} for the subject, ending before the answer.",
+    )
+    target: str = Field(min_length=1, max_length=2000, description="The true answer.")
+    edit_target: str = Field("", description="The answer an edit asks for. Optional.")
+    group: str = Field("", description="What splits are made by, for example the sport. Optional.")
+    relation: str = Field(
+        "", description="What is asked, for example capital: facts that share answers. Optional."
+    )
+    question: str = Field("", description="The same asked as a question. Optional.")
+    paraphrases: tuple[str, ...] = Field((), description="A list in one cell. Optional.")
+    """Templates with `{}`, or whole prompts."""
+    neighbourhood: tuple[str, ...] = Field(
+        (), description="Prompts about others with the same answer. Optional."
+    )
     """Whole prompts about other subjects whose answer is the same target."""
-    translations: tuple[Translation, ...] = ()
-    ripples: tuple[Ripple, ...] = ()
-    join: Join = Field("", exclude_if=lambda value: not value)
+    options: tuple[str, ...] = Field(
+        (), description="Wrong answers beside the target, as in multiple choice. Optional."
+    )
+    """Wrong answers: a multiple-choice question's other options, a benchmark's perturbed ones."""
+    aliases: tuple[str, ...] = Field((), description="Other wordings of the target. Optional.")
+    edit_aliases: tuple[str, ...] = Field(
+        (), description="Other wordings of the edit target. Optional."
+    )
+    translations: tuple[Translation, ...] = Field(
+        (), description="JSON list of prompts in another language. Optional."
+    )
+    ripples: tuple[Ripple, ...] = Field(
+        (), description="JSON list of what changes with the fact, or must not. Optional."
+    )
+    join: Join = Field(
+        "",
+        exclude_if=lambda value: not value,
+        description="What stands between prompt and answer. Optional.",
+    )
     """What stands between prompt, paraphrases or neighbours and their answers: empty leaves it to
     the rule (`worker.contract.joining`)."""
 
@@ -127,10 +167,29 @@ class FactSet(Contract):
 _HASHED = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
+_FROM_THE_START = frozenset(
+    {
+        *("id", "subject", "prompt", "target", "edit_target", "group", "relation", "question"),
+        *("paraphrases", "neighbourhood", "kind", "edit_prompt", "language"),
+    }
+)
+"""Fields that count in a hash even where they are empty."""
+
+
 def _hashed(fact: Fact) -> dict[str, object]:
-    """Leave empty fields of later versions out, so that sets without them keep their hashes."""
-    data = fact.model_dump() if fact.translations or fact.ripples else fact.__dict__
-    return {k: v for k, v in data.items() if v or k not in ("translations", "ripples", "join")}
+    """Leave out empty fields that came later, so that sets without them keep their hashes."""
+    nested = fact.translations or fact.ripples
+    return _counted(fact.model_dump() if nested else fact.__dict__)
+
+
+def _counted(data: dict[str, Any]) -> dict[str, object]:
+    return {
+        key: [_counted(one) if isinstance(one, dict) else one for one in value]
+        if isinstance(value, tuple)
+        else value
+        for key, value in data.items()
+        if value or key in _FROM_THE_START
+    }
 
 
 class FactsSpec(Contract):
@@ -147,7 +206,13 @@ class FactsSpec(Contract):
 def _retargeted(fact: Fact, answer: str) -> dict[str, object]:
     """The fields that change with the edit target; what was written for the old one goes."""
     plain = tuple(one.model_copy(update={"edit_target": ""}) for one in fact.translations)
-    return {"edit_target": answer, "translations": plain, "ripples": ()}
+    kept = tuple(one for one in fact.ripples if one.kind == "kept")
+    return {
+        "edit_target": answer,
+        "edit_aliases": (),
+        "translations": plain,
+        "ripples": kept,
+    }
 
 
 def retarget(fact_set: FactSet, facts: FactsSpec, seed: int = 0) -> FactSet:

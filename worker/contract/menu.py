@@ -126,6 +126,7 @@ class RefusedRow(Contract):
     """A row of an upload that was not understood."""
 
     row: int
+    """Its line in the file, or its number, as `ReadFacts.counted` says."""
     reason: str
     text: str = ""
 
@@ -141,6 +142,10 @@ class ReadFacts(Contract):
     delimiter: str = ""
     quote: str = ""
     """The character around quoted cells, where it is not the usual one."""
+    counted: Literal["line", "record", "row"] = "row"
+    """What `lines` and the refused rows' numbers count in the file."""
+    lines: tuple[int, ...] = ()
+    """Of each fact, where in the file it stands."""
     facts: tuple[Fact, ...]
     """As JSON they are one text, which the processes between reader and asker pass on as it is:
     taking 22,000 facts apart in each would take longer than reading the file."""

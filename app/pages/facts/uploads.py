@@ -59,7 +59,7 @@ def refused(request: Request, upload_id: str, engine: EngineDep) -> Response:
     found = uploads.read(engine, upload, read_mapping(request.query_params))
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["row", "reason", "text"])
+    writer.writerow([found.counted, "reason", "text"])
     writer.writerows([row.row, row.reason, _inert(row.text)] for row in found.refused)
     headers = {"Content-Disposition": 'attachment; filename="refused.csv"'}
     return Response(text.getvalue(), media_type="text/csv", headers=headers)

@@ -112,7 +112,7 @@ def _prompts(selection: Selection, n: int) -> Prompts:
         if (f.relation, f.target) in answers and f.subject not in subjects
     ]
     return Prompts(
-        entailed=tuple(r for r in ripples if r.kind == "entailed" and r.edit_target),
+        entailed=tuple(r for r in ripples if r.kind == "entailed" and r.target and r.edit_target),
         backwards=tuple(r for r in ripples if r.kind == "reversed" and r.edit_prompt),
         same_subject=tuple(same_subject[:n]),
         same_relation=tuple(beside[:n]),

@@ -163,11 +163,17 @@ def _values(
 
 
 def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
-    """Retain facts by group or relation, then the bundled relations that the set has not."""
+    """Retain facts by group or relation, then the bundled relations that the set has not.
+
+    A bundled fact that the set has under another relation's name, or under none, is not asked
+    again: nor is one that is to be forgotten counted as harmed.
+    """
     facts = list(selection.retain)
     if options.other_relations:
-        own = {fact.relation for fact in (*selection.forget, *selection.retain)}
-        facts += [fact for fact in bundled_relations().facts if fact.relation not in own]
+        own = (*selection.forget, *selection.retain)
+        relations, asked = {fact.relation for fact in own}, {fact.text for fact in own}
+        others = (f for f in bundled_relations().facts if f.relation not in relations)
+        facts += [fact for fact in others if fact.text not in asked]
     groups: dict[str, list[Fact]] = {}
     for fact in facts:
         of_group = groups.setdefault(fact.group or fact.relation or "facts", [])

@@ -52,7 +52,7 @@ def text_list(value: Any) -> tuple[str, ...]:
     return tuple(text for item in value or () if (text := cell_text(item, "a list's entry")))
 
 
-def records(value: Any, field: str) -> tuple[dict[str, str], ...]:
+def records(value: Any, field: str) -> tuple[dict[str, str | tuple[str, ...]], ...]:
     """A list of objects, or the JSON text of one; a bare template is a translation's prompt."""
     items = _parsed_list(value.strip()) if isinstance(value, str) else value
     _check_list(items, field)
@@ -62,8 +62,12 @@ def records(value: Any, field: str) -> tuple[dict[str, str], ...]:
             item = {"prompt": item}
         if not isinstance(item, dict):
             raise ValueError(f"{field} holds {str(item)[:60]!r}; expected objects with a prompt")
-        found.append({str(k): cell_text(v, f"{field}.{k}") for k, v in item.items()})
+        found.append({str(k): _value(v, f"{field}.{k}") for k, v in item.items()})
     return tuple(found)
+
+
+def _value(value: Any, field: str) -> str | tuple[str, ...]:
+    return text_list(value) if isinstance(value, (list, tuple)) else cell_text(value, field)
 
 
 def _check_list(value: Any, field: str) -> None:

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
-from worker.core.facts._rows import MAX_ROWS, check_columns, read_rows
+from worker.core.facts._columns import check_columns
+from worker.core.facts._layouts import arrange
+from worker.core.facts.rows import MAX_ROWS, Row, read_rows
 
 TITLE = "Parquet"
 ENDINGS = (".parquet",)
@@ -30,7 +32,9 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
         _check(file)
         columns = list(file.schema_arrow.names)
         check_columns(columns)
-        return read_rows(enumerate(_rows(file), 1), columns, mapping, TITLE)
+        rows = (Row(n, n, row) for n, row in enumerate(_rows(file), 1))
+        found = arrange(rows, mapping, TITLE)
+        return read_rows(found.rows, found.columns or columns, mapping, found.format)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(f"This is no Parquet file: {reason}.", field="file") from None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.core.facts._rows import NAMES
+from worker.core.facts._columns import FIELDS
 
 HEAD = "subject,prompt,target\n"
 GOOD = HEAD + "Ann,{} is,tall\nBob,{} was,small\n"
@@ -103,7 +103,7 @@ def unmeasured() -> Iterator[tuple[str, bytes]]:
 
 def half_characters() -> Iterator[tuple[str, bytes]]:
     """Lone surrogates, as each format can hold them."""
-    for field in NAMES:
+    for field in FIELDS:
         for half in ("\ud800", "a\udfff", ["\ud800"], [{"prompt": "\udfff"}]):
             yield "surrogate.json", json.dumps([{**ROW, field: half}]).encode()
     text = f"{HEAD}A\ud800,{{}} is,x\n"
@@ -134,7 +134,7 @@ def uploads() -> Iterator[tuple[str, bytes]]:
     yield from unmeasured()
     yield from half_characters()
     for text in (HTML, NASTY[0], RIGHT_TO_LEFT, COMBINING):
-        row = dict.fromkeys(NAMES, text) | {"prompt": f"{text} {{}}", "edit_target": f"{text}."}
+        row = dict.fromkeys(FIELDS, text) | {"prompt": f"{text} {{}}", "edit_target": f"{text}."}
         row |= {"paraphrases": [text], "neighbourhood": [text]}
         row |= {"translations": [{"prompt": text, "language": text[:40]}]}
         row |= {"ripples": [{"kind": "entailed", "prompt": text, "target": text}]}
@@ -145,7 +145,7 @@ def uploads() -> Iterator[tuple[str, bytes]]:
     yield "nul.json", b'[{"subject": "a\\u0000b", "prompt": "{} is", "target": "x"}]'
     for value in ("1", '"x"', "null", "[]", "{}", "[[[]]]", '{"facts": 3}', "[null]", "1e999"):
         yield "odd.json", value.encode()
-    for field in NAMES:
+    for field in FIELDS:
         for odd in (5, True, 1e300, {"a": 1}, [[5]], [None], {"str": [1]}, [{"prompt": []}]):
             row = {"subject": "A", "prompt": "{} is", "target": "x", field: odd}
             yield "types.json", json.dumps([row, {"requested_rewrite": row}]).encode()

@@ -97,7 +97,7 @@ def test_refused_rows_are_listed_with_their_numbers_and_reasons(tmp_path: Path) 
         ("t.csv", b"a,a\n1,2\n", "occurs twice"),
         ("t.csv", b"a\x00b\n", "NUL"),
         ("t.csv", b'subject,prompt,target\n"A,{} is,x\n', "no CSV file"),
-        ("t.csv", b"subject,prompt,target\nA,nobody,x\n", "no fact that can be used. Row 2"),
+        ("t.csv", b"subject,prompt,target\nA,nobody,x\n", "no fact that can be used. Line 2"),
         ("t.json", b"{", "no JSON"),
         ("t.json", b"[" * 100_000, "nested too deeply"),
         ("t.json", b"[1, 2]", "No column gives the subject"),
