@@ -1,10 +1,8 @@
-# The web server. It computes nothing, so torch and what needs it are left out.
+# The web server. It computes nothing, so its lock holds neither torch nor what needs it.
 FROM python:3.11-slim
 WORKDIR /lethe
-COPY docker/requirements.txt docker/requirements.txt
-RUN grep -v -i -E '^(torch|transformers|transformer-lens|accelerate|peft|scikit-learn|wandb|datasets|cwevals|playwright)==' \
-      docker/requirements.txt > /tmp/app.txt \
- && pip install --no-cache-dir --no-deps -r /tmp/app.txt
+COPY docker/requirements/web.txt web.txt
+RUN pip install --no-cache-dir --no-deps -r web.txt
 COPY app app
 COPY worker/__init__.py worker/__init__.py
 COPY worker/contract worker/contract

@@ -3,8 +3,9 @@
 FROM python:3.11-slim
 ARG TORCH=torch==2.13.0+cpu
 WORKDIR /lethe
-COPY docker/requirements.txt docker/requirements.txt
-RUN pip install --no-cache-dir "$TORCH" && pip install --no-cache-dir -r docker/requirements.txt
+COPY docker/requirements requirements
+RUN pip install --no-cache-dir "$TORCH" \
+ && pip install --no-cache-dir -r requirements/web.txt -r requirements/worker.txt -r requirements/tasks.txt
 COPY worker worker
 RUN useradd --create-home lethe && mkdir /data && chown lethe /data
 USER lethe

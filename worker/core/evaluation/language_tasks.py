@@ -11,6 +11,7 @@ is not on this machine needs a network.
 """
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,20 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     return Findings(summary=summary, evaluation=evaluation)
 
 
+def require_harness() -> None:
+    """Raise UserError where lm-evaluation-harness is not installed."""
+    if find_spec("lm_eval") is None:
+        raise UserError(
+            "Language tasks are asked through lm-evaluation-harness, which is not installed here. "
+            "Install it with `.venv/bin/pip install -e '.[tasks]'` (`make test` does) and start "
+            "the worker again, or leave this evaluation out.",
+            field="options.language_tasks.tasks",
+        )
+
+
 def find_task(name: str) -> str | dict[str, Any]:
     """Give a bundled task's configuration, or the name of one that the harness has."""
+    require_harness()
     bundled = {path.stem: path for path in FOLDER.glob("*.yaml")}
     if name in bundled:
         config: dict[str, Any] = yaml.safe_load(bundled[name].read_text(encoding="utf-8"))
@@ -102,6 +115,7 @@ def find_task(name: str) -> str | dict[str, Any]:
 
 @lru_cache
 def _task_manager(defaults: bool) -> Any:
+    require_harness()
     # Imported here: the harness takes seconds to load, and half a minute to list its own tasks.
     from lm_eval.tasks import TaskManager
 
@@ -112,6 +126,7 @@ def score_tasks(
     model: Model, tasks: list[str | dict[str, Any]], options: Options, seed: int
 ) -> dict[str, Estimate]:
     """Run the harness on a loaded model; return each task's (or group's) accuracy."""
+    require_harness()
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 

@@ -49,3 +49,11 @@ def test_the_evaluation_names_each_task(model: Model, selection: Selection) -> N
 def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="Did you mean 'arc_easy'"):
         find_task("arc_eazy")
+
+
+def test_without_the_harness_a_task_is_refused_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.core.evaluation.language_tasks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"not installed here.*\[tasks\]"):
+        find_task("lethe_relations")
