@@ -85,6 +85,8 @@ class ModelInfo(Contract):
     """Whether the process that computes runs holds its weights in memory."""
     problem: str = ""
     """Why this worker cannot load it; empty when it can."""
+    notes: tuple[str, ...] = ()
+    """What to know of it: sentences on what was taken otherwise than its files say."""
 
 
 class FactSetInfo(Contract):

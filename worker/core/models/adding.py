@@ -13,7 +13,9 @@ from pathlib import Path
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
 from worker.core.models.describe import describe_model
-from worker.core.models.load import DEMO, check_loadable, model_folders, model_id, read_config
+from worker.core.models.folder import model_folders, model_id
+from worker.core.models.load import DEMO
+from worker.core.models.vocabulary import load_tokenizer
 
 KEPT = (
     "*.safetensors",
@@ -47,16 +49,10 @@ def add_folder(folder: Path, root: Path, name: str = "") -> ModelInfo:
     folder = folder.resolve()
     name = name or folder.name
     check_name(name, root)
-    check_loadable(folder, read_config(folder))
     info = describe_model(name, folder)
     if info.problem:
         raise UserError(info.problem, field="path")
-    if not (folder / "tokenizer.json").exists() and not (folder / "tokenizer.model").exists():
-        raise UserError(
-            f"{str(folder)!r} has neither tokenizer.json nor tokenizer.model; expected the "
-            f"tokenizer beside the weights. Save it with tokenizer.save_pretrained().",
-            field="path",
-        )
+    load_tokenizer(folder)
     target = root / name
     target.mkdir(parents=True)
     for file in sorted({file for pattern in KEPT for file in folder.glob(pattern)}):

@@ -1,4 +1,8 @@
-"""Describe a model from its configuration, without reading its weights."""
+"""Describe a model from its configuration and its files' headers, without reading its weights.
+
+Whatever a folder holds, describing it ends in a description: of the model, or of what is wrong
+with the folder and the cure. One odd folder never hides the others.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,21 @@ from worker.contract.menu import ModelInfo
 from worker.core.demo.paths import WEIGHTS
 from worker.core.models.card import read_licence, read_note, read_title, read_tokenizer
 from worker.core.models.components import component_parameters
-from worker.core.models.load import (
-    DEMO,
-    check_loadable,
-    compute_dtype,
-    make_weightless,
+from worker.core.models.folder import (
+    Fingerprint,
+    fingerprint,
     model_folders,
     model_id,
     read_config,
 )
+from worker.core.models.load import DEMO, compute_dtype
 from worker.core.models.memory import estimate_memory, estimate_memory_8bit
-from worker.core.models.model import Model
 from worker.core.models.placement import place
+from worker.core.models.vocabulary import check_tokenizer
+from worker.core.models.weightless import attention_of, make_weightless
+
+MAX_WORDS = 2000
+"""Characters of one text of a description; what is longer was not written to be read."""
 
 
 def list_models(
@@ -49,23 +56,34 @@ def describe_model(
     device: str | torch.device = "cpu",
     room: Mapping[str, int] | None = None,
 ) -> ModelInfo:
-    """Describe a model folder; a model that cannot be loaded says why in `problem`."""
+    """Describe a model folder; a model that cannot be loaded says why in `problem`.
+
+    Nothing that a folder holds raises, apart from what ends every process.
+    """
     try:
-        config = read_config(folder)
-        check_loadable(folder, config)
-        info = _described(name, folder, _newest(folder), torch.device(device))
-        return info if room is None else _placed(info, folder, torch.device(device), room)
+        if _plain(name) != name:
+            raise UserError(
+                f"The folder's name {name!r} holds characters that cannot be shown or written; "
+                f"rename it."
+            )
+        info = _described(name, folder, fingerprint(folder), torch.device(device))
+        if room is not None:
+            info = _placed(info, folder, torch.device(device), room)
+        return info
     except UserError as error:
-        return ModelInfo(id=name, title=_title(name), path=str(folder), problem=error.message)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # A configuration that transformers or TransformerLens cannot follow hides one model only.
-        return ModelInfo(
-            id=name,
-            title=_title(name),
-            path=str(folder),
-            problem=f"{folder.name!r} cannot be understood: {error}. Save it anew with a current "
-            f"transformers.",
+        problem = error.message
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # A library may raise anything, a panic of Rust code too, for a file that it was not made for.
+    except BaseException as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        problem = (
+            f"{folder.name!r} cannot be understood ({type(error).__name__}: {reason}). Copy it "
+            f"again from where the model came from, or save it anew with a current transformers."
         )
+    return ModelInfo(
+        id=_plain(name), title=_plain(_title(name)), path=_plain(folder), problem=_plain(problem)
+    )
 
 
 def _placed(
@@ -78,7 +96,7 @@ def _placed(
     if info.memory_bytes["load"] <= next(iter(room.values())):
         return info
     dtype = compute_dtype(read_config(folder), "auto", device)
-    model = _weightless(info.id, folder, _newest(folder))
+    model = make_weightless(info.id, folder)
     try:
         placement = place(model, dtype, room)
     except UserError:
@@ -87,28 +105,18 @@ def _placed(
     return info.model_copy(update={"placement": placement, "memory_bytes": memory})
 
 
-@lru_cache(maxsize=8)
-def _weightless(name: str, folder: Path, newest: float) -> Model:
-    """Make a folder's model without weights, kept like its description."""
-    return make_weightless(name, folder)
-
-
-def _newest(folder: Path) -> float:
-    """When one of the files that a description is made from was last changed."""
-    return max(path.stat().st_mtime for path in folder.iterdir() if path.is_file())
-
-
 @lru_cache(maxsize=256)
-def _described(name: str, folder: Path, newest: float, device: torch.device) -> ModelInfo:
-    """Describe a folder as it was at `newest`, kept: the modules of a large model take a second."""
+def _described(name: str, folder: Path, state: Fingerprint, device: torch.device) -> ModelInfo:
+    """Describe a folder as it was at `state`, kept: it takes a second for a large model."""
     config = read_config(folder)
     model = make_weightless(name, folder)
+    notes = check_tokenizer(folder, model.hf.get_input_embeddings().weight.shape[0])
     components = component_parameters(model)
     dtype = compute_dtype(config, "auto", device)
     return ModelInfo(
         id=name,
-        title=read_title(folder) or _title(name),
-        path=str(folder),
+        title=_plain(read_title(folder) or _title(name)),
+        path=_plain(folder),
         architecture=type(model.hf).__name__,
         n_layers=model.n_layers,
         n_heads=model.n_heads,
@@ -117,13 +125,31 @@ def _described(name: str, folder: Path, newest: float, device: torch.device) -> 
         d_vocab=model.d_vocab,
         n_parameters=sum(p.numel() for p in model.hf.parameters()),
         component_parameters=components,
-        dtype=str(config.get("dtype") or config.get("torch_dtype") or "float32"),
-        tokenizer=read_tokenizer(folder),
-        licence=read_licence(folder),
-        note=read_note(folder),
+        dtype=_plain(config.get("dtype") or config.get("torch_dtype") or "float32"),
+        tokenizer=_plain(read_tokenizer(folder)),
+        licence=_plain(read_licence(folder)),
+        note=_plain(read_note(folder)),
         memory_bytes=estimate_memory(model, components, dtype, device),
         memory_bytes_8bit=estimate_memory_8bit(model, dtype, device),
+        notes=tuple(map(_plain, (*notes, *_attention_note(config, attention_of(model.hf.config))))),
     )
+
+
+def _attention_note(config: Mapping[str, object], used: str) -> tuple[str, ...]:
+    """Say so where another attention computes than the configuration asks for."""
+    asked = config.get("_attn_implementation") or config.get("attn_implementation")
+    if not asked or asked == used:
+        return ()
+    return (
+        f"Its config.json asks for the attention {asked!r}; Lethe computes with {used!r}, which "
+        f"gives the same up to rounding and needs nothing to be installed.",
+    )
+
+
+def _plain(text: object) -> str:
+    """Make a text that every encoding and database takes, and a page shows."""
+    whole = str(text).encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else "�" for c in whole)[:MAX_WORDS]
 
 
 def _title(name: str) -> str:

@@ -5,27 +5,33 @@ Safetensors only, no pickle, no remote code, nothing fetched.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.spec import LoadIn
 from worker.core.demo.paths import WEIGHTS
+from worker.core.models.folder import check_loadable, model_folders, model_id, read_config
 from worker.core.models.model import Model
 from worker.core.models.placement import place, placement_of
+from worker.core.models.vocabulary import check_tokenizer, load_tokenizer
+from worker.core.models.weightless import (
+    attention_of,
+    make_weightless,
+    read_architecture,
+    refuse_unfit,
+)
 
 DEMO = "demo"
 Tell = Callable[[str], None]
 """Is given words about how far a loading is; may raise Cancelled."""
 _TOLD = 20  # times that a loading tells how far it is
-_MAX_DEPTH = 4  # a hub cache lies three folders deep: models--org--name/snapshots/revision
 
 
 def load_model(
@@ -47,34 +53,37 @@ def load_model(
     """
     folder = find_model(id_or_path, roots)
     config = read_config(folder)
-    check_loadable(folder, config)
-    # Imported here because it takes seconds, and the checks above need none of it.
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    files = check_loadable(folder, config)
     name = DEMO if folder == WEIGHTS else model_id(folder, roots)
-    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    # Before gigabytes are read: all that the headers tell.
+    weightless = make_weightless(name, folder)
+    check_tokenizer(folder, weightless.hf.get_input_embeddings().weight.shape[0])
+    # Imported here because it takes seconds, and most refusals need none of it.
+    from transformers import AutoModelForCausalLM
+
+    n_bytes = sum(path.stat().st_size for path in files)
     tell(f"loading model {name}: {n_bytes / 1e9:.3g} GB of weights")
-    soft_caps = (config.get("text_config") or config).get("attn_logit_softcapping")
     chosen = compute_dtype(config, dtype, torch.device(device))
 
     def read(**given: Any) -> Any:
-        return AutoModelForCausalLM.from_pretrained(
+        hf, info = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=read_architecture(folder),
             dtype=chosen,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
-            # Only the eager attention applies soft caps to the scores.
-            attn_implementation="eager" if soft_caps else "sdpa",
+            attn_implementation=attention_of(weightless.hf.config),
+            output_loading_info=True,
             **given,
         )
+        refuse_unfit(folder, info)
+        return hf
 
-    with _telling(name, tell):
-        hf = _read(name, folder, read, chosen, room, load_in, tell)
+    with _telling(name, tell), _reading(folder):
+        hf = _read(name, weightless, read, chosen, room, load_in, tell)
     tell(f"loading model {name}: its tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
+    tokenizer = load_tokenizer(folder)
     if placement_of(hf) is None:
         if torch.device(device).type != "cpu":
             tell(f"loading model {name}: moving it to {device}")
@@ -84,7 +93,7 @@ def load_model(
 
 def _read(
     name: str,
-    folder: Path,
+    weightless: Model,
     read: Callable[..., Any],
     dtype: torch.dtype,
     room: Mapping[str, int] | None,
@@ -97,24 +106,13 @@ def _read(
         from worker.core.models.int8 import Int8Config
 
         return read(quantization_config=Int8Config())
-    weightless = None if room is None else make_weightless(name, folder)
-    placement = None if weightless is None else place(weightless, dtype, room or {})
-    if placement is None or weightless is None:
+    placement = None if room is None else place(weightless, dtype, room)
+    if placement is None:
         return read()
     from worker.core.models.dispatch import read_placed
 
     tell(f"loading model {name}: {placement.words}")
     return read_placed(weightless.hf, placement, read)
-
-
-def make_weightless(name: str, folder: Path) -> Model:
-    """Make a model of the folder's configuration, on the meta device: sizes without values."""
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
-        hf = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    return Model(name, hf, PreTrainedTokenizerFast.__new__(PreTrainedTokenizerFast), folder)
 
 
 def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:
@@ -135,56 +133,6 @@ def find_model(id_or_path: str, roots: Sequence[Path] = ()) -> Path:
     raise unknown("model", id_or_path, [DEMO, *sorted(folders)], field="model")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read a model folder's config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder / 'config.json'} cannot be read ({error}); expected a Hugging Face model's "
-            f"configuration. Save the model with save_pretrained().",
-            field="model",
-        ) from None
-    if not isinstance(config, dict):
-        raise UserError(f"{folder / 'config.json'} holds no JSON object.", field="model")
-    return config
-
-
-def check_loadable(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse pickled weights and models that bring their own code."""
-    if not list(folder.glob("*.safetensors")):
-        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
-        found = f"only {', '.join(pickles[:3])}" if pickles else "no weights"
-        raise UserError(
-            f"{folder.name!r} has {found}; expected *.safetensors, because a pickle can run code "
-            f"when it is read. If you trust it, convert it yourself: "
-            f'python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
-            f"M.from_pretrained('{folder}').save_pretrained('{folder}-safetensors'); "
-            f"T.from_pretrained('{folder}').save_pretrained('{folder}-safetensors')\"",
-            field="model",
-        )
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    kind = str(config.get("model_type", ""))
-    if kind not in CONFIG_MAPPING_NAMES:
-        raise UserError(
-            f"{folder.name!r} is of type {kind!r}, which transformers does not know"
-            + (" without running code from its folder" if "auto_map" in config else "")
-            + "; Lethe runs no code that comes with a model. Choose a model of a built-in type.",
-            field="model",
-        )
-
-
-def model_id(folder: Path, roots: Sequence[Path]) -> str:
-    """Name a model folder by its path under its root; a hub cache's folder by its hub name."""
-    for root in roots:
-        if folder.resolve().is_relative_to(root.resolve()):
-            parts = folder.resolve().relative_to(root.resolve()).parts or (folder.name,)
-            hub = [part for part in parts if part.startswith("models--")]
-            return hub[0][len("models--") :].replace("--", "/") if hub else "/".join(parts)
-    return folder.name
-
-
 def _folder_under_roots(folder: Path, roots: Sequence[Path]) -> Path:
     real = folder.resolve()
     if not any(real.is_relative_to(root.resolve()) for root in roots):
@@ -202,20 +150,6 @@ def _folder_under_roots(folder: Path, roots: Sequence[Path]) -> Path:
     return folder
 
 
-def model_folders(roots: Sequence[Path]) -> list[Path]:
-    found: dict[Path, Path] = {}
-    for root in roots:
-        for here, below, files in os.walk(root):
-            depth = len(Path(here).relative_to(root).parts)
-            if "config.json" in files:
-                found.setdefault(Path(here).resolve(), Path(here))
-                below.clear()
-            if depth >= _MAX_DEPTH:
-                below.clear()
-            below[:] = sorted(name for name in below if not name.startswith("."))
-    return list(found.values())
-
-
 def compute_dtype(
     config: dict[str, Any], dtype: str | torch.dtype, device: torch.device
 ) -> torch.dtype:
@@ -231,6 +165,19 @@ def compute_dtype(
     if dtype not in known:
         raise unknown("dtype", dtype, ["auto", *known], field="dtype")
     return known[dtype]
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Turn what a file's reading raises into words; what memory or code lacks stays as it is."""
+    try:
+        yield
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder.name!r} cannot be loaded: {' '.join(str(error).split())[:300]}. Copy it "
+            f"again from where the model came from, or save it anew with a current transformers.",
+            field="model",
+        ) from error
 
 
 @contextmanager

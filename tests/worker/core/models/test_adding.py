@@ -69,7 +69,7 @@ def test_what_cannot_be_loaded_is_refused_and_leaves_nothing(brought: Path, tmp_
     with pytest.raises(UserError, match="no folder"):
         add_folder(tmp_path / "nowhere", root)
     (brought / "tokenizer.json").rename(brought / "kept")
-    with pytest.raises(UserError, match="neither tokenizer"):
+    with pytest.raises(UserError, match="has no tokenizer"):
         add_folder(brought, root)
     (brought / "model.safetensors").unlink()
     with pytest.raises(UserError, match="pickle can run code"):

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.core.models.families import CONFIGS
 from tests.worker.core.models.tokenizers_made import MAKERS, SIZE
-from worker.contract.errors import UserError
+from worker.contract.errors import Cancelled, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask
@@ -173,14 +173,11 @@ def test_a_loading_tells_how_far_it_is_and_can_be_cancelled(tmp_path: Path) -> N
     models.get("brought", lambda words: told.append(Event(type="progress", message=words)))
     assert len(told) == n_told, "a held model is not loaded again"
 
-    class Stop(Exception):
-        pass
-
     def stop(words: str) -> None:
         if "tensors" in words:
-            raise Stop
+            raise Cancelled("the run was cancelled")
 
     models.clear()
-    with pytest.raises(Stop):
+    with pytest.raises(Cancelled):
         models.get("brought", stop)
     assert models.held == () and models.get("brought").id == "brought"
