@@ -9,19 +9,21 @@ import uvicorn
 
 from app.main import create_app
 from worker.contract.errors import UserError
+from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 
 
 def main() -> None:
     """Serve until stopped, and print the address once the server answers."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    keep_private()
     try:
         chosen = settings()
+        app = create_app(chosen)
         opened = listening(chosen)
     except UserError as error:
         print(f"lethe: {error.message}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
-    app = create_app(chosen)
     with opened:
         address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
         token = app.state.sessions.token

@@ -40,7 +40,7 @@ async def _check(request: Request) -> None:
         return
     sessions: Sessions = request.app.state.sessions
     given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
-    if given != sessions.csrf(session):
+    if not isinstance(given, str) or not sessions.is_form_of(session, given):
         raise ForgedRequest(
             "This form is from an earlier session, so nothing was done. Reload the page and send "
             "it again."

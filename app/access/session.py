@@ -1,17 +1,19 @@
-"""Login tokens and signed session cookies. Nothing about a session is stored on the server."""
+"""Login tokens and signed session cookies. The server remembers only which sessions were ended."""
 
 import hashlib
 import hmac
-import os
 import secrets
-import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+from itsdangerous import BadData, Signer, URLSafeTimedSerializer
+
+from worker.contract.private import make_folder, secret
 from worker.contract.settings import Settings
 
 LASTS = 30 * 24 * 3600
 """Seconds until a session's cookie expires."""
+_HOW: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,26 @@ class Session:
 
     identity: Identity
     nonce: str
+    """Names the session; empty for a script, whose requests each carry the token."""
+    until: float = 0.0
+    """When it expires, in seconds since 1970."""
 
 
 class Sessions:
     """Checks tokens, and signs and reads cookies.
 
     The signing key lies in the data folder, so that a restarted server knows its readers; a
-    fixed token goes into the key, so that changing it signs everybody out.
+    fixed token goes into the key, so that changing it signs everybody out. Raises UserError where
+    the key can be neither read nor made.
     """
 
     def __init__(self, settings: Settings) -> None:
+        make_folder(settings.data)
         fixed = settings.token.get_secret_value() if settings.token else ""
         self.token = fixed or secrets.token_urlsafe(24)
-        self._key = hashlib.sha256(_secret(settings.data) + fixed.encode()).digest()
+        key = secret(settings.data / "session.key") + fixed.encode()
+        self._cookies = URLSafeTimedSerializer(key, salt=b"session", signer_kwargs=_HOW)
+        self._forms = Signer(key, salt=b"form", **_HOW)
 
     def accepts(self, token: str) -> bool:
         """Whether `token` is the login token, compared in constant time."""
@@ -47,34 +56,20 @@ class Sessions:
 
     def issue(self, identity: Identity) -> str:
         """Make a session cookie's value."""
-        claims = f"{int(time.time()) + LASTS}.{secrets.token_hex(12)}.{identity.user}"
-        return f"{claims}.{self._sign(claims)}"
+        return self._cookies.dumps([secrets.token_hex(12), identity.user])
 
     def read(self, cookie: str) -> Session | None:
         """The session of a cookie; None when it was not signed here or has expired."""
-        claims, _, signature = cookie.rpartition(".")
-        expected = self._sign(claims)
-        if not hmac.compare_digest(signature.encode(errors="replace"), expected.encode()):
+        try:
+            (nonce, user), signed = self._cookies.loads(cookie, LASTS, return_timestamp=True)
+        except BadData:
             return None
-        expires, nonce, user = claims.split(".", 2)
-        return Session(Identity(user), nonce) if time.time() < int(expires) else None
+        return Session(Identity(user), nonce, signed.timestamp() + LASTS)
 
     def csrf(self, session: Session) -> str:
         """The token that this session's forms carry."""
-        return self._sign(f"csrf.{session.nonce}")
+        return self._forms.get_signature(session.nonce).decode()
 
-    def _sign(self, text: str) -> str:
-        return hmac.new(self._key, text.encode(errors="replace"), hashlib.sha256).hexdigest()
-
-
-def _secret(data: Path) -> bytes:
-    """Read the signing key in the data folder, or make it, readable for its owner alone."""
-    path = data / "session.key"
-    data.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(32))
-    return path.read_bytes()
+    def is_form_of(self, session: Session, given: str) -> bool:
+        """Whether a form was made for this session, compared in constant time."""
+        return hmac.compare_digest(given.encode(errors="replace"), self.csrf(session).encode())

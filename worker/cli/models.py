@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from worker.contract.menu import ModelInfo
+from worker.contract.private import make_folder
 from worker.contract.settings import settings
 
 app = typer.Typer(help="List, add and remove models.", no_args_is_help=True)
@@ -58,6 +59,7 @@ def add(
     from worker.core.models.recipe import find_recipe, recipes
 
     root = settings().own_models
+    make_folder(settings().data)
     if from_hub:
         info = add_from_hub(path, root, revision)
     elif source is not None:

@@ -57,7 +57,7 @@ class AskReadFacts(Contract):
 
     ask: Literal["read_facts"] = "read_facts"
     path: str
-    """Local path of the upload."""
+    """The upload's name, as uploads/ID/file; the worker's own process is given its local path."""
     filename: str
     mapping: dict[str, str] = {}
     """Field of a fact -> column of the file; empty finds the columns by name."""

@@ -7,6 +7,7 @@ knows the token that the workers' table holds.
 import asyncio
 import json
 import logging
+import re
 import secrets
 import socket
 import threading
@@ -29,6 +30,7 @@ from worker.store.store import Store
 
 log = logging.getLogger(__name__)
 _QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
+_UPLOAD = re.compile(r"uploads(/[\w-]+){1,2}")
 LONGEST_BODY = 20_000_000
 
 
@@ -95,8 +97,12 @@ class Lane:
     def _localize(self, question: Question) -> Question:
         """Resolve a question's spec here, so that its paths are this host's."""
         if isinstance(question, AskReadFacts):
-            if not question.path.startswith("uploads/"):
-                return question
+            # Who knows the token may have uploads read, and no other of this worker's files.
+            if not _UPLOAD.fullmatch(question.path):
+                raise UserError(
+                    f"{question.path[:80]!r} is no upload's name; expected one as uploads/ID/file.",
+                    field="path",
+                )
             path = str(self._store.artifacts.local(question.path))
             return question.model_copy(update={"path": path})
         assert self._slot.announcement is not None, "a starting worker refuses questions"

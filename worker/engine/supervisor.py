@@ -23,6 +23,7 @@ from uuid import uuid4
 from sqlalchemy.exc import DBAPIError
 
 from worker.contract.errors import UserError
+from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
 from worker.engine.client import Engine
@@ -243,6 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--door", default="worker.run", help="module that computes")
     parser.add_argument("--timing", default="{}", help="JSON of worker.engine.timing.Timing")
     given = parser.parse_args(arguments or [])
+    keep_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("dbos").setLevel(logging.WARNING)
     try:

@@ -9,6 +9,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from worker.contract.errors import NotFound, UserError
+from worker.contract.private import make_file
 
 
 class Artifacts:
@@ -104,7 +105,8 @@ class _replacing:
         self._temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
 
     def __enter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_file(self._temporary)
         return self._temporary
 
     def __exit__(self, kind: object, *rest: object) -> None:

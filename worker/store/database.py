@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from worker.contract.errors import UserError
+from worker.contract.private import make_file
 
 BUSY_SECONDS = 30
 # A process that is paused inside a transaction would keep its rows from everybody.
@@ -91,6 +92,9 @@ def _prepare_file(url: URL) -> None:
     """Make the file and switch WAL on, once: a switch that meets another's gets no busy wait."""
     path = Path(url.database or "")
     path.parent.mkdir(parents=True, exist_ok=True)
+    # SQLite gives its journals the modes of the database.
+    for file in (path, *(one for one in _journals(path) if one.exists())):
+        make_file(file)
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
@@ -103,6 +107,10 @@ def _prepare_file(url: URL) -> None:
             time.sleep(0.05)
         finally:
             connection.close()
+
+
+def _journals(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
 
 
 def _sqlite(url: URL, begin: str) -> Engine:

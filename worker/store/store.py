@@ -4,6 +4,7 @@ from typing import Self
 
 from sqlalchemy import Engine
 
+from worker.contract.private import make_folder
 from worker.contract.settings import Settings
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
@@ -27,7 +28,7 @@ class Store(RunStore, AttemptStore, FactStore, KnowledgeStore, TextStore, MaskSt
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open the store that the settings name, and bring its tables to the newest revision."""
-        settings.data.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.data)
         database = Database(settings.database)
         migrate(database)
         cache = settings.data.resolve() / "cache" / "artifacts"

@@ -10,7 +10,16 @@ from worker.contract.inputs import AskReadFacts
 from worker.engine.client import Engine, NoWorker
 
 
-def question(filename: str = "facts.csv", path: str = "/tmp/facts.csv") -> AskReadFacts:
+@pytest.fixture(autouse=True)
+def upload(request: pytest.FixtureRequest) -> None:
+    """One upload for the questions of this file, in whichever store the test has."""
+    for name in ("busy", "engine"):
+        if name in request.fixturenames:
+            store = request.getfixturevalue(name).store
+            store.artifacts.put_bytes("uploads/u1/file", b"subject,target")
+
+
+def question(filename: str = "facts.csv", path: str = "uploads/u1/file") -> AskReadFacts:
     return AskReadFacts(path=path, filename=filename)
 
 
@@ -32,11 +41,19 @@ def test_what_a_question_got_wrong_comes_back_with_its_field(busy: Any) -> None:
 
 
 def test_an_upload_is_read_from_the_artifacts(busy: Any) -> None:
-    busy.store.artifacts.put_bytes("uploads/u1", b"subject,target")
-    answer = busy.engine.ask(question(path="uploads/u1"))
-    assert answer["notes"][1] == str(busy.store.artifacts.local("uploads/u1"))
+    answer = busy.engine.ask(question())
+    assert answer["notes"][1] == str(busy.store.artifacts.local("uploads/u1/file"))
     with pytest.raises(UserError, match="uploads/u2"):
         busy.engine.ask(question(path="uploads/u2"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/hostname", "uploads/../session.key", "uploads//etc/hostname", "runs/r1/file", "uploads"],
+)
+def test_the_lane_reads_uploads_and_no_other_file(busy: Any, path: str) -> None:
+    with pytest.raises(UserError, match=r"no upload's name; expected one as uploads/ID/file"):
+        busy.engine.ask(question(path=path))
 
 
 def test_a_question_without_the_token_is_refused(busy: Any) -> None:
