@@ -1,13 +1,14 @@
 """A result's arrays as downloads: npz, CSV with one row per cell, or JSON with nested lists."""
 
-import csv
 import io
 import math
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
+from app.csv_text import respond
+from app.downloads import attachment
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.result import ArrayInfo
@@ -24,9 +25,10 @@ def download(store: Store, run_id: str, name: str, format: str) -> Response:
         raise unknown("format", format, list(FORMATS), field="format")
     info = array_info(store, run_id, name)
     values = load(store, run_id, name, info)
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}-{name}.{format}"'}
+    filename = f"{run_id}-{name}.{format}"
     if format == "csv":
-        return StreamingResponse(cells(values, info), media_type="text/csv", headers=headers)
+        return respond(cells(values, info), filename)
+    headers = attachment(filename)
     if format == "json":
         return JSONResponse(as_json(name, values, info), headers=headers)
     import numpy as np
@@ -72,13 +74,11 @@ def as_json(name: str, values: Any, info: ArrayInfo) -> dict[str, Any]:
     return {"name": name, **info.model_dump(exclude={"file"}), "values": plain.tolist()}
 
 
-def cells(values: Any, info: ArrayInfo) -> Iterator[str]:
-    """CSV lines: one column per axis (its label, else its index), then the value; NaN is empty."""
+def cells(values: Any, info: ArrayInfo) -> Iterator[list[Any]]:
+    """Rows of a CSV: each axis' label, else its index, then the value; NaN is empty."""
     import numpy as np
 
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow([axis.name for axis in info.axes] + [f"value ({info.unit})"])
+    yield [axis.name for axis in info.axes] + [f"value ({info.unit})"]
     for index, value in np.ndenumerate(values):
         named = [
             axis.labels[i] if axis.labels is not None else i
@@ -86,9 +86,4 @@ def cells(values: Any, info: ArrayInfo) -> Iterator[str]:
         ]
         number = value.item()
         missing = isinstance(number, float) and math.isnan(number)
-        writer.writerow([*named, "" if missing else number])
-        if buffer.tell() > 65536:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
+        yield [*named, None if missing else number]

@@ -1,6 +1,5 @@
 """A result's tables as downloads: JSON, CSV, or npz with one array per column."""
 
-import csv
 import io
 import json
 import math
@@ -8,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from app.csv_text import write
 from app.downloads import attachment
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound
@@ -47,13 +47,13 @@ def download(result: Result, run_id: str, name: str, format: str) -> Response:
     tables = tables_of(result)
     if name not in tables:
         raise NotFound(unknown("table", name, list(tables)).message, field="name")
-    write, media_type = {
+    pack, media_type = {
         "json": (as_json, "application/json"),
         "csv": (as_csv, "text/csv; charset=utf-8"),
         "npz": (as_npz, "application/x-npz"),
     }[format]
     headers = attachment(f"{run_id}-{name}.{format}")
-    return Response(write(tables[name]), media_type=media_type, headers=headers)
+    return Response(pack(tables[name]), media_type=media_type, headers=headers)
 
 
 def as_json(table: Table) -> bytes:
@@ -65,11 +65,8 @@ def as_json(table: Table) -> bytes:
 
 def as_csv(table: Table) -> bytes:
     """A header and one line per row; what is no number is empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(table.columns)
-    writer.writerows([_plain(cell) for cell in row] for row in table.rows)
-    return buffer.getvalue().encode("utf-8", "replace")
+    rows = ([_plain(cell) for cell in row] for row in table.rows)
+    return "".join(write([table.columns, *rows])).encode("utf-8", "replace")
 
 
 def as_npz(table: Table) -> bytes:

@@ -1,8 +1,6 @@
 """A drawn figure: what plotly draws, what the table shows and what is downloaded, of one source."""
 
-import csv
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -63,13 +61,11 @@ class Drawing:
             "max_width": self.max_width,
         }
 
-    def csv(self) -> str:
-        """Write every drawn value in full precision, one row each."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(self.cells.columns)
-        writer.writerows([full(cell) for cell in row] for row in self.cells.rows)
-        return out.getvalue()
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Give a header and every drawn value in full precision, one row each, for a CSV."""
+        yield self.cells.columns
+        for row in self.cells.rows:
+            yield [full(cell) for cell in row]
 
 
 _LAYOUT: dict[str, Any] = {

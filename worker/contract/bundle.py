@@ -8,8 +8,9 @@ name of a file under `files/`; `edits.json`, the runs that made the edits under 
 import json
 import re
 import shutil
+import unicodedata
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 from worker.contract.base import Contract
 from worker.contract.errors import UserError
 from worker.contract.inputs import Inputs
-from worker.contract.result import Result
+from worker.contract.result import Result, Table
 from worker.contract.spec import Spec, parse_spec
 
 MAX_BYTES = 64 * 2**30
@@ -26,6 +27,8 @@ MAX_BYTES = 64 * 2**30
 MAX_JSON = 64 * 2**20
 """Of one JSON file in a bundle, unpacked."""
 MAX_FILES = 1_000
+MAX_NAME = 300
+"""Characters of a name in a bundle."""
 README = """A Lethe run. Repeat it and compare it with the recorded numbers:
 
     lethe run {name} --out repeated
@@ -107,13 +110,15 @@ def open_bundle(
             _check(bundle, max_bytes)
             folder.mkdir(parents=True, exist_ok=True)
             result = Result.model_validate_json(bundle.read("result/result.json"))
-            return Bundle(
+            found = Bundle(
                 spec=parse_spec(json.loads(bundle.read("spec.json"))),
                 inputs=_inputs(bundle, folder),
                 edits=_EDITS.validate_json(bundle.read("edits.json")),
                 result=result,
                 files=_result_files(bundle, folder, result) if with_result else {},
             )
+            _check_names(found)
+            return found
     except (
         zipfile.BadZipFile,
         NotImplementedError,
@@ -154,6 +159,57 @@ def _check(bundle: zipfile.ZipFile, max_bytes: int) -> None:
     for info in infos:
         if info.filename.endswith(".json") and info.file_size > MAX_JSON:
             raise ValueError(f"{info.filename[:80]} has {info.file_size:,} bytes")
+
+
+def _check_names(found: Bundle) -> None:
+    """Refuse names that no header, log or address can hold, and tables that are no tables."""
+    names = [("the base model", found.spec.base)]
+    if found.inputs.fact_set is not None:
+        facts = found.inputs.fact_set
+        names += [("the fact set", facts.name), *(("a split", name) for name in facts.splits)]
+    for edit in found.edits:
+        names += [("an edit", edit.id), ("an edit's title", edit.title or "-")]
+    for result in (found.result, *(edit.result for edit in found.edits)):
+        names += _names_of(result)
+        for table in _tables_of(result):
+            if any(len(row) != len(table.columns) for row in table.rows):
+                raise ValueError(f"the table {table.title[:40]!r} has rows of another length")
+    for what, name in names:
+        if not name or len(name) > MAX_NAME or not is_plain(name):
+            raise ValueError(
+                f"{what} has the name {name[:40]!r}; expected 1 to {MAX_NAME} characters, none of "
+                f"them a control character"
+            )
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name holds no control character, no end of a line and no half of a character."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name)
+
+
+def _names_of(result: Result) -> Iterator[tuple[str, str]]:
+    for name, info in result.arrays.items():
+        yield "an array", name
+        yield from (("an axis", axis.name) for axis in info.axes)
+    for what, named in (
+        ("a table", result.tables),
+        ("an evaluation", result.evaluations),
+        ("a number", result.summary),
+        ("a file", result.files),
+    ):
+        yield from ((what, name) for name in named)
+    for evaluation in result.evaluations.values():
+        yield from (("a table", name) for name in evaluation.tables)
+    if result.mask is not None:
+        yield from (("a component", name) for name in result.mask.components)
+
+
+def _tables_of(result: Result) -> Iterator[Table]:
+    yield from result.tables.values()
+    for evaluation in result.evaluations.values():
+        yield from evaluation.tables.values()
+        if evaluation.facts is not None:
+            yield evaluation.facts
 
 
 def _inputs(bundle: zipfile.ZipFile, folder: Path) -> Inputs:

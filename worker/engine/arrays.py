@@ -2,20 +2,21 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from worker.contract.errors import UserError
+from worker.contract.result import ArrayInfo
 
 MAX_BYTES = 512 * 2**20
 """Of all arrays of a file, unpacked."""
 _HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def check_arrays(path: Path, wanted: Sequence[str]) -> None:
-    """Raise UserError unless `path` is an npz of plain numbers that holds `wanted`.
+def check_arrays(path: Path, wanted: Mapping[str, ArrayInfo]) -> None:
+    """Raise UserError unless `path` is an npz of plain numbers that holds `wanted`, as described.
 
     Headers are read and compared with the bytes that follow: numpy reserves what a header claims.
     """
@@ -28,8 +29,8 @@ def check_arrays(path: Path, wanted: Sequence[str]) -> None:
             total = sum(info.file_size for info in infos.values())
             if total > MAX_BYTES:
                 raise ValueError(f"its arrays have {total:,} bytes")
-            for name in wanted:
-                _check_head(packed, infos[name])
+            for name, info in wanted.items():
+                _check_axes(name, _check_head(packed, infos[name]), info)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
         raise UserError(
             f"{path.name!r} is no file of arrays: {error}. Expected an npz of plain numbers, as a "
@@ -38,7 +39,18 @@ def check_arrays(path: Path, wanted: Sequence[str]) -> None:
         ) from None
 
 
-def _check_head(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+def _check_axes(name: str, shape: tuple[int, ...], info: ArrayInfo) -> None:
+    """Refuse an array whose axes are described otherwise than it has them."""
+    if len(shape) != len(info.axes):
+        raise ValueError(f"{name!r} has {len(shape)} axes and is described with {len(info.axes)}")
+    for length, axis in zip(shape, info.axes, strict=True):
+        if axis.labels is not None and len(axis.labels) != length:
+            raise ValueError(
+                f"{name!r} has {length} entries along {axis.name!r} and {len(axis.labels)} labels"
+            )
+
+
+def _check_head(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
     with packed.open(info) as file:
         head = io.BytesIO(file.read(20_000))
     read = _HEADS.get(np.lib.format.read_magic(head))
@@ -48,5 +60,7 @@ def _check_head(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
     if dtype.hasobject:
         raise ValueError(f"{info.filename!r} holds objects, which are never read")
     n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize if shape else dtype.itemsize
-    if head.tell() + n_bytes != info.file_size:
-        raise ValueError(f"{info.filename!r} claims {n_bytes:,} bytes and has {info.file_size:,}")
+    held = info.file_size - head.tell()
+    if n_bytes != held:
+        raise ValueError(f"{info.filename!r} claims {n_bytes:,} bytes and has {held:,}")
+    return tuple(shape)

@@ -156,8 +156,9 @@ def _check(found: Bundle) -> None:
     needs_facts = not isinstance(found.spec, ExploreSpec | ExportSpec)
     if needs_facts and found.inputs.fact_set is None:
         raise UserError("The bundle holds no facts; expected those of the run.", field="bundle")
-    for name in {info.file for info in found.result.arrays.values()}:
-        wanted = [key for key, info in found.result.arrays.items() if info.file == name]
+    arrays = found.result.arrays
+    for name in {info.file for info in arrays.values()}:
+        wanted = {key: info for key, info in arrays.items() if info.file == name}
         check_arrays(Path(found.files[name]), wanted)
 
 

@@ -1,7 +1,5 @@
 """Bringing facts: a file, what was understood of it row by row, and the set it becomes."""
 
-import csv
-import io
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import RedirectResponse
 
-from app import uploads
+from app import csv_text, uploads
 from app.backend import EngineDep, StoreDep
 from app.pages.facts import pasting
 from app.templating import render
@@ -57,17 +55,8 @@ def refused(request: Request, upload_id: str, engine: EngineDep) -> Response:
     """The rows that were not understood, with the reasons."""
     upload = uploads.find(engine.store, upload_id)
     found = uploads.read(engine, upload, read_mapping(request.query_params))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([found.counted, "reason", "text"])
-    writer.writerows([row.row, row.reason, _inert(row.text)] for row in found.refused)
-    headers = {"Content-Disposition": 'attachment; filename="refused.csv"'}
-    return Response(text.getvalue(), media_type="text/csv", headers=headers)
-
-
-def _inert(text: str) -> str:
-    """Put a quote before what a spreadsheet would take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    rows = ([row.row, row.reason, row.text] for row in found.refused)
+    return csv_text.respond([[found.counted, "reason", "text"], *rows], "refused.csv")
 
 
 @router.post("/{upload_id}")

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from app.backend import AnnouncementDep, StoreDep
+from app.downloads import attachment
 from app.drawing.drawing import Drawing, Offer
+from app.figure_files import answer
 from app.mask_editor import Editor, editor, mask_from
 from app.pages.masks._mask_import import read_mask
 from app.pages.masks._mask_overlap import overlap
@@ -74,28 +76,19 @@ def _overlap_figure(model: str) -> dict[str, Any]:
     }
 
 
-@router.get("/overlap.json")
-def overlap_json(store: StoreDep, model: str = "") -> Response:
-    """The overlap as plotly draws it."""
-    return JSONResponse(_overlap(store, model).figure())
-
-
-@router.get("/overlap.csv")
-def overlap_csv(store: StoreDep, model: str = "") -> Response:
-    """The overlap of every two masks, one row each."""
-    return Response(_overlap(store, model).csv(), media_type="text/csv; charset=utf-8")
-
-
-@router.get("/overlap.html")
-def overlap_table(request: Request, store: StoreDep, model: str = "") -> Response:
-    """The overlap as a table."""
-    return render(request, "fragments/figure_table.html", table=_overlap(store, model).table)
+@router.get("/overlap.{ending}")
+def overlap_file(request: Request, ending: str, store: StoreDep, model: str = "") -> Response:
+    """The overlap of every two masks, as a figure's file."""
+    return answer(request, ending, "overlap", lambda: _overlap(store, model))
 
 
 def _overlap(store: Store, model: str) -> Drawing:
     menu = store.announcement()
+    masks = store.masks(model or None)[:40]
+    if not masks:
+        raise NotFound("There is no mask yet; make one, and another to compare it with.")
     counts = {m.id: m.component_parameters for m in menu.models} if menu else {}
-    return overlap(store.masks(model or None)[:40], counts)
+    return overlap(masks, counts)
 
 
 @router.get("/new")
@@ -219,5 +212,5 @@ def download(mask_id: str, store: StoreDep) -> Response:
     return Response(
         json.dumps(body, indent=2, ensure_ascii=False) + "\n",
         media_type="application/json",
-        headers={"Content-Disposition": f'attachment; filename="mask-{record.id}.json"'},
+        headers=attachment(f"mask-{record.id}.json"),
     )

@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app.backend import StoreDep
 from app.drawing.drawing import Control, Drawing, Offer, Source
-from app.failures import detail, status
+from app.figure_files import answer
 from app.pages.runs._comparison import LIMIT, Compared, named, numbers, settings
 from app.pages.runs._comparison_figures import (
     AGREEMENTS,
@@ -22,7 +22,7 @@ from app.pages.runs._comparison_figures import (
 )
 from app.templating import render
 from worker.contract.base import unknown
-from worker.contract.errors import UserError
+from worker.contract.errors import NotFound, UserError
 from worker.store.store import Store
 
 NAV = ("Compare", "/compare")
@@ -112,20 +112,17 @@ def _figures(compared: list[Compared]) -> list[dict[str, Any]]:
 
 
 @router.get("/figures/{figure}.{ending}")
-def figure(
+def figure_file(
     request: Request, figure: str, ending: str, store: StoreDep, run: RunIds = None
 ) -> Response:
-    """One figure of a comparison as JSON for plotly, as CSV or as a table (`html`)."""
-    try:
+    """One figure's file."""
+
+    def draw() -> Drawing:
         if figure not in FIGURES:
-            raise unknown("figure", figure, list(FIGURES), field="figure")
+            raise NotFound(unknown("figure", figure, list(FIGURES)).message, field="figure")
         compared = read_compared(store, list(dict.fromkeys(run or [])))
-        drawing = FIGURES[figure](compared, request.query_params)
-    except UserError as error:
-        return JSONResponse({"detail": detail(error)}, status(error))
-    if ending == "json":
-        return JSONResponse(drawing.figure(), headers={"Cache-Control": "private, no-cache"})
-    if ending == "csv":
-        headers = {"Content-Disposition": f'attachment; filename="compare_{figure}.csv"'}
-        return Response(drawing.csv(), media_type="text/csv; charset=utf-8", headers=headers)
-    return render(request, "fragments/figure_table.html", table=drawing.table)
+        if not compared:
+            raise UserError("No run is chosen; expected at least one, as run=ID.", field="run")
+        return FIGURES[figure](compared, request.query_params)
+
+    return answer(request, ending, f"compare_{figure}", draw)

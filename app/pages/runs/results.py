@@ -8,19 +8,19 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app import leaving
 from app.backend import EngineDep, StoreDep
 from app.drawing.drawing import Drawing, Offer, Source
 from app.drawing.find import draw, offers
 from app.drawing.live import draw_live_curves, draw_live_grid
-from app.failures import detail, status
+from app.figure_files import answer
 from app.figure_frames import PARTIALS, figure_of
 from app.mask_editor import editor
 from app.probe_table import PAGE, aggregates, fact_page
 from app.templating import render
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import NotFound
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
@@ -97,38 +97,13 @@ def facts(
     )
 
 
-@router.get("/figures/{figure}.json")
-def figure_json(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
-    """What plotly draws; 204 while nothing has come yet."""
-    try:
-        drawing = _drawing(request, run_id, figure, store)
-    except UserError as error:
-        return JSONResponse({"detail": detail(error)}, status(error))
-    if drawing is None:
-        return Response(status_code=204)
-    return JSONResponse(drawing.figure(), headers={"Cache-Control": "private, no-cache"})
-
-
-@router.get("/figures/{figure}.csv")
-def figure_csv(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
-    """Every drawn value in full precision."""
-    drawing = _drawing(request, run_id, figure, store)
+@router.get("/figures/{figure}.{ending}")
+def figure_file(
+    request: Request, run_id: str, figure: str, ending: str, store: StoreDep
+) -> Response:
+    """One figure's file; 204 while nothing has come yet."""
     name = "_".join([run_id, figure, *request.query_params.values()])
-    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in name)[:100]
-    return Response(
-        drawing.csv() if drawing else "",
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{safe}.csv"'},
-    )
-
-
-@router.get("/figures/{figure}.html")
-def figure_table(request: Request, run_id: str, figure: str, store: StoreDep) -> Response:
-    """The figure's numbers as a table."""
-    drawing = _drawing(request, run_id, figure, store)
-    if drawing is None:
-        return Response(status_code=204)
-    return render(request, "fragments/figure_table.html", table=drawing.table)
+    return answer(request, ending, name[:100], lambda: _drawing(request, run_id, figure, store))
 
 
 def _drawing(request: Request, run_id: str, figure: str, store: Store) -> Drawing | None:

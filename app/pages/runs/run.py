@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 
 from app import stream
 from app.backend import EngineDep, StoreDep
+from app.downloads import attachment
 from app.live import follow_run
 from app.pages.runs.runs import act
 from app.submission import refuse_odd_text, submit
@@ -78,8 +79,7 @@ async def events(request: Request, run_id: str, engine: EngineDep) -> Response:
 def spec(run_id: str, store: StoreDep) -> Response:
     """The spec as a file, for `lethe run` and for the API."""
     text = json.dumps(store.run(run_id).spec, indent=2, ensure_ascii=False)
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}.json"'}
-    return Response(text, media_type="application/json", headers=headers)
+    return Response(text, media_type="application/json", headers=attachment(f"{run_id}.json"))
 
 
 @router.post("/rename")

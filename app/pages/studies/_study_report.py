@@ -1,9 +1,8 @@
 """A study's report as its page shows it: rows of estimates, the best of a column, differences."""
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from app.drawing.beside import draw_beside
 from app.drawing.drawing import Control, Drawing, Offer
@@ -140,14 +139,11 @@ def draw(report: StudyReport, figure: str, ask: Callable[[str, str], str]) -> Dr
     raise unknown("figure", figure, ["pareto", "beside"], field="figure")
 
 
-def as_csv(report: StudyReport) -> str:
-    """One row per group, metric and seed, in the file's precision."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("mask", "method", "parameters", "metric", "better", "seed", "value"))
+def table(report: StudyReport) -> Iterator[tuple[Any, ...]]:
+    """One row per group, metric and seed, in the file's precision, after a header."""
+    yield ("mask", "method", "parameters", "metric", "better", "seed", "value")
     for group, of_group in zip(report.groups, report.values, strict=True):
         for metric, of_metric in zip(report.metrics, of_group, strict=True):
             for seed, value in zip(report.seeds, of_metric, strict=True):
-                cells = (metric.name, metric.better, seed, "" if value is None else value)
-                writer.writerow((group.mask, group.method, group.parameters, *cells))
-    return out.getvalue()
+                cells = (metric.name, metric.better, seed, value)
+                yield (group.mask, group.method, group.parameters, *cells)

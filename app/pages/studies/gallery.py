@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from app.failures import detail, status
-from app.pages.studies._study_report import as_csv, base, differences, draw, figures, rows
+from app import csv_text
+from app.figure_files import answer
+from app.pages.studies._study_report import base, differences, draw, figures, rows, table
 from app.templating import STATIC, render
 from worker.contract.base import unknown
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import NotFound
 from worker.contract.study import StudyReport
 from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
 
@@ -107,10 +108,7 @@ def show(request: Request, name: str) -> Response:
 @router.get("/{name}/report.csv")
 def report_csv(name: str) -> Response:
     """Every value of every seed."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Response(
-        as_csv(report_named(name)), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    return csv_text.respond(table(report_named(name)), f"{name}.csv")
 
 
 @router.get("/{name}/report.json")
@@ -120,15 +118,9 @@ def report_json(name: str) -> Response:
 
 
 @router.get("/{name}/figures/{figure}.{ending}")
-def figure(request: Request, name: str, figure: str, ending: str) -> Response:
-    """One figure as JSON for plotly, as CSV or as a table (`html`)."""
-    try:
-        drawing = draw(report_named(name), figure, request.query_params.get)
-    except UserError as error:
-        return JSONResponse({"detail": detail(error)}, status(error))
-    if ending == "json":
-        return JSONResponse(drawing.figure(), headers={"Cache-Control": "private, no-cache"})
-    if ending == "csv":
-        headers = {"Content-Disposition": f'attachment; filename="{name}_{figure}.csv"'}
-        return Response(drawing.csv(), media_type="text/csv; charset=utf-8", headers=headers)
-    return render(request, "fragments/figure_table.html", table=drawing.table)
+def figure_file(request: Request, name: str, figure: str, ending: str) -> Response:
+    """One figure's file."""
+    ask = request.query_params.get
+    return answer(
+        request, ending, f"{name}_{figure}", lambda: draw(report_named(name), figure, ask)
+    )

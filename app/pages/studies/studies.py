@@ -9,11 +9,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app import csv_text
 from app.backend import EngineDep, StoreDep
+from app.downloads import attachment
 from app.experiment import Typed, subject
 from app.experiment_routes import experiment_routes
 from app.pages.studies import _study_form as form_of
-from app.pages.studies._study_report import as_csv, base, differences, figures, rows
+from app.pages.studies._study_report import base, differences, figures, rows, table
 from app.submission import submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import NotFound, UserError
@@ -119,17 +121,14 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
 def report_json(run_id: str, store: StoreDep) -> Response:
     """The report as a file: what a gallery ships."""
     text = report_for(store, run_id).model_dump_json(indent=1)
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}-report.json"'}
+    headers = attachment(f"{run_id}-report.json")
     return Response(text, media_type="application/json", headers=headers)
 
 
 @router.get("/studies/{run_id}/report.csv")
 def report_csv(run_id: str, store: StoreDep) -> Response:
     """Every value of every seed."""
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}-report.csv"'}
-    return Response(
-        as_csv(report_for(store, run_id)), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    return csv_text.respond(table(report_for(store, run_id)), f"{run_id}-report.csv")
 
 
 @router.get("/studies/built-in/{name}.json")

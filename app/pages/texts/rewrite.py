@@ -1,7 +1,5 @@
 """Rewrite: make a model forget a text, in three stages that are seen one by one."""
 
-import csv
-import io
 import json
 from functools import partial
 from typing import Any
@@ -12,7 +10,9 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app import csv_text
 from app.backend import AnnouncementDep, EngineDep, StoreDep
+from app.downloads import attachment
 from app.experiment import Typed, subject, typed
 from app.forms import form_fields
 from app.mask_choice import mask_choices
@@ -139,24 +139,20 @@ def download(run_id: str, store: StoreDep) -> Response:
 
 def _file(words: dict[str, str]) -> Response:
     text = json.dumps(words, indent=1, ensure_ascii=False)
-    headers = {"Content-Disposition": 'attachment; filename="dictionary.json"'}
-    return Response(text, media_type="application/json", headers=headers)
+    return Response(text, media_type="application/json", headers=attachment("dictionary.json"))
 
 
 @router.get("/{run_id}/tokens.csv")
 def tokens(run_id: str, store: StoreDep) -> Response:
     """Every shown token with its mark, its generic label and both opinions."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     about = ("rise (nats)", "surprise (nats)", "expression", "generic label")
     opinions = ("original prediction", "probability", "generic prediction", "probability")
-    writer.writerow(["position", "token", *about, *opinions])
+    rows: list[list[Any]] = [["position", "token", *about, *opinions]]
     for place, one in enumerate(stages_result(store, run_id).view["tokens"]):
         best = [*(one["original"] or [["", ""]])[0], *(one["generic"] or [["", ""]])[0]]
         known = [one["mark"], one["surprise"], one["anchor"], one["label"]]
-        writer.writerow([place, one["text"], *known, *best])
-    headers = {"Content-Disposition": f'attachment; filename="{run_id}-tokens.csv"'}
-    return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        rows.append([place, one["text"], *known, *best])
+    return csv_text.respond(rows, f"{run_id}-tokens.csv")
 
 
 async def _posted(request: Request) -> tuple[Typed, FormData]:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from app.csv_text import write
 from app.drawing.drawing import Drawing, Source
 from app.drawing.find import draw, figures, offers
 from app.drawing.heatmap import Colours, Grid, Side, draw_grid
@@ -14,7 +15,7 @@ from worker.contract.errors import UserError
 
 
 def rows_of(drawing: Drawing) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(drawing.csv())))
+    return list(csv.DictReader(io.StringIO("".join(write(drawing.rows())), newline="")))
 
 
 def test_repeated_tokens_keep_rows_of_their_own(localization: Source) -> None:
@@ -187,7 +188,7 @@ def test_every_offer_of_every_result_can_be_drawn(
     for source in (localization, edit, evaluation):
         for offer in offers(source.result):
             drawing = draw(offer.figure, source, dict(offer.fixed))
-            assert drawing.caption and drawing.table.rows and drawing.csv().count("\n") > 1
+            assert drawing.caption and drawing.table.rows and len(list(drawing.rows())) > 1
             assert json.dumps(drawing.figure(), allow_nan=False)
             drawn.add(offer.figure)
     # These draw arrays of single methods, which their own tests make.

@@ -10,7 +10,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask
-from worker.contract.result import ArrayInfo, Provenance, Result
+from worker.contract.result import ArrayInfo, Axis, Provenance, Result, Table
 from worker.contract.spec import parse_spec
 
 UNLEARN = {
@@ -32,8 +32,7 @@ def result(**more: object) -> Result:
         provenance=PROVENANCE,
         seconds=1,
         peak_memory_bytes=1,
-        summary={"loss": 0.5},
-        **more,
+        **{"summary": {"loss": 0.5}, **more},
     )
 
 
@@ -142,3 +141,57 @@ def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
     with pytest.raises(UserError, match=r"spec\.json has"):
         open_bundle(bundle, tmp_path / "in")
     assert not (tmp_path / "in").exists()
+
+
+def renamed(bundle: Path, name: str) -> None:
+    """Give the bundle's array, and its key in the file's description, another name."""
+    info = ArrayInfo(file="arrays.npz", axes=(Axis(name="fact"),), unit="")
+    change(bundle, "result/result.json", result(arrays={name: info}).model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "name", ["", 'x"\r\nSet-Cookie: a=b', "a\x00b", "x\u2028y", "x\x85", "long" * 100]
+)
+def test_a_name_that_no_header_can_hold_is_refused(bundle: Path, tmp_path: Path, name: str) -> None:
+    renamed(bundle, name)
+    with pytest.raises(UserError, match=r"an array has the name .* expected 1 to 300 characters"):
+        open_bundle(bundle, tmp_path / "in")
+
+
+@pytest.mark.parametrize("name", ["grid.mlp", "São\u00a0Tomé", "a b 'c'", "知識"])
+def test_a_name_in_any_script_is_taken(bundle: Path, tmp_path: Path, name: str) -> None:
+    renamed(bundle, name)
+    assert list(open_bundle(bundle, tmp_path / "in").result.arrays) == [name]
+
+
+def test_names_of_facts_edits_tables_and_axes_are_looked_at_too(
+    bundle: Path, tmp_path: Path
+) -> None:
+    bad = "a\nb"
+    table = Table(columns=("x",), rows=())
+    axis = ArrayInfo(file="arrays.npz", axes=(Axis(name=bad),), unit="")
+    found = open_bundle(bundle, tmp_path / "in")
+    edit = found.edits[0].model_copy(update={"title": bad})
+    wrong = {
+        "a table": ("result/result.json", result(tables={bad: table}).model_dump_json()),
+        "a number": ("result/result.json", result(summary={bad: 1}).model_dump_json()),
+        "a component": (
+            "result/result.json",
+            result(mask=Mask(components=(bad,), n_parameters=1)).model_dump_json(),
+        ),
+        "an axis": ("result/result.json", result(arrays={"a": axis}).model_dump_json()),
+        "an edit's title": ("edits.json", f"[{edit.model_dump_json()}]"),
+    }
+    kept = bundle.read_bytes()
+    for number, (what, (name, text)) in enumerate(wrong.items()):
+        bundle.write_bytes(kept)
+        change(bundle, name, text)
+        with pytest.raises(UserError, match=f"{what} has the name"):
+            open_bundle(bundle, tmp_path / f"in{number}")
+
+
+def test_a_table_whose_rows_have_another_length_is_refused(bundle: Path, tmp_path: Path) -> None:
+    table = Table(title="Numbers", columns=("a", "b"), rows=((1, 2), (3,)))
+    change(bundle, "result/result.json", result(tables={"t": table}).model_dump_json())
+    with pytest.raises(UserError, match="'Numbers' has rows of another length"):
+        open_bundle(bundle, tmp_path / "in")

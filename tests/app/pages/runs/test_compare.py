@@ -130,7 +130,7 @@ def test_the_page_compares_what_its_address_names(
         answer = client.get(f"/compare/figures/{figure}.json?run={one}&run={other}")
         assert answer.json()["data"]
     assert client.get("/compare?run=nowhere").status_code == 404
-    assert client.get(f"/compare/figures/nothing.json?run={one}").status_code == 422
+    assert client.get(f"/compare/figures/nothing.json?run={one}").status_code == 404
 
 
 def test_a_dossier_tells_an_edit_from_facts_to_probes(

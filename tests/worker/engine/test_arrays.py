@@ -1,0 +1,75 @@
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker.contract.errors import UserError
+from worker.contract.result import ArrayInfo, Axis
+from worker.engine.arrays import check_arrays
+
+
+def described(*axes: Axis) -> dict[str, ArrayInfo]:
+    return {"grid": ArrayInfo(file="a.npz", axes=axes, unit="")}
+
+
+LAYER, ROLE = Axis(name="layer"), Axis(name="role", labels=("first", "last"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    np.savez_compressed(tmp_path / "a.npz", grid=np.zeros((3, 2)), other=np.zeros(4))
+    return tmp_path / "a.npz"
+
+
+def test_an_array_as_it_is_described_is_taken(file: Path) -> None:
+    check_arrays(file, described(LAYER, ROLE))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (described(LAYER), "has 2 axes and is described with 1"),
+        (described(ROLE, LAYER), "3 entries along 'role' and 2 labels"),
+        ({"none": described(LAYER)["grid"]}, "no array 'none'"),
+    ],
+)
+def test_an_array_that_is_described_otherwise_is_refused(
+    file: Path, wanted: dict[str, ArrayInfo], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        check_arrays(file, wanted)
+
+
+def packed(path: Path, body: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("grid.npy", body)
+    return path
+
+
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.lib.format.write_array(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def test_what_could_run_or_reserve_memory_is_refused_unread(tmp_path: Path) -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2)}
+    )
+    for name, body, words in (
+        ("claims", head.getvalue(), "claims 17,592,186,044,416 bytes"),
+        ("objects", npy(np.array([[{}, {}]], dtype=object)), "holds objects"),
+        ("cut", npy(np.zeros((3, 2)))[:-1], "claims 48 bytes and has 47"),
+        ("none", b"", "no file of arrays"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_arrays(packed(tmp_path / name, body), described(LAYER, ROLE))
+
+
+def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    with pytest.raises(UserError, match="no file of arrays"):
+        check_arrays(tmp_path / "a.npz", described(LAYER))
