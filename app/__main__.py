@@ -4,10 +4,12 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import uvicorn
 
 from app.main import create_app
+from app.patience import PatientProtocol
 from worker.contract.errors import UserError
 from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
@@ -26,13 +28,19 @@ def main() -> None:
         sys.exit(WRONG_SETTINGS)
     with opened:
         address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
-        token = app.state.sessions.token
+        token = urlencode({"token": app.state.sessions.token})
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=2
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            http=PatientProtocol,
+            proxy_headers=bool(chosen.proxies),
+            forwarded_allow_ips=chosen.proxies,
         )
-        Announcing(config, lambda: print(f"Lethe is at {address}/?token={token}", flush=True)).run(
-            sockets=[opened]
-        )
+        # A token that was chosen is known to who chose it, and logs are read by others.
+        there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
+        Announcing(config, lambda: print(f"Lethe is at {there}", flush=True)).run(sockets=[opened])
 
 
 class Announcing(uvicorn.Server):

@@ -20,6 +20,8 @@ from worker.contract.menu import Announcement, Preflight
 from worker.contract.spec import RunKind
 from worker.engine.client import Engine
 
+LONGEST_ADDRESS = 4000
+"""Characters of an address that names a form's fields; browsers and proxies take no longer ones."""
 ReadSpec = Callable[[Typed, Engine, Announcement], tuple[dict[str, Any], Problems]]
 """From a form to a spec, with what was refused."""
 Context = Callable[[Typed, Engine, Announcement], dict[str, Any]]
@@ -57,7 +59,7 @@ def experiment_routes(
         """The form after a choice that changes what it shows."""
         form = await typed(request)
         answer = await run_in_threadpool(drawn, request, form, engine, menu)
-        answer.headers["HX-Replace-Url"] = f"{path}?{urlencode(flat(form))}"
+        answer.headers["HX-Replace-Url"] = address(path, form)
         return answer
 
     @router.post(f"{path}/preflight")
@@ -97,6 +99,14 @@ def experiment_routes(
         return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
     return router
+
+
+def address(path: str, form: Typed) -> str:
+    """An address that opens the same form, as far as one can be kept and sent: no pasted lists."""
+    fields = flat(form)
+    while len(found := f"{path}?{urlencode(fields)}") > LONGEST_ADDRESS:
+        fields.remove(max(fields, key=lambda field: len(urlencode([field]))))
+    return found
 
 
 def _start(form: Typed, read: ReadSpec, engine: Engine, menu: Announcement) -> str:

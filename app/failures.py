@@ -25,11 +25,13 @@ log = logging.getLogger("lethe.app")
 _SENTENCES = {
     404: "There is nothing at {path}. Look at the menu for what there is.",
     405: "{path} cannot be asked this way ({method}).",
+    408: "What was sent to {path} came too slowly, and nothing was done. Send it again.",
     413: "What was sent is too large for {path}. Send less at once.",
 }
 _TITLES = {
     403: "Refused",
     404: "Not found",
+    408: "Too slow",
     413: "Too large",
     422: "This cannot be done",
     503: "Nobody computes",

@@ -4,18 +4,29 @@ A browser signs in with the address that the server prints (`/?token=…`), whic
 redirects without the token. A script sends `Authorization: Bearer TOKEN`.
 """
 
+import logging
 from urllib.parse import parse_qsl, quote, urlencode
 
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.refusal import refuse, too_many
 from app.access.session import LASTS, Identity, Session, Sessions
 from worker.contract.settings import Settings
+from worker.store.store import Store
 
-OPEN = ("/healthz", "/login", "/static/", "/favicon.ico")
-"""Paths that need no login."""
+log = logging.getLogger(__name__)
+
+UNSIGNED = ("/healthz", "/static/", "/favicon.ico")
+"""Paths for which it does not matter who asks."""
+OPEN = ("/login",)
+"""Further paths that need no login."""
+LONGEST_NEXT = 2000
+"""Characters of an address that the login page goes on to."""
 
 POLICY = "; ".join(
     (
@@ -54,50 +65,63 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             send = _with_headers(send)
-            answer = self._refuse(scope) or self.app
+            answer = await self._refuse(scope) or self.app
             await answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    def _refuse(self, scope: Scope) -> Response | None:
+    async def _refuse(self, scope: Scope) -> Response | None:
         """Let a request through (None), or answer it here."""
         request = Request(scope)
         if self._hosts is not None and _hostname(request.headers) not in self._hosts:
-            return PlainTextResponse(
+            return refuse(
+                request,
+                421,
                 f"This server answers to localhost alone, not to "
                 f"{request.headers.get('host', '')!r}. Open http://127.0.0.1 with its port, or "
-                f"start the server with LETHE_HOST.\n",
-                status_code=421,
+                f"start the server with LETHE_HOST.",
             )
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
-            return PlainTextResponse("The address holds a NUL character; take it out.\n", 400)
-        if (entered := self._enter(request)) is not None:
-            return entered
-        session = self._session(request)
-        scope.setdefault("state", {})["session"] = session
-        if session is None and not request.url.path.startswith(OPEN):
-            return _ask_for_login(request)
-        return None
+            return refuse(request, 400, "The address holds a NUL character; take it out.")
+        scope.setdefault("state", {})["session"] = None
+        if request.url.path.startswith(UNSIGNED):
+            return None
+        try:
+            session = await self._session(request)
+        except SQLAlchemyError:
+            log.exception("whether a session was ended is not known")
+            return refuse(request, 503, "The database does not answer; try again.", wait=5)
+        scope["state"]["session"] = session
+        return None if session is not None else self._sign_in(request)
 
-    def _enter(self, request: Request) -> Response | None:
-        """Sign in a browser that comes with the right token in the address."""
-        token = request.query_params.get("token", "")
-        if request.method != "GET" or not token or not self.sessions.accepts(token):
+    async def _session(self, request: Request) -> Session | None:
+        """The session of a browser's cookie, unless it was signed out or a token is given."""
+        found = self.sessions.read(request.cookies.get(cookie_name(request), ""))
+        if found is None or _bearer(request) is not None:
+            return None
+        store: Store = request.app.state.engine.store
+        return None if await run_in_threadpool(store.is_ended, found.nonce) else found
+
+    def _sign_in(self, request: Request) -> Response | None:
+        """Let in who brings the token, as a header or in the address, and refuse everybody else."""
+        bearer = _bearer(request)
+        in_address = request.query_params.get("token", "") if request.method == "GET" else ""
+        if token := in_address if bearer is None else bearer:
+            wait = self.sessions.try_token(token, address_of(request))
+            if wait:
+                return refuse(request, 429, too_many(wait), wait)
+            if wait is not None:
+                return self._let_in(request, by_address=bearer is None)
+        return None if request.url.path.startswith(OPEN) else _ask_for_login(request)
+
+    def _let_in(self, request: Request, by_address: bool) -> Response | None:
+        if not by_address:
+            request.scope["state"]["session"] = Session(Identity(), "")
             return None
         rest = [(k, v) for k, v in parse_qsl(request.url.query, True) if k != "token"]
         path = "/" + request.url.path.lstrip("/")
         where = quote(path) + (f"?{urlencode(rest)}" if rest else "")
-        return self.sign_in(request, RedirectResponse(where, status_code=303))
-
-    def sign_in(self, request: Request, response: Response) -> Response:
-        """Put a new session's cookie on `response`."""
-        return sign_in(request, response, self.sessions)
-
-    def _session(self, request: Request) -> Session | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return Session(Identity(), "") if self.sessions.accepts(token.strip()) else None
-        return self.sessions.read(request.cookies.get(cookie_name(request), ""))
+        return sign_in(request, RedirectResponse(where, status_code=303), self.sessions)
 
 
 def sign_in(request: Request, response: Response, sessions: Sessions) -> Response:
@@ -113,9 +137,20 @@ def sign_in(request: Request, response: Response, sessions: Sessions) -> Respons
     return response
 
 
+def address_of(request: Request) -> str:
+    """Where a request comes from, as the server sees it."""
+    return request.client.host if request.client else ""
+
+
 def cookie_name(request: Request) -> str:
     """Cookies know no ports, so two servers on one host need two names."""
     return f"lethe-session-{request.url.port or request.url.scheme}"
+
+
+def _bearer(request: Request) -> str | None:
+    """The token of a script; None where there is no such header."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _hostname(headers: Headers) -> str:
@@ -131,9 +166,12 @@ def _ask_for_login(request: Request) -> Response:
             "This needs the token that the server printed at its start, "
             "as the header `Authorization: Bearer TOKEN`."
         )
-        return JSONResponse({"detail": [{"field": "", "message": sentence}]}, status_code=401)
+        answer = refuse(request, 401, sentence)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
     query = f"?{request.url.query}" if request.url.query else ""
     wanted = request.url.path + query if request.method == "GET" else "/"
+    wanted = wanted if len(wanted) <= LONGEST_NEXT else "/"
     login = f"/login?{urlencode({'next': wanted})}"
     if request.headers.get("hx-request"):
         return Response(status_code=401, headers={"HX-Redirect": login})

@@ -8,6 +8,7 @@ from typing import Any
 
 from itsdangerous import BadData, Signer, URLSafeTimedSerializer
 
+from app.access.attempts import Attempts
 from worker.contract.private import make_folder, secret
 from worker.contract.settings import Settings
 
@@ -47,12 +48,26 @@ class Sessions:
         fixed = settings.token.get_secret_value() if settings.token else ""
         self.token = fixed or secrets.token_urlsafe(24)
         key = secret(settings.data / "session.key") + fixed.encode()
+        self._attempts = Attempts()
         self._cookies = URLSafeTimedSerializer(key, salt=b"session", signer_kwargs=_HOW)
         self._forms = Signer(key, salt=b"form", **_HOW)
 
     def accepts(self, token: str) -> bool:
         """Whether `token` is the login token, compared in constant time."""
         return hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
+
+    def try_token(self, token: str, address: str) -> float | None:
+        """Look at a token from an address: 0 when it is right, None when it is wrong.
+
+        After too many wrong ones it is not looked at: the seconds until one is.
+        """
+        if wait := self._attempts.wait(address):
+            return wait
+        if not self.accepts(token):
+            self._attempts.failed(address)
+            return None
+        self._attempts.succeeded(address)
+        return 0.0
 
     def issue(self, identity: Identity) -> str:
         """Make a session cookie's value."""

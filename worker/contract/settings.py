@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         None, description="Login and API token; generated and printed at start when not set."
     )
+    proxies: str = Field(
+        "",
+        description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
+        "believed, with commas between them; empty: none, and every request through one comes from "
+        "the proxy's own address.",
+    )
     lanes: int = Field(
         2,
         ge=1,

@@ -14,11 +14,21 @@ from worker.store.knowledge import KnowledgeStore
 from worker.store.masks import MaskStore
 from worker.store.migrate import migrate
 from worker.store.runs import RunStore
+from worker.store.sessions import SessionStore
 from worker.store.texts import TextStore
 from worker.store.workers import WorkerStore
 
 
-class Store(RunStore, AttemptStore, FactStore, KnowledgeStore, TextStore, MaskStore, WorkerStore):
+class Store(
+    RunStore,
+    AttemptStore,
+    FactStore,
+    KnowledgeStore,
+    TextStore,
+    MaskStore,
+    WorkerStore,
+    SessionStore,
+):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 
     def __init__(self, database: Database, artifacts: Artifacts) -> None:

@@ -256,6 +256,28 @@ class WorkerRow(Base):
     announced: Mapped[Seconds | None]
 
 
+class EndedSession(Base):
+    """A browser's session that was signed out while its cookie had not expired."""
+
+    __tablename__ = "ended_sessions"
+
+    nonce: Mapped[RunId] = mapped_column(primary_key=True)
+    until: Mapped[Seconds]
+
+
+class Submission(Base):
+    """Which run a submission's key made, so that one that is sent twice makes one run."""
+
+    __tablename__ = "submissions"
+    __table_args__ = (Index("submissions_by_run", "run_id"),)
+
+    owner: Mapped[Name] = mapped_column(primary_key=True)
+    key: Mapped[RunId] = mapped_column(primary_key=True)
+    """The SHA-256 of what was given."""
+    spec_hash: Mapped[RunId]
+    run_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+
+
 def moment(seconds: float) -> datetime:
     """Seconds since 1970 as an aware datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,13 +1,15 @@
 """The page for a browser that comes without a token."""
 
-import asyncio
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from app.access.guard import cookie_name, sign_in
-from app.access.session import Sessions
+from app.access.guard import address_of, cookie_name, sign_in
+from app.access.refusal import retry_after, too_many
+from app.access.session import Session, Sessions
+from app.backend import StoreDep
 from app.templating import render
 
 router = APIRouter()
@@ -27,21 +29,35 @@ async def enter(request: Request) -> Response:
     form = await request.form()
     token, following = str(form.get("token", "")).strip(), _local(str(form.get("next", "/")))
     sessions: Sessions = request.app.state.sessions
-    if sessions.accepts(token):
+    if not token:
+        error = "The token is empty; expected the one that the server printed at its start."
+        return render(request, "pages/login.html", status_code=401, next=following, error=error)
+    wait = sessions.try_token(token, address_of(request))
+    if wait == 0.0:
         return sign_in(request, RedirectResponse(following, status_code=303), sessions)
-    await asyncio.sleep(0.5)  # so that guessing takes its time
+    code, headers = 401, {}
     error = (
         "This is not the token of this server. It is printed where the server was started, "
-        "after `?token=`."
-        if token
-        else "The token is empty; expected the one that the server printed at its start."
+        "after `?token=`, or is the value of LETHE_TOKEN there."
     )
-    return render(request, "pages/login.html", status_code=401, next=following, error=error)
+    if wait:
+        code, headers, error = 429, retry_after(wait), too_many(wait)
+    return render(
+        request,
+        "pages/login.html",
+        status_code=code,
+        headers=headers,
+        next=following,
+        error=error,
+    )
 
 
 @router.post("/logout")
-async def leave(request: Request) -> Response:
-    """Sign this browser out."""
+async def leave(request: Request, store: StoreDep) -> Response:
+    """Sign this browser out, so that its cookie is worth nothing wherever it was copied to."""
+    session: Session = request.state.session
+    if session.nonce:
+        await run_in_threadpool(store.end_session, session.nonce, session.until)
     response = RedirectResponse("/login", status_code=303)
     response.delete_cookie(cookie_name(request))
     return response

@@ -1,4 +1,10 @@
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
+
+from app.access.attempts import FREE
 
 TOKEN = "a-token-for-tests"
 
@@ -112,6 +118,79 @@ def test_a_nul_in_an_address_is_refused_in_words(client: TestClient) -> None:
         assert "NUL" in answer.text
 
 
-def test_leaving_signs_the_browser_out(client: TestClient) -> None:
+def test_leaving_ends_the_session_wherever_its_cookie_is(client: TestClient) -> None:
+    kept = dict(client.cookies)
+    assert "Sign out" in client.get("/runs").text
     client.post("/logout")
     assert client.get("/runs").url.path == "/login"
+    client.cookies.update(kept)
+    assert client.get("/runs").url.path == "/login"
+    assert client.get("/api/runs").status_code == 401
+
+
+def test_leaving_ends_one_session_and_no_other(client: TestClient) -> None:
+    first, csrf = dict(client.cookies), client.headers["X-CSRF-Token"]
+    client.cookies.clear()
+    other = client.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert other.status_code == 303
+    second = dict(client.cookies)
+    client.cookies.clear()
+    client.cookies.update(first)
+    assert client.post("/logout", headers={"X-CSRF-Token": csrf}).status_code == 200
+    client.cookies.clear()
+    client.cookies.update(second)
+    assert client.get("/runs").url.path == "/runs"
+
+
+@pytest.mark.parametrize("way", ["form", "address", "header"])
+def test_wrong_tokens_are_slowed_down_and_then_not_looked_at(
+    stranger: TestClient, way: str
+) -> None:
+    def attempt(token: str) -> Any:
+        if way == "form":
+            return stranger.post("/login", data={"token": token}, follow_redirects=False)
+        if way == "address":
+            return stranger.get(f"/runs?token={token}", follow_redirects=False)
+        return stranger.get("/api/runs", headers={"Authorization": f"Bearer {token}"})
+
+    answers = [attempt(f"guess-{n}") for n in range(FREE)]
+    assert {answer.status_code for answer in answers} == {303 if way == "address" else 401}
+    refused = attempt(TOKEN)
+    assert refused.status_code == 429, "a right guess must not be told from a wrong one"
+    assert 1 <= int(refused.headers["retry-after"]) <= 2
+    assert "Too many wrong tokens" in refused.text
+    assert stranger.get("/healthz").status_code == 200
+
+
+def test_who_is_signed_in_is_not_stopped_by_others_wrong_tokens(client: TestClient) -> None:
+    kept = dict(client.cookies)
+    client.cookies.clear()
+    for n in range(FREE + 1):
+        client.post("/login", data={"token": f"guess-{n}"})
+    client.cookies.update(kept)
+    assert client.get("/runs").url.path == "/runs"
+
+
+def test_a_very_long_address_is_not_carried_through_the_login(stranger: TestClient) -> None:
+    answer = stranger.get(f"/runs?search={'x' * 9000}", follow_redirects=False)
+    assert answer.headers["location"] == "/login?next=%2F"
+
+
+def test_what_the_api_is_refused_before_a_route_has_its_form(client: TestClient) -> None:
+    for answer, code in (
+        (client.get("/api/runs", headers={"Host": "attacker.example"}), 421),
+        (client.get("/api/runs?search=%00"), 400),
+    ):
+        assert answer.status_code == code
+        assert [set(one) for one in answer.json()["detail"]] == [{"field", "message"}]
+
+
+def test_without_the_database_nobody_is_let_in(
+    client: TestClient, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(nonce: str) -> bool:
+        raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    monkeypatch.setattr(engine.store, "is_ended", gone)
+    answer = client.get("/runs")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -1,0 +1,26 @@
+"""A refusal before any route is reached: the API's form under /api, a plain sentence elsewhere."""
+
+import math
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+
+def refuse(request: Request, code: int, sentence: str, wait: float = 0.0) -> Response:
+    """Answer with a sentence; `wait`, in seconds, says after which time to try again."""
+    headers = retry_after(wait) if wait else {}
+    path = request.url.path
+    if path.startswith("/api/") or path == "/healthz":
+        return JSONResponse({"detail": [{"field": "", "message": sentence}]}, code, headers)
+    return PlainTextResponse(f"{sentence}\n", code, headers)
+
+
+def retry_after(wait: float) -> dict[str, str]:
+    """The header that says after how many seconds to try again."""
+    return {"Retry-After": str(math.ceil(wait))}
+
+
+def too_many(wait: float) -> str:
+    """What is said to a token that is not looked at: this address sent too many wrong ones."""
+    seconds = f"{math.ceil(wait)} second{'s' if wait > 1 else ''}"
+    return f"Too many wrong tokens came from this address; wait {seconds} and try again."

@@ -1,0 +1,38 @@
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+
+def test_a_form_of_another_session_is_refused(client: TestClient) -> None:
+    csrf = client.headers["X-CSRF-Token"]
+    client.cookies.clear()
+    client.get("/?token=a-token-for-tests")
+    answer = client.post("/masks/nothing/delete", headers={"X-CSRF-Token": csrf})
+    assert answer.status_code == 403
+    assert "earlier session" in answer.text
+
+
+@pytest.mark.parametrize("given", ["", "x", "é", "a" * 5000])
+def test_a_token_that_is_none_is_refused(client: TestClient, given: str) -> None:
+    del client.headers["X-CSRF-Token"]
+    answer = client.post("/masks/nothing/delete", data={"csrf": given})
+    assert answer.status_code == 403
+
+
+def test_a_file_in_place_of_the_token_is_refused(client: TestClient) -> None:
+    del client.headers["X-CSRF-Token"]
+    answer = client.post("/masks/nothing/delete", files={"csrf": ("a.txt", b"x")})
+    assert answer.status_code == 403
+
+
+def test_reading_needs_no_token_and_a_script_none_at_all(client: TestClient, script: Any) -> None:
+    del client.headers["X-CSRF-Token"]
+    assert client.get("/masks").status_code == 200
+    assert script.delete("/api/masks/nothing").status_code == 404
+
+
+def test_a_script_on_another_page_is_refused_even_with_the_bearer_token(script: Any) -> None:
+    answer = script.delete("/api/masks/x", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "evil.example" in answer.json()["detail"][0]["message"]
