@@ -7,8 +7,8 @@ that no tensor fills. Nothing in the file is run.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from worker.contract.errors import UserError
+from worker.core.models.gguf_config import SCALES, NotRead, complete
 from worker.core.models.gguf_header import Damaged, Header, parse_header
-
-_UNREADABLE = (
-    ValueError, KeyError, IndexError, OverflowError, TypeError, OSError, struct.error,
-    NotImplementedError, RuntimeError,
-)  # fmt: skip
-"""What the readers of transformers and gguf raise, each in its own way, for what they cannot do."""
+from worker.core.models.gguf_tokenizer import complete_tokenizer
 
 
 def read_header(file: Path) -> Header:
@@ -54,26 +50,41 @@ def read_header(file: Path) -> Header:
     return header
 
 
-def read_model(file: Path, header: Header) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+@dataclass(frozen=True)
+class Read:
+    """What was read of a GGUF file."""
+
+    hf: PreTrainedModel
+    """In float32."""
+    tokenizer: PreTrainedTokenizerBase
+    notes: tuple[str, ...] = ()
+    """What a reader must know of them."""
+
+
+def read_model(file: Path, header: Header) -> Read:
     """Read a GGUF file's weights, dequantized to float32, and its tokenizer.
 
     Raises UserError where the file and its architecture do not fit each other whole.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.quantization_config import GgufConfig
 
     file = file.resolve()
     place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
+        config = complete(AutoConfig.from_pretrained(file.parent, **place), header, file)
         hf, loading = AutoModelForCausalLM.from_pretrained(
             file.parent,
             **place,
+            config=config,
             dtype=torch.float32,
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
         )
-    except _UNREADABLE as error:
+    except (NotRead, Damaged) as error:
+        raise _refusal(file, f"cannot be read: {error}", "Choose another file.") from None
+    except Exception as error:  # the tokenizers library raises nothing narrower
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise _refusal(
             file, f"cannot be dequantized by transformers: {first}", "Choose another file."
@@ -83,7 +94,8 @@ def read_model(file: Path, header: Header) -> tuple[PreTrainedModel, PreTrainedT
     if hasattr(hf.config, "quantization_config"):
         del hf.config.quantization_config
     _check_whole(file, header, hf, loading)
-    return hf, tokenizer
+    note = complete_tokenizer(tokenizer, header)
+    return Read(hf, tokenizer, (note,) if note else ())
 
 
 @cache
@@ -107,8 +119,6 @@ _WRITTEN = {
     "minimax_m2": "minimax-m2",
 }  # fmt: skip
 """transformers' name of an architecture -> what stands in files, where they differ."""
-_SCALES = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-"""Tensors of a file that are settings and no parameters."""
 
 
 def _check_whole(
@@ -122,7 +132,7 @@ def _check_whole(
             f"lacks {len(missing)} tensors that {type(hf).__name__} needs, such as {missing[0]!r}",
             "Choose a file that was made of the whole model.",
         )
-    here = sum(t.n_values for t in header.tensors if t.name not in _SCALES)
+    here = sum(t.n_values for t in header.tensors if t.name not in SCALES)
     taken = sum(parameter.numel() for parameter in hf.parameters())
     if here != taken:
         raise _refusal(

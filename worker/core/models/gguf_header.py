@@ -15,6 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 MAGIC = b"GGUF"
@@ -57,6 +58,10 @@ class Header:
         return self.text("general.architecture")
 
     @property
+    def n_values(self) -> int:
+        return sum(tensor.n_values for tensor in self.tensors)
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Ways in which values are stored, the one with the most values first."""
         sizes: dict[str, int] = {}
@@ -73,6 +78,13 @@ class Header:
         """A setting that is a number."""
         value = self.settings.get(key)
         return value if isinstance(value, int | float) else default
+
+    def values(self, file: Path, name: str) -> np.ndarray:
+        """A tensor of `file` that is stored as float32, flat; raise Damaged for any other."""
+        tensor = next(tensor for tensor in self.tensors if tensor.name == name)
+        if tensor.kind != "F32":
+            raise Damaged(f"its tensor {name!r} is stored as {tensor.kind}; expected F32")
+        return np.fromfile(file, "<f4", tensor.n_values, offset=tensor.start)
 
 
 def parse_header(file: Path) -> Header:

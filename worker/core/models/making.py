@@ -35,6 +35,8 @@ Tell = Callable[[float, str], None]
 """Is given how far the making is and what is done; may raise Cancelled."""
 WORK = ".making"
 """Under the root; model folders are not looked for in folders that begin with a dot."""
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Ways of storing values that quantize nothing."""
 MARGIN = 50_000_000
 """Bytes that stay free on the disk."""
 
@@ -86,19 +88,23 @@ def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = _silent) -> Mo
     that does not fit its architecture.
     """
     name = name or file.stem
+    check_name(name, root)
     header = read_header(file)
     with _alone(root, name) as work:
-        check_name(name, root)
-        _check_room(root, 4 * sum(tensor.n_values for tensor in header.tensors))
+        check_name(name, root)  # again: another may have made it meanwhile
+        _check_room(root, 4 * header.n_values)
         tell(0.1, f"dequantizing {file.name}")
         made = work / "made"
-        _convert(file, header, made, tell)
-        note = f"Dequantized from {header.kinds[0]}; not the published float weights."
-        if header.kinds[0] in ("F32", "F16", "BF16"):
-            note = ""
+        notes = _convert(file, header, made, tell)
+        if header.kinds[0] not in FLOATS:
+            notes = (
+                f"Dequantized from {header.kinds[0]}; not the published float weights.",
+                *notes,
+            )
         lines = [f"- made of the file `{file.name}`, whose values are stored as "
                  f"{', '.join(header.kinds)}"]  # fmt: skip
-        _write_card(made, header.text("general.name"), header.text("general.license"), lines, note)
+        title, licence = header.text("general.name") or name, header.text("general.license")
+        _write_card(made, title, licence, lines, " ".join(notes))
         return _move(made, root / name, name)
 
 
@@ -153,16 +159,18 @@ def _check_room(root: Path, n_bytes: int) -> None:
         )
 
 
-def _convert(file: Path, header: Header, made: Path, tell: Tell) -> None:
-    """Write a GGUF file's model as a Hugging Face folder."""
+def _convert(file: Path, header: Header, made: Path, tell: Tell) -> tuple[str, ...]:
+    """Write a GGUF file's model as a Hugging Face folder; return what must be known of it."""
     with redirect_stderr(StringIO()):  # where the libraries draw their bars
-        hf, tokenizer = read_model(file, header)
-        tell(0.8, "writing float32 weights")
-        hf.save_pretrained(made)
-        tokenizer.save_pretrained(made)
+        read = read_model(file, header)
+    tell(0.8, "writing float32 weights")
+    with redirect_stderr(StringIO()):
+        read.hf.save_pretrained(made)
+        read.tokenizer.save_pretrained(made)
     for weights in made.glob("*.safetensors"):  # written for the owner's eyes only
         weights.chmod((made / "config.json").stat().st_mode)
-    tell(0.9, "comparing the tensors with the recipe's hash")
+    tell(0.9, "looking at what was written")
+    return read.notes
 
 
 def _recipe_lines(recipe: Recipe, header: Header) -> list[str]:

@@ -44,6 +44,12 @@ def test_its_logits_are_those_of_plain_transformers(real_model: Model, real_fold
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_digits_and_runs_of_blanks_are_cut_as_they_were_trained(real_model: Model) -> None:
+    cut = real_model.tokenizer.tokenize("  12 and   345\n\n67 in 1999")
+    assert cut == ["ĠĠ", "1", "2", "Ġand", "ĠĠĠ", "3", "4", "5", "ĊĊ", "6", "7", "Ġin", "Ġ",
+                   "1", "9", "9", "9"]  # fmt: skip
+
+
 def test_it_answers_what_such_a_model_knows(real_model: Model) -> None:
     ids = real_model.tokenizer(TEXTS[0], return_tensors="pt").input_ids
     logits = real_model.logits(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])
