@@ -36,7 +36,7 @@ class Ripple(Contract):
     """
 
     kind: Literal["entailed", "reversed", "kept"]
-    prompt: str = Field(min_length=2, max_length=20_000)
+    prompt: str = Field(min_length=1, max_length=20_000)
     target: str = Field("", max_length=2000)
     edit_target: str = Field("", max_length=2000)
     edit_prompt: str = Field("", max_length=20_000)

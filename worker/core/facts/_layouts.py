@@ -71,7 +71,7 @@ def arrange(rows: Iterable[Row], mapping: Mapping[str, str], format: str) -> Arr
         arranged += _expanded(row, layout) if layout else [replace(row, fact=fact)]
         titles[layout.title if layout else OWN if fact else format] += not row.problem
     columns = dict.fromkeys(key for row in arranged for key in row.cells)
-    named = [title for title, n in titles.most_common(3) if n]
+    named = sorted((t for t, n in titles.most_common(4) if n), key=lambda title: title == format)
     return Arranged(arranged, list(columns), " and ".join(named) or format)
 
 

@@ -8,6 +8,9 @@ from worker.core.facts._cells import cell_text
 Record = Mapping[str, Any]
 ONLY_NEW = "no old answer is known, so the new one is the target and there is none to edit to"
 
+_DEEPEST = 8
+"""Levels of lists in which answers are looked for."""
+
 
 def text(record: Record, key: str) -> str:
     """A text that must be there; ValueError with the reason where it is not."""
@@ -36,12 +39,12 @@ def changed(old: str, new: str) -> dict[str, str]:
 
 def answers(value: Any) -> tuple[str, ...]:
     """Every text in an answer, in a list of answers, or in a list of lists of wordings, once."""
-    return tuple(dict.fromkeys(text for text in _texts(value, 4) if text))
+    return tuple(dict.fromkeys(text for text in _texts(value, _DEEPEST) if text))
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:
     if depth == 0:
-        raise ValueError("an answer is a list of lists of lists; expected texts")
+        raise ValueError(f"an answer is nested {_DEEPEST} times; expected texts")
     if isinstance(value, (list, tuple)):
         for one in value:
             yield from _texts(one, depth - 1)

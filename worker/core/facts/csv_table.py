@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from worker.contract.texts import Decoded
 from worker.contract.texts import decode as decode_text
 from worker.core.facts._columns import check_columns
 from worker.core.facts._layouts import arrange
+from worker.core.facts.multiple_choice import WITHOUT_HEADER
 from worker.core.facts.rows import Row, read_rows
 
 TITLE = "CSV"
@@ -39,8 +41,11 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     """Read a CSV with a header row; raise UserError when it is none."""
     decoded = decode(data)
     table = _table(decoded.text)
-    records = _records(table)
-    table.header = [column.strip() for column in next(records, (0, []))[1]]
+    records: Iterator[tuple[int, list[str]]] = _records(table)
+    first = next(records, (0, []))
+    table.header = [column.strip() for column in first[1]]
+    if _is_answered(table.header):
+        table.header, records = list(WITHOUT_HEADER), itertools.chain([first], records)
     check_columns(table.header)  # before rows become dictionaries, which hide equal names
     rows = (_row(n, at, cells, table) for n, (at, cells) in enumerate(records, 2) if cells)
     put = arrange(rows, mapping, TITLE)
@@ -62,6 +67,11 @@ def with_encoding(found: ReadFacts, decoded: Decoded) -> ReadFacts:
     """Say of a read file how its bytes were decoded."""
     notes = (*found.notes, decoded.note) if decoded.note else found.notes
     return found.model_copy(update={"encoding": decoded.encoding, "notes": notes})
+
+
+def _is_answered(header: list[str]) -> bool:
+    """Say whether what stands for a header is a question with four options and a letter."""
+    return len(header) == len(WITHOUT_HEADER) and header[-1] in WITHOUT_HEADER[1:-1]
 
 
 def _table(text: str) -> _Table:

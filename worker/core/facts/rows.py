@@ -106,7 +106,14 @@ def _notes(read: _Read) -> Iterable[str]:
     for note, n in read.notes.items():
         if note:
             yield f"{n:,} fact{'s' if n > 1 else ''}: {note}."
-    if n := sum(not f.edit_target for f in read.facts.values()):
+    facts = read.facts.values()
+    if n := len(facts) - len({(f.prompt, f.subject) for f in facts}):
+        ask = "fact asks" if n == 1 else "facts ask"
+        yield (
+            f"{n:,} {ask} what an earlier one asks: where only one of them is forgotten, the other "
+            f"stands among the facts to retain."
+        )
+    if n := sum(not f.edit_target for f in facts):
         have = "fact has" if n == 1 else "facts have"
         yield f"{n:,} {have} no edit target: good for unlearning, not for an edit."
 
