@@ -25,8 +25,8 @@ COMMANDS = [
 BIN = Path(sys.executable).parent
 
 
-def block(language: str) -> str:
-    (found,) = [text for name, text in BLOCKS if name == language]
+def block(language: str, begins: str = "") -> str:
+    (found,) = [text for name, text in BLOCKS if name == language and text.startswith(begins)]
     return found
 
 
@@ -103,9 +103,20 @@ def test_the_example_spec_runs_and_writes_what_is_promised(tmp_path: Path) -> No
     assert (tmp_path / "out/result.json").is_file()
 
 
+@pytest.mark.slow
+def test_the_example_in_python_edits_and_reverts(tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(block("python", "from worker import lethe"))
+    done = run(f"{sys.executable} {script}", PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    assert "parameters changed" in done.stdout
+    assert float(last.removeprefix("reverted: ")) > 0.9
+
+
 def test_the_example_method_is_found_and_runs(tmp_path: Path) -> None:
     (tmp_path / "localization").mkdir()
-    (tmp_path / "localization/weight_norm.py").write_text(block("python"))
+    (tmp_path / "localization/weight_norm.py").write_text(block("python", '"""Scores every MLP'))
     listed = run("lethe menu", LETHE_PLUGINS=str(tmp_path)).stdout
     assert "localization weight_norm: Scores every MLP by the norm of its output weights." in listed
 

@@ -16,6 +16,7 @@ ALLOWED = {
     "worker.engine": {"worker.engine", "worker.store", "worker.contract"},
     "worker.core": {"worker.core", "worker.contract"},
     "worker.run": {"worker.core", "worker.contract"},
+    "worker.lethe": {"worker.core", "worker.contract"},
     "worker.engine.compute": {"worker.run", "worker.contract", "worker.engine.wire"},
     "worker.cli": {"worker.cli"},
     "worker.cli.local": {"worker.core", "worker.contract"},

@@ -1,0 +1,226 @@
+"""Lethe from Python, without a server: load a model, localize, mask, edit, ask, revert.
+
+    from worker import lethe
+
+    model = lethe.load("demo")
+    facts = lethe.facts("athletes", forget="first:4")
+    found = lethe.localize(model, facts, "causal_tracing")
+    mask = lethe.mask(model, found, top=3, only="mlp")
+    edit = lethe.unlearn(model, facts, mask, "localized_finetuning", objective="edit")
+    with lethe.edited(model, edit):
+        print(lethe.ask(model, facts.forget))
+
+Every function leaves the model bit for bit as it was; `edited` puts an edit on for as long as its
+block lasts. Methods are named as `lethe menu` names them, with its options as keywords. What cannot
+be done raises UserError in words. The same methods run in the worker, so the numbers are the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worker.contract.base import Contract, parse, unknown
+from worker.contract.choose import choose, control
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, FactSet, Selection, select
+from worker.contract.mask import ControlKind, Mask, MaskRule
+from worker.contract.menu import MethodKind
+from worker.contract.progress import Quiet, Report
+from worker.contract.settings import settings
+from worker.core.asking.scoring import score_answers
+from worker.core.facts.reading import bundled_fact_sets, read_facts
+from worker.core.findings import Findings, Job
+from worker.core.models.components import component_parameters
+from worker.core.models.deltas import checksum, restored, save_delta
+from worker.core.models.load import load_model
+from worker.core.models.model import Model
+from worker.core.registry import method as find_method
+
+__all__ = [
+    "Answer",
+    "ask",
+    "control_mask",
+    "edited",
+    "facts",
+    "load",
+    "localize",
+    "mask",
+    "save",
+    "unlearn",
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model expects behind one fact's prompt."""
+
+    fact: Fact
+    probability: float
+    """Of the whole target, teacher-forced: the product over its tokens; 0 to 1."""
+    edit_probability: float | None
+    """The same of the edit target; None where the fact has none."""
+    rank: int
+    """Of the target's first token among the whole vocabulary; 0 is the model's own choice."""
+    says: str
+    """The likeliest next token."""
+
+
+def load(name: str = "demo", device: str = "cpu", dtype: str = "auto") -> Model:
+    """Load a model by its id ("demo", a folder's name under LETHE_MODEL_ROOTS) or by its path.
+
+    Raises UserError for a model that is not there, damaged, or too large for the device.
+    """
+    return load_model(name, device=device, dtype=dtype, roots=settings().roots)
+
+
+def facts(source: str | Path, forget: str = "first:16", seed: int = 0) -> Selection:
+    """Read a bundled fact set by its name, or a file of facts, and split it.
+
+    `forget` says which facts are to be forgotten ("first:16", "random:64", "group:golf",
+    "ids:a,b"); the others are the retain facts. Raises UserError for an unknown set or split and
+    for a file that cannot be read.
+    """
+    bundled = {one.name: one for one in bundled_fact_sets()}
+    if isinstance(source, str) and source in bundled:
+        return select(bundled[source], forget, seed)
+    path = Path(source)
+    if not path.is_file():
+        raise unknown("fact set or file", str(source), sorted(bundled), "facts")
+    read = read_facts(path, path.name, {})
+    if not read.facts:
+        raise UserError(f"{path.name} holds no fact that could be read.", field="facts")
+    return select(FactSet(name=path.stem, facts=read.facts), forget, seed)
+
+
+def localize(
+    model: Model,
+    selection: Selection,
+    method: str,
+    *,
+    seed: int = 0,
+    report: Report | None = None,
+    **options: Any,
+) -> Findings:
+    """Score the model's parts for the forget facts by a localization method.
+
+    The findings' `arrays` hold the scores with their axes, units and titles; `arrays["components"]`
+    is one score per component, which `mask` chooses from.
+    """
+    chosen, compute = _method("localization", method, options)
+    found: Findings = compute(model, selection.forget, chosen, _job(selection, seed, report))
+    return found
+
+
+def mask(
+    model: Model,
+    found: Findings,
+    *,
+    top: int | None = None,
+    threshold: float | None = None,
+    parameters: int | None = None,
+    only: str = "all",
+) -> Mask:
+    """Take the components with the largest |score|: `top` of them, those from `threshold` (in the
+    scores' unit), or as many as reach `parameters` (Guo et al. 2024, parameters equalized).
+
+    `only` is "all", "whole", "mlp", "attn" or "head". Without a rule, the components that the
+    method itself suggests. Raises UserError where there are no scores, or none are chosen.
+    """
+    rule = {"top": top, "threshold": threshold, "parameters": parameters}
+    if all(value is None for value in rule.values()):
+        if found.attribution is None or found.attribution.suggested is None:
+            raise UserError(
+                "This localization suggests no mask; give top, threshold or parameters."
+            )
+        return found.attribution.suggested
+    if "components" not in found.arrays:
+        raise UserError("This localization gives no score per component to choose by.")
+    array = found.arrays["components"]
+    scores = dict(zip(array.axes[0].labels or (), array.values.tolist(), strict=True))
+    chosen = parse(MaskRule, rule | {"only": only}, "mask.rule")
+    return choose(scores, component_parameters(model), chosen)
+
+
+def control_mask(model: Model, kind: ControlKind, like: Mask, seed: int = 0) -> Mask:
+    """Make a mask's control: "random" or "random_mlps" of as many parameters, "all_mlps", "all"."""
+    counts = component_parameters(model)
+    return control(kind, counts, sum(counts[name] for name in like.components), seed)
+
+
+def unlearn(
+    model: Model,
+    selection: Selection,
+    mask: Mask,
+    method: str,
+    *,
+    seed: int = 0,
+    report: Report | None = None,
+    **options: Any,
+) -> Findings:
+    """Compute an edit of the forget facts through a mask's components alone; the model is put back.
+
+    The findings' `delta` holds the changed tensors after the edit, the `receipt` what changed and
+    the proof that nothing else did. Raises Diverged where training does.
+    """
+    chosen, compute = _method("unlearning", method, options)
+    torch.manual_seed(seed)
+    found: Findings = compute(model, selection, mask, chosen, _job(selection, seed, report))
+    return found
+
+
+@contextmanager
+def edited(model: Model, *edits: Findings) -> Iterator[Model]:
+    """Put edits on, in order, while the block lasts; then the base is back bit for bit."""
+    deltas = [edit.delta for edit in edits]
+    if any(delta is None for delta in deltas):
+        raise UserError("One of the findings is no edit: it has no delta.", field="edits")
+    names = {name for delta in deltas if delta is not None for name in delta}
+    parameters = dict(model.hf.named_parameters())
+    with restored(model, names):
+        with torch.no_grad():
+            for delta in deltas:
+                for name, value in (delta or {}).items():
+                    parameters[name].copy_(value)
+        yield model
+
+
+def ask(model: Model, asked: Sequence[Fact]) -> list[Answer]:
+    """Ask a model, as it is now, each fact's own prompt."""
+    items = [(fact.text, fact.follows(fact.target)) for fact in asked]
+    edits = [(fact.text, fact.follows(fact.edit_target)) for fact in asked if fact.edit_target]
+    scores = score_answers(model, items)
+    others = iter(score_answers(model, edits).log_prob.exp().tolist() if edits else ())
+    return [
+        Answer(
+            fact=fact,
+            probability=scores.log_prob[i].exp().item(),
+            edit_probability=next(others) if fact.edit_target else None,
+            rank=int(scores.rank[i]),
+            says=model.tokenizer.decode(scores.top5[i, :1].tolist()),
+        )
+        for i, fact in enumerate(asked)
+    ]
+
+
+def save(model: Model, edit: Findings, path: Path) -> Path:
+    """Write an edit as a delta file, which runs, stacks and exports take; its path is returned."""
+    if edit.delta is None or edit.receipt is None:
+        raise UserError("These findings are no edit: they have no delta.", field="edit")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before, after = checksum(model), edit.receipt.hash_after
+    save_delta(path, edit.delta, model=model, before_hash=before, after_hash=after)
+    return path
+
+
+def _method(kind: MethodKind, name: str, options: dict[str, Any]) -> tuple[Contract, Any]:
+    found = find_method(kind, name)
+    return parse(found.options, options, "options"), found.function
+
+
+def _job(selection: Selection, seed: int, report: Report | None) -> Job:
+    pool = (*selection.forget, *selection.retain)
+    return Job(seed=seed, report=report or Quiet(), pool=pool)
