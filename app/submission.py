@@ -16,10 +16,10 @@ from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
 from worker.contract.named import methods_of, study_problems
 from worker.contract.spec import (
+    AddSpec,
     EvaluateSpec,
-    ExploreSpec,
-    ExportSpec,
     Spec,
+    SpecWithoutFacts,
     StudySpec,
     parse_spec,
 )
@@ -55,6 +55,9 @@ def check(
             "No worker has announced what it can do yet, so this cannot be checked. Start one "
             "with `lethe worker` and send it again."
         )
+    if isinstance(spec, AddSpec):
+        _check_recipe(spec, announcement)
+        return spec, None
     _check_names(spec, announcement)
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
@@ -96,6 +99,19 @@ def _check_names(spec: Spec, announcement: Announcement) -> None:
         raise UserError(problems=problems)
 
 
+def _check_recipe(spec: AddSpec, announcement: Announcement) -> None:
+    """Refuse a recipe that no worker has, or whose model is there already."""
+    known = [recipe.name for recipe in announcement.recipes]
+    if spec.base not in known:
+        raise unknown("recipe", spec.base, known, "model")
+    if spec.base in {info.id for info in announcement.models}:
+        raise UserError(
+            f"The model {spec.base!r} is there already. To make it anew, take it out first with "
+            f"`lethe model remove {spec.base}`.",
+            field="model",
+        )
+
+
 def method_named(announcement: Announcement, kind: MethodKind, name: str) -> MethodInfo | None:
     """The announced method of this kind and name, if there is one."""
     found = (m for m in announcement.methods if m.kind == kind and m.name == name)
@@ -122,7 +138,7 @@ def _stray_options(spec: EvaluateSpec | StudySpec) -> Problems:
 
 
 def _check_facts(spec: Spec, inputs: Inputs) -> None:
-    if isinstance(spec, ExploreSpec | ExportSpec):
+    if isinstance(spec, SpecWithoutFacts):
         return
     fact_set: FactSet | None = inputs.fact_set
     assert fact_set is not None

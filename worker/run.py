@@ -21,11 +21,12 @@ from worker.contract.inputs import (
     Inputs,
     Question,
 )
-from worker.contract.menu import Announcement, FactSetInfo
+from worker.contract.menu import Announcement, FactSetInfo, Preflight
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
-from worker.contract.settings import Settings
+from worker.contract.settings import Settings, settings
 from worker.contract.spec import (
+    AddSpec,
     EvaluateSpec,
     ExploreSpec,
     ExportSpec,
@@ -47,7 +48,9 @@ from worker.core.models.batches import scaled
 from worker.core.models.cache import ModelCache
 from worker.core.models.deltas import checksum, edited, save_delta
 from worker.core.models.describe import list_models
+from worker.core.models.making import add_recipe
 from worker.core.models.model import Model
+from worker.core.models.recipe import recipe_infos
 from worker.core.record import write_result
 from worker.core.registry import all_methods, method
 
@@ -68,6 +71,7 @@ def announce(settings: Settings) -> Announcement:
         models=tuple(list_models(settings.roots, device, models.measure_room())),
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
         formats=format_infos(),
+        recipes=recipe_infos(),
         device=", ".join(map(str, models.devices)),
         device_name=name_device(device),
         memory_bytes=memory_of(device),
@@ -84,6 +88,9 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     started = time.perf_counter()
     reset_peak_memory(models.device)
     options = check(spec)
+    if isinstance(spec, AddSpec):
+        found, model = _add(spec, report, models)
+        return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
     report.progress(0.0, f"loading model {spec.base}")
     model = models.get(spec.base, lambda words: report.progress(0.0, words), spec.load_in)
     refuse_away(spec, inputs.mask, model)
@@ -102,7 +109,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
 
 def check(spec: Spec) -> dict[str, Contract]:
     """Validate a spec's method and options; return the options with their defaults filled in."""
-    if isinstance(spec, ExportSpec):
+    if isinstance(spec, ExportSpec | AddSpec):
         return {}
     if isinstance(spec, EvaluateSpec):
         stray = sorted(set(spec.options) - set(spec.evaluations))
@@ -132,10 +139,25 @@ def answer(question: Question, models: ModelCache) -> Contract:
         assert question.inputs.fact_set is not None, "an evaluation's inputs hold its facts"
         return look_at_tokens(models.get(question.spec.base), question.inputs.fact_set.facts)
     assert isinstance(question, AskPreflight)
+    if isinstance(question.spec, AddSpec):
+        return Preflight()
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
     model = models.get(question.spec.base, load_in=question.spec.load_in)
     return preflight(question.spec, question.inputs, model)
+
+
+def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Findings, Model]:
+    """Make a recipe's model under LETHE_DATA and load it, so that the next run starts at once."""
+    info = add_recipe(spec.base, settings().own_models, tell=report.progress)
+    model = models.get(spec.base, lambda words: report.progress(0.97, words))
+    found = Findings(
+        summary={"add.parameters": info.n_parameters, "add.layers": info.n_layers},
+        caption=f"{info.title} is here as the model {spec.base!r}: {info.architecture}, "
+        f"{info.n_layers} layers, {info.n_parameters / 1e6:.3g} million parameters, licence "
+        f"{info.licence}. {info.note}".strip(),
+    )
+    return found, model
 
 
 def _method_of(spec: Spec) -> tuple[str, str, str]:

@@ -16,9 +16,9 @@ from worker.contract.result import Result
 from worker.contract.settings import settings
 from worker.contract.spec import (
     EvaluateSpec,
-    ExploreSpec,
     ExportSpec,
     Spec,
+    SpecWithoutFacts,
     UnlearnSpec,
     parse_spec,
 )
@@ -39,7 +39,7 @@ def prepare(
     if edits:
         spec = parse_spec({**data, "model": {"base": spec.base, "edits": [str(e) for e in edits]}})
     fact_set = None
-    if not isinstance(spec, ExploreSpec | ExportSpec):
+    if not isinstance(spec, SpecWithoutFacts):
         fact_set = retarget(_fact_set(spec.facts.set, facts), spec.facts, spec.seed)
     is_masked = isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask)
     mask = _mask(spec) if is_masked else None

@@ -111,6 +111,20 @@ class FormatInfo(Contract):
     """Whether the bundled model was trained on it."""
 
 
+class RecipeInfo(Contract):
+    """One model that a worker can fetch and make when it is asked to."""
+
+    name: str
+    """Of the recipe, and of the model that it makes."""
+    title: str
+    summary: str
+    licence: str
+    made_by: str
+    note: str
+    download_bytes: int
+    disk_bytes: int
+
+
 class Announcement(Contract):
     """Everything a worker can do."""
 
@@ -118,6 +132,7 @@ class Announcement(Contract):
     models: tuple[ModelInfo, ...]
     fact_sets: tuple[FactSetInfo, ...]
     formats: tuple[FormatInfo, ...] = ()
+    recipes: tuple[RecipeInfo, ...] = ()
     device: str
     device_name: str = ""
     memory_bytes: int = 0

@@ -18,7 +18,7 @@ from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskSpec
 from worker.contract.study import Score, StudyMask, StudyMethod
 
-RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study", "export"]
+RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study", "export", "add"]
 
 
 class EditedModel(Contract):
@@ -121,6 +121,14 @@ class ExportSpec(_Spec):
         return self
 
 
+class AddSpec(_Spec):
+    """Fetch what a recipe names and make its model, which is then there to work on."""
+
+    kind: Literal["add"] = "add"
+    model: str
+    """The recipe's name, and the model's."""
+
+
 class StudySpec(_Spec):
     """A tournament: masks × methods × seeds under the same evaluations."""
 
@@ -156,8 +164,10 @@ class StudySpec(_Spec):
         return self
 
 
+SpecWithoutFacts = ExploreSpec | ExportSpec | AddSpec
+"""The kinds that ask about no fact set."""
 Spec = Annotated[
-    Union[LocalizeSpec, UnlearnSpec, EvaluateSpec, ExploreSpec, StudySpec, ExportSpec],
+    Union[LocalizeSpec, UnlearnSpec, EvaluateSpec, ExploreSpec, StudySpec, ExportSpec, AddSpec],
     Discriminator("kind"),
 ]
 SPECS: dict[str, type[_Spec]] = {
@@ -167,6 +177,7 @@ SPECS: dict[str, type[_Spec]] = {
     "explore": ExploreSpec,
     "study": StudySpec,
     "export": ExportSpec,
+    "add": AddSpec,
 }
 _adapter: TypeAdapter[Spec] = TypeAdapter(Spec)
 

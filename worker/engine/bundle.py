@@ -14,7 +14,14 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.result import Result
-from worker.contract.spec import ExploreSpec, ExportSpec, Spec, StudySpec, UnlearnSpec, parse_spec
+from worker.contract.spec import (
+    ExportSpec,
+    Spec,
+    SpecWithoutFacts,
+    StudySpec,
+    UnlearnSpec,
+    parse_spec,
+)
 from worker.contract.texts import BUNDLED, read_text
 from worker.engine.arrays import check_arrays
 from worker.engine.resolve import resolve
@@ -153,7 +160,7 @@ def _check(found: Bundle) -> None:
             f"{found.result.kind[:40]!r}; expected the same.",
             field="bundle",
         )
-    needs_facts = not isinstance(found.spec, ExploreSpec | ExportSpec)
+    needs_facts = not isinstance(found.spec, SpecWithoutFacts)
     if needs_facts and found.inputs.fact_set is None:
         raise UserError("The bundle holds no facts; expected those of the run.", field="bundle")
     arrays = found.result.arrays

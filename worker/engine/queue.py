@@ -26,6 +26,7 @@ PRIORITIES: dict[RunKind, int] = {
     "localize": 10,
     "evaluate": 10,
     "export": 10,
+    "add": 10,
     "unlearn": 20,
     "study": 50,
 }

@@ -12,7 +12,14 @@ from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import Result
-from worker.contract.spec import EvaluateSpec, ExploreSpec, ExportSpec, Spec, UnlearnSpec
+from worker.contract.spec import (
+    EvaluateSpec,
+    ExploreSpec,
+    ExportSpec,
+    Spec,
+    SpecWithoutFacts,
+    UnlearnSpec,
+)
 from worker.contract.texts import BUNDLED
 from worker.engine.stacks import facts_of_edits, stacked_edits
 from worker.store.store import Store
@@ -115,7 +122,7 @@ def _named(mask: MaskSpec, parameters: Mapping[str, int], seed: int) -> Mask:
 
 
 def _fact_set(spec: Spec, store: Store) -> FactSet | None:
-    if isinstance(spec, ExploreSpec | ExportSpec):
+    if isinstance(spec, SpecWithoutFacts):
         return None
     return retarget(store.fact_set(spec.facts.set), spec.facts, spec.seed)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from worker.contract.spec import (
+    AddSpec,
     EvaluateSpec,
     ExploreSpec,
     ExportSpec,
@@ -18,6 +19,8 @@ def title_of(spec: Spec) -> str:
     model += " + 1 edit" if len(spec.edits) == 1 else ""
     if isinstance(spec, ExploreSpec):
         return f"{spec.view} on {model}"
+    if isinstance(spec, AddSpec):
+        return f"Add the model {spec.base}"
     if isinstance(spec, ExportSpec):
         return f"Hugging Face folder of {model}"
     to = f" to {spec.facts.edit_to.strip()[:60]}" if spec.facts.edit_to.strip() else ""

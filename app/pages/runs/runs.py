@@ -19,7 +19,7 @@ from worker.store.store import Store
 
 NAV = ("Runs", "/runs")
 PAGE = 30
-KINDS = ("localize", "unlearn", "evaluate", "explore", "study", "export")
+KINDS = ("localize", "unlearn", "evaluate", "explore", "study", "export", "add")
 STATES = ("queued", "loading", "running", "interrupted", "done", "failed", "cancelled")
 FILTERS = ("search", "kind", "state", "model", "owner", "tag", "show")
 DOINGS = ("star", "unstar", "tag", "archive", "unarchive", "cancel", "delete")

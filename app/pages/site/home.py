@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.backend import StoreDep
+from app.recipes import offers
 from app.templating import render
 
 NAV = ("Home", "/")
@@ -19,5 +20,6 @@ def show(request: Request, store: StoreDep) -> Response:
         runs=store.runs(limit=6, of_study=False),
         busy=any(worker.run for worker in store.workers()),
         models=announcement.models if announcement else (),
+        offers=offers(store, announcement),
         fact_sets=store.fact_sets(),
     )

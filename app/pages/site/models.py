@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
 
-from app.backend import AnnouncementDep, StoreDep
+from app.backend import AnnouncementDep, EngineDep, StoreDep
+from app.recipes import ask_for_recipe, offers
 from app.templating import render
 from worker.contract.menu import Announcement, ModelInfo
 
@@ -48,7 +51,17 @@ def show(request: Request, menu: AnnouncementDep, store: StoreDep) -> Response:
         needs=NEEDS,
         needs_8bit=NEEDS_8BIT,
         menu=menu,
+        offers=offers(store, menu),
     )
+
+
+@router.post("/models/add")
+async def add(request: Request, engine: EngineDep) -> Response:
+    """Ask a worker for a recipe's model, once however often it is asked, and show its run."""
+    name = str((await request.form()).get("recipe", ""))
+    owner = request.state.session.identity.user
+    run_id = await run_in_threadpool(ask_for_recipe, engine, name, owner)
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
 def state_of(info: ModelInfo, menu: Announcement, is_alive: bool = True) -> Shown:

@@ -11,10 +11,9 @@ from worker.contract.inputs import Inputs
 from worker.contract.menu import Preflight, RefusedRow
 from worker.contract.spec import (
     EvaluateSpec,
-    ExploreSpec,
-    ExportSpec,
     LocalizeSpec,
     Spec,
+    SpecWithoutFacts,
     StudySpec,
     UnlearnSpec,
 )
@@ -57,7 +56,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
     Raises UserError too for facts that a training refuses as a whole, and for anything else that
     the method refuses when it begins.
     """
-    if isinstance(spec, ExploreSpec | ExportSpec) or inputs.fact_set is None:
+    if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Preflight()
     refuse_away(spec, inputs.mask, model)
     facts = select(inputs.fact_set, spec.facts.forget, spec.seed).forget

