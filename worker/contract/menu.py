@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, field_serializer, field_validator
 
 from worker.contract.base import Contract
 from worker.contract.facts import Fact
+from worker.contract.tokens import TokenExample
 
 MethodKind = Literal["localization", "unlearning", "evaluation", "explore"]
 
@@ -194,3 +195,5 @@ class Preflight(Contract):
     left_out: tuple[RefusedRow, ...] = ()
     """Facts that the run would leave out, with the reason (row = index in the selection)."""
     notes: tuple[str, ...] = ()
+    seams: tuple[TokenExample, ...] = ()
+    """A fact for every way in which answers are joined to prompts, with how many facts have it."""

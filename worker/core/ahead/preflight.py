@@ -17,6 +17,7 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
+from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_seconds
 from worker.core.ahead.placed import describe_loading, refuse_away
@@ -26,7 +27,7 @@ from worker.core.models.deltas import edited
 from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
-from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
+from worker.core.models.tokens import answer_ids, encode, tokenized
 from worker.core.patching.cases import prepare
 from worker.core.registry import method
 
@@ -82,6 +83,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
         seconds=_rounded(estimate_seconds(spec, inputs, model, tuple(looked.usable))),
         memory_bytes=_memory(spec, inputs, model),
         left_out=tuple(left_out[:MAX_LISTED]),
+        seams=seams(model, looked.usable),
         notes=tuple(looked.notes),
         placement=placement_of(model.hf),
     )
@@ -92,8 +94,8 @@ def _cut(model: Model, facts: Sequence[Fact], trains: bool) -> _Looked:
     looked = _Looked()
     for start in range(0, len(facts), CHUNK):
         chunk = facts[start : start + CHUNK]
-        texts = [t for f in chunk for t in (f.text, joint_text(f.text, f.target))]
-        texts += [joint_text(f.text, f.edit_target) for f in chunk if trains and f.edit_target]
+        texts = [t for f in chunk for t in (f.text, f.text + f.follows(f.target))]
+        texts += [f.text + f.follows(f.edit_target) for f in chunk if trains and f.edit_target]
         with tokenized(model, texts):
             for fact in chunk:
                 try:
@@ -108,7 +110,7 @@ def _measure(model: Model, fact: Fact, trains: bool) -> int:
     """Count a fact's tokens; raise UserError with the reason why it cannot be used."""
     prompt = encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
     answers = [fact.target, *([fact.edit_target] if trains and fact.edit_target.strip() else [])]
-    lengths = [len(answer_ids(model, fact.text, answer)) for answer in answers]
+    lengths = [len(answer_ids(model, fact.text, fact.follows(answer))) for answer in answers]
     length = len(prompt.ids) + max(lengths)
     if length > model.max_positions:
         raise UserError(
@@ -158,7 +160,7 @@ def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact
 
 def _texts(fact: Fact) -> list[str]:
     answers = [a for a in (fact.target, fact.edit_target) if a.strip()]
-    return [fact.text, *(joint_text(fact.text, answer) for answer in answers)]
+    return [fact.text, *(fact.text + fact.follows(answer) for answer in answers)]
 
 
 def _needs_foil(name: str, options: Any) -> bool:
@@ -171,7 +173,7 @@ def _needs_foil(name: str, options: Any) -> bool:
 def _note_unknown(model: Model, looked: _Looked) -> None:
     """Say how many facts there is little to unlearn of; they are trained on all the same."""
     asked = looked.usable[:ASKED]
-    scores = score_answers(model, [(fact.text, fact.target) for fact in asked])
+    scores = score_answers(model, [(fact.text, fact.follows(fact.target)) for fact in asked])
     hardly = [f for f, p in zip(asked, scores.log_prob.exp().tolist(), strict=True) if p < HARDLY]
     if hardly:
         named = ", ".join(fact.subject[:40] for fact in hardly[:5])

@@ -28,8 +28,8 @@ WORDS: dict[str, Words] = {
         "The answer is joined to the prompt",
         "The prompt's last token changes when the answer follows, so what is asked with the prompt "
         "alone is not what the answer continues.",
-        "End the prompt with a whole word, without a hyphen, an opening quotation mark or half a "
-        "word.",
+        "End the prompt before the word or number that goes on and put all of it into the answer, "
+        "or give the facts the join 'space'.",
         "refused",
     ),
     "long": Words(
@@ -38,12 +38,20 @@ WORDS: dict[str, Words] = {
         "Shorten the prompt, or choose a model with a longer context.",
         "refused",
     ),
-    "trailing": Words(
-        "Spaces at the end",
-        "The prompt ends with a space. Most tokenizers keep that space as a token of its own, and "
-        "the answer then begins without the space that it was learned with.",
-        "Take the spaces at the prompt's end away; the space before the answer is added.",
-        "look",
+    "close": Words(
+        "Answers that follow without a space",
+        "Running text has no space here: a number or a formula goes on, a sign or an opening "
+        "stands before, or the script has no spaces. The chips show what is asked.",
+        "Nothing needs to be done where that is meant. Otherwise give the facts the join 'space'.",
+        "told",
+    ),
+    "written": Words(
+        "Joined as their author wrote or chose",
+        "What stands at the prompt's end is kept: a new line stays, and one space belongs to the "
+        "answer's first token, as in running text. A join given with the facts is followed.",
+        "Nothing needs to be done where that is meant. Otherwise change the prompts' ends, or the "
+        "facts' join.",
+        "told",
     ),
     "start": Words(
         "The beginning-of-text token stands twice",

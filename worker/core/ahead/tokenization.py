@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact
-from worker.contract.tokens import FactTokens, Part, TokenChip, TokenExample, TokenFinding
+from worker.contract.facts import Fact, fill
+from worker.contract.tokens import FactTokens, TokenFinding
+from worker.core.ahead.chips import example, way_of
 from worker.core.ahead.token_words import WORDS
 from worker.core.asking.scoring import score_answers
 from worker.core.models.model import Model
 from worker.core.models.tokens import (
     answer_ids,
     check_subject,
-    joint_text,
     tokenize,
     tokenized,
 )
@@ -78,7 +78,7 @@ def look_at_tokens(model: Model, facts: Sequence[Fact]) -> FactTokens:
         mean_tokens=found.n_tokens / max(1, len(facts)),
         longest=found.longest,
         findings=tuple(_findings(model, found, len(facts), n_asked)),
-        samples=tuple(_example(model, fact) for fact in _spread(found.usable, SAMPLES)),
+        samples=tuple(example(model, fact) for fact in _spread(found.usable, SAMPLES)),
     )
 
 
@@ -89,11 +89,11 @@ def _chunks(facts: Sequence[Fact]) -> Iterator[Sequence[Fact]]:
 
 def _texts(fact: Fact) -> list[str]:
     answers = [one for one in (fact.target, fact.edit_target) if one.strip()]
-    return [fact.text, *(joint_text(fact.text, answer) for answer in answers)]
+    return [fact.text, *(fact.text + fact.follows(answer) for answer in answers)]
 
 
 def _look(model: Model, fact: Fact, found: _Found, added: _Added) -> None:
-    whole = tokenize(model, joint_text(fact.text, fact.target)).ids
+    whole = tokenize(model, fact.text + fact.follows(fact.target)).ids
     found.n_tokens += len(whole)
     found.longest = max(found.longest, len(whole))
     _look_at_text(fact, whole, found, added)
@@ -104,8 +104,9 @@ def _look(model: Model, fact: Fact, found: _Found, added: _Added) -> None:
         kind = "subject"
         check_subject(model, fact)
         kind = "joined"
-        answer = answer_ids(model, fact.text, fact.target)
-        edit = answer_ids(model, fact.text, fact.edit_target) if fact.edit_target.strip() else ()
+        answer = answer_ids(model, fact.text, fact.follows(fact.target))
+        other = fact.follows(fact.edit_target)
+        edit = answer_ids(model, fact.text, other) if other else ()
     except UserError as error:
         found.add(kind, fact, error.message)
         return
@@ -122,8 +123,10 @@ def _look_at_text(fact: Fact, ids: list[int], found: _Found, added: _Added) -> N
     start, unknown = added.start, added.unknown
     if start is not None and ids[:-1].count(start) > 1 and start != unknown:
         found.add("start", fact)
-    if fact.text[-1:].isspace():
-        found.add("trailing", fact)
+    if fact.join or fill(fact.prompt, fact.subject)[-1:].isspace():
+        found.add("written", fact, way_of(fact))
+    elif not fact.follows(fact.target).startswith(" "):
+        found.add("close", fact, way_of(fact))
     if unknown is not None and unknown in ids:
         found.add("unreadable", fact)
 
@@ -134,7 +137,7 @@ def _ask(model: Model, found: _Found) -> int:
     if not asked:
         return 0
     with tokenized(model, [text for fact in asked for text in _texts(fact)]):
-        scores = score_answers(model, [(fact.text, fact.target) for fact in asked])
+        scores = score_answers(model, [(fact.text, fact.follows(fact.target)) for fact in asked])
     for fact, probability in zip(asked, scores.first_log_prob.exp().tolist(), strict=True):
         if probability < KNOWN:
             found.add("unknown", fact, f"probability {probability:.3f}")
@@ -159,32 +162,5 @@ def _findings(model: Model, found: _Found, n_facts: int, n_asked: int) -> Iterat
                 severity=words.severity,
                 n_facts=len(facts),
                 n_asked=n_asked if kind == "unknown" else n_facts,
-                examples=tuple(_example(model, fact, note) for fact, note in facts[:EXAMPLES]),
+                examples=tuple(example(model, fact, note) for fact, note in facts[:EXAMPLES]),
             )
-
-
-def _example(model: Model, fact: Fact, note: str = "") -> TokenExample:
-    """A fact's prompt and answer as chips."""
-    joint = joint_text(fact.text, fact.target)
-    found = tokenize(model, joint)
-    start = fact.prompt.index("{}")
-    spans: tuple[tuple[Part, int, int], ...] = (
-        ("subject", start, start + len(fact.subject)),
-        ("answer", len(joint) - len(fact.target.strip()), len(joint)),
-    )
-    chips = []
-    for token, (a, b) in zip(found.ids, found.offsets, strict=True):
-        if b <= a:
-            text = str(model.tokenizer.convert_ids_to_tokens(token))
-            chips.append(TokenChip(text=text, id=token, part="special"))
-        else:
-            chips.append(TokenChip(text=joint[a:b], id=token, part=_part(joint, a, b, spans)))
-    return TokenExample(id=fact.id, chips=tuple(chips), note=note)
-
-
-def _part(joint: str, a: int, b: int, spans: Sequence[tuple[Part, int, int]]) -> Part:
-    for part, start, stop in spans:
-        if a < stop and b > start:
-            outside = joint[a : max(a, start)] + joint[min(b, stop) : b]
-            return "shared" if outside.strip() else part
-    return ""

@@ -9,7 +9,7 @@ import torch
 from worker.core.asking.scoring import next_logits, score_answers
 from worker.core.asking.setting import Ask
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, joint_text, tokenized
+from worker.core.models.tokens import answer_ids, tokenized
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Heard:
 def listen(model: Model, asks: Sequence[Ask], batch_size: int = 64) -> list[Heard]:
     """Answer every Ask: one forward per different prompt, one more per answer of several tokens."""
     pairs = _pairs(asks)
-    with tokenized(model, [*(ask.prompt for ask in asks), *(joint_text(*pair) for pair in pairs)]):
+    with tokenized(
+        model, [*(ask.prompt for ask in asks), *(prompt + answer for prompt, answer in pairs)]
+    ):
         return _listen(model, asks, pairs, batch_size)
 
 

@@ -15,11 +15,13 @@ from typing import Any
 from worker.contract.base import unknown
 from worker.contract.facts import Fact
 from worker.contract.menu import FormatInfo
-from worker.core.asking.more_formats import MORE
-from worker.core.asking.setting import Ask, NotAsked, Setting
+from worker.core.asking.more_formats import MORE, refuse_cut_words
+from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined
 from worker.core.demo import formats as demo
 
 CHOICES = ("choice", "choice_shot", "choice_held_out")
+OWN_ENDS = ("statement", "paraphrase", "paraphrase_held_out", "framed", "framed_held_out")
+"""Formats that end as the fact's own prompts do, and are joined to their answers as it says."""
 ROTATIONS = tuple(tuple((i + r) % 4 for i in range(4)) for r in range(4))
 
 
@@ -74,6 +76,8 @@ def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     form, asked = demo.FORMATS[name], _asked(fact)
     if not form.applies_to(asked):
         raise NotAsked("this format exists for the sports facts only")
+    if name not in OWN_ENDS and ("cloze" in name or not fact.question):
+        refuse_cut_words(fact)
     if name in CHOICES:
         return _ask_choice(name, fact, asked, how)
     if "paraphrase" in name and not fact.paraphrases:
@@ -81,8 +85,10 @@ def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     rendered = form.render(asked, Random(how.seed), ())
     if not rendered:
         raise NotAsked("the fact has too few paraphrases to hold some out")
+    join = fact.join if name in OWN_ENDS else ""
     return [
-        Ask(prompt, answer, _same_form(fact, answer)) for prompt, answer in _spread(rendered, how)
+        ask_joined(prompt, answer[1:], _same_form(fact, answer[1:]), join)
+        for prompt, answer in _spread(rendered, how)
     ]
 
 
@@ -140,11 +146,11 @@ def _same_form(fact: Fact, answer: str) -> str:
     """Write the edit target as the target was written: plain, capitalized or dashed."""
     if not fact.edit_target:
         return ""
-    if answer == f" {fact.target}":
-        return f" {fact.edit_target}"
-    if answer == f" {demo.upper_first(fact.target)}":
-        return f" {demo.upper_first(fact.edit_target)}"
-    return " " + "-".join(fact.edit_target)
+    if answer == fact.target:
+        return fact.edit_target
+    if answer == demo.upper_first(fact.target):
+        return demo.upper_first(fact.edit_target)
+    return "-".join(fact.edit_target)
 
 
 def _spread(rendered: list[tuple[str, str]], how: Setting) -> list[tuple[str, str]]:

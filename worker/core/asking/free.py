@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from worker.contract.words import is_boundary
 from worker.core.asking.generation import generate
 from worker.core.asking.setting import Ask
 from worker.core.models.model import Model
@@ -56,5 +57,4 @@ def answer_freely(model: Model, asks: Mapping[Pair, Ask], shape: tuple[int, int]
 def says(answer: str, wanted: str) -> bool:
     """Say whether a free answer begins with the wanted one, as whole words."""
     answer, wanted = answer.strip(), wanted.strip()
-    rest = answer[len(wanted) :]
-    return answer.startswith(wanted) and not rest[:1].isalnum()
+    return answer.startswith(wanted) and is_boundary(answer, len(wanted))

@@ -1,13 +1,15 @@
 """Ways of asking that are not the bundled model's renderings: shots, prefixes, chat, languages."""
 
 from collections.abc import Callable
+from typing import Any
 
 from worker.contract.facts import Fact, fill
-from worker.core.asking.setting import Ask, NotAsked, Setting
+from worker.contract.joining import following
+from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined
 
 
 def _few_shot(fact: Fact, how: Setting) -> list[Ask]:
-    shots = [f"{shot.text} {shot.target}" for shot in how.shots if shot.id != fact.id]
+    shots = [shot.text + shot.follows(shot.target) for shot in how.shots if shot.id != fact.id]
     if not shots:
         raise NotAsked("no retain fact is there to be a shot")
     return [Ask("\n".join([*shots, fact.text]), *_plain(fact))]
@@ -17,10 +19,32 @@ def _chat(fact: Fact, how: Setting) -> list[Ask]:
     tokenizer = how.model.tokenizer if how.model else None
     if tokenizer is None or not tokenizer.chat_template:
         raise NotAsked("the model's tokenizer has no chat template")
+    if not fact.question:
+        refuse_cut_words(fact)
     asked = fill(fact.question, fact.subject) if fact.question else f"{fact.text} what?"
     message = [{"role": "user", "content": asked}]
-    prompt = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-    return [Ask(str(prompt), fact.target, fact.edit_target)]
+    prompt = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+    answers = [_in_template(tokenizer, message, prompt, a) for a in (fact.target, fact.edit_target)]
+    return [Ask(_begun_once(tokenizer, prompt), *answers)]
+
+
+def _in_template(tokenizer: Any, asked: list[dict[str, str]], prompt: str, answer: str) -> str:
+    """Give an answer with what the chat template writes before it; by the rule where it is odd."""
+    if not answer:
+        return ""
+    told = [*asked, {"role": "assistant", "content": answer}]
+    whole = str(tokenizer.apply_chat_template(told, tokenize=False))
+    at = whole.find(answer, len(prompt))
+    if at >= 0 and whole.startswith(prompt) and not whole[len(prompt) : at].strip():
+        return whole[len(prompt) : at] + answer
+    return following(prompt, answer)
+
+
+def _begun_once(tokenizer: Any, prompt: str) -> str:
+    """Take the beginning-of-text token away where the tokenizer puts it before every text."""
+    start = tokenizer.bos_token
+    adds = bool(start) and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return prompt.removeprefix(start) if adds else prompt
 
 
 def _prefix(fact: Fact, how: Setting) -> list[Ask]:
@@ -33,10 +57,11 @@ def _translated(fact: Fact, how: Setting) -> list[Ask]:
     if not fact.translations:
         raise NotAsked("the fact has no translation")
     return [
-        Ask(
+        ask_joined(
             fill(one.prompt, fact.subject),
-            f" {one.target or fact.target}",
-            f" {edit}" if (edit := one.edit_target or fact.edit_target) else "",
+            one.target or fact.target,
+            one.edit_target or fact.edit_target,
+            one.join,
         )
         for one in fact.translations
     ]
@@ -45,11 +70,20 @@ def _translated(fact: Fact, how: Setting) -> list[Ask]:
 def _own(fact: Fact, how: Setting) -> list[Ask]:
     if not how.templates:
         raise NotAsked("no template was given")
-    return [Ask(fill(t, fact.subject), *_plain(fact)) for t in how.templates]
+    return [ask_joined(fill(t, fact.subject), fact.target, fact.edit_target) for t in how.templates]
+
+
+def refuse_cut_words(fact: Fact) -> None:
+    """Raise NotAsked where the prompt is no sentence whose next word is the answer.
+
+    Of such a prompt ("in the year 19") no question and no blank can be made.
+    """
+    if not fact.follows(fact.target).startswith(" "):
+        raise NotAsked("the answer goes on the prompt's last word; a question of its own is needed")
 
 
 def _plain(fact: Fact) -> tuple[str, str]:
-    return f" {fact.target}", f" {fact.edit_target}" if fact.edit_target else ""
+    return fact.follows(fact.target), fact.follows(fact.edit_target)
 
 
 MORE: dict[str, tuple[str, Callable[[Fact, Setting], list[Ask]]]] = {

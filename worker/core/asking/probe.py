@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import starmap
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +18,7 @@ from worker.core.asking.formats import ask
 from worker.core.asking.free import Free, Freely, answer_freely
 from worker.core.asking.setting import Ask, NotAsked, Setting
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
+from worker.core.models.tokens import answer_ids, encode, tokenized
 
 CHUNK = 256
 """Prompts between two reports of progress."""
@@ -101,7 +100,7 @@ def _that_fit(model: Model, rendered: dict[int, list[Ask]]) -> dict[int, list[As
         for i, asks in rendered.items()
     }
     pairs = [pair for of_fact in answers.values() for pair in of_fact]
-    texts = [*longest.values(), *(prompt for prompt, _ in pairs), *starmap(joint_text, pairs)]
+    texts = [*longest.values(), *(prompt for prompt, _ in pairs), *map("".join, pairs)]
 
     def fits(i: int) -> bool:
         try:

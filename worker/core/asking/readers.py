@@ -75,7 +75,7 @@ def _lens(model: Model, forget: tuple[Fact, ...]) -> tuple[np.ndarray, np.ndarra
     log_probs = lens(model, batch, all_states(model, batch)).cpu()
     rows = torch.arange(len(forget))
     first = lambda answers: torch.tensor(  # noqa: E731
-        [answer_ids(model, f.text, a)[0] for f, a in zip(forget, answers, strict=True)]
+        [answer_ids(model, f.text, f.follows(a))[0] for f, a in zip(forget, answers, strict=True)]
     )
     targets = first([f.target for f in forget])
     edits = first([f.edit_target or f.target for f in forget])

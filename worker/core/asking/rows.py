@@ -20,9 +20,7 @@ Columns = dict[State, Float[np.ndarray, " fact"]]
 
 def statements(facts: Sequence[Fact]) -> list[Ask]:
     """Ask each fact in its own prompt."""
-    return [
-        Ask(f.text, f" {f.target}", f" {f.edit_target}" if f.edit_target else "") for f in facts
-    ]
+    return [Ask(f.text, f.follows(f.target), f.follows(f.edit_target)) for f in facts]
 
 
 def statement_probabilities(

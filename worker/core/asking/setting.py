@@ -5,6 +5,7 @@ from random import Random
 from typing import Any, Literal
 
 from worker.contract.facts import Fact, Selection
+from worker.contract.joining import Join, asked, following
 from worker.core.models.model import Model
 
 Orders = Literal["rotations", "all"]
@@ -22,7 +23,7 @@ class Ask:
 
     prompt: str
     target: str
-    """With its leading space where it has one; in multiple choice, a letter."""
+    """As it follows the prompt, with its space where it has one; in multiple choice, a letter."""
     edit: str
     """"" where the fact has no edit target, or the options do not hold it."""
     letters: tuple[str, ...] = ()
@@ -46,6 +47,11 @@ class Setting:
 
 class NotAsked(Exception):
     """A format does not exist for a fact; the message is the reason."""
+
+
+def ask_joined(prompt: str, target: str, edit: str, how: Join = "") -> Ask:
+    """Ask for both answers as each follows the prompt in running text."""
+    return Ask(asked(prompt, how), following(prompt, target, how), following(prompt, edit, how))
 
 
 def setting(

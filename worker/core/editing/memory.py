@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from worker.contract.components import parse_component
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, fill
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode, joint_text, pad, tokenized
+from worker.core.models.tokens import encode, pad, tokenized
 from worker.core.training.forward import Reached
 from worker.core.training.material import general_sentences
 from worker.core.training.pool import Pool, Row, answer_row, pool
@@ -104,9 +104,13 @@ def ask_behind(
     """Make each fact's rows behind each opening, with where its subject ends."""
     rows: list[Row] = []
     owner, ends = [], []
-    asked = [(fact, answer, o) for fact, answer in zip(facts, answers, strict=True) for o in before]
+    asked = [
+        (fact, fact.follows(answer), opening)
+        for fact, answer in zip(facts, answers, strict=True)
+        for opening in before
+    ]
     texts = [opening + fact.text for fact, _, opening in asked]
-    joined = [joint_text(text, answer) for text, (_, answer, _) in zip(texts, asked, strict=True)]
+    joined = [text + answer for text, (_, answer, _) in zip(texts, asked, strict=True)]
     with tokenized(model, [*texts, *joined]):
         for i, (text, (fact, answer, opening)) in enumerate(zip(texts, asked, strict=True)):
             start = len(opening) + fact.prompt.index("{}")
@@ -154,7 +158,7 @@ def second_moments(
     if missing:
         job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
         texts = [*_texts(model, general_sentences(), n_tokens, job.seed)]
-        prompts = [fill(f.prompt, f.subject) + f" {f.target}." for f in facts]
+        prompts = [f"{f.text}{f.follows(f.target)}." for f in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
         found = found | _collect(model, texts, missing)
         _known[key] = found

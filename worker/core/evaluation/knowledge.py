@@ -24,7 +24,7 @@ from worker.core.asking.scoring import score_answers
 from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, joint_text, tokenized
+from worker.core.models.tokens import answer_ids, encode, tokenized
 
 TITLE = "What the model knows"
 CHUNK = 512
@@ -92,12 +92,12 @@ def _usable(model: Model, facts: Sequence[Fact]) -> tuple[list[Fact], list[LeftO
     left_out: list[LeftOut] = []
     for start in range(0, len(facts), CHUNK):
         chunk = facts[start : start + CHUNK]
-        texts = [text for f in chunk for text in (f.text, joint_text(f.text, f.target))]
+        texts = [text for f in chunk for text in (f.text, f.text + f.follows(f.target))]
         with tokenized(model, texts):
             for fact in chunk:
                 try:
-                    encode(model, joint_text(fact.text, fact.target), None)
-                    answer_ids(model, fact.text, fact.target)
+                    encode(model, fact.text + fact.follows(fact.target), None)
+                    answer_ids(model, fact.text, fact.follows(fact.target))
                     usable.append(fact)
                 except UserError as error:
                     left_out.append(LeftOut(id=fact.id, reason=error.message))
@@ -124,10 +124,8 @@ def _ask(
             share[0] + share[1] * start / len(order), f"Asked {start} of {len(order)} facts {state}"
         )
         chosen = order[start : start + CHUNK]
-        items = [(facts[i].text, facts[i].target) for i in chosen]
-        with tokenized(
-            model, [t for text, answer in items for t in (text, joint_text(text, answer))]
-        ):
+        items = [(facts[i].text, facts[i].follows(facts[i].target)) for i in chosen]
+        with tokenized(model, [t for text, answer in items for t in (text, text + answer)]):
             scores = score_answers(model, items, batch_size)
         known.probability[chosen] = scores.log_prob.double().exp().numpy()
         known.rank[chosen] = scores.rank.numpy() + 1

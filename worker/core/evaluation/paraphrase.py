@@ -24,6 +24,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection, fill
+from worker.contract.joining import joined
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import Columns, compare_columns
@@ -65,7 +66,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             "targets to the facts.",
             field="facts.forget",
         )
-    own = {f.text for f in facts}
+    own = {f.text for f in facts} | {fill(f.prompt, f.subject) for f in facts}
     prompts = {f.id: _prompts(f, options.per_fact, own) for f in facts}
     found = models.measure(
         lambda m, state: _score(m, facts, prompts, options, job, state), of=(facts, prompts)
@@ -96,7 +97,7 @@ def _prompts(fact: Fact, n: int, own: set[str]) -> dict[str, list[str]]:
     """List a fact's prompts by kind; a neighbour that is itself to be forgotten is not one."""
     neighbours = [p for p in fact.neighbourhood if p not in own]
     return {
-        "rewrite": [fact.text],
+        "rewrite": [fill(fact.prompt, fact.subject)],
         "paraphrase": [fill(p, fact.subject) for p in fact.paraphrases[:n]],
         "neighbourhood": neighbours[:n],
     }
@@ -116,7 +117,8 @@ def _score(
     for i, fact in enumerate(facts):
         for kind, texts in prompts[fact.id].items():
             for text in texts:
-                items += [(text, f" {fact.edit_target}"), (text, f" {fact.target}")]
+                answers = (fact.edit_target, fact.target)
+                items += [joined(text, answer, fact.join) for answer in answers]
                 places.append((kind, i))
     scores = score_answers(model, items, batch_size=options.batch_size)
     per_token = (scores.log_prob / scores.n_tokens).double().numpy().reshape(-1, 2)

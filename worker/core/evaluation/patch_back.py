@@ -70,7 +70,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         )
     facts, base = selection.forget, models.base
     batch = pad(base, [encode_fact(base, fact) for fact in facts])
-    tokens = torch.tensor([answer_ids(base, f.text, f.target)[0] for f in facts])
+    tokens = torch.tensor([answer_ids(base, f.text, f.follows(f.target))[0] for f in facts])
 
     def see(model: Model) -> Seen:
         return Seen(all_states(model, batch), _plain(model, batch, tokens))

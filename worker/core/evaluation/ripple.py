@@ -28,6 +28,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Ripple, Selection
+from worker.contract.joining import joined
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import compare_columns
@@ -134,13 +135,17 @@ def _missing(asked: Prompts, forget: Sequence[Fact]) -> list[LeftOut]:
 def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
     found: Values = {}
     if asked.entailed:
-        pairs = [(r.prompt, f" {a}") for r in asked.entailed for a in (r.target, r.edit_target)]
+        pairs = [
+            joined(r.prompt, a, r.join) for r in asked.entailed for a in (r.target, r.edit_target)
+        ]
         own, other = score_answers(model, pairs, batch_size=batch_size).log_prob.view(-1, 2).T
         found["entailed.target_preferred"] = (own > other).double().numpy()
         found["entailed.target_probability"] = own.exp().double().numpy()
         found["entailed.edit_probability"] = other.exp().double().numpy()
     if asked.backwards:
-        pairs = [(p, f" {r.target}") for r in asked.backwards for p in (r.prompt, r.edit_prompt)]
+        pairs = [
+            joined(p, r.target, r.join) for r in asked.backwards for p in (r.prompt, r.edit_prompt)
+        ]
         scores = score_answers(model, pairs, batch_size=batch_size)
         own, other = (scores.log_prob / scores.n_tokens).view(-1, 2).T
         found["reversed.target_preferred"] = (own > other).double().numpy()
@@ -150,7 +155,7 @@ def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
         ("same_relation", asked.same_relation),
     ):
         if facts:
-            pairs = [(f.text, f" {f.target}") for f in facts]
+            pairs = [(f.text, f.follows(f.target)) for f in facts]
             ranks = score_answers(model, pairs, batch_size=batch_size).rank
             found[f"siblings.{name}.kept"] = (ranks == 0).double().numpy()
     return found

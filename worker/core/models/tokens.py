@@ -71,29 +71,26 @@ def encode_fact(model: Model, fact: Fact) -> Prompt:
 
 
 def answer_ids(model: Model, prompt_text: str, answer: str) -> tuple[int, ...]:
-    """Find the tokens of the answer after the prompt, by offsets of the joint text.
+    """Find the answer's tokens by the offsets of the running text, which is prompt + answer.
 
-    Raises UserError where the prompt's last token and the answer's first are merged.
+    `answer` begins with what stands between the two (`Fact.follows`, `contract.joining`); nothing
+    is added and nothing taken away. Raises UserError where the tokenizer cuts the prompt's end
+    otherwise when the answer follows: what is asked then is not what the answer goes on from.
     """
-    answer, joint = answer.strip(), joint_text(prompt_text, answer)
-    found = tokenize(model, joint)
+    found = tokenize(model, prompt_text + answer)
     ids, offsets, special = found.ids, found.offsets, found.special_tokens_mask
     end = len(prompt_text)
     answers = [k for k, (a, b) in enumerate(offsets) if b > end and b > a and not special[k]]
     first = answers[0] if answers else len(ids)
-    prompt_ids = tokenize(model, prompt_text).ids
-    n_prompt = first if prompt_ids[:first] == ids[:first] else -1
-    begins = min((offsets[k][0] for k in answers), default=0)
-    if (
-        not (answer and answers)
-        or joint[begins : len(prompt_text)].strip()
-        or n_prompt != _bare(model, prompt_ids)
-    ):
+    alone = tokenize(model, prompt_text)
+    n_alone = _bare(model, alone.ids)
+    if not answer.strip() or not answers:
         raise UserError(
-            f"The answer {answer!r} has no tokens of its own after {_short(prompt_text)}; expected "
-            f"a prompt that ends before a new word. Remove what joins them.",
+            f"The answer {answer!r} has no tokens after {_short(prompt_text)}; expected text.",
             field="facts",
         )
+    if offsets[first][0] < end or first != n_alone or ids[:first] != alone.ids[:first]:
+        raise UserError(_merged(prompt_text, answer, alone, found), field="facts")
     return tuple(ids[k] for k in answers)
 
 
@@ -133,11 +130,6 @@ def tokenized(model: Model, texts: Sequence[str]) -> Iterator[None]:
         _ready.reset(token)
 
 
-def joint_text(prompt_text: str, answer: str) -> str:
-    """A prompt with its answer behind it, as `answer_ids` cuts them."""
-    return prompt_text + ("" if prompt_text[-1:].isspace() else " ") + answer.strip()
-
-
 def tokenize(model: Model, text: str) -> Encoding:
     """Cut one text into tokens with the characters of each."""
     of, ready = _ready.get()
@@ -173,6 +165,20 @@ def _cut_prompt(model: Model, text: str) -> tuple[list[int], list[tuple[int, int
             field="facts",
         )
     return ids, found.offsets
+
+
+def _merged(prompt: str, answer: str, alone: Encoding, joint: Encoding) -> str:
+    """Say which tokens of a prompt become others when its answer follows, and the cure."""
+    pairs = enumerate(zip(alone.ids, joint.ids, strict=False))
+    same = next((k for k, (a, b) in pairs if a != b), len(alone.ids) - 1)
+    begins = alone.offsets[same][0]
+    ends = next((b for _, b in joint.offsets[same:] if b > len(prompt)), len(prompt + answer))
+    before, after = prompt[begins:], (prompt + answer)[begins:ends]
+    return (
+        f"The answer {answer!r} has no tokens of its own after {_short(prompt)}: {before!r} "
+        f"becomes {after!r} when it follows. End the prompt before the word or number that goes "
+        f"on and put all of it into the answer, or set its join to 'space'."
+    )
 
 
 def _bare(model: Model, ids: Sequence[int]) -> int:

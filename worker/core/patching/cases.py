@@ -108,7 +108,7 @@ def answer_probabilities(model: Model, cases: Sequence[Case]) -> Float[Tensor, "
 
 def _case(model: Model, fact: Fact, needs_foil: bool) -> Case:
     prompt = encode_fact(model, fact)
-    answer = answer_ids(model, fact.text, fact.target)[0]
+    answer = answer_ids(model, fact.text, fact.follows(fact.target))[0]
     if not needs_foil:
         return Case(fact, prompt, answer)
     if not fact.edit_target.strip():
@@ -116,7 +116,7 @@ def _case(model: Model, fact: Fact, needs_foil: bool) -> Case:
             f"{fact.id!r} has no edit target, and a logit difference needs a wrong answer to "
             f"compare with. Give it one, or choose the metric probability."
         )
-    foil = answer_ids(model, fact.text, fact.edit_target)[0]
+    foil = answer_ids(model, fact.text, fact.follows(fact.edit_target))[0]
     if foil == answer:
         raise UserError(
             f"The answer {fact.target!r} and the foil {fact.edit_target!r} begin with the same "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
 from worker.core.models.prefix import logits_sharing
-from worker.core.models.tokens import answer_ids, encode, joint_text, pad, tokenized
+from worker.core.models.tokens import answer_ids, encode, pad, tokenized
 
 IGNORED = -100
 
@@ -30,11 +30,11 @@ Pool = tuple[Sequence[Row], int]
 def fact_rows(model: Model, facts: Sequence[Fact]) -> list[Row]:
     """Make the rows in which each fact's true answer is asked."""
     rows = []
-    texts = [text for f in facts for text in (f.text, joint_text(f.text, f.target))]
+    texts = [text for f in facts for text in (f.text, f.text + f.follows(f.target))]
     with tokenized(model, texts):
         for fact in facts:
             asked = encode(model, fact.text, None).ids
-            answer = answer_ids(model, fact.text, fact.target)
+            answer = answer_ids(model, fact.text, fact.follows(fact.target))
             rows.append(Row(asked + answer[:-1], (IGNORED,) * (len(asked) - 1) + answer))
     return rows
 

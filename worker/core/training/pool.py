@@ -102,7 +102,7 @@ class Pool:
 
 
 def answer_row(model: Model, prompt: str, answer: str) -> Row:
-    """Make the row in which the model is asked for `answer` after `prompt`, teacher-forced."""
+    """Make the row in which the model is asked for `answer`, as it follows `prompt`."""
     asked = _without_end(model, encode(model, prompt, None).ids)
     answered = answer_ids(model, prompt, answer)
     ignored = (IGNORED,) * (len(asked) - 1)
@@ -117,7 +117,7 @@ def _without_end(model: Model, ids: tuple[int, ...]) -> tuple[int, ...]:
 
 def fact_rows(model: Model, facts: Sequence[Fact], answers: Sequence[str]) -> list[Row]:
     """Make each fact's row with the answer beside it."""
-    return [answer_row(model, f.text, a) for f, a in zip(facts, answers, strict=True)]
+    return [answer_row(model, f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
 
 
 def text_rows(model: Model, texts: Sequence[str], context: int) -> list[Row]:

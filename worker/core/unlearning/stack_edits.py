@@ -146,7 +146,9 @@ def _edits(facts: Sequence[Fact]) -> list[str]:
 def _mean(model: Model, facts: Sequence[Fact], answers: Sequence[str]) -> float:
     if not facts:
         return float("nan")
-    scores = score_answers(model, [(f.text, a) for f, a in zip(facts, answers, strict=True)])
+    scores = score_answers(
+        model, [(f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
+    )
     return float(scores.log_prob.exp().mean())
 
 

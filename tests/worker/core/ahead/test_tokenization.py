@@ -12,7 +12,7 @@ from worker.core.ahead.token_words import WORDS
 from worker.core.ahead.tokenization import ASKED, look_at_tokens
 from worker.core.models import tokens
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode_fact, joint_text, tokenized
+from worker.core.models.tokens import answer_ids, encode_fact, tokenized
 
 
 def fact(**changes: str) -> Fact:
@@ -34,9 +34,12 @@ def kinds(found: FactTokens) -> set[str]:
     ("kind", "changes"),
     [
         ("subject", {"prompt": "Fact: ten{} plays", "subject": "nis"}),
-        ("joined", {"prompt": "Fact: {} plays the sport of "}),
+        ("joined", {"prompt": "Fact: {} plays ten", "target": "nis", "join": "none"}),
         ("long", {"prompt": "word " * 140 + "{} is"}),
-        ("trailing", {"prompt": "Fact: {} plays the sport of "}),
+        ("written", {"prompt": "Fact: {} plays the sport of "}),
+        ("written", {"prompt": "Fact: {} plays the sport of\n"}),
+        ("written", {"join": "space"}),
+        ("close", {"prompt": "Fact: {} plays the sport (", "target": "tennis"}),
         ("start", {"prompt": "<bos>Fact: {} plays the sport of"}),
         ("several", {"target": "xylophone"}),
         ("same_first", {"target": "tennis", "edit_target": "tennis court"}),
@@ -71,7 +74,7 @@ def test_good_facts_have_no_finding_and_chips_that_spell_the_prompt(
     assert found.n_usable == found.n_facts == len(facts)
     sample = found.samples[0]
     text = "".join(chip.text for chip in sample.chips if chip.part != "special")
-    assert text.split() == joint_text(facts[0].text, facts[0].target).split()
+    assert text.split() == [*facts[0].text.split(), facts[0].target]
     parts = {p: "".join(c.text for c in sample.chips if c.part == p) for p in ("subject", "answer")}
     assert parts["subject"].strip() == facts[0].subject
     assert parts["answer"].strip() == facts[0].target
@@ -79,10 +82,12 @@ def test_good_facts_have_no_finding_and_chips_that_spell_the_prompt(
 
 
 def test_texts_cut_together_are_cut_as_alone(model: Model, facts: tuple[Fact, ...]) -> None:
-    alone = [(encode_fact(model, f), answer_ids(model, f.text, f.target)) for f in facts]
-    texts = [text for f in facts for text in (f.text, joint_text(f.text, f.target))]
+    alone = [(encode_fact(model, f), answer_ids(model, f.text, f.follows(f.target))) for f in facts]
+    texts = [text for f in facts for text in (f.text, f.text + f.follows(f.target))]
     with tokenized(model, texts):
-        together = [(encode_fact(model, f), answer_ids(model, f.text, f.target)) for f in facts]
+        together = [
+            (encode_fact(model, f), answer_ids(model, f.text, f.follows(f.target))) for f in facts
+        ]
     assert together == alone
 
 

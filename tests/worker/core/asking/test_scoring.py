@@ -5,7 +5,7 @@ from tests.worker.core.models.families import FAMILIES, make_model
 from worker.core.asking.scoring import next_logits, score_answers
 from worker.core.models.tokens import answer_ids, encode, pad
 
-ITEMS = [("Ann plays", "golf"), ("So Bob Lee is at", "rugby"), ("Cy", "go")]
+ITEMS = [("Ann plays", " golf"), ("So Bob Lee is at", " rugby"), ("Cy", " go")]
 
 
 def one_by_one(model, prompt, answer):
@@ -39,7 +39,7 @@ def test_a_prompt_asked_for_several_short_answers_runs_once(monkeypatch):
     monkeypatch.setattr(
         model, "logits", lambda ids, *rest: rows.append(len(ids)) or logits(ids, *rest)
     )
-    items = [(prompt, answer) for prompt, _ in ITEMS for answer in ("golf", "go", "rugby")]
+    items = [(prompt, answer) for prompt, _ in ITEMS for answer in (" golf", " go", " rugby")]
     scores = score_answers(model, items)
     n_rows = {(prompt, tuple(answer_ids(model, prompt, a)[:-1])) for prompt, a in items}
     assert sum(rows) == len(n_rows) < len(items)

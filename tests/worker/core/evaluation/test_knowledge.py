@@ -28,7 +28,7 @@ def test_every_fact_of_the_set_is_asked_whatever_is_selected(
     assert [out.id for out in found.left_out] == ["odd"]
     for fact in facts[:3]:
         logits = next_logits(model, [fact.text]).log_softmax(-1)[0]
-        token = answer_ids(model, fact.text, fact.target)[0]
+        token = answer_ids(model, fact.text, fact.follows(fact.target))[0]
         assert rows[fact.id]["target rank before"] == 1 + int((logits > logits[token]).sum())
         assert rows[fact.id]["target probability before"] <= float(logits[token].exp()) + 1e-5
     assert rows["wrong"]["target probability before"] < 0.1

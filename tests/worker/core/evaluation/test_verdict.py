@@ -120,7 +120,7 @@ def test_an_adapter_that_suppresses_the_output_only_hides(knowing, tmp_path) -> 
     with torch.no_grad():
         last = all_states(knowing, batch)[-1][:, -1]
         direction = knowing.hf.model.norm(last).mean(0)
-    answers = {answer_ids(knowing, f.text, f.target)[0] for f in SELECTION.forget}
+    answers = {answer_ids(knowing, f.text, f.follows(f.target))[0] for f in SELECTION.forget}
     column = torch.zeros(knowing.d_vocab)
     column[list(answers)] = -30 / direction.square().sum()
     weights = kept | {"lm_head.weight": kept["lm_head.weight"] + torch.outer(column, direction)}

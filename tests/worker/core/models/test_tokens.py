@@ -42,11 +42,23 @@ def test_a_subject_without_tokens_of_its_own_is_refused(text, subject, words):
 def test_an_answers_tokens_are_those_it_has_after_the_prompt():
     model = make_model("llama")
     golf = model.tokenizer.get_vocab()["Ġgolf"]
-    assert answer_ids(model, "Ann plays", "golf") == (golf,)
-    assert answer_ids(model, "Ann plays", " golf ") == (golf,)
-    assert len(answer_ids(model, "Ann plays", "rugby")) == 6
-    with pytest.raises(UserError, match="no tokens of its own"):
+    assert answer_ids(model, "Ann plays", " golf") == (golf,)
+    assert len(answer_ids(model, "Ann plays", " rugby")) == 6
+    assert golf not in answer_ids(model, "Ann plays (", "golf")
+    with pytest.raises(UserError, match="no tokens after"):
         answer_ids(model, "Ann plays", " ")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "words"),
+    [
+        ("Ann plays ", "golf", "' ' becomes ' golf' when it follows"),
+        ("Ann plays go", "lf", "becomes ' golf' when it follows"),
+    ],
+)
+def test_an_answer_that_changes_the_prompts_tokens_is_refused_with_the_cure(prompt, answer, words):
+    with pytest.raises(UserError, match=f"no tokens of its own.*{words}.*join to 'space'"):
+        answer_ids(make_model("llama"), prompt, answer)
 
 
 def test_padding_leaves_positions_as_they_are_alone():

@@ -113,7 +113,7 @@ def test_a_users_model_is_loaded_edited_exported_and_its_delta_belongs_to_it(
         own = model.logits(ids, mask, mask.cumsum(-1) - 1)[:, -1]
     assert torch.allclose(own, expected, atol=1e-5)
     assert encode_fact(model, FACTS.facts[0]).ids == tuple(ids[0].tolist())
-    assert answer_ids(model, PROMPT, "tennis")
+    assert answer_ids(model, PROMPT, " tennis")
 
     # An edit through one MLP.
     edit = {
