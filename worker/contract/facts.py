@@ -97,7 +97,8 @@ class Fact(Contract):
     join: Join = Field(
         "",
         exclude_if=lambda value: not value,
-        description="What stands between prompt and answer. Optional.",
+        description="What stands between prompt and answer: space, none or as written (=none is "
+        "for every row). Optional: without it, what running text has.",
     )
     """What stands between prompt, paraphrases or neighbours and their answers: empty leaves it to
     the rule (`worker.contract.joining`)."""

@@ -5,6 +5,8 @@ import json
 import re
 from typing import Any
 
+from worker.core.facts._seam import kept_end
+
 MAX_CELL = 20_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTED = re.compile(r"""'([^'\\\n\r\0]*)'|"([^"\\\n\r\0]*)\"""")
@@ -49,7 +51,9 @@ def text_list(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = _parsed_list(value.strip())
     _check_list(value, "a list's cell")
-    return tuple(text for item in value or () if (text := cell_text(item, "a list's entry")))
+    return tuple(
+        kept_end(item, text) for item in value or () if (text := cell_text(item, "a list's entry"))
+    )
 
 
 def records(value: Any, field: str) -> tuple[dict[str, str | tuple[str, ...]], ...]:
@@ -62,7 +66,10 @@ def records(value: Any, field: str) -> tuple[dict[str, str | tuple[str, ...]], .
             item = {"prompt": item}
         if not isinstance(item, dict):
             raise ValueError(f"{field} holds {str(item)[:60]!r}; expected objects with a prompt")
-        found.append({str(k): _value(v, f"{field}.{k}") for k, v in item.items()})
+        texts = {str(k): _value(v, f"{field}.{k}") for k, v in item.items()}
+        if isinstance(prompt := texts.get("prompt"), str):
+            texts["prompt"] = kept_end(item["prompt"], prompt)
+        found.append(texts)
     return tuple(found)
 
 
@@ -81,7 +88,7 @@ def _parsed_list(text: str) -> Any:
     if len(text) > MAX_CELL * 5:
         raise ValueError(f"a list has {len(text):,} characters; expected at most {MAX_CELL * 5:,}")
     if not text.startswith("["):
-        return tuple(part for part in text.split("|"))
+        return tuple(part.strip() for part in text.split("|"))
     if _LIST.fullmatch(text):  # as nearly all are: ten times faster than a parser of Python
         return [single or double for single, double in _QUOTED.findall(text)]
     for read in (json.loads, ast.literal_eval):

@@ -143,11 +143,14 @@ def _delimiter(text: str) -> str:
 
 
 def _quoting(text: str, delimiter: str) -> dict[str, Any]:
-    """How cells are quoted, where not by doubled double quotes."""
+    """How cells are quoted, where not by doubled double quotes; and whether spaces pad them."""
     cells = text.lstrip().split("\n", 1)[0].strip().split(delimiter)
+    padded = (
+        {"skipinitialspace": True} if all(c[:1] == " " for c in cells[1:]) and cells[1:] else {}
+    )
     if all(re.fullmatch(r"\s*'[^']*'\s*", cell) for cell in cells):
-        return {"quotechar": "'"}
+        return padded | {"quotechar": "'"}
     sample = text[:_SAMPLE]
     if '\\"' in sample and '""' not in sample:
-        return {"doublequote": False, "escapechar": "\\"}
-    return {}
+        return padded | {"doublequote": False, "escapechar": "\\"}
+    return padded

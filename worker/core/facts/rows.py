@@ -13,6 +13,7 @@ from worker.contract.facts import Fact
 from worker.contract.menu import ReadFacts, RefusedRow
 from worker.core.facts._cells import cell_text, records, text_list
 from worker.core.facts._columns import REQUIRED, check_columns, find_columns
+from worker.core.facts._seam import read_seam
 from worker.core.facts._templates import compile_template
 
 MAX_ROWS = 200_000
@@ -20,6 +21,8 @@ MAX_REASON = 500
 """Characters of the reason why a row was refused, which may quote the row."""
 _LISTS = tuple(n for n, f in Fact.model_fields.items() if f.annotation == tuple[str, ...])
 _RECORDS = ("translations", "ripples")
+_SEAMED = ("prompt", "target", "edit_target")
+"""Fields whose outer spaces say how prompt and answer are joined."""
 Counted = Literal["line", "record", "row"]
 
 
@@ -149,16 +152,20 @@ def _cell(field: str, column: str, columns: tuple[str, ...], found: Mapping[str,
 
 def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fact:
     values: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     for field, cell in cells.items():
         value = cell(row)
         if field in _RECORDS:
             values[field] = records(value, field)
         else:
             values[field] = text_list(value) if field in _LISTS else cell_text(value, field)
+        if field in _SEAMED:
+            written[field] = value.get("str") if isinstance(value, dict) else value
     for field in REQUIRED:
         if not values[field]:
             raise ValueError(f"{field} is empty; expected text")
-    prompt = template_of(values["prompt"].rstrip(), values["subject"])
+    values |= read_seam(values, written)
+    prompt = template_of(values["prompt"], values["subject"])
     if values.get("edit_target") and values["edit_target"] == values["target"]:
         raise ValueError(
             f"the edit target {values['edit_target']!r} equals the target; expected another answer"

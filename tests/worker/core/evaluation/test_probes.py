@@ -83,7 +83,7 @@ def test_probes_compare_before_with_after(model, selection, tmp_path) -> None:
         BeforeAfter(model, (tmp_path / "d.safetensors",)), selection, options, JOB
     )
     assert checksum(model) == before
-    wanted = np.mean([by_hand(model, f.text, f.target) for f in selection.forget])
+    wanted = np.mean([by_hand(model, f.text, f.follows(f.target)) for f in selection.forget])
     assert found.summary["probes.statement.forget.target_probability.before"] == pytest.approx(
         wanted, rel=1e-3
     )
