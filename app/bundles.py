@@ -61,12 +61,13 @@ def receive(engine: Engine, file: Any, owner: str = "") -> str:
         return import_bundle(path, engine.store, MAX_UNPACKED, owner)
 
 
-def repeat(engine: Engine, run_id: str, owner: str = "") -> str:
+def repeat(engine: Engine, run_id: str, owner: str = "", key: str = "") -> str:
     """Queue a recorded run once more; the new run's id. UserError where this server cannot."""
     record = engine.store.run(run_id)
-    spec, _ = check(engine, record.spec, wait_for_worker=False)
+    spec, _ = check(engine, record.spec, is_submitted=True)
     parents = [*record.parents, run_id]
-    return engine.submit(spec, owner=owner, title=f"Repeat: {record.title}"[:200], parents=parents)
+    title = f"Repeat: {record.title}"[:200]
+    return engine.submit(spec, owner=owner, title=title, parents=parents, key=key)
 
 
 def repetitions(store: Store, record: RunRecord, recorded: Result) -> list[Repetition]:

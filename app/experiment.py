@@ -264,7 +264,7 @@ def subject(form: Typed, store: Store, announcement: Announcement) -> dict[str, 
 
 def flat(form: Typed) -> list[tuple[str, str]]:
     """The form's fields for an address that opens the same form."""
-    left_out = ("csrf", "options.of")
+    left_out = ("csrf", "submission", "options.of")
     return [(k, v) for k, v in form.values.items() if k not in left_out and v != ""]
 
 

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from app.backend import AnnouncementDep, EngineDep
 from app.experiment import Typed, flat, from_run, typed
 from app.forms import Problems
-from app.submission import check, submit
+from app.submission import check, key_of_form, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement, Preflight
@@ -113,4 +113,5 @@ def _start(form: Typed, read: ReadSpec, engine: Engine, menu: Announcement) -> s
     spec, problems = read(form, engine, menu)
     if problems:
         raise UserError(problems=problems)
-    return submit(engine, spec, title=form.get("title"))
+    key = key_of_form(form, spec)
+    return submit(engine, spec, title=form.get("title"), key=key)

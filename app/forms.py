@@ -23,7 +23,9 @@ from app.schema import (
     sentence,
 )
 
-__all__ = ["FormField", "Problems", "check_options", "form_fields", "read_options"]
+SUBMISSION = "submission"
+"""The hidden field of every posting form: a key that is another each time the form is drawn."""
+__all__ = ["SUBMISSION", "FormField", "Problems", "check_options", "form_fields", "read_options"]
 
 
 @dataclass(frozen=True)

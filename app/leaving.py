@@ -123,7 +123,7 @@ def model_of(store: Store, record: RunRecord) -> Model | None:
     return Model(edits, waiting[-1] if waiting else None)
 
 
-def ask_for_model(engine: Engine, run_id: str, owner: str = "") -> str:
+def ask_for_model(engine: Engine, run_id: str, owner: str = "", key: str = "") -> str:
     """Queue the making of a run's edited model as a folder; the id of the run that makes it.
 
     One that was made with the same measurements, or is being made, is not made again. Raises
@@ -148,7 +148,7 @@ def ask_for_model(engine: Engine, run_id: str, owner: str = "") -> str:
     for run in _export_runs(engine.store, edits):
         if parse_spec(run.spec) == spec and run.state not in ("failed", "cancelled"):
             return run.id
-    return engine.submit(spec, owner=owner)
+    return engine.submit(spec, owner=owner, key=key)
 
 
 def send_model(store: Store, run_id: str) -> Response:

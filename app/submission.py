@@ -5,9 +5,11 @@ against the methods' schemas. 4. Its facts, mask and edits against the store. 5.
 a live worker. Only then is it written and queued, in one transaction.
 """
 
+import hashlib
 import json
 from typing import Any
 
+from app.forms import SUBMISSION
 from app.schema import Problems, check_options
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
@@ -26,26 +28,53 @@ from worker.contract.spec import (
 from worker.engine.client import Engine, NoWorker, WorkerBusy
 from worker.engine.resolve import resolve
 
+MOMENT, PATIENCE = 0.5, 30.0
+"""Seconds for which a worker is asked about what is submitted, and about what is only looked at."""
 SPEC_LIMIT = 500_000
 """Characters of a spec as JSON; a mask that names every head of a large model has fewer."""
 
 
 def submit(
-    engine: Engine, data: Any, *, owner: str = "", title: str = "", tags: tuple[str, ...] = ()
+    engine: Engine,
+    data: Any,
+    *,
+    owner: str = "",
+    title: str = "",
+    tags: tuple[str, ...] = (),
+    key: str = "",
 ) -> str:
-    """Check a spec and queue it; the run's id, or UserError with a sentence for each field."""
-    spec, _ = check(engine, data, wait_for_worker=False)
-    refuse_odd_text({"title": title, "tags": list(tags)})
-    return engine.submit(spec, owner=owner, title=title[:200], tags=tags)
+    """Check a spec and queue it; the run's id, or UserError with a sentence for each field.
+
+    What was sent before under the same `key` is queued no second time: that run's id is given.
+    """
+    refuse_odd_text({"title": title, "tags": list(tags), "key": key})
+    refuse_odd_text(data)
+    spec = parse_spec(data)
+    if key and (made := engine.store.submitted(owner, key, spec)):
+        return made
+    check(engine, data, is_submitted=True)
+    return engine.submit(spec, owner=owner, title=title[:200], tags=tags, key=key)
+
+
+def key_of_form(form: Any, *about: Any) -> str:
+    """The key of a submission from a page: the form's own, and what is asked with it.
+
+    A form that is sent twice asks the same; one that was changed after going back asks anew.
+    """
+    given = form.get(SUBMISSION)
+    if not isinstance(given, str) or not given:
+        return ""
+    return f"form {given[:100]} {hashlib.sha256(json.dumps(about).encode()).hexdigest()}"
 
 
 def check(
-    engine: Engine, data: Any, *, wait_for_worker: bool = True
+    engine: Engine, data: Any, *, is_submitted: bool = False
 ) -> tuple[Spec, Preflight | None]:
     """Check a spec; the preflight is None where no worker is alive to make it.
 
-    A worker that starts or is busy raises WorkerBusy, so that a page can ask again; unless
-    `wait_for_worker` is false: then the run is queued, and what the preflight would refuse ends it.
+    A worker that starts or is busy raises WorkerBusy, so that a page can ask again. What is
+    submitted waits for no worker: it is asked for moments, no trial is run, and what it could not
+    say in time ends the run.
     """
     refuse_odd_text(data)
     spec = parse_spec(data)
@@ -62,16 +91,17 @@ def check(
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
     try:
-        return spec, _preflight(engine, spec, inputs)
+        return spec, _preflight(engine, spec, inputs, is_submitted)
     except WorkerBusy:
-        if wait_for_worker:
+        if not is_submitted:
             raise
     return spec, None
 
 
-def _preflight(engine: Engine, spec: Spec, inputs: Inputs) -> Preflight | None:
+def _preflight(engine: Engine, spec: Spec, inputs: Inputs, brief: bool) -> Preflight | None:
+    question = AskPreflight(spec=spec, inputs=inputs, brief=brief)
     try:
-        answer = engine.ask(AskPreflight(spec=spec, inputs=inputs), timeout=30)
+        answer = engine.ask(question, timeout=MOMENT if brief else PATIENCE)
     except WorkerBusy:
         raise
     except NoWorker:

@@ -5,6 +5,7 @@ A page's template extends `layout` (base.html, or fragment.html for htmx) and fi
 """
 
 import hashlib
+import secrets
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from app import formats
 from app.access import csrf
+from app.forms import SUBMISSION
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "static"
@@ -109,9 +111,13 @@ def _hash(name: str, modified: int) -> str:
 
 @jinja2.pass_context
 def csrf_field(context: jinja2.runtime.Context) -> Markup:
-    """The hidden field that every posting form carries."""
-    return Markup('<input type="hidden" name="{}" value="{}">').format(
-        csrf.FIELD, context["csrf_token"]
+    """The hidden fields that every posting form carries: its session's token, and its own key.
+
+    The key makes what is sent twice one submission, a double click for example.
+    """
+    field = Markup('<input type="hidden" name="{}" value="{}">')
+    return field.format(csrf.FIELD, context["csrf_token"]) + field.format(
+        SUBMISSION, secrets.token_urlsafe(12)
     )
 
 

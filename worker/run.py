@@ -144,7 +144,7 @@ def answer(question: Question, models: ModelCache) -> Contract:
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
     model = models.get(question.spec.base, load_in=question.spec.load_in)
-    return preflight(question.spec, question.inputs, model)
+    return preflight(question.spec, question.inputs, model, question.brief)
 
 
 def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Findings, Model]:

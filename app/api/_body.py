@@ -6,11 +6,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
+from fastapi import Header
 from starlette.requests import Request
 
 from worker.contract.errors import UserError
+from worker.store.submissions import LONGEST_KEY
+
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        description="Any text that is new for each submission, for example a UUID. What is sent "
+        "again with it is queued no second time: the run that it made is given.",
+        max_length=LONGEST_KEY,
+    ),
+]
+"""The header that lets a script send a submission again when it got no answer."""
 
 
 async def read_json(request: Request) -> Any:

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app import bundles
+from app.api._body import Key
 from app.backend import EngineDep, StoreDep
 from worker.contract.errors import NotFound
 from worker.contract.records import RunRecord
@@ -32,10 +33,10 @@ async def take_in(request: Request, engine: EngineDep) -> Response:
 
 
 @router.post("/{run_id}/repeat", status_code=201, response_model=RunRecord)
-async def repeat(run_id: str, request: Request, engine: EngineDep) -> Response:
+async def repeat(run_id: str, request: Request, engine: EngineDep, key: Key = "") -> Response:
     """Queue the recorded run once more."""
     owner = request.state.session.identity.user
-    made = await run_in_threadpool(bundles.repeat, engine, run_id, owner)
+    made = await run_in_threadpool(bundles.repeat, engine, run_id, owner, key)
     record = await run_in_threadpool(engine.store.run, made)
     return JSONResponse(
         record.model_dump(mode="json"), 201, headers={"Location": f"/api/runs/{made}"}

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app import leaving, tables
+from app.api._body import Key
 from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
 from worker.contract.errors import NotFound
@@ -34,10 +35,12 @@ def exports(run_id: str, store: StoreDep) -> dict[str, Any]:
 
 
 @router.post("/model", status_code=202, response_model=RunRecord)
-async def ask_for_model(run_id: str, request: Request, engine: EngineDep) -> Response:
+async def ask_for_model(
+    run_id: str, request: Request, engine: EngineDep, key: Key = ""
+) -> Response:
     """Queue the writing of the edited model as a Hugging Face folder; the run that does it."""
     owner = request.state.session.identity.user
-    made = await run_in_threadpool(leaving.ask_for_model, engine, run_id, owner)
+    made = await run_in_threadpool(leaving.ask_for_model, engine, run_id, owner, key)
     record = await run_in_threadpool(engine.store.run, made)
     headers = {"Location": f"/api/runs/{made}"}
     return JSONResponse(record.model_dump(mode="json"), 202, headers=headers)

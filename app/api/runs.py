@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
 from app import arrays, stream, submission
-from app.api._body import read_json
+from app.api._body import Key, read_json
 from app.backend import EngineDep, StoreDep
 from worker.contract.errors import NotFound
 from worker.contract.progress import Event, RunState
@@ -20,11 +20,11 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 
 @router.post("", status_code=201, response_model=RunRecord, openapi_extra=_BODY)
-async def submit(request: Request, engine: EngineDep) -> Response:
+async def submit(request: Request, engine: EngineDep, key: Key = "") -> Response:
     """Queue the run that the JSON body's spec describes; 422 with a sentence per refused field."""
     spec = await read_json(request)
     owner = request.state.session.identity.user
-    run_id = await run_in_threadpool(submission.submit, engine, spec, owner=owner)
+    run_id = await run_in_threadpool(submission.submit, engine, spec, owner=owner, key=key)
     record = await run_in_threadpool(engine.store.run, run_id)
     return JSONResponse(
         record.model_dump(mode="json"), 201, headers={"Location": f"/api/runs/{run_id}"}

@@ -50,6 +50,8 @@ class AskPreflight(Contract):
     ask: Literal["preflight"] = "preflight"
     spec: Spec
     inputs: Inputs
+    brief: bool = False
+    """Only refuse what cannot be: the model is not run, and time and memory are not estimated."""
 
 
 class AskReadFacts(Contract):

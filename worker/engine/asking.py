@@ -21,7 +21,7 @@ class WorkerBusy(NoWorker):
 
 def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
     """Ask the live workers in turn until one answers; raise NoWorker when none can be reached."""
-    limits = httpx.Timeout(timeout + 1.0, connect=CONNECT_SECONDS)
+    limits = httpx.Timeout(timeout + 1.0, connect=min(CONNECT_SECONDS, timeout))
     body = {"question": _bare(question).model_dump(mode="json"), "timeout": timeout}
     for address, token in store.lanes():
         headers = {"Authorization": f"Bearer {token}"}

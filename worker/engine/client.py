@@ -13,6 +13,7 @@ from worker.engine.asking import NoWorker, WorkerBusy, ask
 from worker.engine.watch import Watch
 from worker.store.runs import insert_run
 from worker.store.store import Store
+from worker.store.submissions import remember_key, run_of_key
 from worker.store.workers import run_is_computed
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ class Engine:
         tags: Sequence[str] = (),
         parents: Sequence[str] | None = None,
         priority: int | None = None,
+        key: str = "",
     ) -> str:
         """Write a run and queue it in one transaction; return its id.
 
+        The same `key` of the same owner makes no second run: the first one's id is returned.
         `parents` are derived from the spec when None; `priority` from its kind (lower is sooner).
         Raises UserError when a parent does not exist.
         """
@@ -58,6 +61,10 @@ class Engine:
 
         order = PRIORITIES[spec.kind] if priority is None else priority
         with self.store.database.write() as session:
+            if key:
+                self.store.database.lock(session, f"submission {owner} {key}")
+                if made := run_of_key(session, owner, key, spec):
+                    return made
             run_id = insert_run(
                 session,
                 spec,
@@ -67,6 +74,8 @@ class Engine:
                 parents=parents,
                 priority=order,
             )
+            if key:
+                remember_key(session, owner, key, spec, run_id)
             session.flush()
             enqueue(client, session, run_id, spec.kind, owner, order)
         return run_id

@@ -15,6 +15,7 @@ from worker.store.masks import MaskStore
 from worker.store.migrate import migrate
 from worker.store.runs import RunStore
 from worker.store.sessions import SessionStore
+from worker.store.submissions import SubmissionStore
 from worker.store.texts import TextStore
 from worker.store.workers import WorkerStore
 
@@ -28,6 +29,7 @@ class Store(
     MaskStore,
     WorkerStore,
     SessionStore,
+    SubmissionStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

@@ -20,7 +20,7 @@ from app.pages.edits._stack import (
     measured,
     read_stack,
 )
-from app.submission import submit
+from app.submission import key_of_form, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement
@@ -60,10 +60,11 @@ def _start(
         if not stack.edits:
             raise UserError("No edit is chosen; expected at least one.", field="edit")
         if as_it_is and stack.is_as_made:
-            run_id = submit(engine, evaluation_of(stack))
+            spec, title = evaluation_of(stack), ""
         else:
+            spec = combination_of(stack, engine.store)
             title = f"Stack of {len(stack.edits)} edits"
-            run_id = submit(engine, combination_of(stack, engine.store), title=title)
+        run_id = submit(engine, spec, title=title, key=key_of_form(given, spec))
     except UserError as error:
         return _draw(request, engine, menu, given, error.problems, 422)
     if wants_fragment(request):

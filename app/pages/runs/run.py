@@ -13,7 +13,7 @@ from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
 from app.live import follow_run
 from app.pages.runs.runs import act
-from app.submission import refuse_odd_text, submit
+from app.submission import key_of_form, refuse_odd_text, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import NotFound
 from worker.contract.progress import FINAL_STATES
@@ -99,10 +99,12 @@ async def rename(request: Request, run_id: str, engine: EngineDep) -> Response:
 @router.post("/again")
 async def again(request: Request, run_id: str, engine: EngineDep) -> Response:
     """Queue the same spec once more."""
+    form = await request.form()
 
     def start() -> str:
         run = engine.store.run(run_id)
-        return submit(engine, run.spec, title=run.title, tags=run.tags)
+        key = key_of_form(form, run_id)
+        return submit(engine, run.spec, title=run.title, tags=run.tags, key=key)
 
     new = await run_in_threadpool(start)
     return _go(request, f"/runs/{new}")

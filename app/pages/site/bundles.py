@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app import bundles
 from app.backend import EngineDep, StoreDep
+from app.submission import key_of_form
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
 from worker.contract.records import RunRecord
@@ -55,8 +56,9 @@ def one(request: Request, run_id: str, store: StoreDep) -> Response:
 @router.post("/{run_id}/repeat")
 async def repeat(request: Request, run_id: str, engine: EngineDep) -> Response:
     """Queue the recorded run once more, and show its progress beside the record."""
+    key = key_of_form(await request.form(), "repeat", run_id)
     try:
-        await run_in_threadpool(_repeat, engine, run_id, request.state.session.identity.user)
+        await run_in_threadpool(_repeat, engine, run_id, request.state.session.identity.user, key)
     except NotFound:
         raise
     except UserError as error:
@@ -65,9 +67,9 @@ async def repeat(request: Request, run_id: str, engine: EngineDep) -> Response:
     return RedirectResponse(f"/bundles/{run_id}", status_code=303)
 
 
-def _repeat(engine: Engine, run_id: str, owner: str) -> None:
+def _repeat(engine: Engine, run_id: str, owner: str, key: str) -> None:
     engine.store.run(run_id)
-    bundles.repeat(engine, run_id, owner)
+    bundles.repeat(engine, run_id, owner, key)
 
 
 def _recorded(

@@ -16,7 +16,7 @@ from app.experiment import Typed, subject
 from app.experiment_routes import experiment_routes
 from app.pages.studies import _study_form as form_of
 from app.pages.studies._study_report import base, differences, figures, rows, table
-from app.submission import submit
+from app.submission import key_of_form, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
@@ -76,10 +76,11 @@ router.include_router(
 @router.post("/studies/start/{name}")
 async def start(request: Request, name: str, engine: EngineDep) -> Response:
     """Start a built-in study as it is."""
+    form = await request.form()
 
     def queue() -> str:
         spec = built_in_study(name).model_dump(mode="json")
-        return submit(engine, spec, title=TITLES.get(name, name))
+        return submit(engine, spec, title=TITLES.get(name, name), key=key_of_form(form, name))
 
     address = f"/studies/{await run_in_threadpool(queue)}"
     if wants_fragment(request):

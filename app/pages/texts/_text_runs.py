@@ -11,7 +11,7 @@ from app.forms import Problems, read_options
 from app.mask_choice import read_mask_choice
 from app.pages.texts._dictionary import as_dictionary, proposed, typed_entries
 from app.pages.texts._text_stages import METHOD, VIEW, method_info, training_schema
-from app.submission import submit
+from app.submission import key_of_form, submit
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
 from worker.contract.records import RunRecord
@@ -38,7 +38,8 @@ def begin_stages(form: Typed, engine: Engine, menu: Announcement) -> str:
     if problems:
         raise UserError(problems=problems)
     spec = {"kind": "explore", "view": VIEW, "model": model, "options": options, "seed": seed}
-    return submit(engine, spec, title=f"Rewriting {options.get('text', BUNDLED)}"[:200])
+    title = f"Rewriting {options.get('text', BUNDLED)}"[:200]
+    return submit(engine, spec, title=title, key=key_of_form(form, spec))
 
 
 def submit_further(
@@ -51,7 +52,7 @@ def submit_further(
     spec, problems = make(run, form, given, dictionary, menu)
     if problems:
         raise UserError(problems=problems)
-    return submit(engine, spec, title=form.get("title"))
+    return submit(engine, spec, title=form.get("title"), key=key_of_form(form, spec))
 
 
 def try_spec(

@@ -51,11 +51,12 @@ class _Looked:
     notes: list[str] = field(default_factory=list)
 
 
-def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
+def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> Preflight:
     """Look at every chosen fact on this model; raise UserError when none can be used.
 
-    Raises UserError too for facts that a training refuses as a whole, and for anything else that
-    the method refuses when it begins.
+    A brief one cuts them into tokens, and neither runs the model nor estimates. Raises UserError
+    too for facts that a training refuses as a whole, and for anything else that the method refuses
+    when it begins.
     """
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Preflight()
@@ -64,6 +65,9 @@ def preflight(spec: Spec, inputs: Inputs, model: Model) -> Preflight:
     looked = _cut(model, facts, isinstance(spec, UnlearnSpec))
     looked.notes += describe_loading(spec, model)
     _refuse(spec, facts, looked)
+    if brief:
+        n_facts = len(facts) - len(looked.reasons)
+        return Preflight(n_facts=n_facts, n_tokens=looked.n_tokens, notes=tuple(looked.notes))
     with edited(model, [Path(path) for path in inputs.deltas]):
         if isinstance(spec, LocalizeSpec):
             _prepare(model, spec, looked, inputs.fact_set.facts)

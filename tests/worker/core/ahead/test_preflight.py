@@ -107,3 +107,25 @@ def test_the_memory_said_is_that_of_the_runs_kind_and_mask(
     some, more = said(1_000), said(1_001_000)
     assert some > weights
     assert more - some == 4 * 5 * 1_000_000, "the base's copy, a best, gradients, two moments"
+
+
+def test_a_brief_look_refuses_by_the_tokens_and_runs_no_model(
+    model: Model, facts: tuple[Fact, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*given: object, **named: object) -> None:
+        raise AssertionError("the model is run")
+
+    monkeypatch.setattr(model.hf, "forward", run)
+    merged = facts[0].model_copy(
+        update={"id": "merged", "subject": "nis", "prompt": "Fact: ten{} plays"}
+    )
+    spec = parse_spec({**LOCALIZE, "model": model.id, "facts": {"set": "s", "forget": "first:2"}})
+
+    def brief(*chosen: Fact):
+        fact_set = FactSet(name="s", facts=chosen)
+        return preflight(spec, Inputs(out="", fact_set=fact_set), model, brief=True)
+
+    found = brief(merged, facts[1])
+    assert (found.n_facts, found.seconds, found.memory_bytes) == (1, None, None)
+    with pytest.raises(UserError):
+        brief(merged, merged.model_copy(update={"id": "too"}))

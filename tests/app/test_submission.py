@@ -1,0 +1,133 @@
+"""Submissions: once only, and without waiting for a worker."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.submission import MOMENT, key_of_form, submit
+from worker.contract.errors import UserError
+from worker.contract.inputs import AskPreflight, Question
+from worker.engine.client import Engine, WorkerBusy
+
+
+def runs(client: TestClient) -> int:
+    return int(client.get("/api/runs").json()["total"])
+
+
+def test_a_key_that_is_sent_again_makes_no_second_run(
+    script: TestClient, spec: dict[str, Any]
+) -> None:
+    sent = [
+        script.post("/api/runs", json=spec, headers={"Idempotency-Key": "one"}) for _ in range(3)
+    ]
+    assert {answer.status_code for answer in sent} == {201}
+    assert len({answer.json()["id"] for answer in sent}) == 1
+    other = script.post("/api/runs", json=spec, headers={"Idempotency-Key": "two"})
+    assert other.json()["id"] != sent[0].json()["id"]
+    assert runs(script) == 2
+    assert script.post("/api/runs", json=spec).status_code == 201
+    assert runs(script) == 3
+
+
+def test_a_key_of_another_spec_is_refused(script: TestClient, spec: dict[str, Any]) -> None:
+    key = {"Idempotency-Key": "one"}
+    first = script.post("/api/runs", json=spec, headers=key).json()["id"]
+    answer = script.post("/api/runs", json={**spec, "seed": 1}, headers=key)
+    assert answer.status_code == 422
+    [problem] = answer.json()["detail"]
+    assert problem["field"] == "Idempotency-Key" and first in problem["message"]
+    # What is only written otherwise is the same spec.
+    again = script.post("/api/runs", json={**spec, "facts": {**spec["facts"]}}, headers=key)
+    assert again.json()["id"] == first
+    assert (
+        script.post("/api/runs", json=spec, headers={"Idempotency-Key": "k" * 256}).status_code
+        == 422
+    )
+
+
+def test_a_key_is_forgotten_with_its_run(
+    script: TestClient, spec: dict[str, Any], engine: Engine
+) -> None:
+    key = {"Idempotency-Key": "one"}
+    first = script.post("/api/runs", json=spec, headers=key).json()["id"]
+    engine.cancel(first)
+    assert script.delete(f"/api/runs/{first}").status_code == 204
+    again = script.post("/api/runs", json=spec, headers=key).json()
+    assert again["id"] != first and again["state"] == "queued"
+
+
+def test_submissions_that_come_together_under_one_key_make_one_run(
+    engine: Engine, spec: dict[str, Any]
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: submit(engine, spec, key="one"), range(8)))
+    assert len(set(made)) == 1
+    assert engine.store.count_runs() == 1
+
+
+def test_a_refused_submission_keeps_no_key(engine: Engine, spec: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        submit(engine, {**spec, "method": "none"}, key="one")
+    assert submit(engine, spec, key="one")
+
+
+FORM = {
+    "model": "demo",
+    "facts.set": "sports",
+    "facts.how": "first",
+    "facts.n": "4",
+    "method": "causal_tracing",
+}
+
+
+def test_a_double_click_queues_once_and_a_form_that_is_drawn_anew_queues_again(
+    client: TestClient,
+) -> None:
+    def key_on_page() -> str:
+        return client.get("/localize").text.split('name="submission" value="')[1].split('"')[0]
+
+    form = {**FORM, "submission": key_on_page()}
+    clicks = [client.post("/localize", data=form, follow_redirects=False) for _ in range(2)]
+    assert {answer.status_code for answer in clicks} == {303}
+    assert clicks[0].headers["location"] == clicks[1].headers["location"]
+    assert runs(client) == 1
+    client.post("/localize", data={**form, "facts.n": "5"})  # gone back, and changed
+    assert runs(client) == 2
+    client.post("/localize", data={**form, "submission": key_on_page()})
+    assert runs(client) == 3
+
+
+def test_running_again_is_once_only_too(client: TestClient, spec: dict[str, Any]) -> None:
+    first = client.post("/api/runs", json=spec).json()["id"]
+    for _ in range(2):
+        client.post(f"/runs/{first}/again", data={"submission": "a-key"})
+    assert runs(client) == 2
+
+
+def test_a_forms_key_is_of_what_is_asked() -> None:
+    assert key_of_form({}, "x") == key_of_form({"submission": ""}, "x") == ""
+    one = key_of_form({"submission": "k"}, {"seed": 0})
+    assert one == key_of_form({"submission": "k"}, {"seed": 0})
+    assert (
+        len({one, key_of_form({"submission": "k"}, {"seed": 1}), key_of_form({"submission": "l"})})
+        == 3
+    )
+
+
+def test_a_submission_asks_the_worker_for_no_trial_and_waits_moments(
+    script: TestClient, engine: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[bool, float]] = []
+
+    def busy(question: Question, timeout: float = 10) -> dict[str, Any]:
+        assert isinstance(question, AskPreflight)
+        asked.append((question.brief, timeout))
+        raise WorkerBusy("The worker computes something else.")
+
+    monkeypatch.setattr(engine, "ask", busy)
+    assert script.post("/api/runs", json=spec).status_code == 201
+    assert asked == [(True, MOMENT)]
+    assert script.post("/api/runs/check", json=spec).status_code == 503
+    assert asked[1][0] is False
