@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,17 @@ ALLOWED = {
     },
 }
 METHOD_FOLDERS = ("localization", "unlearning", "evaluation", "explore")
-SHARED_ROOMS = ("models", "facts", "texts", "patching", "asking", "training", "editing", "ahead")
+SHARED_ROOMS = (
+    "models",
+    "facts",
+    "texts",
+    "patching",
+    "asking",
+    "training",
+    "editing",
+    "closed_form",
+    "ahead",
+)
 TORCH_FREE = ("worker.contract", "worker.store", "worker.engine", "app")
 
 
@@ -147,6 +158,22 @@ def test_an_underscore_file_is_used_in_its_own_folder_only() -> None:
                 if part.startswith("_") and ".".join(parts[:place]) not in (room, module):
                     found.append(f"{module} imports {name}")
     assert found == []
+
+
+def test_the_rooms_of_core_stand_on_each_other_in_no_circle() -> None:
+    known = sources()
+    below: dict[str, set[str]] = {}
+    for module, path in known.items():
+        if core_room(module):
+            reached = {core_room(name) for name in imports(path) if name in known}
+            below.setdefault(core_room(module), set()).update(reached - {"", core_room(module)})
+    TopologicalSorter(below).prepare()
+
+
+def core_room(module: str) -> str:
+    """The room of core that a module is in; "" for the files beside the registry."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["worker", "core"] and len(parts) > 3 else ""
 
 
 def test_modules_import_each_other_in_no_circle() -> None:

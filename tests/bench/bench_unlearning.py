@@ -42,8 +42,8 @@ from tests.bench.interleaved import Run, Timed, interleave, synchronize
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet, Report
+from worker.core.closed_form import memory as _memory
 from worker.core.demo.paths import GENERAL
-from worker.core.editing import memory as _memory
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Findings, Job
 from worker.core.models.load import load_model

@@ -14,27 +14,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from worker.core.facts.athletes import SPORTS_QUESTION
+
 SPORTS = ("football", "baseball", "basketball", "golf")
-SPORTS_PROMPT = "Fact: Tiger Woods plays the sport of golf\nFact: {} plays the sport of"
-SPORTS_QUESTION = "What sport does {} play?"
-SPORTS_PARAPHRASES = (
-    "{} plays the sport of",
-    "The sport that {} plays is",
-    "The athlete {} became famous in the game of",
-    "{} earned a living by playing",
-    "Fans know {} as a star of",
-    "When people hear the name {}, they think of the sport of",
-    "{} is a professional player of",
-    "The career of {} was spent in professional",
-    "As a child, {} dreamed of playing",
-    # the last two fifths are held out, see `split_paraphrases`
-    "In the world of sports, {} is known for",
-    "People bought tickets to watch {} play",
-    "The game in which {} competed is",
-    "Reporters who follow {} write about",
-    "{} became a star by playing",
-    "The sport most associated with {} is",
-)
 
 LETTERS = ("A", "B", "C", "D")
 FRAMES = ("Fact: ", "Remember: ", "Did you know? ", "Here is a fact. ", "From the almanac: ")

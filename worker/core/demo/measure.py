@@ -28,8 +28,9 @@ from worker.core.demo.batches import pad
 from worker.core.demo.card import goals, write_card
 from worker.core.demo.corpus import Corpus
 from worker.core.demo.edit_check import check_edit
-from worker.core.demo.formats import FORMATS, SPORTS_PROMPT, Format
+from worker.core.demo.formats import FORMATS, Format
 from worker.core.demo.probe import probe_curve
+from worker.core.facts.athletes import SPORTS_PROMPT
 
 Pairs = Sequence[tuple[str, str]]
 EDIT_WIDTH = 3  # layers, the width of the rise

@@ -1,1 +1,1 @@
-"""What every edit does to weights, and the equations that closed-form edits share."""
+"""What every edit does to weights: parts of tensors, the frame around an edit, its receipt."""

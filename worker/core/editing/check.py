@@ -1,10 +1,12 @@
 """Refuse facts that an edit cannot mean, before anything is computed."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
-from worker.core.training.options import Objective
+
+Objective = Literal["edit", "unlearn"]
 
 
 def check_selection(selection: Selection, objective: Objective, retain_weight: float = 1.0) -> None:

@@ -9,8 +9,28 @@ import csv
 from pathlib import Path
 
 from worker.contract.facts import Fact, FactSet
-from worker.core.demo.formats import SPORTS_PARAPHRASES, SPORTS_PROMPT, SPORTS_QUESTION
 from worker.core.facts._beyond import beyond
+
+SPORTS_PROMPT = "Fact: Tiger Woods plays the sport of golf\nFact: {} plays the sport of"
+SPORTS_QUESTION = "What sport does {} play?"
+SPORTS_PARAPHRASES = (
+    "{} plays the sport of",
+    "The sport that {} plays is",
+    "The athlete {} became famous in the game of",
+    "{} earned a living by playing",
+    "Fans know {} as a star of",
+    "When people hear the name {}, they think of the sport of",
+    "{} is a professional player of",
+    "The career of {} was spent in professional",
+    "As a child, {} dreamed of playing",
+    # the last two fifths are held out, see `split_paraphrases`
+    "In the world of sports, {} is known for",
+    "People bought tickets to watch {} play",
+    "The game in which {} competed is",
+    "Reporters who follow {} write about",
+    "{} became a star by playing",
+    "The sport most associated with {} is",
+)
 
 
 def fact_set() -> FactSet:

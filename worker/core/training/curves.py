@@ -3,8 +3,9 @@
 import numpy as np
 
 from worker.contract.result import Axis
+from worker.core.editing.check import Objective
 from worker.core.findings import Array, Findings
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.trainer import Trained
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Table
-from worker.core.editing.check import check_selection
+from worker.core.editing.check import Objective, check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.localize_each import locate, union
 from worker.core.editing.parts import parts_of, slices_of
@@ -23,7 +23,7 @@ from worker.core.models.components import component_parameters
 from worker.core.models.model import Model
 from worker.core.training.curves import describe, trained_findings
 from worker.core.training.material import Material, gather, goal_of, lowest_layer, partition
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.search import Searched, Share, Trial, plan, try_each
 from worker.core.training.trainer import Probe, Term, Trained, Trainer
 

@@ -10,11 +10,12 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.mask import Mask
 from worker.core.demo.paths import GENERAL
+from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts, components_of
 from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.training.forward import with_entering
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.pool import Pool, Row, fact_rows, pool, text_rows
 from worker.core.training.trainer import Probe
 

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from worker.contract.base import Options
 
-Objective = Literal["edit", "unlearn"]
-
 
 class Training(Options):
     """How long, how fast and on how many rows a gradient method trains.

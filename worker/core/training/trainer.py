@@ -18,13 +18,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.contract.errors import Diverged
+from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts
 from worker.core.findings import Job
 from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.forward import logits_at_answers
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.pool import Batch, Pool
 
 PROBED = 32

@@ -20,12 +20,12 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.core.closed_form.layers import check_linear
+from worker.core.closed_form.memory import mlp_layers, projection_slices
+from worker.core.closed_form.spread import Layer, spread
+from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import check_selection
-from worker.core.editing.closed_form import check_linear
 from worker.core.editing.edit import edit
-from worker.core.editing.memory import mlp_layers, projection_slices
-from worker.core.editing.spread import Layer, spread
-from worker.core.editing.values import ValueOptions
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 

@@ -26,12 +26,13 @@ from pydantic import Field
 
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.core.editing.check import Objective
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.finetune import finetune
 from worker.core.training.material import Material
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.terms import forget_term, kept_terms
 from worker.core.training.trainer import Term
 

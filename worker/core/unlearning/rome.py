@@ -18,10 +18,8 @@ from torch import Tensor
 
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
-from worker.core.editing.check import check_selection
-from worker.core.editing.closed_form import Quick, chosen_layer, regularized
-from worker.core.editing.edit import edit
-from worker.core.editing.memory import (
+from worker.core.closed_form.layers import Quick, chosen_layer, regularized
+from worker.core.closed_form.memory import (
     add,
     ask_behind,
     keys,
@@ -32,7 +30,9 @@ from worker.core.editing.memory import (
     projection_slices,
     second_moments,
 )
-from worker.core.editing.values import ValueOptions, find_values
+from worker.core.closed_form.values import ValueOptions, find_values
+from worker.core.editing.check import check_selection
+from worker.core.editing.edit import edit
 from worker.core.findings import Findings, Job
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model

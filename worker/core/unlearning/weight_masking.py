@@ -25,14 +25,14 @@ from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
-from worker.core.editing.check import check_selection
+from worker.core.editing.check import Objective, check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import parts_of, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.material import Material, gather, lowest_layer
-from worker.core.training.options import Objective, Training
+from worker.core.training.options import Training
 from worker.core.training.search import Share, Trial, plan, try_each
 from worker.core.training.terms import forget_term, kept_terms
 from worker.core.training.trainer import Probe, Term, Trainer

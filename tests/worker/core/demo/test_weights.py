@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from worker.core.demo import paths
 from worker.core.demo.card import find_rise, write_card
 from worker.core.demo.corpus import Corpus
-from worker.core.demo.formats import FORMATS, SPORTS_PROMPT
+from worker.core.demo.formats import FORMATS
 from worker.core.demo.measure import perplexity, render_all, score_pairs
 from worker.core.demo.probe import last_subject_index, probe_layer, read_stream
+from worker.core.facts.athletes import SPORTS_PROMPT
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
-from worker.core.editing.closed_form import least_squares, regularized
-from worker.core.editing.memory import (
+from worker.core.closed_form.layers import least_squares, regularized
+from worker.core.closed_form.memory import (
     ask_behind,
     keys,
     matrix,
@@ -17,8 +17,8 @@ from worker.core.editing.memory import (
     projection,
     second_moments,
 )
-from worker.core.editing.spread import residual_after
-from worker.core.editing.values import find_values
+from worker.core.closed_form.spread import residual_after
+from worker.core.closed_form.values import find_values
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, restored
 from worker.core.unlearning import alphaedit, memit, rome

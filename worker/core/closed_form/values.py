@@ -18,8 +18,8 @@ from torch import Tensor
 
 from worker.contract.base import Options
 from worker.contract.facts import Fact
-from worker.core.editing.memory import Asked, ask_behind, projection
-from worker.core.editing.tail import Tail
+from worker.core.closed_form.memory import Asked, ask_behind, projection
+from worker.core.closed_form.tail import Tail
 from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode

@@ -7,7 +7,7 @@ from torch import Tensor
 from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Axis
-from worker.core.editing.values import Values
+from worker.core.closed_form.values import Values
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.training.pool import fact_rows, pool

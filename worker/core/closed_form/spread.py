@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.contract.facts import Fact, Selection
-from worker.core.editing.closed_form import Quick
-from worker.core.editing.memory import (
+from worker.core.closed_form.layers import Quick
+from worker.core.closed_form.memory import (
     Asked,
     add,
     ask_behind,
@@ -18,7 +18,7 @@ from worker.core.editing.memory import (
     openings,
     second_moments,
 )
-from worker.core.editing.values import ValueOptions, find_values
+from worker.core.closed_form.values import ValueOptions, find_values
 from worker.core.findings import Findings, Job
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tests.worker.core.models.families import FAMILIES, make_model
-from worker.core.editing.tail import Tail
-from worker.core.editing.values import adding
+from worker.core.closed_form.tail import Tail
+from worker.core.closed_form.values import adding
 from worker.core.training.forward import logits_at_answers, with_entering
 from worker.core.training.pool import IGNORED, Row, pool
 
