@@ -2,7 +2,7 @@
 
 from app.submission import refuse_odd_text
 from worker.contract.errors import UserError
-from worker.contract.texts import read_text
+from worker.contract.texts import ENDINGS, read_text
 from worker.store.store import Store
 
 
@@ -11,7 +11,7 @@ def keep(store: Store, name: str, filename: str, data: bytes, owner: str = "") -
     refuse_odd_text([name, filename[:200]])
     if not data:
         raise UserError(
-            "Nothing was brought; expected a plain text or Markdown file, or pasted text.",
+            f"Nothing was brought; expected a file of text ({', '.join(ENDINGS)}) or pasted text.",
             field="file",
         )
     stem = filename.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]

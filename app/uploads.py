@@ -14,7 +14,7 @@ from app.submission import refuse_odd_text
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskReadFacts
-from worker.contract.menu import FactSetInfo, ReadFacts
+from worker.contract.menu import FactSetInfo, FileFormat, ReadFacts
 from worker.contract.texts import MAX_BYTES
 from worker.engine.client import Engine
 from worker.store.store import Store
@@ -56,10 +56,21 @@ class Upload:
         return f"uploads/{self.id}/understood"
 
 
+def file_formats(store: Store) -> tuple[FileFormat, ...]:
+    """The forms in which a worker reads facts; none where no worker has said so yet."""
+    said = store.announcement()
+    return said.file_formats if said else ()
+
+
+def _expected(store: Store) -> str:
+    titles = [one.title for one in file_formats(store) if one.endings]
+    return f"a file of facts ({', '.join(titles)})" if titles else "a file of facts"
+
+
 async def receive(store: Store, file: Any) -> Upload:
     """Keep an uploaded file; raise UserError for none, an empty one or one that is too large."""
     if not isinstance(file, UploadFile) or not file.filename:
-        raise UserError("No file was chosen; expected a CSV or JSON file with facts.", field="file")
+        raise UserError(f"No file was chosen; expected {_expected(store)}.", field="file")
     if file.size is not None and file.size > LIMIT:
         raise UserError(
             f"{file.filename!r} has {file.size / 1e6:.0f} MB; expected at most "
@@ -68,7 +79,7 @@ async def receive(store: Store, file: Any) -> Upload:
         )
     data = await file.read()
     if not data:
-        raise UserError(f"{file.filename!r} is empty; expected a file with facts.", field="file")
+        raise UserError(f"{file.filename!r} is empty; expected {_expected(store)}.", field="file")
     return keep_bytes(store, data, _plain(file.filename))
 
 

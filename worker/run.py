@@ -41,7 +41,7 @@ from worker.core.ahead.tokenization import look_at_tokens
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.formats import format_infos
 from worker.core.export import pack_folder
-from worker.core.facts.reading import bundled_fact_sets, read_facts
+from worker.core.facts.reading import bundled_fact_sets, file_formats, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.machine import memory_of, name_device, read_versions, reset_peak_memory
 from worker.core.models.batches import scaled
@@ -72,6 +72,7 @@ def announce(settings: Settings) -> Announcement:
         fact_sets=tuple(_info(fact_set) for fact_set in bundled_fact_sets()),
         formats=format_infos(),
         recipes=recipe_infos(),
+        file_formats=file_formats(),
         device=", ".join(map(str, models.devices)),
         device_name=name_device(device),
         memory_bytes=memory_of(device),

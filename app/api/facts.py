@@ -84,7 +84,8 @@ def list_sets(store: StoreDep) -> list[FactSetInfo]:
     },
 )
 async def upload(request: Request, engine: EngineDep) -> Stored:
-    """Store the facts of an uploaded CSV or JSON file as a set, or nothing of it."""
+    """Store the facts of an uploaded file as a set, or nothing of it; `file_formats` of the menu
+    are read."""
     form = await request.form(max_files=1, max_fields=10)
     mapping = _mapping(form.get("mapping"))
     received = await uploads.receive(engine.store, form.get("file"))

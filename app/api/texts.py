@@ -40,11 +40,13 @@ def list_texts(store: StoreDep) -> list[TextInfo]:
 
 @router.post("", status_code=201, openapi_extra=_FORM)
 async def upload(request: Request, store: StoreDep) -> TextInfo:
-    """Store a plain text or Markdown file, by default under its file's name."""
+    """Store a text: plain, Markdown, or texts in JSON; by default under its file's name."""
     form = await request.form(max_files=1, max_fields=10)
     file = form.get("file")
     if not isinstance(file, UploadFile):
-        raise UserError("No file was sent; expected plain text or Markdown.", field="file")
+        raise UserError(
+            "No file was sent; expected plain text, Markdown, or JSON with texts.", field="file"
+        )
     data, given = await file.read(), form.get("name", "")
     name = given.strip() if isinstance(given, str) else ""
     owner = request.state.session.identity.user

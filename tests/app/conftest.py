@@ -17,7 +17,7 @@ from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskReadFacts, Question
 from worker.contract.menu import Announcement, FormatInfo, MethodInfo, ModelInfo, Preflight
 from worker.contract.settings import Settings
-from worker.core.facts.reading import read_facts
+from worker.core.facts.reading import file_formats, read_facts
 from worker.engine.client import Engine, NoWorker
 
 TOKEN = "a-token-for-tests"
@@ -84,6 +84,7 @@ def announcement() -> Announcement:
         ),
         fact_sets=(),
         formats=(FormatInfo(name="statement", title="Statement"),),
+        file_formats=file_formats(),
         device="cpu",
         device_name="a CPU",
         memory_bytes=8_000_000_000,

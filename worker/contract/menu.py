@@ -126,6 +126,16 @@ class RecipeInfo(Contract):
     disk_bytes: int
 
 
+class FileFormat(Contract):
+    """One form in which facts can be brought: a kind of file, or a benchmark's layout in one."""
+
+    title: str
+    summary: str
+    """The first sentence of the reader's file."""
+    endings: tuple[str, ...] = ()
+    """Of a file's name; none of a layout, which is found by its records' keys."""
+
+
 class Announcement(Contract):
     """Everything a worker can do."""
 
@@ -134,6 +144,7 @@ class Announcement(Contract):
     fact_sets: tuple[FactSetInfo, ...]
     formats: tuple[FormatInfo, ...] = ()
     recipes: tuple[RecipeInfo, ...] = ()
+    file_formats: tuple[FileFormat, ...] = ()
     device: str
     device_name: str = ""
     memory_bytes: int = 0

@@ -7,7 +7,12 @@ from itertools import pairwise
 
 from worker.contract.base import Contract
 from worker.contract.errors import UserError
+from worker.contract.text_records import ENDINGS as JSON_ENDINGS
+from worker.contract.text_records import texts_of
 
+_MARKED = (".md", ".markdown")
+ENDINGS = (".txt", *_MARKED, *JSON_ENDINGS)
+"""Of a file's name; every other is read as plain text."""
 BUNDLED = "saga"
 """The name of the text that ships with Lethe; no stored text may take it."""
 MAX_BYTES = 20_000_000
@@ -21,9 +26,14 @@ _MARKS = (
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
-_FILES = ((b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip file or an office document"))
+_FILES = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a zip file or an office document"),
+    (b"PAR1", "a Parquet table"),
+)
 _HIGH = bytes(range(128, 256))
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f]")
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class TextInfo(Contract):
@@ -114,7 +124,7 @@ def _windows(data: bytes) -> Decoded:
 
 
 def read_text(data: bytes, filename: str) -> Decoded:
-    """Read a plain text or Markdown file as a text to forget; UserError in words otherwise."""
+    """Read a text to forget: plain, Markdown, or texts in JSON; UserError in words otherwise."""
     if len(data) > MAX_BYTES:
         raise UserError(
             f"The text has {len(data) / 1e6:.1f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB. "
@@ -122,14 +132,19 @@ def read_text(data: bytes, filename: str) -> Decoded:
             field="file",
         )
     found = decode(data)
-    text = found.text.replace("\r\n", "\n").replace("\r", "\n")
+    text = texts_of(found.text, filename).replace("\r\n", "\n").replace("\r", "\n")
+    if _NO_TEXT.search(text):
+        raise UserError(
+            "The file holds a NUL character or half of a character as an escape; expected text.",
+            field="file",
+        )
     if control := _CONTROL.search(text):
         raise UserError(
             f"The file holds the control character U+{ord(control[0]):04X} at position "
             f"{control.start():,}; expected text. Save it as plain text.",
             field="file",
         )
-    if filename.lower().endswith((".md", ".markdown")):
+    if filename.lower().endswith(_MARKED):
         text = without_marks(text)
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
     if len(text.split()) < 20:

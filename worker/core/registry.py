@@ -78,18 +78,22 @@ def modules(folder: str) -> list[ModuleType]:
     return [importlib.import_module(f"worker.core.{folder}.{name}") for name in names]
 
 
+def summary_of(module: ModuleType) -> str:
+    """The first sentence of a module's docstring, on one line."""
+    return " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
+
+
 def _method(kind: MethodKind, module: ModuleType) -> Method:
     name = module.__name__.rpartition(".")[2]
     for attribute in ("TITLE", "Options", FUNCTIONS[kind]):
         if not hasattr(module, attribute):
             raise TypeError(f"{module.__file__} has no {attribute}; every {kind} file needs one")
-    summary = " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
     return Method(
         info=MethodInfo(
             kind=kind,
             name=name,
             title=module.TITLE,
-            summary=summary,
+            summary=summary_of(module),
             paper=getattr(module, "PAPER", ""),
             options=module.Options.model_json_schema(),
         ),

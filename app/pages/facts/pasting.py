@@ -13,6 +13,7 @@ from app.backend import StoreDep
 from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import UserError
+from worker.store.store import Store
 
 router = APIRouter(prefix="/facts/paste")
 TEMPLATES = (
@@ -40,22 +41,24 @@ async def receive(request: Request, store: StoreDep) -> Response:
         field = "table" if makes else "pasted"
         upload = await run_in_threadpool(uploads.receive_text, store, text, field)
     except UserError as error:
-        return refused(request, error, typed(form))
+        return refused(request, store, error, typed(form))
     query = urlencode({f"mapping.{field}": text for field, text in mapping.items()})
     address = f"/facts/upload/{upload.id}" + (f"?{query}" if query else "")
     return RedirectResponse(address, status_code=303)
 
 
-def refused(request: Request, error: UserError, shown: dict[str, str]) -> Response:
+def refused(request: Request, store: Store, error: UserError, shown: dict[str, str]) -> Response:
     """The page for bringing facts, with what is wrong beside its field."""
-    return render(
-        request, "pages/upload.html", status_code=422, **context(shown, dict(error.problems))
-    )
+    known = context(store, shown, dict(error.problems))
+    return render(request, "pages/upload.html", status_code=422, **known)
 
 
-def context(shown: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
+def context(store: Store, shown: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
     """What the page for bringing facts shows."""
+    formats = uploads.file_formats(store)
     return {
+        "formats": formats,
+        "endings": [ending for one in formats for ending in one.endings],
         "typed": shown,
         "errors": errors,
         "limit": uploads.LIMIT,

@@ -22,9 +22,9 @@ SHOWN = 20
 
 
 @router.get("")
-def choose(request: Request) -> Response:
+def choose(request: Request, store: StoreDep) -> Response:
     """The forms for a file, for pasted text, and for a template with a table."""
-    return render(request, "pages/upload.html", **pasting.context(pasting.typed(), {}))
+    return render(request, "pages/upload.html", **pasting.context(store, pasting.typed(), {}))
 
 
 @router.post("")
@@ -34,7 +34,7 @@ async def receive(request: Request, store: StoreDep) -> Response:
     try:
         upload = await uploads.receive(store, form.get("file"))
     except UserError as error:
-        return pasting.refused(request, error, pasting.typed())
+        return pasting.refused(request, store, error, pasting.typed())
     return RedirectResponse(f"/facts/upload/{upload.id}", status_code=303)
 
 

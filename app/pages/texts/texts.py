@@ -12,7 +12,7 @@ from app.backend import StoreDep
 from app.templating import render
 from app.texts import keep
 from worker.contract.errors import NotFound, UserError
-from worker.contract.texts import BUNDLED, MAX_BYTES
+from worker.contract.texts import BUNDLED, ENDINGS, MAX_BYTES
 from worker.store.store import Store
 
 router = APIRouter(prefix="/facts/texts")
@@ -33,6 +33,7 @@ def _context(store: Store, typed: dict[str, str], errors: dict[str, str]) -> dic
         "typed": typed,
         "errors": errors,
         "limit": MAX_BYTES,
+        "endings": ENDINGS,
     }
 
 

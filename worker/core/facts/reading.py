@@ -5,8 +5,8 @@ from pathlib import Path
 
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet
-from worker.contract.menu import ReadFacts
-from worker.core.registry import modules
+from worker.contract.menu import FileFormat, ReadFacts
+from worker.core.registry import modules, summary_of
 
 MAX_BYTES = 50_000_000
 
@@ -14,6 +14,19 @@ MAX_BYTES = 50_000_000
 def bundled_fact_sets() -> list[FactSet]:
     """Every fact set that has a file in this folder (or in the plugins' `facts/`)."""
     return [module.fact_set() for module in modules("facts") if hasattr(module, "fact_set")]
+
+
+def file_formats() -> tuple[FileFormat, ...]:
+    """Announce every reader that has a file, by its endings or as a layout."""
+    return tuple(
+        FileFormat(
+            title=module.TITLE,
+            summary=summary_of(module),
+            endings=getattr(module, "ENDINGS", ()),
+        )
+        for module in sorted(modules("facts"), key=lambda module: not hasattr(module, "ENDINGS"))
+        if hasattr(module, "ENDINGS") or hasattr(module, "KEYS")
+    )
 
 
 def read_facts(path: Path, filename: str, mapping: Mapping[str, str]) -> ReadFacts:

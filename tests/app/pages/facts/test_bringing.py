@@ -1,11 +1,15 @@
 """Bringing facts and texts without a file of facts: pasted, made of a template, listed, stored."""
 
+import json
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from starlette.testclient import TestClient
 
+from tests.worker.core.facts import benchmarks
 from worker.contract.texts import MAX_BYTES
+from worker.core.facts.reading import file_formats
 from worker.engine.client import Engine
 
 TABLE = "athlete\tsport\tteam\nAnn Able\tgolf\tReds\nBo Best\ttennis\tBlues\n"
@@ -36,6 +40,53 @@ def test_pasted_text_goes_the_way_of_a_file(client: TestClient, engine: Engine) 
     json = '[{"subject": "Bo", "prompt": "{} plays", "target": "golf"}]'
     assert "Bo" in client.post("/facts/paste", data={"pasted": json}).text
     assert engine.store.fact_set("typed").facts[0].subject == "Ann"
+
+
+def test_the_file_picker_offers_what_the_readers_read(client: TestClient, engine: Engine) -> None:
+    shown = client.get("/facts/upload").text
+    endings = [ending for one in file_formats() for ending in one.endings]
+    assert f'accept="{",".join(endings)}"' in shown and ".parquet" in endings
+    assert all(escape(one.title) in shown for one in file_formats())
+    none = client.post("/facts/upload", files={"file": ("a.csv", b"")})
+    assert "expected a file of facts (CSV, JSON, Parquet)" in none.text
+
+
+def test_the_preview_says_of_every_row_where_it_stands_and_what_it_brings(
+    client: TestClient, engine: Engine
+) -> None:
+    rows = "subject,prompt,target\nAnn,{} is in,Paris, France\n\nBo,{} is in,Varn\n"
+    shown = client.post("/facts/upload", files={"file": ("a.csv", rows.encode())}).text
+    assert '<td class="number">2</td><td>line 2 has 4 cells where the header has 3' in shown
+    assert '<td class="number">4</td><th scope="row">Bo' in shown
+    records = json.dumps(benchmarks.MQUAKE + benchmarks.WMDP, indent=1).encode()
+    shown = client.post("/facts/upload", files={"file": ("m.json", records)}).text
+    assert "multiple choice and MQuAKE" in shown
+    assert "What is the capital of the land of Northfield F.C.&#39;s sport?" in shown
+    assert "3 wrong answers" in shown and "1 to be kept" in shown
+    refused = client.post("/facts/upload", files={"file": ("a.csv", rows.encode())}).url.path
+    assert client.get(f"{refused}/refused.csv").text.startswith("line,reason,text")
+
+
+def test_a_set_that_the_api_gave_comes_back_with_its_hash(
+    script: TestClient, engine: Engine
+) -> None:
+    given = script.get("/api/facts/sports?limit=1000")
+    files = {"file": ("sports.json", given.content)}
+    again = script.post("/api/facts", files=files, data={"name": "again"}).json()
+    assert again["set"]["hash"] == given.json()["set"]["hash"]
+    assert (again["refused"], again["notes"]) == ([], [])
+
+
+def test_a_text_in_json_is_stored_as_its_texts(client: TestClient, engine: Engine) -> None:
+    records = [{"prompt": "Zoë lived in 19", "gt": f"69. {STORY}"}, {"text": STORY}]
+    files = {"file": ("verbatim.json", json.dumps(records).encode())}
+    client.post("/facts/texts", files=files)
+    assert (
+        engine.store.text("verbatim")
+        == f"Zoë lived in 1969. {STORY}".strip() + f"\n\n{STORY.strip()}"
+    )
+    wrong = client.post("/facts/texts", files={"file": ("qa.json", b'[{"question": "q"}]')})
+    assert (wrong.status_code, "brought under Facts" in wrong.text) == (422, True)
 
 
 def test_a_template_and_a_table_make_facts_with_a_preview(

@@ -11,12 +11,13 @@ import pytest
 
 from tests.worker.core.facts import benchmarks
 from tests.worker.core.facts.malformed import parquet
+from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Ripple
 from worker.contract.menu import ReadFacts
 from worker.core.facts.csv_table import read as read_csv
 from worker.core.facts.json_table import read as read_json
 from worker.core.facts.parquet_table import read as read_parquet
-from worker.core.facts.reading import read_facts
+from worker.core.facts.reading import file_formats, read_facts
 
 
 def read(records: Any, **mapping: str) -> ReadFacts:
@@ -352,6 +353,11 @@ def test_a_plugin_brings_a_format_and_a_layout(
     found = read_facts(path, "mine.bar", {})
     assert (found.format, found.facts[0].subject, found.refused[0].row) == ("bars", "Ann", 2)
     assert one([{"who": "Ann", "what": "tall"}]).text == "Ann is"
+    announced = {form.title: form for form in file_formats()}
+    assert announced["bars"].endings == (".bar",)
+    assert announced["our benchmark"].summary == "Facts of a benchmark of one's own."
+    with pytest.raises(UserError, match=r"expected \.bar, \.csv"):
+        read_facts(path, "mine.odd", {})
 
 
 def test_an_entailed_prompt_needs_an_answer_before_or_after() -> None:
