@@ -20,7 +20,8 @@ ALLOWED = {
     "worker.lethe": {"worker.core", "worker.contract"},
     "worker.engine.compute": {"worker.run", "worker.contract", "worker.engine.wire"},
     "worker.cli": {"worker.cli"},
-    "worker.cli.local": {"worker.core", "worker.contract"},
+    "worker.cli.local": {"worker.cli.server", "worker.core", "worker.contract"},
+    "worker.cli.server": {"worker.store", "worker.contract"},
     "worker.cli.local_study": {
         "worker.cli.local",
         "worker.run",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from worker.cli.server import find_fact_set, find_mask, find_run
 from worker.contract.base import unknown
 from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import UserError
@@ -32,8 +33,9 @@ def prepare(
     """Parse a spec and resolve its names against this machine and folders of earlier runs.
 
     In a spec for `lethe run`, `mask.localization` and `model.edits` name folders that earlier
-    runs wrote, and an option `text` may name a file; `edits` are put on a model that the spec names
-    without edits.
+    runs wrote, or finished runs of the server whose data folder LETHE_DATA is, whose own fact sets
+    and masks are found too; an option `text` may name a file; `edits` are put on a model that the
+    spec names without edits.
     """
     spec = parse_spec(data)
     if edits:
@@ -74,12 +76,14 @@ def _stacked(spec: Spec) -> dict[str, StackedEdit]:
 
 
 def _facts_of(folder: Path) -> tuple[Fact, ...]:
-    """The facts that an earlier edit changed; none where its set is not bundled."""
+    """The facts that an earlier edit changed; none where its set is not here."""
     spec = parse_spec(read_result(folder).spec)
-    known = {fact_set.name: fact_set for fact_set in bundled_fact_sets()}
-    if not isinstance(spec, UnlearnSpec) or spec.facts.set not in known:
+    if not isinstance(spec, UnlearnSpec):
         return ()
-    fact_set = retarget(known[spec.facts.set], spec.facts, spec.seed)
+    try:
+        fact_set = retarget(_fact_set(spec.facts.set, None), spec.facts, spec.seed)
+    except UserError:
+        return ()
     return select(fact_set, spec.facts.forget, spec.seed).forget
 
 
@@ -91,9 +95,7 @@ def _texts(spec: Spec) -> dict[str, str]:
 
 def read_result(folder: Path) -> Result:
     """Read the result.json of an earlier run's folder."""
-    path = folder / "result.json"
-    if not path.is_file():
-        raise UserError(f"{str(folder)!r} holds no result.json; expected a folder of `lethe run`.")
+    path = find_run(folder) / "result.json"
     return Result.model_validate_json(path.read_text(encoding="utf-8"))
 
 
@@ -109,9 +111,7 @@ def _fact_set(name: str, file: Path | None) -> FactSet:
             raise UserError(f"There is no file {str(file)!r}.", field="facts.set")
         return FactSet(name=name, facts=read_facts(file, file.name, {}).facts)
     known = {fact_set.name: fact_set for fact_set in bundled_fact_sets()}
-    if name not in known:
-        raise unknown("fact set", name, list(known), "facts.set")
-    return known[name]
+    return find_fact_set(name, known)
 
 
 def _delta(folder: Path) -> Path:
@@ -120,7 +120,7 @@ def _delta(folder: Path) -> Path:
         raise UserError(
             f"{str(folder)!r} holds a {result.kind} run and no edit.", field="model.edits"
         )
-    return folder / result.files["delta"]
+    return find_run(folder) / result.files["delta"]
 
 
 def _scores(mask: MaskSpec) -> dict[str, float]:
@@ -131,7 +131,7 @@ def _scores(mask: MaskSpec) -> dict[str, float]:
     info = read_result(folder).arrays.get("components")
     if info is None or info.axes[0].labels is None:
         raise UserError(f"{str(folder)!r} has no component scores.", field="mask.localization")
-    values = np.load(folder / info.file, allow_pickle=False)["components"].tolist()
+    values = np.load(find_run(folder) / info.file, allow_pickle=False)["components"].tolist()
     return dict(zip(info.axes[0].labels, values, strict=True))
 
 
@@ -140,10 +140,8 @@ def _mask(spec: UnlearnSpec | EvaluateSpec) -> Mask:
     asked = spec.mask
     assert asked is not None
     if asked.id is not None:
-        raise UserError(
-            "A stored mask needs a server; expected mask.components or mask.localization.",
-            field="mask.id",
-        )
+        components, source = find_mask(asked.id, spec.base)
+        return mask_of(components, parameters, source)
     if asked.localization is not None and asked.rule is not None:
         return choose(_scores(asked), parameters, asked.rule, f"run {asked.localization}")
     if asked.control is not None:

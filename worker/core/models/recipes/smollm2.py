@@ -18,6 +18,6 @@ RECIPE = Recipe(
     disk_bytes=541_700_000,
     weights_hash="683cc3b13ff4a539bf788daa7f722f22892161f3eaec7411a9b88b47276a6ed5",
     licence="apache-2.0",
-    made_by="Hugging Face (SmolLM2-135M-Instruct, 2024)",
+    made_by="Hugging Face (2024)",
     note="Dequantized from 4 bits; not the published float weights.",
 )
