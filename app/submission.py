@@ -16,7 +16,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import FactSet, select
 from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
-from worker.contract.named import methods_of, study_problems
+from worker.contract.named import methods_of, study_problems, unable
 from worker.contract.spec import (
     AddSpec,
     EvaluateSpec,
@@ -123,7 +123,7 @@ def _check_names(spec: Spec, announcement: Announcement) -> None:
         problems += _stray_options(spec)
     if isinstance(spec, StudySpec):
         models = {info.id: info for info in announcement.models}
-        if spec.base in models:
+        if spec.base in models and not models[spec.base].problem:
             problems += study_problems(spec, frozenset(models[spec.base].component_parameters))
     if problems:
         raise UserError(problems=problems)
@@ -154,7 +154,8 @@ def _model_problems(spec: Spec, announcement: Announcement) -> Problems:
         return [("model", unknown("model", spec.base, list(by_id)).message)]
     if problem := by_id[spec.base].problem:
         return [("model", f"The model {spec.base!r} cannot be loaded: {problem}")]
-    return []
+    needs = {(method.kind, method.name): method.needs for method in announcement.methods}
+    return unable(spec, needs, by_id[spec.base].lacks)
 
 
 def _stray_options(spec: EvaluateSpec | StudySpec) -> Problems:

@@ -35,6 +35,7 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
+from worker.core.ahead.able import refuse_unable
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.ahead.preflight import preflight
 from worker.core.ahead.tokenization import look_at_tokens
@@ -94,6 +95,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
         return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
     report.progress(0.0, f"loading model {spec.base}")
     model = models.get(spec.base, lambda words: report.progress(0.0, words), spec.load_in)
+    refuse_unable(spec, model)
     refuse_away(spec, inputs.mask, model)
     for sentence in describe_loading(spec, model):
         report.log(sentence)

@@ -80,7 +80,12 @@ def announcement() -> Announcement:
         ),
         models=(
             ModelInfo(id="demo", title="Demo", n_layers=4, component_parameters=components),
-            ModelInfo(id="broken", title="Broken", problem="its weights are a pickle"),
+            ModelInfo(
+                id="broken",
+                title="Broken",
+                path="/models/broken",
+                problem="its weights are a pickle",
+            ),
         ),
         fact_sets=(),
         formats=(FormatInfo(name="statement", title="Statement"),),

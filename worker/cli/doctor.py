@@ -39,7 +39,18 @@ def examine(settings: Settings) -> list[Finding]:
         _roots,
         _browser,
     ]
-    return [look(settings) for look in looks]
+    return [_finding(look, settings) for look in looks]
+
+
+def _finding(look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    """Look, and make a finding also of what the look itself cannot bear."""
+    try:
+        return look(settings)
+    except UserError as error:
+        return Finding(False, error.message)
+    except Exception as error:
+        what = look.__name__.strip("_")
+        return Finding(False, f"{what}: {type(error).__name__}: {error}", "Report this to Lethe.")
 
 
 def _python(settings: Settings) -> Finding:
@@ -127,8 +138,9 @@ def _model(settings: Settings) -> Finding:
     models = list_models(settings.roots)
     if not any(m.id == "demo" and not m.problem for m in models):
         return Finding(False, "the bundled model is not there", "Run `make demo` to train it.")
-    broken = [f"{m.id}: {m.problem}" for m in models if m.problem]
-    return Finding(not broken, f"{len(models)} models", "; ".join(broken))
+    broken = [m for m in models if m.problem]
+    said = f"{len(models)} models" + (f", {len(broken)} of them cannot be used" if broken else "")
+    return Finding(not broken, said, "\n     ".join(f"{m.path}: {m.problem}" for m in broken))
 
 
 def _roots(settings: Settings) -> Finding:

@@ -111,7 +111,7 @@ def _teller() -> Callable[[float, str], None]:
 
 def _line(info: ModelInfo) -> str:
     if info.problem:
-        return f"{info.id}: {info.problem}"
+        return f"{info.id}: cannot be used. {info.problem}\n     folder: {info.path}"
     words = [
         info.architecture,
         f"{info.n_layers} layers",

@@ -10,6 +10,10 @@ from worker.contract.tokens import TokenExample
 
 MethodKind = Literal["localization", "unlearning", "evaluation", "explore"]
 
+Need = Literal["mlp_matrix", "plain_mlp_write"]
+"""What a method may need of an architecture: one output matrix in every MLP; what the MLP returns
+added to the residual as it is."""
+
 
 class MethodInfo(Contract):
     """One method or evaluation that a worker has."""
@@ -22,6 +26,8 @@ class MethodInfo(Contract):
     paper: str = ""
     options: dict[str, Any]
     """JSON schema of its Options."""
+    needs: tuple[Need, ...] = ()
+    """What a model's architecture must have for it."""
 
 
 class Placement(Contract):
@@ -86,6 +92,8 @@ class ModelInfo(Contract):
     """Whether the process that computes runs holds its weights in memory."""
     problem: str = ""
     """Why this worker cannot load it; empty when it can."""
+    lacks: dict[Need, str] = {}
+    """What its architecture lacks of what methods need -> why, as the end of a sentence."""
     notes: tuple[str, ...] = ()
     """What to know of it: sentences on what was taken otherwise than its files say."""
 
@@ -179,6 +187,8 @@ class ReadFacts(Contract):
     """As JSON they are one text, which the processes between reader and asker pass on as it is:
     taking 22,000 facts apart in each would take longer than reading the file."""
     refused: tuple[RefusedRow, ...] = ()
+    lacks: dict[Need, str] = {}
+    """What its architecture lacks of what methods need -> why, as the end of a sentence."""
     notes: tuple[str, ...] = ()
 
     @field_serializer("facts", when_used="json")
@@ -205,6 +215,8 @@ class Preflight(Contract):
     """Where the model's blocks are; None where one device holds them all."""
     left_out: tuple[RefusedRow, ...] = ()
     """Facts that the run would leave out, with the reason (row = index in the selection)."""
+    lacks: dict[Need, str] = {}
+    """What its architecture lacks of what methods need -> why, as the end of a sentence."""
     notes: tuple[str, ...] = ()
     seams: tuple[TokenExample, ...] = ()
     """A fact for every way in which answers are joined to prompts, with how many facts have it."""

@@ -1,9 +1,9 @@
 """What a spec names: its methods with their options; and what a study lacks before it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from worker.contract.menu import MethodKind
+from worker.contract.menu import MethodKind, Need
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
@@ -37,6 +37,22 @@ def methods_of(spec: Spec) -> list[Named]:
     if isinstance(spec, StudySpec):
         found += [*_of_methods(spec), *_of_masks(spec)]
     return found
+
+
+def unable(
+    spec: Spec, needs: Mapping[tuple[MethodKind, str], Sequence[Need]], lacks: Mapping[Need, str]
+) -> Problems:
+    """Say which of a spec's methods need what its model's architecture lacks.
+
+    `needs` are the methods' by kind and name, `lacks` the model's.
+    """
+    found = [
+        (field, f"{name} cannot be used on {spec.base!r}: {lacks[need]}. Choose another method.")
+        for kind, name, field, _, _ in methods_of(spec)
+        for need in needs.get((kind, name), ())
+        if need in lacks
+    ]
+    return list(dict(found).items())
 
 
 def _of_methods(spec: StudySpec) -> Iterator[Named]:

@@ -1,7 +1,8 @@
 """Finds methods: one file in a folder is one method.
 
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
-`unlearn`, `evaluate`, `explore`); `PAPER` is optional. The module's docstring says what
+`unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so is `NEEDS`, what it needs of a
+model's architecture. The module's docstring says what
 it measures or does; its first sentence is the summary on the form. Files whose names begin with
 `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
 names are searched too.
@@ -96,6 +97,7 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
             summary=summary_of(module),
             paper=getattr(module, "PAPER", ""),
             options=module.Options.model_json_schema(),
+            needs=getattr(module, "NEEDS", ()),
         ),
         options=module.Options,
         function=getattr(module, FUNCTIONS[kind]),

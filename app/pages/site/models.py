@@ -1,6 +1,6 @@
 """Models: what there is to work on, what each is and needs, and which this device cannot take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -36,13 +36,18 @@ class Shown:
     why: str = ""
     too_large_for: tuple[str, ...] = ()
     """The kinds of run that need more memory than there is."""
+    without: tuple[tuple[str, str], ...] = ()
+    """Methods that its architecture rules out, and why."""
 
 
 @router.get("/models")
 def show(request: Request, menu: AnnouncementDep, store: StoreDep) -> Response:
     """Every model that the workers' roots hold, those that can be used first."""
     is_alive = any(worker.alive for worker in store.workers())
-    shown = [state_of(info, menu, is_alive) for info in menu.models]
+    shown = [
+        replace(state_of(info, menu, is_alive), without=ruled_out(info, menu))
+        for info in menu.models
+    ]
     return render(
         request,
         "pages/models.html",
@@ -80,3 +85,12 @@ def state_of(info: ModelInfo, menu: Announcement, is_alive: bool = True) -> Show
     if info.loaded and is_alive:
         return Shown(info, "hot", "Its weights are in memory: runs on it start at once.", large)
     return Shown(info, "cold", "It is loaded when a run asks for it.", large)
+
+
+def ruled_out(info: ModelInfo, menu: Announcement) -> tuple[tuple[str, str], ...]:
+    """The titles of the methods that a model's architecture rules out, by reason."""
+    found = []
+    for need, why in info.lacks.items():
+        if titles := [method.title for method in menu.methods if need in method.needs]:
+            found.append((", ".join(titles), why))
+    return tuple(found)

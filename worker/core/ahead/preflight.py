@@ -17,6 +17,7 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
+from worker.core.ahead.able import refuse_unable
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_seconds
@@ -58,6 +59,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     too for facts that a training refuses as a whole, and for anything else that the method refuses
     when it begins.
     """
+    refuse_unable(spec, model)
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Preflight()
     refuse_away(spec, inputs.mask, model)

@@ -55,17 +55,6 @@ def least_squares(
     return torch.linalg.solve(system, keys.T @ residue).T
 
 
-def check_linear(model: Model) -> None:
-    """Raise UserError where an MLP's output is normed before it is added to the residual."""
-    if model.layout.mlp_write not in (model.layout.mlp, model.layout.mlp_out):
-        raise UserError(
-            f"{model.id!r} norms an MLP's output before adding it, so changes spread over layers "
-            f"do not add up; expected a model without such norms. Choose ROME, which edits one "
-            f"layer, or localized fine-tuning.",
-            field="method",
-        )
-
-
 class Quick:
     """Quick probes around a closed-form edit."""
 

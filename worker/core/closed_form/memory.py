@@ -19,6 +19,7 @@ from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
+from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode, pad, tokenized
@@ -43,12 +44,7 @@ class Asked:
 
 def projection(model: Model, layer: int) -> nn.Module:
     """Return the MLP's output projection of a layer."""
-    if not model.layout.mlp_out:
-        raise UserError(
-            f"{model.id!r} has no single output projection in its MLPs, and a closed form needs "
-            f"one. Choose localized fine-tuning.",
-            field="method",
-        )
+    require(model, ("mlp_matrix",))
     return model.blocks[layer].get_submodule(model.layout.mlp_out)
 
 

@@ -15,6 +15,7 @@ import torch
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
 from worker.core.demo.paths import WEIGHTS
+from worker.core.models.abilities import lacks
 from worker.core.models.card import read_licence, read_note, read_title, read_tokenizer
 from worker.core.models.components import component_parameters
 from worker.core.models.folder import (
@@ -131,6 +132,7 @@ def _described(name: str, folder: Path, state: Fingerprint, device: torch.device
         note=_plain(read_note(folder)),
         memory_bytes=estimate_memory(model, components, dtype, device),
         memory_bytes_8bit=estimate_memory_8bit(model, dtype, device),
+        lacks=lacks(model),
         notes=tuple(map(_plain, (*notes, *_attention_note(config, attention_of(model.hf.config))))),
     )
 

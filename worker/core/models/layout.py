@@ -8,6 +8,7 @@ Face's own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,9 @@ def read_layout(hf: PreTrainedModel) -> Layout:
     projections = {key: f"{prefix}{part.name}" for key, part in mlp.submodules.items()}
     projections = {key: name for key, name in projections.items() if _has(block, name)}
     mlp_out = projections.get("out", "")
+    if not all(_has(each, mlp_out) for each in hf.get_submodule(blocks.name)):
+        mlp_out = ""
+    _refuse_odd_blocks(hf, blocks.name, attn.name, mlp.name or mlp_out, present)
     return Layout(
         blocks=blocks.name,
         attn=attn.name,
@@ -113,12 +117,48 @@ def _mapping(hf: PreTrainedModel) -> dict[str, Any]:
     return mapping
 
 
+def _refuse_odd_blocks(
+    hf: PreTrainedModel, blocks: str, attn: str, mlp: str, present: Mapping[str, str]
+) -> None:
+    """Refuse blocks that are not alike, and attentions whose heads cannot be told apart."""
+    architecture = type(hf).__name__
+    needed = [attn, mlp, *(present[key] for key in ("q", "k", "v", "qkv", "o") if key in present)]
+    for number, block in enumerate(hf.get_submodule(blocks)):
+        absent = [name for name in needed if not name or not _has(block, name)]
+        if absent or "o" not in present:
+            raise UserError(
+                f"Block {number} of {architecture!r} has no {absent[0] if absent else 'attention'} "
+                f"of the usual kind; expected a decoder whose blocks each have an attention and an "
+                f"MLP. Choose a model whose blocks are alike.",
+                field="model",
+            )
+    config = hf.config.get_text_config()
+    heads = config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    entering = _inputs(hf.get_submodule(blocks)[0].get_submodule(present["o"]))  # type: ignore[index]
+    apart = {"q", "k", "v"} <= set(present) or "qkv" in present
+    if not apart or entering != width:
+        raise UserError(
+            f"The heads of {architecture!r} cannot be told apart: its attention has no queries, "
+            f"keys and values of {heads} heads side by side (as where they are compressed). Choose "
+            f"a model with multi-head or grouped-query attention.",
+            field="model",
+        )
+
+
+def _inputs(projection: torch.nn.Module) -> int:
+    """How many values enter a projection, whichever way it keeps its weight."""
+    n_inputs = getattr(projection, "in_features", None)
+    return int(n_inputs if n_inputs is not None else projection.weight.shape[0])
+
+
 def _name_of_final_norm(hf: PreTrainedModel, mapping: dict[str, Any]) -> str:
     name = mapping["ln_final"].name if "ln_final" in mapping else ""
     return name if name and _has(hf, name) else ""
 
 
 def _has(block: torch.nn.Module, name: str) -> bool:
+    """Whether there is a module of that name; a block has itself under the empty one."""
     try:
         block.get_submodule(name)
     except AttributeError:

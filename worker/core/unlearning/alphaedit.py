@@ -20,17 +20,19 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
-from worker.core.closed_form.layers import check_linear
+from worker.contract.menu import Need
 from worker.core.closed_form.memory import mlp_layers, projection_slices
 from worker.core.closed_form.spread import Layer, spread
 from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.findings import Findings, Job
+from worker.core.models.abilities import require
 from worker.core.models.model import Model
 
 TITLE = "AlphaEdit"
 PAPER = "Fang et al. 2025, AlphaEdit, arXiv 2410.02355"
+NEEDS: tuple[Need, ...] = ("mlp_matrix", "plain_mlp_write")
 
 
 class Options(ValueOptions):
@@ -52,8 +54,8 @@ def unlearn(
     model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
 ) -> Findings:
     """Write the edit targets into the mask's MLPs inside the null space of other keys."""
+    require(model, NEEDS)
     check_selection(selection, "edit", retain_weight=0)
-    check_linear(model)
     layers = mlp_layers(model, mask)
 
     def solve(layer: Layer) -> Float[Tensor, "d_model d_mlp"]:

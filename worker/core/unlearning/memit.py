@@ -16,17 +16,20 @@ from pydantic import Field
 
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
-from worker.core.closed_form.layers import check_linear, least_squares
+from worker.contract.menu import Need
+from worker.core.closed_form.layers import least_squares
 from worker.core.closed_form.memory import mlp_layers, projection_slices
 from worker.core.closed_form.spread import Layer, spread
 from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.findings import Findings, Job
+from worker.core.models.abilities import require
 from worker.core.models.model import Model
 
 TITLE = "MEMIT"
 PAPER = "Meng et al. 2023, Mass-Editing Memory in a Transformer, arXiv 2210.07229"
+NEEDS: tuple[Need, ...] = ("mlp_matrix", "plain_mlp_write")
 
 
 class Options(ValueOptions):
@@ -45,8 +48,8 @@ def unlearn(
     model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
 ) -> Findings:
     """Write the edit targets into the mask's MLPs."""
+    require(model, NEEDS)
     check_selection(selection, "edit", retain_weight=0)
-    check_linear(model)
     layers = mlp_layers(model, mask)
 
     def solve(layer: Layer):  # type: ignore[no-untyped-def]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.contract.menu import Need
 from worker.core.closed_form.layers import Quick, chosen_layer, regularized
 from worker.core.closed_form.memory import (
     add,
@@ -34,12 +35,14 @@ from worker.core.closed_form.values import ValueOptions, find_values
 from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.findings import Findings, Job
+from worker.core.models.abilities import require
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.material import retained
 
 TITLE = "ROME"
 PAPER = "Meng et al. 2022, Locating and Editing Factual Associations, arXiv 2202.05262"
+NEEDS: tuple[Need, ...] = ("mlp_matrix",)
 
 
 class Options(ValueOptions):
@@ -57,6 +60,7 @@ def unlearn(
     model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
 ) -> Findings:
     """Write the edit targets into one MLP."""
+    require(model, NEEDS)
     check_selection(selection, "edit", retain_weight=0)
     layer = chosen_layer(mlp_layers(model, mask), options.layer)
     facts, before = selection.forget, openings(options.contexts, job.seed)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers as hf
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.worker.core.models.families import make_model
+from tests.worker.core.models.families import make_model, make_tokenizer
 
 
 def bring(folder: Path, family: str = "llama", **config: Any) -> Path:
@@ -18,6 +20,15 @@ def bring(folder: Path, family: str = "llama", **config: Any) -> Path:
     made.hf.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     return change_config(folder, **config)
+
+
+def bring_config(folder: Path, config: hf.PretrainedConfig) -> Path:
+    """Save a model of a configuration with random weights as a folder."""
+    torch.manual_seed(0)
+    made = hf.AutoModelForCausalLM.from_config(config)
+    made.float().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def change_config(folder: Path, **values: Any) -> Path:
