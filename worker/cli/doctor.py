@@ -6,37 +6,36 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
-
+from worker.cli.doctor_storage import (
+    look_at_artifacts,
+    look_at_database,
+    look_at_folder,
+    look_at_port,
+    look_at_secrets,
+)
+from worker.cli.finding import Finding
 from worker.contract.errors import UserError
 from worker.contract.settings import Settings
 
 PACKAGES = ("torch", "transformers", "transformer_lens", "dbos", "fastapi", "plotly", "peft")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    ok: bool
-    what: str
-    cure: str = ""
-
-
 def examine(settings: Settings) -> list[Finding]:
-    """Look at Python, packages, device, folders, database, model and browser."""
+    """Look at Python, packages, device, where things are kept, models, plugins and browser."""
     looks: list[Callable[[Settings], Finding]] = [
         _python,
         _packages,
         _device,
-        _folder,
-        _database,
+        look_at_folder,
+        look_at_secrets,
+        look_at_database,
+        look_at_artifacts,
+        look_at_port,
         _model,
         _roots,
+        _plugins,
         _browser,
     ]
     return [_finding(look, settings) for look in looks]
@@ -106,32 +105,6 @@ def _device(settings: Settings) -> Finding:
     )
 
 
-def _folder(settings: Settings) -> Finding:
-    folder = settings.data.resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".doctor"
-        probe.write_text("x")
-        probe.unlink()
-    except OSError as error:
-        return Finding(False, f"data folder {folder}: {error.strerror}", "Set LETHE_DATA.")
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < 1:
-        return Finding(False, f"data folder {folder}: {free:.1f} GB free", "Free some space.")
-    return Finding(True, f"data folder {folder}: writable, {free:.0f} GB free")
-
-
-def _database(settings: Settings) -> Finding:
-    url = settings.database
-    try:
-        with create_engine(url).connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        return Finding(False, f"database: {reason}", "Check LETHE_DATABASE_URL.")
-    return Finding(True, f"database answers ({url.split(':')[0]})")
-
-
 def _model(settings: Settings) -> Finding:
     from worker.core.models.describe import list_models
 
@@ -148,6 +121,13 @@ def _roots(settings: Settings) -> Finding:
     if missing:
         return Finding(False, f"model roots: {missing[0]} is no folder", "Mend LETHE_MODEL_ROOTS.")
     return Finding(True, f"model roots: {len(settings.model_roots)} beside the bundled model")
+
+
+def _plugins(settings: Settings) -> Finding:
+    folder = settings.plugins
+    if folder is not None and not folder.is_dir():
+        return Finding(False, f"plugins: {folder} is no folder", "Mend LETHE_PLUGINS.")
+    return Finding(True, f"plugins: {'none' if folder is None else folder}")
 
 
 def _browser(settings: Settings) -> Finding:

@@ -17,7 +17,7 @@ from worker.cli import serving
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
 from worker.contract.repetition import compare, differences
-from worker.contract.settings import Settings, settings
+from worker.contract.settings import Settings, hidden, settings
 
 app = typer.Typer(
     help="Shows where a language model keeps a fact, takes it out, and proves whether it is gone.",
@@ -192,6 +192,7 @@ def doctor() -> None:
         variable = f"LETHE_{name.upper()}"
         value = "set" if name == "token" and os.environ.get(variable) else getattr(settings(), name)
         shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+        shown = hidden(shown) if isinstance(shown, str) else shown
         typer.echo(f"  {variable} = {'' if shown is None else shown}\n     {field.description}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -105,6 +105,12 @@ class Settings(BaseSettings):
         return self.artifacts_url or f"file://{self.data.resolve()}/artifacts"
 
 
+def hidden(url: str) -> str:
+    """A URL, or a sentence with URLs, without the passwords and keys in it."""
+    without = re.sub(r"(://[^/:@\s]*:)\S*@", r"\1***@", url)
+    return re.sub(r"(?i)([?&;]\w*(?:passw|secret|token|key)\w*=)[^&;\s]*", r"\1***", without)
+
+
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 

@@ -10,13 +10,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.private import make_file
+from worker.contract.settings import hidden
 
 
 class Artifacts:
     """Named files under one URL. `cache` is a local folder for copies of remote files."""
 
     def __init__(self, url: str, cache: Path) -> None:
-        self._files, self._root = fsspec.core.url_to_fs(url)
+        self._files, self._root = _open(url)
         self._is_local = isinstance(self._files, LocalFileSystem)
         self._cache = cache
 
@@ -95,6 +96,27 @@ class Artifacts:
                 f"runs/12ab/arrays.npz, without '..'."
             )
         return f"{self._root.rstrip('/')}/{'/'.join(parts)}"
+
+
+def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Open a URL's file system; UserError where it is unknown, or its package is not installed."""
+    try:
+        files, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        kind = url.partition("://")[0]
+        needed = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+        cure = f"Install it with `pip install {needed[kind]}`." if kind in needed else str(error)
+        raise UserError(
+            f"Artifacts at {kind}:// need a package that is not installed. {cure}",
+            field="artifacts_url",
+        ) from None
+    except ValueError:
+        raise UserError(
+            f"{hidden(url)!r} is no place for artifacts; expected file:///PATH, s3://BUCKET/PATH "
+            f"or another URL that fsspec knows. Set LETHE_ARTIFACTS_URL.",
+            field="artifacts_url",
+        ) from None
+    return files, str(root)
 
 
 class _replacing:

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from worker.contract.errors import UserError
 from worker.contract.private import make_file
+from worker.contract.settings import hidden
 
 BUSY_SECONDS = 30
+CONNECT_SECONDS = 10
 # A process that is paused inside a transaction would keep its rows from everybody.
 _POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=10s"
 
@@ -34,13 +36,7 @@ class Database:
             self.engine = _sqlite(self.url, "BEGIN IMMEDIATE")
             self.reader = _sqlite(self.url, "BEGIN")
         else:
-            self.engine = self.reader = create_engine(
-                self.url,
-                pool_size=10,
-                max_overflow=20,
-                pool_pre_ping=True,
-                connect_args={"options": _POSTGRES_OPTIONS},
-            )
+            self.engine = self.reader = _postgres(self.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -73,7 +69,7 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise UserError(
-            f"{url!r} is no database URL; expected sqlite:///PATH or "
+            f"{hidden(url)!r} is no database URL; expected sqlite:///PATH or "
             f"postgresql+psycopg://USER:PASSWORD@HOST/NAME. Set LETHE_DATABASE_URL.",
             field="database_url",
         ) from None
@@ -111,6 +107,23 @@ def _prepare_file(url: URL) -> None:
 
 def _journals(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            pool_size=10,
+            max_overflow=20,
+            pool_pre_ping=True,
+            connect_args={"options": _POSTGRES_OPTIONS, "connect_timeout": CONNECT_SECONDS},
+        )
+    except ImportError:
+        raise UserError(
+            "Postgres needs the package psycopg, which is not installed. Install it with "
+            "`pip install 'psycopg[binary]'`.",
+            field="database_url",
+        ) from None
 
 
 def _sqlite(url: URL, begin: str) -> Engine:

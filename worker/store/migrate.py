@@ -17,6 +17,12 @@ def newest() -> str:
     return max(file.name.split("_")[0] for file in (FOLDER / "versions").glob("[0-9]*.py"))
 
 
+def revision(database: Database) -> str | None:
+    """The revision of a database's tables; None where there are none yet."""
+    with database.reader.connect() as connection:
+        return _revision(connection)
+
+
 def migrate(database: Database) -> None:
     """Bring the tables to the newest revision; raise UserError for one that a newer Lethe made."""
     with database.reader.connect() as connection:

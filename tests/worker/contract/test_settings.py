@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.contract.errors import UserError
-from worker.contract.settings import Settings, settings
+from worker.contract.settings import Settings, hidden, settings
 
 
 def test_bounds_of_memory_are_read_with_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +38,17 @@ def test_a_wrong_setting_is_refused_by_its_variable(
     with pytest.raises(UserError) as refused:
         settings()
     assert refused.value.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:geheim@host/x", "postgresql://me:***@host/x"),
+        ("postgresql://me:a@b/c@host/x", "postgresql://me:***@host/x"),
+        ("s3://bucket/x?secret=geheim&region=eu", "s3://bucket/x?secret=***&region=eu"),
+        ("sqlite:////data/x.sqlite", "sqlite:////data/x.sqlite"),
+        ("cannot reach redis://:geheim@host now", "cannot reach redis://:***@host now"),
+    ],
+)
+def test_passwords_in_urls_are_hidden(url: str, shown: str) -> None:
+    assert hidden(url) == shown
