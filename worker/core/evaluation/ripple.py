@@ -1,21 +1,24 @@
 """Follows an edit to what hangs together with it: what follows, the way back, facts beside it.
 
-1. Entailed: prompts about what follows from a fact (a city's country gives its continent): share
-   of facts whose entailed answer is likelier than the one that follows from the edit target.
+1. Entailed: prompts about what follows from a fact (a city's country gives its continent, a
+   benchmark's portability): share of prompts whose entailed answer is likelier than the one that
+   follows from the edit target, and share that says the latter first.
 2. Reversed: the subject's likelihood per token after a prompt that names the fact's answer, less
    that after the same prompt with the edit target ("One athlete who plays the sport of … is").
    Many subjects share an answer, so a difference is asked and not the probability of one name.
-3. Siblings, which must not move: the retain facts about the same subject, and those of the same
-   relation with the same answer or the edit target: share that still says its own answer first.
+3. What must not move: prompts beside the fact that come with it (a benchmark's locality), the
+   retain facts about the same subject, and those of the same relation with the same answer or the
+   edit target: share that still says its own answer first.
 
-All are teacher-forced. Entailed and reversed prompts come with the fact set (`ripples`); where it
-has none of a kind the result says so. The bundled athletes have no entailed facts: nothing that has
-one answer follows from an athlete's sport.
+All are teacher-forced; of several wordings of an answer the likeliest counts. Entailed, reversed
+and kept prompts come with the fact set (`ripples`); where it has none of a kind the result says so,
+and where a benchmark names only the answer after an edit, nothing is said of the one before. The
+bundled athletes have no entailed facts: nothing that has one answer follows from a sport.
 
 Source: Cohen et al. 2024, RippleEdits (arXiv 2307.12976), for what is asked; Berglund et al. 2023
-(2309.12288) for asking backwards. Departures: their composition and aliasing tests need knowledge
-graphs. Limits: a model that never knew what follows, or never reads a fact backwards, is near one
-half before the edit, and then the number after it says nothing.
+(2309.12288) for asking backwards; Zhang et al. 2024 (2401.01286) for portability and locality.
+Limits: a model that never knew what follows, or never reads a fact backwards, is near one half
+before the edit, and then the number after it says nothing.
 """
 
 from collections.abc import Sequence
@@ -34,6 +37,7 @@ from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.scoring import score_answers
 from worker.core.asking.statistics import summarize
+from worker.core.asking.wordings import Worded, hear
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 
@@ -44,17 +48,32 @@ MADE: dict[str, tuple[str, Direction]] = {
     "entailed.target_preferred": ("what follows from the target is the likelier", "lower"),
     "entailed.target_probability": ("probability of what follows from the target", "lower"),
     "entailed.edit_probability": ("probability of what follows from the edit target", "higher"),
+    "entailed.edit_said": ("what follows from the edit target is said first", "higher"),
     "reversed.target_preferred": ("subject is likelier after its target", "lower"),
     "reversed.difference": ("subject's log likelihood per token, target − edit target", "lower"),
+    "kept.said": ("prompts beside the facts say their answer", "higher"),
+    "kept.probability": ("probability of what is beside the facts", "higher"),
     "siblings.same_subject.kept": ("facts about the same subjects say their answer", "higher"),
     "siblings.same_relation.kept": ("facts beside them say their answer", "higher"),
 }
+
+
+MISSING = {
+    "entailed": "none of the {} forget facts has such a prompt",
+    "reversed": "none of the {} forget facts has such a prompt",
+    "kept": "none of the {} forget facts brings a prompt on what is beside it",
+    "siblings": "no retain fact has the same subject or answer",
+}
+"""What there may be nothing of to ask, and how that is said."""
 
 
 class Options(BaseOptions):
     """Options of ripple."""
 
     siblings: int = Field(64, ge=0, le=10_000, description="Sibling facts of each sort, at most.")
+    per_fact: int = Field(
+        8, ge=1, le=1000, description="Prompts of each kind that a fact brings, at most."
+    )
     batch_size: int = Field(64, ge=1, le=4096, description="Prompts per forward pass.")
 
 
@@ -64,19 +83,20 @@ class Prompts:
 
     entailed: tuple[Ripple, ...]
     backwards: tuple[Ripple, ...]
+    kept: tuple[Ripple, ...]
     same_subject: tuple[Fact, ...]
     same_relation: tuple[Fact, ...]
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Ask what follows, backwards and beside, before and after."""
-    asked = _prompts(selection, options.siblings)
+    asked = _prompts(selection, options)
     left = _missing(asked, selection.forget)
-    if len(left) == 3:
+    if len(left) == len(MISSING):
         raise UserError(
-            "No forget fact has anything entailed or reversed, and no retain fact is about the "
-            "same subjects or of the same relation. Give the facts `ripples`, or a fact set with "
-            "more facts of each relation.",
+            "No forget fact has anything entailed, reversed or beside it, and no retain fact is "
+            "about the same subjects or of the same relation. Give the facts `ripples`, or a fact "
+            "set with more facts of each relation.",
             field="facts.forget",
         )
 
@@ -101,9 +121,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     )
 
 
-def _prompts(selection: Selection, n: int) -> Prompts:
+def _prompts(selection: Selection, options: Options) -> Prompts:
     forget = selection.forget
-    ripples = [r for fact in forget for r in fact.ripples]
     subjects = {f.subject for f in forget}
     answers = {(f.relation, a) for f in forget for a in (f.target, f.edit_target) if a}
     same_subject = [f for f in selection.retain if f.subject in subjects]
@@ -112,36 +131,42 @@ def _prompts(selection: Selection, n: int) -> Prompts:
         for f in selection.retain
         if (f.relation, f.target) in answers and f.subject not in subjects
     ]
+
+    def ripples(kind: str) -> tuple[Ripple, ...]:
+        of_each = ([r for r in fact.ripples if r.kind == kind] for fact in forget)
+        return tuple(r for found in of_each for r in found[: options.per_fact])
+
     return Prompts(
-        entailed=tuple(r for r in ripples if r.kind == "entailed" and r.target and r.edit_target),
-        backwards=tuple(r for r in ripples if r.kind == "reversed" and r.edit_prompt),
-        same_subject=tuple(same_subject[:n]),
-        same_relation=tuple(beside[:n]),
+        entailed=ripples("entailed"),
+        backwards=tuple(r for r in ripples("reversed") if r.edit_prompt),
+        kept=ripples("kept"),
+        same_subject=tuple(same_subject[: options.siblings]),
+        same_relation=tuple(beside[: options.siblings]),
     )
 
 
 def _missing(asked: Prompts, forget: Sequence[Fact]) -> list[LeftOut]:
-    kinds = (("entailed", asked.entailed), ("reversed", asked.backwards))
-    left = [
-        LeftOut(id=kind, reason=f"none of the {len(forget)} forget facts has such a prompt")
-        for kind, found in kinds
+    there = (asked.entailed, asked.backwards, asked.kept, asked.same_subject or asked.same_relation)
+    return [
+        LeftOut(id=kind, reason=reason.format(len(forget)))
+        for (kind, reason), found in zip(MISSING.items(), there, strict=True)
         if not found
     ]
-    if not asked.same_subject and not asked.same_relation:
-        left.append(LeftOut(id="siblings", reason="no retain fact has the same subject or answer"))
-    return left
 
 
 def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
     found: Values = {}
     if asked.entailed:
-        pairs = [
-            joined(r.prompt, a, r.join) for r in asked.entailed for a in (r.target, r.edit_target)
-        ]
-        own, other = score_answers(model, pairs, batch_size=batch_size).log_prob.view(-1, 2).T
-        found["entailed.target_preferred"] = (own > other).double().numpy()
-        found["entailed.target_probability"] = own.exp().double().numpy()
-        found["entailed.edit_probability"] = other.exp().double().numpy()
+        own = hear(model, [_before(one) for one in asked.entailed], batch_size)
+        other = hear(model, [_after(one) for one in asked.entailed], batch_size)
+        difference = own.probability - other.probability
+        found["entailed.target_preferred"] = np.where(np.isnan(difference), np.nan, difference > 0)
+        found["entailed.target_probability"] = own.probability
+        found["entailed.edit_probability"] = other.probability
+        found["entailed.edit_said"] = other.said
+    if asked.kept:
+        beside = hear(model, [_before(one) for one in asked.kept], batch_size)
+        found["kept.said"], found["kept.probability"] = beside.said, beside.probability
     if asked.backwards:
         pairs = [
             joined(p, r.target, r.join) for r in asked.backwards for p in (r.prompt, r.edit_prompt)
@@ -161,6 +186,15 @@ def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
     return found
 
 
+def _before(one: Ripple) -> Worded:
+    return Worded(one.prompt, (one.target, *one.aliases) if one.target else (), one.join)
+
+
+def _after(one: Ripple) -> Worded:
+    new = (one.edit_target, *one.edit_aliases) if one.edit_target else ()
+    return Worded(one.prompt, new, one.join)
+
+
 def _aggregates(found: dict[State, Values], seed: int) -> list[Comparison]:
     return [
         compare_columns(
@@ -171,7 +205,7 @@ def _aggregates(found: dict[State, Values], seed: int) -> list[Comparison]:
             seed,
         )
         for name, (words, better) in MADE.items()
-        if name in found["before"]
+        if name in found["before"] and not np.isnan(found["before"][name]).all()
     ]
 
 
@@ -183,6 +217,7 @@ def _table(asked: Prompts, found: dict[State, Values]) -> Table:
     kinds: tuple[tuple[str, str, Sequence[Ripple] | Sequence[Fact]], ...] = (
         ("entailed", "entailed.target_preferred", asked.entailed),
         ("reversed", "reversed.target_preferred", asked.backwards),
+        ("kept", "kept.said", asked.kept),
         ("sibling, same subject", "siblings.same_subject.kept", asked.same_subject),
         ("sibling, same relation", "siblings.same_relation.kept", asked.same_relation),
     )
@@ -190,17 +225,23 @@ def _table(asked: Prompts, found: dict[State, Values]) -> Table:
     for kind, name, prompts in kinds:
         for i, one in enumerate(prompts):
             text = one.text if isinstance(one, Fact) else one.prompt
-            holds = tuple(int(values[name][i]) for values in found.values())
-            rows.append((kind, text, one.target, *holds))
-    rows.sort(key=lambda row: (row[0].startswith("sibling") == bool(row[-1]), row[0]))
-    columns = ("kind", "prompt", "own answer", *(f"own answer {state}" for state in found))
+            holds = (values[name][i] for values in found.values())
+            cells = (None if np.isnan(value) else int(value) for value in holds)
+            rows.append((kind, text, one.target, one.edit_target, *cells))
+    rows.sort(key=lambda row: (_holds(row[0], row[-1]), row[0]))
+    columns = ("kind", "prompt", "own answer", "new answer", *(f"own answer {s}" for s in found))
     return Table(title="Every prompt, the worst first", columns=columns, rows=tuple(rows))
+
+
+def _holds(kind: str, own: int | None) -> bool:
+    """Whether a prompt is as it should be after an edit: its own answer lost, or kept."""
+    return own is None or bool(own) == (kind not in ("entailed", "reversed"))
 
 
 def _caption(aggregates: Sequence[Comparison], left: Sequence[LeftOut]) -> str:
     said = []
     for one in aggregates:
-        if one.name.endswith(("preferred", "kept")) and one.before:
+        if one.name.endswith(("preferred", "kept", "said")) and one.before:
             after = f" to {one.after.mean:.2f}" if one.after else ""
             start = "from " if one.after else ""
             said.append(f"{one.title} {start}{one.before.mean:.2f}{after}")

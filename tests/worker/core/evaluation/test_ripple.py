@@ -30,7 +30,7 @@ def test_what_follows_moves_with_the_edit_and_siblings_stay(edited, facts) -> No
     assert summary["ripple.entailed.target_preferred.before"] == 1.0
     assert summary["ripple.entailed.target_preferred.after"] == 0.0
     assert summary["ripple.siblings.same_relation.kept.before"] > 0.8
-    assert not found.left_out
+    assert [left.id for left in found.left_out] == ["kept"]
     assert "ripple.siblings.same_subject.kept.before" not in summary
 
 
@@ -49,7 +49,38 @@ def test_asking_backwards_compares_likelihoods_per_token(model, facts) -> None:
 def test_what_the_set_has_not_is_said(model, facts) -> None:
     selection = Selection(forget=facts[:1], retain=facts[1:])
     found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(), JOB)
-    assert [left.id for left in found.left_out] == ["entailed", "reversed"]
+    assert [left.id for left in found.left_out] == ["entailed", "reversed", "kept"]
     lonely = Selection(forget=facts[:1], retain=())
     with pytest.raises(UserError, match="no retain fact"):
         ripple.evaluate(BeforeAfter(model), lonely, ripple.Options(), JOB)
+
+
+def test_what_a_benchmark_brings_is_asked_in_its_likeliest_wording(model, facts) -> None:
+    """A prompt whose old answer is not known, and one beside the fact with two wordings."""
+    first, second = facts[0], facts[5]
+    follows = Ripple(kind="entailed", prompt=second.text, edit_target=second.target)
+    beside = Ripple(kind="kept", prompt=second.text, target="zebra", aliases=(second.target,))
+    plain = Ripple(kind="kept", prompt=second.text, target="zebra")
+    asked = first.model_copy(update={"ripples": (follows, beside, plain)})
+    selection = Selection(forget=(asked,), retain=())
+    found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(), JOB)
+    scores = score_answers(model, [(second.text, f" {a}") for a in (second.target, "zebra")])
+    right, odd = scores.log_prob.exp().tolist()
+    summary = found.summary
+    assert summary["ripple.entailed.edit_probability.before"] == pytest.approx(right, rel=1e-4)
+    assert summary["ripple.entailed.edit_said.before"] == float(scores.rank[0] == 0)
+    assert "ripple.entailed.target_preferred.before" not in summary
+    assert summary["ripple.kept.probability.before"] == pytest.approx(
+        (max(right, odd) + odd) / 2, rel=1e-4
+    )
+    rows = [row for row in found.evaluation.tables["prompts"].rows if row[0] == "entailed"]
+    assert rows == [("entailed", second.text, "", second.target, None)]
+
+
+def test_no_fact_is_asked_more_prompts_than_wanted(model, facts) -> None:
+    many = tuple(Ripple(kind="kept", prompt=f.text, target=f.target) for f in facts)
+    asked = facts[0].model_copy(update={"ripples": many})
+    selection = Selection(forget=(asked, facts[1].model_copy(update={"ripples": many[:1]})),
+                          retain=())  # fmt: skip
+    found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(per_fact=3), JOB)
+    assert len(found.evaluation.tables["prompts"].rows) == 4
