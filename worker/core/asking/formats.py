@@ -71,15 +71,24 @@ def check_formats(names: Sequence[str], field: str) -> None:
 
 def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     """Render a fact in a format; raise NotAsked with the reason where that cannot be."""
-    if name in MORE:
-        return MORE[name][1](fact, how)
+    asks = MORE[name][1](fact, how) if name in MORE else _ask(name, fact, how)
+    if not fact.aliases and not fact.edit_aliases:
+        return asks
+    also = {"also": fact.aliases, "edit_also": fact.edit_aliases}
+    return [one if one.letters else replace(one, **also) for one in asks]
+
+
+def _ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     form, asked = demo.FORMATS[name], _asked(fact)
     if not form.applies_to(asked):
         raise NotAsked("this format exists for the sports facts only")
     if name not in OWN_ENDS and ("cloze" in name or not fact.question):
         refuse_cut_words(fact)
     if name in CHOICES:
-        return _ask_choice(name, fact, asked, how)
+        own = _ask_own_options if fact.options else _ask_choice
+        return own(name, fact, asked, how)
+    if "cloze" in name and fact.text.endswith(("?", ":")):
+        raise NotAsked("its prompt is a question, in which no blank can stand")
     if "paraphrase" in name and not fact.paraphrases:
         raise NotAsked("the fact has no paraphrases")
     rendered = form.render(asked, Random(how.seed), ())
@@ -103,10 +112,9 @@ def _ask_choice(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
                 f"multiple choice needs 4"
             )
         stand_in = replace(asked, edit_target=fact.edit_target or others[0])
-    orders = ROTATIONS if how.orders == "rotations" else tuple(itertools.permutations(range(4)))
     before, key = int(name == "choice_shot"), f"{how.seed} {fact.id}"
     found = []
-    for order in orders:
+    for order in _orders(how):
         choices = demo.draw_choices(stand_in, _Order(order, key), options)
         letter = (
             f" {demo.LETTERS[choices.index(fact.edit_target)]}"
@@ -116,6 +124,38 @@ def _ask_choice(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
         rendered = demo.FORMATS[name].render(stand_in, _Order(order, key, before), options)
         letters = tuple(f" {letter}" for letter in demo.LETTERS)
         found += [Ask(p, answer, letter, letters) for p, answer in rendered[: how.wordings]]
+    return found
+
+
+def _orders(how: Setting) -> Sequence[Sequence[int]]:
+    return ROTATIONS if how.orders == "rotations" else tuple(itertools.permutations(range(4)))
+
+
+def _ask_own_options(name: str, fact: Fact, asked: Asked, how: Setting) -> list[Ask]:
+    """Offer the fact's own wrong answers: of more than three, three; the edit target among them."""
+    if name not in demo.CHOICE_WRAPPERS:
+        raise NotAsked("this format exists for the sports facts only")
+    rng = Random(f"{how.seed} {fact.id}")
+    pool = how.pools.get(fact.relation, [])
+    wrong = [fact.edit_target] if fact.edit_target else []
+    for answers in (fact.options, pool):
+        others = [a for a in answers if a not in (fact.target, *wrong)]
+        wrong += rng.sample(others, min(len(others), 3 - len(wrong)))
+    if len(wrong) < 3:
+        raise NotAsked(f"it has {len(wrong) + 1} different options; multiple choice needs 4")
+    question, found = asked.question.format(fact.subject), []
+    for order in _orders(how):
+        choices = [(fact.target, *wrong)[place] for place in order]
+        letters = dict(zip(choices, (f" {letter}" for letter in demo.LETTERS), strict=True))
+        found += [
+            Ask(
+                demo.choice_body(wrapper.format(question), choices),
+                letters[fact.target],
+                letters.get(fact.edit_target, ""),
+                tuple(letters.values()),
+            )
+            for wrapper in demo.CHOICE_WRAPPERS[name][: how.wordings]
+        ]
     return found
 
 

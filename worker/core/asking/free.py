@@ -49,9 +49,13 @@ def answer_freely(model: Model, asks: Mapping[Pair, Ask], shape: tuple[int, int]
     answers = generate(model, [one.prompt for one in asks.values()], NEW_TOKENS)
     target, edit = np.full(shape, np.nan), np.full(shape, np.nan)
     for (pair, one), answer in zip(asks.items(), answers, strict=True):
-        target[pair] = float(says(answer, one.target))
-        edit[pair] = float(says(answer, one.edit)) if one.edit else np.nan
+        target[pair] = float(_says_one(answer, (one.target, *one.also)))
+        edit[pair] = float(_says_one(answer, (one.edit, *one.edit_also))) if one.edit else np.nan
     return Free(dict(zip(asks, answers, strict=True)), target, edit)
+
+
+def _says_one(answer: str, wordings: Iterable[str]) -> bool:
+    return any(says(answer, wording) for wording in wordings)
 
 
 def says(answer: str, wanted: str) -> bool:

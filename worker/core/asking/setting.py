@@ -28,6 +28,9 @@ class Ask:
     """"" where the fact has no edit target, or the options do not hold it."""
     letters: tuple[str, ...] = ()
     """In multiple choice, all options' letters; the probability is shared among these."""
+    also: tuple[str, ...] = ()
+    """Other wordings that a free answer may give the target in."""
+    edit_also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ QUESTIONS_HELD_OUT = ("Please answer this question. {} Answer:", "He asked me: {
 DIALOGUES_HELD_OUT = ("Ann: {}\nBen:",)
 CLOZES = ("{} ____. The missing word is", "Fill in the blank. {} ____.\nAnswer:")
 CLOZES_HELD_OUT = ("Complete the sentence. {} ____.\nThe missing word:",)
+CHOICE_WRAPPERS = {
+    "choice": ("{}", "Question: {}"),
+    "choice_held_out": ("Choose the right letter. {}",),
+}
+"""Format -> what stands around its question."""
 
 Rendered = list[tuple[str, str]]
 
@@ -180,7 +185,7 @@ _ALL = (
     Format("framed", "Statements after an opening", True, _framed(FRAMES)),
     Format("question", "Question and answer", True, _asked(QUESTIONS)),
     Format("cloze", "A blank to fill", True, _cloze(CLOZES)),
-    Format("choice", "Multiple choice, shuffled options", True, _choice(("{}", "Question: {}"))),
+    Format("choice", "Multiple choice, shuffled options", True, _choice(CHOICE_WRAPPERS["choice"])),
     Format("choice_shot", "Multiple choice after one shot", True, _choice_shot, True),
     Format("capitalized", "Capitalized answers", True, _capitalized, True),
     Format("dashed", "Answers spelled with dashes", True, _dashed, True),
@@ -193,7 +198,7 @@ _ALL = (
         "choice_held_out",
         "Multiple choice, other wording",
         False,
-        _choice(("Choose the right letter. {}",)),
+        _choice(CHOICE_WRAPPERS["choice_held_out"]),
     ),
 )
 FORMATS: dict[str, Format] = {format.name: format for format in _ALL}

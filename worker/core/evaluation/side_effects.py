@@ -3,7 +3,8 @@
 1. Perplexity: the mean negative log likelihood per token of general sentences that were held out
    of the bundled model's training, or of lines the user gives; its exponential is the perplexity.
 2. Other facts: every relation and group of the retain facts by itself, and the bundled relations
-   that the set does not have; each target's probability in its own prompt.
+   that the set does not have; each target's probability in its own prompt. What a benchmark brings
+   beside the forget facts, and which must be kept, is the group `locality`.
 3. The divergence KL(before ‖ after) of next-token distributions over the first 64 sentences.
 
 Source: the general-text check of Guo et al. 2024 (arXiv 2410.12949), whose text is the Pile; here
@@ -168,7 +169,7 @@ def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
     A bundled fact that the set has under another relation's name, or under none, is not asked
     again: nor is one that is to be forgotten counted as harmed.
     """
-    facts = list(selection.retain)
+    facts = [*selection.retain, *(one for fact in selection.forget for one in _beside(fact))]
     if options.other_relations:
         own = (*selection.forget, *selection.retain)
         relations, asked = {fact.relation for fact in own}, {fact.text for fact in own}
@@ -180,3 +181,19 @@ def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
         if len(of_group) < options.facts_per_relation:
             of_group.append(fact)
     return {name: found for name, found in groups.items() if found}
+
+
+def _beside(fact: Fact) -> list[Fact]:
+    """What must be kept beside a fact, each as a fact that is its whole prompt."""
+    return [
+        Fact(
+            id=f"{fact.id} beside {number}"[:200],
+            subject=one.prompt[:2000],
+            prompt="{}",
+            target=one.target,
+            join=one.join,
+            group="locality",
+        )
+        for number, one in enumerate(fact.ripples, 1)
+        if one.kind == "kept"
+    ]

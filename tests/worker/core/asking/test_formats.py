@@ -131,3 +131,57 @@ def test_the_chat_template_asks_the_question(tokenizer, build_model) -> None:
         tokenizer.chat_template = None
     assert one.prompt == f"<user>What sport does {ATHLETE.subject} play?<a>"
     assert (one.target, one.edit) == (ATHLETE.target, ATHLETE.edit_target)
+
+
+OPTIONS = ("wool", "coal", "salt", "tin", "clay")
+
+
+def with_options(**more) -> Fact:
+    given = {"options": OPTIONS[:3], "target": "herring", **more}
+    return Fact(id="m", subject="Varn", prompt="Question: What does {} ship?\nAnswer:",
+                question="What does {} ship?", **given)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["choice", "choice_held_out"])
+def test_a_fact_with_options_of_its_own_is_offered_them_alone(name: str) -> None:
+    """The set's other answers are of other questions: an animal among ports gives itself away."""
+    facts = (with_options(), *(bare(i) for i in range(6)))
+    asks = ask(name, facts[0], setting(Selection(forget=facts[:1], retain=facts[1:]), wordings=1))
+    assert sorted(one.target for one in asks) == [" A", " B", " C", " D"]
+    for one in asks:
+        shown = dict(re.findall(r"^([A-D]): (\w+)$", one.prompt, re.MULTILINE))
+        assert set(shown.values()) == {"Herring", "Wool", "Coal", "Salt"}
+        assert shown[one.target.strip()] == "Herring"
+        assert "What does Varn ship?" in one.prompt and one.edit == ""
+
+
+def test_of_many_options_three_are_drawn_with_the_edit_target_among_them() -> None:
+    fact = with_options(options=OPTIONS, edit_target="clay")
+    how = setting(Selection(forget=(fact,), retain=()), wordings=1, orders="all")
+    asks = ask("choice", fact, how)
+    shown = [frozenset(re.findall(r"^[A-D]: (\w+)$", one.prompt, re.MULTILINE)) for one in asks]
+    assert len(asks) == 24 and len(set(shown)) == 1
+    assert {"Herring", "Clay"} < shown[0] and shown[0] <= {"Herring", *map(str.title, OPTIONS)}
+    assert all(one.edit and one.edit != one.target for one in asks)
+
+
+def test_too_few_options_are_filled_from_the_relation_or_said() -> None:
+    few = with_options(options=("wool",), relation="goods")
+    other = bare(0, relation="goods")
+    filled = ask("choice", few, setting(Selection(forget=(few,), retain=(other,)), wordings=1))
+    assert "Red" in filled[0].prompt and "Blue" in filled[0].prompt
+    with pytest.raises(NotAsked, match="2 different options"):
+        ask("choice", few, setting(Selection(forget=(few,), retain=())))
+    golf = with_options(target="golf")
+    with pytest.raises(NotAsked, match="sports facts only"):
+        ask("choice_shot", golf, setting(Selection(forget=(golf,), retain=())))
+
+
+def test_a_question_has_no_blank_and_its_other_wordings_are_accepted() -> None:
+    fact = with_options(aliases=("herrings",), edit_target="tin", edit_aliases=("pewter",))
+    how = setting(Selection(forget=(fact,), retain=()))
+    with pytest.raises(NotAsked, match="no blank"):
+        ask("cloze", fact, how)
+    (one,) = ask("statement", fact, how)
+    assert (one.also, one.edit_also) == (("herrings",), ("pewter",))
+    assert not ask("choice", fact, how)[0].also
