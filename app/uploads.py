@@ -15,6 +15,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskReadFacts
 from worker.contract.menu import FactSetInfo, FileFormat, ReadFacts
+from worker.contract.subjects import OCCURRENCE
 from worker.contract.texts import MAX_BYTES
 from worker.engine.client import Engine
 from worker.store.store import Store
@@ -31,11 +32,14 @@ TEXT_BODY_LIMIT = MAX_BYTES + 100_000
 """Bytes of a request with a text to forget in it."""
 KEPT = 24 * 3600
 """Seconds after which a file that nobody confirmed is deleted."""
-FIELDS = tuple(
-    (name, name.replace("_", " ").capitalize(), field.description or "")
-    for name, field in sorted(Fact.model_fields.items(), key=lambda item: item[0] == "id")
+FIELDS = (
+    *(
+        (name, name.replace("_", " ").capitalize(), field.description or "")
+        for name, field in sorted(Fact.model_fields.items(), key=lambda item: item[0] == "id")
+    ),
+    ("occurrence", "Occurrence", OCCURRENCE),
 )
-"""The fields of a fact that a column may give: name, label, what it holds."""
+"""What a column may give of a fact: name, label, what it holds."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, select
-from worker.contract.menu import FactSetInfo, RefusedRow
+from worker.contract.menu import FactSetInfo, RefusedRow, ToldRow
 from worker.contract.records import RunRecord
 from worker.contract.spec import ModelSpec
 from worker.contract.tokens import FactTokens
@@ -34,6 +34,7 @@ class Stored(Contract):
 
     set: FactSetInfo
     refused: tuple[RefusedRow, ...]
+    told: tuple[ToldRow, ...]
     notes: tuple[str, ...]
 
 
@@ -98,7 +99,7 @@ async def upload(request: Request, engine: EngineDep) -> Stored:
     except UserError:
         uploads.discard(engine.store, received)
         raise
-    return Stored(set=info, refused=found.refused, notes=found.notes)
+    return Stored(set=info, refused=found.refused, told=found.told, notes=found.notes)
 
 
 @router.get("/{name}")

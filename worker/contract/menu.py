@@ -168,6 +168,14 @@ class RefusedRow(Contract):
     text: str = ""
 
 
+class ToldRow(Contract):
+    """A row that was understood, with what a reader should know of how."""
+
+    row: int
+    note: str
+    text: str = ""
+
+
 class ReadFacts(Contract):
     """What was understood of an uploaded file, row by row."""
 
@@ -187,8 +195,8 @@ class ReadFacts(Contract):
     """As JSON they are one text, which the processes between reader and asker pass on as it is:
     taking 22,000 facts apart in each would take longer than reading the file."""
     refused: tuple[RefusedRow, ...] = ()
-    lacks: dict[Need, str] = {}
-    """What its architecture lacks of what methods need -> why, as the end of a sentence."""
+    told: tuple[ToldRow, ...] = ()
+    """Where a subject, a blank or another name's spelling was understood in one of several ways."""
     notes: tuple[str, ...] = ()
 
     @field_serializer("facts", when_used="json")
@@ -215,8 +223,6 @@ class Preflight(Contract):
     """Where the model's blocks are; None where one device holds them all."""
     left_out: tuple[RefusedRow, ...] = ()
     """Facts that the run would leave out, with the reason (row = index in the selection)."""
-    lacks: dict[Need, str] = {}
-    """What its architecture lacks of what methods need -> why, as the end of a sentence."""
     notes: tuple[str, ...] = ()
     seams: tuple[TokenExample, ...] = ()
     """A fact for every way in which answers are joined to prompts, with how many facts have it."""

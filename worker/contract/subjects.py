@@ -18,6 +18,11 @@ from dataclasses import dataclass
 
 from worker.contract.words import is_boundary
 
+OCCURRENCE = (
+    "Which whole word is the subject, where it stands several times in a whole prompt: first, last "
+    "or its number (=last is for every row). Optional: without it, such rows are refused."
+)
+"""What the column `occurrence` says."""
 _HYPHENS = "-‐‑"
 _APOSTROPHES = "'’ʼ"
 _NOT_POSSESSIVE = frozenset({"t", "re", "ve", "ll", "d", "m"})
@@ -32,6 +37,10 @@ _HANGUL = re.compile("[\uac00-\ud7a3]")
 _NUMBER = re.compile(r"[1-9]\d{0,3}")
 _SHOWN = 24
 """Characters on either side of an occurrence that are shown."""
+
+
+class Ambiguous(ValueError):
+    """A subject could be meant at several places, or only as a part of a word."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,8 @@ class Found:
 def find_subject(prompt: str, subject: str, which: str = "") -> Found:
     """Find the subject in a whole prompt; `which` is first, last or a number among several.
 
-    Raises ValueError in words where it does not stand there, or where nobody said which is meant.
+    Raises ValueError in words where it does not stand there, and Ambiguous where nobody said which
+    is meant.
     """
     spelled, places = _spelled(prompt, subject)
     whole = [at for at in places if _is_whole(prompt, at, at + len(spelled))]
@@ -62,7 +72,7 @@ def find_subject(prompt: str, subject: str, which: str = "") -> Found:
     if which:
         at = _counted(chosen, which, subject)
     elif len(chosen) > 1 or not of_words:
-        raise ValueError(_which(prompt, spelled, chosen, of_words))
+        raise Ambiguous(_which(prompt, spelled, chosen, of_words))
     else:
         at = chosen[0]
     found = Found(at, spelled)
@@ -177,7 +187,7 @@ def _nowhere(prompt: str, subject: str, spelled: str, inside: list[int]) -> str:
             f"the subject {subject!r} stands nowhere as a word in its prompt, only inside "
             f"{', '.join(map(repr, list(words)[:4]))}; expected it as a word, or {{}} where it is"
         )
-    other = re.search(re.escape(subject), prompt, re.IGNORECASE)
+    other = re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", prompt, re.IGNORECASE)
     if other is not None:
         return (
             f"the subject {subject!r} stands in its prompt only as {other[0]!r}; write both alike, "

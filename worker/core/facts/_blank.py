@@ -7,7 +7,7 @@ at its end, as written.
 
 import re
 
-BLANK = re.compile(r"(?<!\w)_{2,}(?!\w)|[\[<(](?:BLANK|blank|MASK|mask)[\])>]|\{blank\}")
+BLANK = re.compile(r"_{3,}|(?<!\w)__(?!\w)|＿{2,}|[\[<(](?:BLANK|blank|MASK|mask)[\])>]|\{blank\}")
 _CUE = re.compile(
     r"(?::|[>\]]|\n|\b(?:word|words|blank|gap|answer|name|part) (?:is|are))\s*\Z", re.IGNORECASE
 )

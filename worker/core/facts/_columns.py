@@ -32,7 +32,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ripples": ("ripples", "ripple"),
 }
 """Field of a fact -> the names of columns that give it; a field without an entry has its own."""
-FIELDS = tuple(Fact.model_fields)
+FIELDS = (*Fact.model_fields, "occurrence")
+"""What a column may give: a fact's fields, and which of several places its subject is."""
 REQUIRED = ("subject", "prompt", "target")
 
 

@@ -42,8 +42,8 @@ def _refuse_after_blank(whole: str, prompt: str, subject: str) -> None:
     rest = whole[len(prompt) :]
     if any(place not in prompt and place in rest for place in ("{}", subject) if rest):
         raise ValueError(
-            f"the subject {subject!r} stands after the blank, and a model reads from left to right; "
-            f"expected a prompt that names it before the answer"
+            f"the subject {subject!r} stands after the blank, and a model reads from left to "
+            f"right; expected a prompt that names it before the answer"
         )
 
 
@@ -61,7 +61,8 @@ def _texts(prompts: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
 def _translated(given: Iterable[Mapping[str, Any]]) -> tuple[tuple[dict[str, Any], ...], list[str]]:
     kept, reasons = [], []
     for one in given:
-        (prompt,), left_out = _texts([one.get("prompt", "")]) or ((), [])
-        kept += [{**one, "prompt": prompt}]
+        prompt = one.get("prompt")
+        prompts, left_out = _texts([prompt]) if isinstance(prompt, str) else ((prompt,), [])
+        kept += [{**one, "prompt": prompt} for prompt in prompts]
         reasons += left_out
     return tuple(kept), reasons

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
-from worker.contract.menu import ReadFacts, RefusedRow
+from worker.contract.menu import ReadFacts, RefusedRow, ToldRow
+from worker.contract.subjects import Ambiguous
 from worker.core.facts._cells import cell_text, records, text_list
 from worker.core.facts._columns import REQUIRED, check_columns, find_columns
-from worker.core.facts._seam import read_seam
+from worker.core.facts._prompts import ready
 from worker.core.facts._templates import compile_template
 
 MAX_ROWS = 200_000
@@ -50,6 +51,9 @@ class _Read:
     facts: dict[str, Fact] = dataclasses.field(default_factory=dict)
     lines: list[int] = dataclasses.field(default_factory=list)
     refused: list[RefusedRow] = dataclasses.field(default_factory=list)
+    asked: int = 0
+    """Rows that are refused until somebody says which place is their subject."""
+    told: list[ToldRow] = dataclasses.field(default_factory=list)
     notes: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
@@ -85,6 +89,7 @@ def read_rows(
         facts=tuple(read.facts.values()),
         lines=tuple(read.lines),
         refused=tuple(read.refused),
+        told=tuple(read.told),
         notes=tuple(_notes(read)),
     )
 
@@ -93,15 +98,18 @@ def _take(row: Row, cells: Mapping[str, "Cell"], read: _Read) -> None:
     try:
         if row.problem:
             raise ValueError(row.problem)
-        fact = row.fact or _fact(row.cells, cells, row.number)
+        fact, told = (row.fact, "") if row.fact else _fact(row.cells, cells, row.number)
         if fact.id in read.facts:
             raise ValueError(f"id {fact.id!r} occurred before; ids must be unique")
     except (ValueError, ValidationError) as error:
+        read.asked += isinstance(error, Ambiguous)
         text = " · ".join(str(v)[:120] for v in list(row.cells.values())[:6])[:120]
         read.refused.append(RefusedRow(row=row.at, reason=_reason(error), text=text))
         return
     read.facts[fact.id] = fact
     read.lines.append(row.at)
+    if told:
+        read.told.append(ToldRow(row=row.at, note=told, text=fact.text[:120]))
     read.notes[row.note] += 1
 
 
@@ -109,6 +117,11 @@ def _notes(read: _Read) -> Iterable[str]:
     for note, n in read.notes.items():
         if note:
             yield f"{n:,} fact{'s' if n > 1 else ''}: {note}."
+    if n := read.asked:
+        yield (
+            f"In {n:,} of the refused rows it is not said where the subject stands. Say it under "
+            f"Occurrence, for all rows as =first or =last, or with a column of that name."
+        )
     facts = read.facts.values()
     if n := len(facts) - len({(f.prompt, f.subject) for f in facts}):
         ask = "fact asks" if n == 1 else "facts ask"
@@ -119,19 +132,6 @@ def _notes(read: _Read) -> Iterable[str]:
     if n := sum(not f.edit_target for f in facts):
         have = "fact has" if n == 1 else "facts have"
         yield f"{n:,} {have} no edit target: good for unlearning, not for an edit."
-
-
-def template_of(prompt: str, subject: str) -> str:
-    """Put `{}` where the subject stands last in a prompt; ValueError when it stands nowhere."""
-    if "{}" in prompt:
-        return prompt
-    at = prompt.rfind(subject)
-    if at < 0:
-        raise ValueError(
-            f"the subject {subject!r} is not in its prompt {prompt[:80]!r}; "
-            f"expected it there, or {{}}"
-        )
-    return prompt[:at] + "{}" + prompt[at + len(subject) :]
 
 
 Cell = Callable[[Mapping[str, Any]], Any]
@@ -150,7 +150,7 @@ def _cell(field: str, column: str, columns: tuple[str, ...], found: Mapping[str,
     return compile_template(field, column[1:], columns, found["subject"])
 
 
-def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fact:
+def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> tuple[Fact, str]:
     values: dict[str, Any] = {}
     written: dict[str, Any] = {}
     for field, cell in cells.items():
@@ -164,14 +164,13 @@ def _fact(row: Mapping[str, Any], cells: Mapping[str, Cell], number: int) -> Fac
     for field in REQUIRED:
         if not values[field]:
             raise ValueError(f"{field} is empty; expected text")
-    values |= read_seam(values, written)
-    prompt = template_of(values["prompt"], values["subject"])
+    values, told = ready(values, written)
     if values.get("edit_target") and values["edit_target"] == values["target"]:
         raise ValueError(
             f"the edit target {values['edit_target']!r} equals the target; expected another answer"
         )
     identifier = values.get("id") or f"row-{number}"
-    return Fact(**{**values, "id": identifier, "prompt": prompt, "group": _group(values)})
+    return Fact(**{**values, "id": identifier, "group": _group(values)}), told
 
 
 def _group(values: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
+from worker.contract.subjects import find_subject
 from worker.core.models.model import Model
 
 _ready: ContextVar[tuple[int, Mapping[str, Encoding]]]
@@ -47,9 +48,9 @@ class Batch:
 def encode(model: Model, text: str, subject: str | None, start: int | None = None) -> Prompt:
     """Cut `text` into tokens and find its subject.
 
-    `start` is the character where the subject begins; without it the subject's last occurrence
-    is meant. Raises UserError where the subject is absent, or where one of its tokens also holds
-    other text. With subject None the span is (0, 0).
+    `start` is the character where the subject begins; without it the last place is meant where it
+    stands as a whole word. Raises UserError where the subject is absent, or where one of its tokens
+    also holds other text. With subject None the span is (0, 0).
     """
     ids, offsets = _cut_prompt(model, text)
     tokens = tuple(
@@ -197,7 +198,7 @@ def _token_text(model: Model, text: str, token: int, offset: tuple[int, int]) ->
 def _find_span(
     text: str, subject: str, start: int | None, offsets: Sequence[tuple[int, int]]
 ) -> tuple[int, int]:
-    start = text.rfind(subject) if start is None else start
+    start = _last_place(text, subject) if start is None else start
     stop = start + len(subject)
     if start < 0 or not subject or text[start:stop] != subject:
         raise UserError(
@@ -219,6 +220,15 @@ def _find_span(
             field="facts",
         )
     return inside[0], inside[-1] + 1
+
+
+def _last_place(text: str, subject: str) -> int:
+    """Where a subject stands last, as a whole word if it ever does; -1 where it does not stand."""
+    try:
+        found = find_subject(text, subject, "last")
+    except ValueError:
+        return text.rfind(subject)
+    return found.start if found.subject == subject else -1
 
 
 def _short(text: str) -> str:
