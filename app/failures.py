@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.templating import render
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import Conflict, NotFound, UserError
 from worker.engine.client import NoWorker
 
 log = logging.getLogger("lethe.app")
@@ -32,6 +32,7 @@ _TITLES = {
     403: "Refused",
     404: "Not found",
     408: "Too slow",
+    409: "Not as things stand",
     413: "Too large",
     422: "This cannot be done",
     503: "Nobody computes",
@@ -57,6 +58,8 @@ def status(error: UserError) -> int:
         return 403
     if isinstance(error, NoWorker):
         return 503
+    if isinstance(error, Conflict):
+        return 409
     return 404 if isinstance(error, NotFound) else 422
 
 

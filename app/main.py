@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app import bundles, discovery, failures, uploads
+from app import bundles, discovery, failures, openapi, uploads
 from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
@@ -51,6 +51,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         )
     for resource in discovery.modules("app.api"):
         app.include_router(discovery.router(resource), dependencies=[Depends(csrf.check)])
+    openapi.install(app)
     app.mount("/static", Static(directory=STATIC), name="static")
     return app
 

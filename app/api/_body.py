@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Header
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from worker.contract.errors import UserError
@@ -24,6 +25,18 @@ Key = Annotated[
     ),
 ]
 """The header that lets a script send a submission again when it got no answer."""
+
+
+def gives(words: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """What a route that gives a file is described with."""
+    content: dict[str, Any] = {media_type: {"schema": {}} for media_type in media_types}
+    return {200: {"description": words, "content": content}}
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route that reads its JSON body by itself is described with."""
+    schema = model.model_json_schema()
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def read_json(request: Request) -> Any:

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app import leaving, tables
-from app.api._body import Key
+from app.api._body import Key, gives
 from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
 from worker.contract.errors import NotFound
@@ -46,13 +46,21 @@ async def ask_for_model(
     return JSONResponse(record.model_dump(mode="json"), 202, headers=headers)
 
 
-@router.get("/model.zip")
+@router.get(
+    "/model.zip",
+    response_class=Response,
+    responses=gives("The folder, packed.", "application/octet-stream"),
+)
 def model(run_id: str, store: StoreDep) -> Response:
     """The edited model as a Hugging Face folder in a zip file; 404 until it was made."""
     return leaving.send_model(store, run_id)
 
 
-@router.get("/files/{what}")
+@router.get(
+    "/files/{what}",
+    response_class=Response,
+    responses=gives("The file.", "application/octet-stream"),
+)
 def file(run_id: str, what: Name, store: StoreDep) -> Response:
     """One of the run's files: `delta`, or `model` of a run that wrote one."""
     return leaving.send_file(store, run_id, what)
@@ -65,7 +73,11 @@ def mask(run_id: str, store: StoreDep) -> Response:
     return JSONResponse(body, headers=attachment(f"{run_id}-mask.json"))
 
 
-@router.get("/tables/{name}")
+@router.get(
+    "/tables/{name}",
+    response_class=Response,
+    responses=gives("The table.", "application/json", "text/csv", "application/x-npz"),
+)
 def table(run_id: str, name: Name, store: StoreDep, format: str = "json") -> Response:
     """One table of the result, for example `probes.facts`, as JSON, CSV or npz."""
     result = store.result(run_id)
@@ -74,7 +86,9 @@ def table(run_id: str, name: Name, store: StoreDep, format: str = "json") -> Res
     return tables.download(result, run_id, name, format)
 
 
-@router.get("/bundle.zip")
+@router.get(
+    "/bundle.zip", response_class=Response, responses=gives("The bundle.", "application/zip")
+)
 def bundle(run_id: str, request: Request, store: StoreDep) -> Response:
     """The run with its facts, mask, edits and result in one file; `lethe run` repeats it."""
     return leaving.send_bundle(store, run_id, request.app.state.settings)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app import knowledge, submission, uploads
-from app.api._body import read_json
+from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.errors import UserError
@@ -116,7 +116,7 @@ def read(
     return FactsPage(set=set_info(store, name), facts=tuple(facts), total=total)
 
 
-@router.post("/{name}/splits", status_code=201)
+@router.post("/{name}/splits", status_code=201, openapi_extra=takes(NewSplit))
 async def split(name: str, request: Request, store: StoreDep) -> FactSetInfo:
     """Save a named split; a JSON body with `name`, `forget` (as in a spec) and `seed`."""
     data = await read_json(request)
@@ -134,7 +134,7 @@ def tokens(name: str, engine: EngineDep, model: str = "demo") -> FactTokens:
     return knowledge.ask_tokens(engine, set_info(engine.store, name), model)
 
 
-@router.post("/{name}/knowledge", status_code=202)
+@router.post("/{name}/knowledge", status_code=202, openapi_extra=takes(Measure))
 async def measure(name: str, request: Request, engine: EngineDep) -> RunRecord:
     """The run that measures what a model knows of the set; one for its weights and these facts.
 

@@ -5,7 +5,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from app import submission
-from app.api._body import read_json
+from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.choose import mask_of
@@ -33,16 +33,7 @@ def list_masks(store: StoreDep, model: str | None = None) -> list[MaskRecord]:
     return store.masks(model)
 
 
-@router.post(
-    "",
-    status_code=201,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": NewMask.model_json_schema()}},
-        }
-    },
-)
+@router.post("", status_code=201, openapi_extra=takes(NewMask))
 async def save(request: Request, engine: EngineDep) -> MaskRecord:
     """Save a mask under a name, as a new version of it."""
     data = await read_json(request)

@@ -4,22 +4,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import JSONResponse
 
 from app import arrays, stream, submission
-from app.api._body import Key, read_json
+from app.api._body import Key, gives, read_json
 from app.backend import EngineDep, StoreDep
 from worker.contract.errors import NotFound
-from worker.contract.progress import Event, RunState
+from worker.contract.progress import RunState
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
 from worker.contract.spec import RunKind, Spec
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
 
 
-@router.post("", status_code=201, response_model=RunRecord, openapi_extra=_BODY)
+@router.post("", status_code=201, response_model=RunRecord)
 async def submit(request: Request, engine: EngineDep, key: Key = "") -> Response:
     """Queue the run that the JSON body's spec describes; 422 with a sentence per refused field."""
     spec = await read_json(request)
@@ -62,7 +61,7 @@ def list_runs(
     }
 
 
-@router.post("/check", openapi_extra=_BODY)
+@router.post("/check")
 async def check(request: Request, engine: EngineDep) -> dict[str, Any]:
     """Say what a spec would do, without queueing it: the spec filled in, and the preflight."""
     spec, preflight = await run_in_threadpool(submission.check, engine, await read_json(request))
@@ -95,7 +94,11 @@ def log(run_id: str, store: StoreDep) -> list[str]:
     return store.log(run_id)
 
 
-@router.get("/{run_id}/events", response_class=StreamingResponse, responses={200: {"model": Event}})
+@router.get(
+    "/{run_id}/events",
+    response_class=Response,
+    responses=gives("Events as they happen; each one's data is JSON.", "text/event-stream"),
+)
 async def events(run_id: str, request: Request, engine: EngineDep, after: int = -1) -> Response:
     """Server-sent events: `id` is the event's offset, so a reader may resume with Last-Event-ID.
 
@@ -106,7 +109,11 @@ async def events(run_id: str, request: Request, engine: EngineDep, after: int = 
     return stream.respond(stream.as_json(engine.follow(run_id, start)))
 
 
-@router.get("/{run_id}/arrays/{name}")
+@router.get(
+    "/{run_id}/arrays/{name}",
+    response_class=Response,
+    responses=gives("The array.", "application/x-npz", "text/csv", "application/json"),
+)
 def array(run_id: str, name: str, store: StoreDep, format: str = "npz") -> Response:
     """One array of the result, as npz (one array under its name) or as CSV (one row per cell)."""
     return arrays.download(store, run_id, name, format)

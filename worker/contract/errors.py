@@ -2,7 +2,8 @@
 
 LetheError
 ├── UserError        what was asked cannot be done; its sentences are shown on the page as they are
-│   └── NotFound     what was named does not exist
+│   ├── NotFound     what was named does not exist
+│   └── Conflict     it cannot be done as things stand, and could be otherwise
 ├── Cancelled        the user asked the run to stop
 └── Diverged         a training lost its way (NaN, or retain collapsed); the base is untouched
 
@@ -37,6 +38,10 @@ class UserError(LetheError):
 
 class NotFound(UserError):
     """What was named does not exist."""
+
+
+class Conflict(UserError):
+    """What was asked cannot be done as things stand."""
 
 
 class Cancelled(LetheError):

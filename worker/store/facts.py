@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from worker.contract.base import unknown
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.menu import FactSetInfo
 from worker.store.database import Database
@@ -134,7 +134,7 @@ class FactStore:
         """Delete a fact set that was brought; a bundled one stays."""
         with self.database.write() as session:
             if _set_row(session, name).bundled:
-                raise UserError(f"{name!r} is a bundled fact set and cannot be deleted.")
+                raise Conflict(f"{name!r} is a bundled fact set and cannot be deleted.")
             session.execute(delete(FactSetRow).where(FactSetRow.name == name))
 
     def save_split(self, set_name: str, split: str, ids: tuple[str, ...] | list[str]) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
@@ -85,13 +85,13 @@ class RunStore:
         """Delete a finished run with its files; refused while other runs descend from it."""
         record = self.run(id)
         if record.state not in FINAL_STATES:
-            raise UserError(f"Run {id} is {record.state}; cancel it before it is deleted.")
+            raise Conflict(f"Run {id} is {record.state}; cancel it before it is deleted.")
         try:
             with self.database.write() as session:
                 session.execute(delete(Run).where(Run.id == id))
         except IntegrityError:
             heirs = ", ".join(child.id for child in self.children(id)[:5])
-            raise UserError(
+            raise Conflict(
                 f"Run {id} cannot be deleted: {heirs} was made from it. Delete that first, "
                 f"or archive the run."
             ) from None

@@ -138,7 +138,7 @@ def test_bundled_sets_stay_and_brought_ones_go(script: TestClient) -> None:
     upload(script, CSV)
     assert script.delete("/api/facts/mine").status_code == 204
     assert script.delete("/api/facts/mine").status_code == 404
-    assert script.delete("/api/facts/sports").status_code == 422
+    assert script.delete("/api/facts/sports").status_code == 409
     assert "sports" in script.get("/api/facts/sport").json()["detail"][0]["message"]
 
 
