@@ -15,6 +15,16 @@ from worker.contract.result import Table
 ROW_HEIGHT = 22
 COLUMN_WIDTH = 24
 WIDEST_COLUMN = 84
+CROWDED = 36
+"""Entries of one side from which they are drawn smaller: models of 48 and 80 layers, 40 heads."""
+SMALL_ROW, SMALL_COLUMN, SHORT_COLUMN = 12, 10, 16
+"""Pixels of a crowded row or column whose labels are numbers, and of a column of short words."""
+SHORT_WORD = 4
+"""Letters."""
+APART = {"row": 14, "column": 20}
+"""Pixels from one number beside a crowded side to the next."""
+CROWDED_BAR = 380
+"""Pixels of the colour bar above crowded columns: a telephone shows it whole."""
 AROUND, LINE = 112, 18
 """Pixels of colour bar and labels, and of a second line of the bar's title."""
 LETTER = 6.2
@@ -113,6 +123,7 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
     """Draw a grid; the table keeps the untransposed order, the download has one row per cell."""
     shown = grid.transposed() if transpose else grid
     n_rows, n_columns = shown.values.shape
+    wide = 120 + column_width(shown.columns) * n_columns
     is_tight = max(map(len, shown.rows.labels), default=0) > LONG_LABEL
     stands = transpose or shown.columns.upright
     turned = max(map(len, shown.columns.labels), default=0) * LETTER if stands else 0
@@ -121,17 +132,20 @@ def draw_grid(grid: Grid, transpose: bool = False) -> Drawing:
         caption=grid.caption,
         traces=[heatmap_trace(shown)],
         layout={
-            "xaxis": side_axis(shown.columns)
+            "xaxis": side_axis(shown.columns, _apart(shown.columns, "column"))
             | ({"tickangle": 90} if shown.columns.upright else {}),
-            "yaxis": {**side_axis(shown.rows), "range": [n_rows - 0.5, -0.5]},
-            "coloraxis": colour_axis(grid.colours, is_tight),
+            "yaxis": {
+                **side_axis(shown.rows, _apart(shown.rows, "row")),
+                "range": [n_rows - 0.5, -0.5],
+            },
+            "coloraxis": colour_axis(grid.colours, is_tight, **_bar(n_columns, wide)),
             "shapes": _outline(grid, transpose),
-            "height": AROUND + LINE * is_tight + round(turned) + ROW_HEIGHT * n_rows,
+            "height": AROUND + LINE * is_tight + round(turned) + row_height(shown.rows) * n_rows,
         },
         table=grid_table(grid),
         cells=grid_cells(grid),
         scales={"coloraxis": grid.colours.kind},
-        min_width=120 + COLUMN_WIDTH * n_columns,
+        min_width=wide,
         max_width=max(480, 160 + WIDEST_COLUMN * n_columns),
     )
 
@@ -156,9 +170,41 @@ def heatmap_trace(grid: Grid, coloraxis: str = "coloraxis", **more: Any) -> dict
     return trace | more
 
 
-def side_axis(side: Side) -> dict[str, Any]:
+def row_height(side: Side) -> int:
+    """Pixels of one row; words need their line's height however many they are."""
+    return SMALL_ROW if _is_crowded(side) and _is_counted(side) else ROW_HEIGHT
+
+
+def column_width(side: Side) -> int:
+    """Least pixels of one column."""
+    if not _is_crowded(side) or max(map(len, side.labels)) > SHORT_WORD:
+        return COLUMN_WIDTH
+    return SMALL_COLUMN if _is_counted(side) else SHORT_COLUMN
+
+
+def _is_crowded(side: Side) -> bool:
+    return len(side.labels) > CROWDED
+
+
+def _is_counted(side: Side) -> bool:
+    return all(label.isdigit() for label in side.labels)
+
+
+def _apart(side: Side, along: str) -> int:
+    """Entries from one label to the next: 1, 2, 5 or 10 where numbers would touch each other."""
+    if not _is_crowded(side) or not _is_counted(side):
+        return 1
+    pixels = SMALL_ROW if along == "row" else SMALL_COLUMN
+    return next(step for step in (1, 2, 5, 10) if step * pixels >= APART[along])
+
+
+def _bar(n_columns: int, wide: int) -> dict[str, Any]:
+    return {"len": round(min(1.0, CROWDED_BAR / wide), 3)} if n_columns > CROWDED else {}
+
+
+def side_axis(side: Side, apart: int = 1) -> dict[str, Any]:
     """A numeric axis whose ticks are words: a category axis would merge equal labels."""
-    step = max(1, len(side.labels) // 80)
+    step = max(apart, len(side.labels) // 80)
     shown = range(0, len(side.labels), step)
     return {
         "title": {"text": plotly_text(side.title), "standoff": 8},

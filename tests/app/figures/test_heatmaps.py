@@ -209,3 +209,26 @@ def test_names_under_columns_stand_and_have_room() -> None:
     lying, standing = drawn("attribution_patching", False), drawn("attribution_patching", True)
     assert standing.layout["xaxis"]["tickangle"] == 90 and "tickangle" not in lying.layout["xaxis"]
     assert standing.layout["height"] > lying.layout["height"] + 100
+
+
+@pytest.mark.parametrize(("n_layers", "n_heads"), [(30, 9), (48, 25), (80, 40)])
+def test_large_models_fit_a_page_and_their_numbers_do_not_touch(
+    n_layers: int, n_heads: int
+) -> None:
+    layers = Side("layer", tuple(map(str, range(n_layers))))
+    heads = Side("component", ("MLP", "attn", *(f"H{h}" for h in range(n_heads))))
+    for columns in (layers, heads):
+        values = np.zeros((n_layers, len(columns.labels)))
+        grid = Grid(
+            title="", caption="", rows=layers, columns=columns, values=values,
+            colours=Colours("", True, -1, 1), value_title="",
+        )  # fmt: skip
+        drawn = draw_grid(grid)
+        assert drawn.min_width <= 930, "as wide as a page of 1280 pixels has room for"
+        assert drawn.layout["height"] <= 1100
+        ticks = drawn.layout["yaxis"]["tickvals"]
+        pixels = (drawn.layout["height"] - 112) / n_layers
+        assert (ticks[1] - ticks[0]) * pixels >= 14, "a line of 12 pixels and some air"
+    across = draw_grid(grid, transpose=True)
+    ticks = across.layout["xaxis"]["tickvals"]
+    assert (ticks[1] - ticks[0]) * (across.min_width - 120) / n_layers >= 20

@@ -35,6 +35,8 @@ Row = Callable[[int, Float[np.ndarray, "fact patch"]], None]
 """Hears a position, counted with the padding, and what all patches did there."""
 SHORT_TOKENS = {False: 2048, True: 65536}
 """Rows times positions up to which a pass is short, on a CPU and on a GPU."""
+CPU_ROWS = 1024
+"""Rows of a pass that fill a CPU; facts beyond them wait for a batch of their own."""
 WAITING_ROWS = 128  # rows that are unembedded together
 SHOWN_FACTS = 8  # facts whose heatmap fills while it runs; all are in the result
 
@@ -204,27 +206,34 @@ def patch_grid(
     """Measure each patch at each position of each fact, as the change from the unpatched metric.
 
     Before a fact's first corrupted position the change is 0 by construction; padding is NaN.
-    `row` is told what each position gave.
+    `row` is told what each position gave, the last ones first: they take least, so that a reader
+    sees something at once.
     """
     n_positions = bench.base.n_positions
     found = np.full((len(bench.items), len(patches), n_positions), np.nan)
     for i, (offset, start) in enumerate(zip(bench.offsets, bench.starts(), strict=True)):
         found[i, :, offset:start] = 0.0
     waiting: list[tuple[list[int], Tensor, Ends]] = []
+    parts = list(groups(bench, len(patches))) if patches else []
+    whole = sum(n_positions - position for group, _ in parts for position in group)
+    done = 0
 
     def flush() -> None:
-        parts = [(chosen, ends) for _, chosen, ends in waiting]
-        runs = bench.measured([len(patches) * len(group) for group, _, _ in waiting], parts)
+        nonlocal done
+        ends = [(chosen, end) for _, chosen, end in waiting]
+        runs = bench.measured([len(patches) * len(group) for group, _, _ in waiting], ends)
         for (group, _, _), measured in zip(waiting, runs, strict=True):
-            for position, values in zip(group, np.split(measured, len(group)), strict=True):
+            by_position = list(zip(group, np.split(measured, len(group)), strict=True))
+            for position, values in reversed(by_position):
                 here = ~np.isnan(values[0])
                 found[here, :, position] = values.T[here] - bench.unpatched[here, None]
                 if row is not None:
                     row(position, found[:, :, position])
-                tell(position / n_positions)
+                done += n_positions - position
+                tell(done / whole)
         waiting.clear()
 
-    for group, chosen in groups(bench, len(patches)) if patches else ():
+    for group, chosen in reversed(parts):
         shifted = [replace(patch, at=k) for k in range(len(group)) for patch in patches]
         waiting.append((group, chosen, bench.run(shifted, group[0], chosen)))
         # A few rows are unembedded as fast as one, so short runs wait for each other.
@@ -277,7 +286,7 @@ def facts_per_batch(model: Model, items: Sequence[Corrupted], n_patches: int) ->
     carried = copies * n_patches * longest * 8 * model.d_model
     fits = free_bytes(model.device) // (4 * (kept + carried))
     # On a CPU small batches cost little, and rows of the heatmap appear sooner.
-    most = 4 if model.device.type == "cpu" else 256
+    most = 256 if model.device.type != "cpu" else min(4, CPU_ROWS // (copies * n_patches))
     return int(max(1, min(fits, most)))
 
 

@@ -151,8 +151,10 @@ def test_rows_of_the_heatmap_arrive_while_it_runs():
     rows = [event.data for event in events if event.type == "partial"]
     first, n = rows[0]["subject"][0], len(rows[0]["tokens"])
     assert [(row["position"], row["site"]) for row in rows] == [
-        (position, site) for position in range(first, n) for site in ("resid", "mlp", "attn")
-    ]
+        (position, site)
+        for position in reversed(range(first, n))
+        for site in ("resid", "mlp", "attn")
+    ], "what takes least comes first"
     grids = {site: found.arrays[f"grid.{site}"].values[0] for site in ("resid", "mlp", "attn")}
     for row in rows:
         np.testing.assert_allclose(row["values"], grids[row["site"]][:, row["position"]], rtol=1e-5)
