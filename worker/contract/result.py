@@ -152,6 +152,8 @@ class Provenance(Contract):
     edits: tuple[str, ...] = ()
     revision: str | None = None
     weights_hash: str
+    model_note: str = ""
+    """What the model's card says of how its weights were made: dequantized, or of an adapter."""
     fact_set: str | None = None
     fact_set_hash: str | None = None
     seed: int

