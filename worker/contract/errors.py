@@ -4,6 +4,7 @@ LetheError
 ├── UserError        what was asked cannot be done; its sentences are shown on the page as they are
 │   ├── NotFound     what was named does not exist
 │   └── Conflict     it cannot be done as things stand, and could be otherwise
+├── Unavailable      database or disk cannot be used now; the sentence says why and the cure
 ├── Cancelled        the user asked the run to stop
 └── Diverged         a training lost its way (NaN, or retain collapsed); the base is untouched
 
@@ -42,6 +43,10 @@ class NotFound(UserError):
 
 class Conflict(UserError):
     """What was asked cannot be done as things stand."""
+
+
+class Unavailable(LetheError):
+    """The database or the disk cannot be used now; nothing was changed."""
 
 
 class Cancelled(LetheError):

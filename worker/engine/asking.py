@@ -51,7 +51,7 @@ def _read(response: httpx.Response, timeout: float) -> dict[str, Any]:
     if response.status_code == 504:
         raise WorkerBusy(_too_slow(timeout))
     if response.status_code == 503:
-        raise WorkerBusy("The worker is starting; ask again in a few seconds.")
+        raise WorkerBusy(str(response.json()["message"]))
     data: dict[str, Any] = response.json()
     if response.status_code == 422:
         problems = [(str(field), str(sentence)) for field, sentence in data["problems"]]

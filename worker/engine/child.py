@@ -17,6 +17,7 @@ from typing import IO
 from worker.contract.base import Contract
 from worker.engine.wire import FromCompute, decode_from_compute, encode
 
+log = logging.getLogger(__name__)
 TAIL_LINES = 40
 # The kernel's signal at the parent's death goes out when the starting *thread* ends, so every
 # child is started by this one, which lives as long as the process.
@@ -90,17 +91,31 @@ class Child:
         return max(-(self._process.poll() or 0), 0)
 
     def _read(self) -> None:
-        for line in _pipe(self._process.stdout):
-            self._on_message(self, decode_from_compute(line))
+        """Pass messages on until the process is dead. One that cannot be passed on ends it: who
+        waits for an answer then hears of a death, and not of nothing."""
+        try:
+            for line in _pipe(self._process.stdout):
+                self._on_message(self, decode_from_compute(line))
+        except Exception:
+            log.exception("process %d said what cannot be passed on, and is ended", self.pid)
+            self.kill()
         self._process.wait()
-        self._on_death(self)
-        self.dead.set()
+        try:
+            self._on_death(self)
+        finally:
+            self.dead.set()
+            with self._sending, suppress(OSError):
+                _pipe(self._process.stdin).close()
+            _pipe(self._process.stdout).close()
 
     def _read_log(self) -> None:
+        """Read to the end whatever happens: a process whose full pipe nobody reads stands still."""
         for line in _pipe(self._process.stderr):
             text = line.decode("utf-8", "replace").rstrip()
             self._tail.append(text)
-            self._log.emit(logging.makeLogRecord({"msg": text}))
+            with suppress(OSError, ValueError):  # a log on a full disk has gaps
+                self._log.emit(logging.makeLogRecord({"msg": text}))
+        _pipe(self._process.stderr).close()
         self._log.close()
 
 
@@ -114,8 +129,12 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _open_log(path: Path) -> RotatingFileHandler:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _open_log(path: Path) -> logging.Handler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("no log is kept in %s: %s", path, error.strerror)
+        return logging.NullHandler()
     handler = RotatingFileHandler(path, maxBytes=5_000_000, backupCount=2, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     return handler

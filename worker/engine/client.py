@@ -1,6 +1,7 @@
 """The engine as web server and command line use it: submit, cancel, follow, ask."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -14,12 +15,15 @@ from worker.engine.watch import Watch
 from worker.store.runs import insert_run
 from worker.store.store import Store
 from worker.store.submissions import remember_key, run_of_key
+from worker.store.trouble import trouble
 from worker.store.workers import run_is_computed
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
 __all__ = ["Engine", "NoWorker", "WorkerBusy"]
+log = logging.getLogger(__name__)
+TROUBLE_SECONDS = 1.0
 
 
 class Engine:
@@ -30,7 +34,7 @@ class Engine:
         self._watch = Watch(store)
         self._opening = threading.Lock()
         self._opened: DBOSClient | None = None
-        self._opener = threading.Thread(target=self._client, name="open-queue", daemon=True)
+        self._opener = threading.Thread(target=self._open_behind, name="open-queue", daemon=True)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -83,10 +87,14 @@ class Engine:
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop: at once when it waits, at its next report when it is computed.
 
-        A finished run stays as it is. Raises NotFound.
+        A finished run stays as it is. A study's children are cancelled with it. Raises NotFound.
         """
-        if self.store.request_cancel(run_id, run_is_computed()).state == "cancelled":
+        record = self.store.request_cancel(run_id, run_is_computed())
+        if record.state == "cancelled":
             self._client().cancel_workflow(run_id)
+            if record.kind == "study":  # one that a worker holds ends its children by itself
+                for child in self.store.children(run_id):
+                    self.cancel(child.id)
 
     def events(self, run_id: str, after: int = -1) -> list[tuple[int, Event]]:
         """The run's events with offsets greater than `after`, at most 1,000; does not wait."""
@@ -100,14 +108,14 @@ class Engine:
         with self._watch.subscribe(run_id) as changed:
             while True:
                 changed.clear()
-                batch = await asyncio.to_thread(self.store.events, run_id, after)
+                batch, is_over = await self._news(run_id, after)
                 for after, event in batch:
                     yield after, event
                     if event.type == "state" and event.state in FINAL_STATES:
                         return
+                if is_over:
+                    return
                 if not batch:
-                    if await asyncio.to_thread(self._is_over, run_id, after):
-                        return
                     await changed.wait()
 
     def ask(self, question: Question, timeout: float = 10) -> dict[str, Any]:
@@ -127,6 +135,26 @@ class Engine:
             if self._opened is not None:
                 self._opened.destroy()
         self.store.close()
+
+    def _open_behind(self) -> None:
+        try:
+            self._client()
+        except Exception as error:  # whoever needs the queue next opens it, and is told
+            log.warning("the queue could not be opened: %s", trouble(error) or repr(error))
+
+    async def _news(self, run_id: str, after: int) -> tuple[list[tuple[int, Event]], bool]:
+        """Events after `after`, and whether there will be no more.
+
+        Waits while the database is in trouble: a stream that has begun can say no error.
+        """
+        while True:
+            try:
+                batch = await asyncio.to_thread(self.store.events, run_id, after)
+                return batch, not batch and await asyncio.to_thread(self._is_over, run_id, after)
+            except Exception as error:
+                if not trouble(error):
+                    raise
+            await asyncio.sleep(TROUBLE_SECONDS)
 
     def _is_over(self, run_id: str, after: int) -> bool:
         over = self.store.run(run_id).state in FINAL_STATES

@@ -21,6 +21,7 @@ import traceback
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from worker.contract.disk import disk_trouble
 from worker.contract.errors import Cancelled, Diverged, NotFound, UserError
 from worker.contract.progress import Event
 from worker.contract.settings import settings
@@ -28,11 +29,14 @@ from worker.engine.wire import (
     Announced,
     Answered,
     Ask,
+    Began,
     Cancel,
     Ended,
     Failed,
+    FromCompute,
     Lease,
     Start,
+    ToCompute,
     Told,
     decode_to_compute,
     encode,
@@ -54,7 +58,7 @@ class Pipe:
         self.jobs: queue.SimpleQueue[Start | Ask] = queue.SimpleQueue()
         self.cancelled: set[str] = set()
 
-    def send(self, message: Announced | Told | Ended | Answered | Failed) -> None:
+    def send(self, message: FromCompute) -> None:
         line = encode(message)
         with self._lock:
             self._write.write(line)
@@ -62,15 +66,21 @@ class Pipe:
 
     def listen(self) -> None:
         """Read until the supervisor closes the pipe, and end the process then."""
-        for line in self._read:
-            message = decode_to_compute(line)
-            if isinstance(message, Lease):
-                renew(message.until)
-            elif isinstance(message, Cancel):
-                self.cancelled.add(message.job)
-            else:
-                self.jobs.put(message)
-        os._exit(1)
+        try:
+            for line in self._read:
+                self._hear(decode_to_compute(line))
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _hear(self, message: ToCompute) -> None:
+        if isinstance(message, Lease):
+            renew(message.until)
+        elif isinstance(message, Cancel):
+            self.cancelled.add(message.job)
+        else:
+            self.jobs.put(message)
 
 
 class PipeReport:
@@ -81,6 +91,7 @@ class PipeReport:
         self._events: list[Event] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._lost: Exception | None = None
         self._flusher = threading.Thread(target=self._flush_often, name="flush", daemon=True)
         self._flusher.start()
 
@@ -95,22 +106,31 @@ class PipeReport:
         self._tell(Event(type="log", message=message))
 
     def close(self) -> None:
-        """Send what is left. Nothing may be told afterwards."""
+        """Send what is left; raise what kept something from being told. Nothing follows."""
         self._over.set()
         self._flusher.join()
         self._flush()
+        if self._lost is not None:
+            raise self._lost
 
     def _tell(self, event: Event) -> None:
         with self._lock:
             if event.type == "progress":
                 self._events = [e for e in self._events if e.type != "progress"]
             self._events.append(event)
+        if self._lost is not None:
+            raise self._lost
         if self._job in self._pipe.cancelled:
             raise Cancelled("the run was cancelled")
 
     def _flush_often(self) -> None:
+        """Flush until closed; what cannot be told ends the run at its next report, in its words."""
         while not self._over.wait(FLUSH_SECONDS):
-            self._flush()
+            try:
+                self._flush()
+            except Exception as error:
+                self._lost = error
+                return
 
     def _flush(self) -> None:
         with self._lock:
@@ -201,6 +221,9 @@ def work(door: ModuleType, models: Any, pipe: Pipe, job: Start | Ask) -> None:
     """Do one job and say how it ended. This is the one place that catches every exception."""
     reply: Ended | Answered | Failed
     try:
+        if job.job in pipe.cancelled:
+            raise Cancelled("It was cancelled before it began.")
+        pipe.send(Began(job=job.job))
         if isinstance(job, Start):
             reply = Ended(job=job.job, result=_run(door, models, pipe, job))
         else:
@@ -231,6 +254,8 @@ def _failure(job: str, error: Exception) -> Failed:
         kind = "cancelled" if isinstance(error, Cancelled) else "diverged"
         return Failed(job=job, kind=kind, message=str(error))
     lines = "".join(traceback.format_exception(error)).splitlines()
+    if words := disk_trouble(error):
+        return Failed(job=job, kind="disk", message=words, traceback=tuple(lines))
     message = f"{type(error).__name__}: {error}"
     kind = "oom" if _is_out_of_memory(error) else "bug"
     return Failed(job=job, kind=kind, message=message, traceback=tuple(lines))

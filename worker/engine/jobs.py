@@ -31,9 +31,10 @@ class Jobs:
         *,
         compute: Callable[[str], None],
         conduct: Callable[[str], None],
+        cancel: Callable[[str], None],
     ) -> None:
         self._store, self._worker, self._timing = store, worker, timing
-        self._compute, self._conduct = compute, conduct
+        self._compute, self._conduct, self._cancel = compute, conduct, cancel
         prepare(store.database)
         self._client = open_client(store.database)
         register_queues(self._client, timing.poll)
@@ -54,10 +55,11 @@ class Jobs:
         DBOS.launch()
 
     def look_after(self) -> None:
-        """Give dead workers' jobs back to the queue, and end runs whose jobs have ended."""
+        """Give dead workers' jobs back to the queue, and end runs whose jobs or studies ended."""
         stale = self._timing.stale
         reaper.adopt(self._store, self._worker, stale, DBOS._recover_pending_workflows)
         reaper.settle(self._store, self._client)
+        reaper.end_orphans(self._store, self._cancel)
 
     def forget(self) -> None:
         """Delete old finished jobs, and workers that were not heard of for as long."""

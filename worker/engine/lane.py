@@ -11,8 +11,6 @@ import re
 import secrets
 import socket
 import threading
-import time
-from concurrent.futures import TimeoutError as TooSlow
 
 import uvicorn
 from pydantic import TypeAdapter
@@ -27,6 +25,7 @@ from worker.engine.resolve import resolve
 from worker.engine.slot import Died, Slot
 from worker.engine.wire import Answered, Failed
 from worker.store.store import Store
+from worker.store.trouble import trouble
 
 log = logging.getLogger(__name__)
 _QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
@@ -40,29 +39,43 @@ class Lane:
     def __init__(self, store: Store, slot: Slot, host: str, longest: float) -> None:
         self._store, self._slot, self._longest = store, slot, longest
         self.token = secrets.token_urlsafe(32)
-        self._socket = socket.create_server((host, 0))
-        port = self._socket.getsockname()[1]
-        self.address = f"http://{socket.getfqdn() if host == '0.0.0.0' else host}:{port}"
-        self._waiting: dict[str, float] = {}
+        self._host = host
+        self._thread: threading.Thread | None = None
+        self._open()
 
-    def start(self) -> None:
-        """Serve on a thread of its own until the process ends."""
+    def _open(self) -> None:
+        self._socket = socket.create_server((self._host, 0))
+        port = self._socket.getsockname()[1]
+        name = socket.getfqdn() if self._host == "0.0.0.0" else self._host
+        self.address = f"http://{name}:{port}"
+
+    def keep_up(self) -> None:
+        """Serve on a thread of its own; one that has ended is replaced."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if self._thread is not None:
+            log.error("the lane ended by itself; it is opened again")
+            self._open()
         routes = [Route("/ask", self._ask, methods=["POST"])]
         configuration = uvicorn.Config(
             Starlette(routes=routes), log_level="warning", lifespan="off", access_log=False
         )
         server = uvicorn.Server(configuration)
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=server.run, args=([self._socket],), name="lane", daemon=True
         )
-        thread.start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give the address up."""
+        self._socket.close()
 
     def end_stuck(self) -> None:
-        """Kill the process when a ready one has computed a question for `longest` seconds."""
-        oldest, ready = min(self._waiting.values(), default=None), self._slot.ready_since
-        if oldest is None or ready is None:
-            return
-        if time.monotonic() - max(oldest, ready) > self._longest:
+        """Kill the process when it has computed one question for `longest` seconds.
+
+        Waiting behind others is not computing; those who wait are given to the next process.
+        """
+        if self._slot.computed_for() > self._longest:
             log.warning("a question took more than %g s; its process is replaced", self._longest)
             self._slot.kill()
 
@@ -74,25 +87,33 @@ class Lane:
             return _json(413, {"message": f"more than {LONGEST_BODY} bytes"})
         body = json.loads(await request.body())
         if self._slot.announcement is None and body["question"]["ask"] != "read_facts":
-            return _json(503, {"message": "the worker is starting"})
-        return await asyncio.to_thread(self._answer, body["question"], float(body["timeout"]))
+            return _json(503, {"message": "The worker is starting; ask again in a few seconds."})
+        return await self._answer(body["question"], float(body["timeout"]))
 
-    def _answer(self, data: object, timeout: float) -> Response:
+    async def _answer(self, data: object, timeout: float) -> Response:
+        """Wait for the answer without holding a thread, so that no question waits for one."""
         job = f"ask.{secrets.token_hex(6)}"
         try:
-            future = self._slot.ask(job, self._localize(_QUESTION.validate_python(data)))
-            self._waiting[job] = time.monotonic()
-            future.add_done_callback(lambda _: self._waiting.pop(job, None))
-            reply = future.result(timeout)
+            question = await asyncio.to_thread(self._understand, data)
+            answered = asyncio.wrap_future(await asyncio.to_thread(self._slot.ask, job, question))
+            reply = await asyncio.wait_for(asyncio.shield(answered), timeout)
         except UserError as error:
             return _refusal(error.problems, missing=isinstance(error, NotFound))
-        except TooSlow:
+        except TimeoutError:
+            self._slot.drop(job)
             return _json(504, {"message": f"no answer within {timeout} s"})
         except Died as died:
             return _refusal([("", f"{died} Ask again.")])
+        except Exception as error:
+            if words := trouble(error):
+                return _json(503, {"message": words})
+            raise
         if isinstance(reply, Answered):
             return _json(200, {"answer": reply.answer})
         return _failed(reply)
+
+    def _understand(self, data: object) -> Question:
+        return self._localize(_QUESTION.validate_python(data))
 
     def _localize(self, question: Question) -> Question:
         """Resolve a question's spec here, so that its paths are this host's."""
@@ -119,6 +140,8 @@ class Lane:
 def _failed(reply: Failed) -> Response:
     if reply.kind in ("user", "missing"):
         return _refusal(list(reply.problems), missing=reply.kind == "missing")
+    if reply.kind == "disk":
+        return _refusal([("", reply.message)])
     if reply.kind == "oom":
         return _refusal([("", "The device has too little memory for this question.")])
     log.error("a question failed:\n%s", "\n".join(reply.traceback))

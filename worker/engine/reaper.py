@@ -8,7 +8,7 @@ two places, changes nothing, and an adopter that dies strands nothing: the id is
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -58,6 +58,14 @@ def settle(store: Store, client: DBOSClient) -> int:
     over = {id: states.get(id, "") for id in ids if states.get(id, "") in ENDS}
     with store.database.write() as session:
         return sum(_end(session, id, *ENDS[status]) for id, status in over.items())
+
+
+def end_orphans(store: Store, cancel: Callable[[str], None]) -> int:
+    """Cancel what a study asked for that has failed or was cancelled; return how many."""
+    ids = store.orphans()
+    for id in ids:
+        cancel(id)
+    return len(ids)
 
 
 def forget(client: DBOSClient, keep_seconds: float) -> int:

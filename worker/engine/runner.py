@@ -13,17 +13,17 @@ import shutil
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
-
+from worker.contract.disk import disk_trouble
 from worker.contract.errors import UserError
 from worker.contract.progress import Event, RunState
 from worker.contract.result import Result
+from worker.engine.patience import Patience, Stopped
 from worker.engine.resolve import resolve
 from worker.engine.slot import Died, Reply, Slot
 from worker.engine.timing import Timing
@@ -33,7 +33,6 @@ from worker.store.store import Store
 
 log = logging.getLogger(__name__)
 SMALLEST_BATCH = 1 / 256
-T = TypeVar("T")
 
 
 class Runner:
@@ -54,8 +53,7 @@ class Runner:
         self._worker, self._generation, self._folder = worker, generation, folder
         self._on_adopted = on_adopted
         self._attempt: Attempt | None = None
-        self._stopping = False
-        self._writing = threading.Lock()
+        self._patiently = Patience(f"worker {worker}")
         shutil.rmtree(folder, ignore_errors=True)
 
     @property
@@ -75,27 +73,25 @@ class Runner:
         except Adopted:
             self._on_adopted()
             raise
-        except Exception:
-            if not self._stopping:
-                raise
-        if self._stopping:
+        except Stopped:
             threading.Event().wait()
 
     def stop(self) -> None:
         """Let go of the run in good order: it waits to be started again, by whoever is free."""
-        with self._writing:
-            self._stopping = True
-            attempt = self._attempt
-            if attempt is not None:
-                words = "The worker was stopped; the run starts again when a worker is free."
-                with suppress(Fenced):
-                    self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
+        self._patiently.stop(self._let_go)
+
+    def _let_go(self) -> None:
+        attempt = self._attempt
+        if attempt is not None:
+            words = "The worker was stopped; the run starts again when a worker is free."
+            with suppress(Fenced):
+                self._store.interrupt(attempt.run_id, attempt.number, words, crashed=False)
 
     def _try_until_over(self, run_id: str) -> None:
-        while not self._stopping and (attempt := self._begin(run_id)):
+        while attempt := self._begin(run_id):
             self._attempt = attempt
             try:
-                if self._try(attempt):
+                if self._try_in_words(attempt):
                     return
             except Fenced as fenced:
                 log.warning("%s: %s", self._worker, fenced)
@@ -110,20 +106,22 @@ class Runner:
             lambda: self._store.begin_attempt(run_id, self._worker, self._generation)
         )
 
-    def _patiently(self, write: Callable[[], T]) -> T:
-        """Use the database, again and again while it is away, for as long as the lease lasts."""
-        deadline = time.monotonic() + self._timing.lease
-        while True:
-            try:
-                with self._writing:
-                    if self._stopping:
-                        raise InterruptedError("the worker stops; its run is another's to write")
-                    return write()
-            except OperationalError as error:
-                if time.monotonic() > deadline:
-                    raise
-                log.warning("%s: the database did not answer: %s", self._worker, error.orig)
-                time.sleep(1.0)
+    def _try_in_words(self, attempt: Attempt) -> bool:
+        """Make one attempt; what nobody expected ends the run in words, and not in silence."""
+        try:
+            return self._try(attempt)
+        except (Adopted, Fenced, Stopped):
+            raise
+        except Exception as error:
+            log.exception("%s: run %s", self._worker, attempt.run_id)
+            self._slot.end(f"{attempt.run_id}.{attempt.number}")
+            if words := disk_trouble(error):
+                self._end(attempt, "failed", words)
+            else:
+                words = f"This is a bug in Lethe: {error!r} (run {attempt.run_id})"
+                lines = "".join(traceback.format_exception(error)).splitlines()
+                self._end(attempt, "failed", words, lines)
+            return True
 
     def _try(self, attempt: Attempt) -> bool:
         """Make one attempt; False when the run is to be begun again."""
@@ -169,7 +167,7 @@ class Runner:
                     kill_at = now + self._timing.grace
                     self._slot.cancel(job)
             if kill_at is not None and now >= kill_at:
-                self._slot.kill()
+                self._slot.end(job)
                 words = "Cancelled; it made no report and was ended."
                 return Failed(job=job, kind="cancelled", message=words)
             try:
@@ -236,6 +234,8 @@ class Runner:
                 f"This is a bug in Lethe or in a method: {failed.message} (run {attempt.run_id})"
             )
             self._end(attempt, "failed", words, failed.traceback)
+        elif failed.kind == "disk":
+            self._end(attempt, "failed", failed.message, failed.traceback)
         elif failed.kind == "oom":
             words = (
                 f"The device has too little memory even for the smallest batch: {failed.message}"

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -15,6 +16,7 @@ from worker.engine.wire import (
     Announced,
     Answered,
     Ask,
+    Began,
     Cancel,
     Ended,
     Failed,
@@ -39,10 +41,43 @@ class Died(Exception):
 Reply = Told | Ended | Failed | Died
 
 
+@dataclass
+class Job:
+    """A run or a question that the process was given, and where its messages go."""
+
+    message: Start | Ask
+    replies: "SimpleQueue[Reply] | Future[Answered | Failed]"
+    began: float | None = None
+    """When the process began to compute it, on the monotonic clock; None while it waits there."""
+    dropped: bool = False
+    """Nobody waits for it any more."""
+
+    def tell(self, message: Told | Ended | Answered | Failed) -> None:
+        """Hand a message to who waits."""
+        if self.dropped:
+            return
+        if isinstance(self.replies, SimpleQueue):
+            assert not isinstance(message, Answered), "a run ends with a result"
+            self.replies.put(message)
+        elif isinstance(message, Answered | Failed):
+            self.replies.set_result(message)
+
+    def bury(self, died: Died) -> None:
+        """Tell who waits that the process died."""
+        if self.dropped:
+            return
+        if isinstance(self.replies, SimpleQueue):
+            self.replies.put(died)
+        else:
+            self.replies.set_exception(died)
+
+
 class Slot:
     """Holds a compute process, sends it jobs and hands each job's messages to who waits for them.
 
-    `on_announced` is called each time a new process has announced.
+    The process does one job after another. When it dies, only the job that it computed is told:
+    those that waited behind it are given to the next process. `on_announced` is called each time
+    a new process has announced.
     """
 
     def __init__(
@@ -59,8 +94,7 @@ class Slot:
         self._lock = threading.RLock()
         self._child: Child | None = None
         self._lease = Lease(until=0.0)
-        self._runs: dict[str, SimpleQueue[Reply]] = {}
-        self._questions: dict[str, Future[Answered | Failed]] = {}
+        self._jobs: dict[str, Job] = {}
         self._announced_at: float | None = None
         self._failed_at = float("-inf")
         self._closed = False
@@ -68,10 +102,12 @@ class Slot:
         self.problem = ""
         """Why no process could be started; empty while all is well."""
 
-    @property
-    def ready_since(self) -> float | None:
-        """When the present process had announced, on the monotonic clock; None before."""
-        return self._announced_at
+    def computed_for(self) -> float:
+        """Seconds for which the present question is computed; 0 when none is."""
+        now = time.monotonic()
+        with self._lock:
+            begun = [job.began for job in self._jobs.values() if isinstance(job.message, Ask)]
+        return max((now - began for began in begun if began is not None), default=0.0)
 
     def keep_warm(self) -> None:
         """Start a process if there is none; after a failed start, not at once."""
@@ -81,12 +117,15 @@ class Slot:
 
     def start(self, job: str, message: Start) -> SimpleQueue[Reply]:
         """Send a run; its messages come through the queue, the last one Ended, Failed or Died."""
-        with self._lock:
-            replies: SimpleQueue[Reply] = SimpleQueue()
-            child = self._living()
-            self._runs[job] = replies
-            child.send(message)
-            return replies
+        replies: SimpleQueue[Reply] = SimpleQueue()
+        self._give(job, Job(message, replies))
+        return replies
+
+    def ask(self, job: str, question: Question) -> Future[Answered | Failed]:
+        """Send a question; the future gives the answer, or raises Died."""
+        future: Future[Answered | Failed] = Future()
+        self._give(job, Job(Ask(job=job, question=question), future))
+        return future
 
     def cancel(self, job: str) -> None:
         """Ask the process to stop a job at its next report."""
@@ -94,14 +133,20 @@ class Slot:
             if self._child is not None:
                 self._child.send(Cancel(job=job))
 
-    def ask(self, job: str, question: Question) -> Future[Answered | Failed]:
-        """Send a question; the future gives the answer, or raises Died."""
+    def drop(self, job: str) -> bool:
+        """Take a job back; False when it is computed already. Nobody is told of it any more."""
+        self.cancel(job)
         with self._lock:
-            child = self._living()
-            future: Future[Answered | Failed] = Future()
-            self._questions[job] = future
-            child.send(Ask(job=job, question=question))
-            return future
+            known = self._jobs.get(job)
+            if known is None:
+                return True
+            known.dropped = True
+            return known.began is None
+
+    def end(self, job: str) -> None:
+        """Take a job back, whatever it does: one that is computed is ended with the process."""
+        if not self.drop(job):
+            self.kill()
 
     def renew(self, until: float) -> None:
         """Let the process live until this monotonic time."""
@@ -122,6 +167,12 @@ class Slot:
         self._closed = True
         self.kill()
 
+    def _give(self, name: str, job: Job) -> None:
+        with self._lock:
+            child = self._living()
+            self._jobs[name] = job
+            child.send(job.message)
+
     def _living(self) -> Child:
         if self._closed:
             raise RuntimeError("the supervisor is stopping")
@@ -132,6 +183,8 @@ class Slot:
             )
             if self._lease.until:
                 self._child.send(self._lease)
+            for waiting in self._jobs.values():
+                self._child.send(waiting.message)
         return self._child
 
     def _hear(self, child: Child, message: FromCompute) -> None:
@@ -141,26 +194,31 @@ class Slot:
             self._on_announced(message)
             return
         with self._lock:
-            ends = not isinstance(message, Told)
-            run = self._runs.pop(message.job, None) if ends else self._runs.get(message.job)
-            future = self._questions.pop(message.job, None)
-        if run is not None and not isinstance(message, Answered):
-            run.put(message)
-        if future is not None and isinstance(message, Answered | Failed):
-            future.set_result(message)
+            job = self._jobs.get(message.job)
+            if not isinstance(message, Told | Began):
+                self._jobs.pop(message.job, None)
+        if job is None:
+            return
+        if not isinstance(message, Began):
+            job.tell(message)
+        elif job.dropped and isinstance(job.message, Start):
+            child.kill()  # it began in the moment in which it was dropped
+        else:
+            job.began = time.monotonic()
 
     def _bury(self, child: Child) -> None:
         died = Died(child)
         with self._lock:
             self._child = None
-            runs, self._runs = self._runs, {}
-            questions, self._questions = self._questions, {}
+            waiting = {n: j for n, j in self._jobs.items() if j.began is None and not j.dropped}
+            told = [job for name, job in self._jobs.items() if name not in waiting]
+            if self._announced_at is None:  # no next process can be counted on
+                told, waiting = [*told, *waiting.values()], {}
+            self._jobs = waiting
             if self._closed:
                 return
             self._failed_at = float("-inf") if self._announced_at else time.monotonic()
             self.problem = " ".join([str(died), *died.tail[-1:]])
         log.warning("%s: %s", self.name, self.problem)
-        for run in runs.values():
-            run.put(died)
-        for future in questions.values():
-            future.set_exception(died)
+        for job in told:
+            job.bury(died)

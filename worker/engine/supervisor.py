@@ -16,11 +16,10 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import uuid4
-
-from sqlalchemy.exc import DBAPIError
 
 from worker.contract.errors import UserError
 from worker.contract.private import keep_private
@@ -28,6 +27,7 @@ from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
 from worker.engine.client import Engine
 from worker.engine.lane import Lane
+from worker.engine.patience import keep_doing
 from worker.engine.runner import Runner
 from worker.engine.slot import Slot
 from worker.engine.study.conductor import LOOK_SECONDS as STUDY_LOOK_SECONDS
@@ -93,8 +93,10 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         for slot in self._slots:
             slot.keep_warm()
-        self._lane.start()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        beating = (self._beat, self._timing.beat, lambda: False)
+        threading.Thread(
+            target=keep_doing, args=beating, name=f"heartbeat of {self.id}", daemon=True
+        ).start()
         # Imported after compute was started: the two of them take their seconds side by side.
         from worker.engine.jobs import Jobs
 
@@ -104,14 +106,9 @@ class Supervisor:
             self._timing,
             compute=self._runner.carry_out,
             conduct=self._conduct,
+            cancel=self._engine.cancel,
         )
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self._look_after(jobs)
-            except Adopted:
-                self._restart()
-            except DBAPIError as error:
-                log.warning("%s: the database did not answer: %s", self.id, error.orig)
+        keep_doing(lambda: self._look_after(jobs), LOOK_SECONDS, self._stop.is_set)
         self._shut_down()
 
     def _claim(self) -> None:
@@ -137,46 +134,41 @@ class Supervisor:
 
     def _pass_on(self) -> None:
         """Write the newest announcement; it is kept while the database is away."""
-        announced = self._announced.popleft()
-        try:
-            self._write(announced)
-        except DBAPIError:
-            if not self._announced:
-                self._announced.append(announced)
-            raise
-
-    def _write(self, announced: Announced) -> None:
+        announced = self._announced[0]
         for fact_set in announced.fact_sets:
             self._store.sync_bundled(fact_set)
         self._store.announce(self.id, self._generation, announced.announcement)
+        with suppress(ValueError):  # a newer one has taken its place
+            self._announced.remove(announced)
 
     def _beat(self) -> None:
-        """Beat, and renew the leases from the moment at which the beat was begun."""
-        while True:
-            begun = time.monotonic()
-            try:
-                self._store.beat(
-                    self.id,
-                    self._generation,
-                    run=self._runner.run_id,
-                    problem=self._runs.problem or self._questions.problem,
-                    address=self._lane.address,
-                    token=self._lane.token,
-                )
-            except Adopted:
-                self._restart()
-            except DBAPIError as error:
-                log.warning("%s: a heartbeat failed: %s", self.id, error.orig)
-            else:
-                for slot in self._slots:
-                    slot.renew(begun + self._timing.lease)
-            time.sleep(self._timing.beat)
+        """Beat once, and renew the leases from the moment at which the beat was begun."""
+        begun = time.monotonic()
+        try:
+            self._store.beat(
+                self.id,
+                self._generation,
+                run=self._runner.run_id,
+                problem=self._runs.problem or self._questions.problem,
+                address=self._lane.address,
+                token=self._lane.token,
+            )
+        except Adopted:
+            self._restart()
+        for slot in self._slots:
+            slot.renew(begun + self._timing.lease)
 
     def _look_after(self, jobs: "Jobs") -> None:
+        try:
+            self._look(jobs)
+        except Adopted:
+            self._restart()
+
+    def _look(self, jobs: "Jobs") -> None:
         for slot in self._slots:
             slot.keep_warm()
-        if len(self._slots) == 2:
-            self._lane.end_stuck()
+        self._lane.keep_up()
+        self._lane.end_stuck()
         if self._announced:
             self._pass_on()
         if self._runs.announcement is None:
@@ -218,15 +210,23 @@ class Supervisor:
         self._stop.set()
 
     def _shut_down(self) -> None:
-        """Let the run go, stop computing, and leave the job to whoever comes next."""
-        self._runner.stop()
-        if self._studies:
-            time.sleep(2 * STUDY_LOOK_SECONDS)  # in which each says that it was interrupted
-        for slot in self._slots:
-            slot.close()
-        self._store.release_worker(self.id, self._generation)
-        logging.shutdown()
-        os._exit(0)
+        """Let the run go, stop computing, and leave the job to whoever comes next.
+
+        What fails is logged and the rest is done: what is left undone, the reaper of another
+        worker or this one's next start does.
+        """
+        try:
+            self._runner.stop()
+            if self._studies:
+                time.sleep(2 * STUDY_LOOK_SECONDS)  # in which each says that it was interrupted
+            for slot in self._slots:
+                slot.close()
+            self._store.release_worker(self.id, self._generation)
+        except Exception:
+            log.exception("%s could not end in good order", self.id)
+        finally:
+            logging.shutdown()
+            os._exit(0)
 
     def _restart(self) -> None:
         """Begin anew in the same process: others have its runs, so all it held is void."""

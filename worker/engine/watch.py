@@ -3,10 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from sqlalchemy.exc import OperationalError
-
+from worker.engine.patience import keep_doing
 from worker.store.store import Store
 
 POLL_SECONDS = 0.1
@@ -19,6 +18,7 @@ class Watch:
         self._store = store
         self._lock = threading.Lock()
         self._followers: dict[asyncio.Event, tuple[str, asyncio.AbstractEventLoop]] = {}
+        self._seen: dict[str, int] = {}
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -29,7 +29,10 @@ class Watch:
         with self._lock:
             self._followers[changed] = (run_id, asyncio.get_running_loop())
             if self._thread is None:
-                self._thread = threading.Thread(target=self._poll, name="watch-runs", daemon=True)
+                polling = (self._poll, POLL_SECONDS, self._is_idle)
+                self._thread = threading.Thread(
+                    target=keep_doing, args=polling, name="watch-runs", daemon=True
+                )
                 self._thread.start()
         try:
             yield changed
@@ -40,24 +43,24 @@ class Watch:
     def close(self) -> None:
         self._closed.set()
 
+    def _is_idle(self) -> bool:
+        """Whether the thread is to end; the next follower then starts another."""
+        with self._lock:
+            if self._followers and not self._closed.is_set():
+                return False
+            self._thread = None
+            return True
+
     def _poll(self) -> None:
-        seen: dict[str, int] = {}
-        while not self._closed.wait(POLL_SECONDS):
-            with self._lock:
-                followers = dict(self._followers)
-                if not followers:
-                    self._thread = None
-                    return
-            try:
-                counts = self._store.event_counts({run_id for run_id, _ in followers.values()})
-            except OperationalError:
-                continue  # the followers' own reads raise it to those who can answer for it
-            for changed, (run_id, loop) in followers.items():
-                if run_id not in counts or counts[run_id] != seen.get(run_id):
-                    _wake(changed, loop)
-            seen = counts
+        with self._lock:
+            followers = dict(self._followers)
+        counts = self._store.event_counts({run_id for run_id, _ in followers.values()})
+        for changed, (run_id, loop) in followers.items():
+            if run_id not in counts or counts[run_id] != self._seen.get(run_id):
+                _wake(changed, loop)
+        self._seen = counts
 
 
 def _wake(changed: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(changed.set)

@@ -42,7 +42,7 @@ class Ask(Contract):
 
 
 class Cancel(Contract):
-    """Stop the job at its next report."""
+    """Stop the job at its next report; one that has not begun is left out."""
 
     say: Literal["cancel"] = "cancel"
     job: str
@@ -55,6 +55,13 @@ class Announced(Contract):
     announcement: Announcement
     fact_sets: tuple[FactSet, ...]
     """The bundled sets, whole."""
+
+
+class Began(Contract):
+    """A job is computed from now on; until then it waited behind others."""
+
+    say: Literal["began"] = "began"
+    job: str
 
 
 class Told(Contract):
@@ -86,7 +93,7 @@ class Failed(Contract):
 
     say: Literal["failed"] = "failed"
     job: str
-    kind: Literal["user", "missing", "cancelled", "diverged", "oom", "bug"]
+    kind: Literal["user", "missing", "cancelled", "diverged", "oom", "disk", "bug"]
     message: str
     problems: tuple[tuple[str, str], ...] = ()
     """Of a UserError: (field, sentence)."""
@@ -94,7 +101,9 @@ class Failed(Contract):
 
 
 ToCompute = Annotated[Union[Lease, Start, Ask, Cancel], Discriminator("say")]
-FromCompute = Annotated[Union[Announced, Told, Ended, Answered, Failed], Discriminator("say")]
+FromCompute = Annotated[
+    Union[Announced, Began, Told, Ended, Answered, Failed], Discriminator("say")
+]
 _TO: TypeAdapter[ToCompute] = TypeAdapter(ToCompute)
 _FROM: TypeAdapter[FromCompute] = TypeAdapter(FromCompute)
 

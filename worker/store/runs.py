@@ -15,7 +15,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.progress import FINAL_STATES, Event
@@ -124,6 +124,19 @@ class RunStore:
         ids = select(RunParent.run_id).where(RunParent.parent_id == id)
         with self.database.read() as session:
             return records(session, select(Run).where(Run.id.in_(ids)).order_by(Run.created))
+
+    def orphans(self) -> list[str]:
+        """Ids of runs that a study asked for and that go on although it failed or was cancelled."""
+        study = aliased(Run)
+        asked = (
+            select(Run.id)
+            .join(RunParent, and_(RunParent.run_id == Run.id, RunParent.position == 0))
+            .join(study, study.id == RunParent.parent_id)
+            .where(study.kind == "study", study.state.in_(("failed", "cancelled")))
+            .where(Run.state.not_in(FINAL_STATES), Run.cancel_requested.is_(None))
+        )
+        with self.database.read() as session:
+            return list(session.scalars(asked))
 
     def events(self, id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, Event]]:
         """A run's events with an offset greater than `after`, in order."""

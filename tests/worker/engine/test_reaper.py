@@ -6,7 +6,8 @@ import pytest
 from dbos import DBOSClient
 
 from worker.contract.facts import FactsSpec
-from worker.contract.spec import LocalizeSpec
+from worker.contract.spec import LocalizeSpec, StudySpec
+from worker.contract.study import StudyMask, StudyMethod
 from worker.engine import reaper
 from worker.engine.client import Engine
 from worker.engine.queue import open_client
@@ -63,3 +64,33 @@ def test_a_dead_workers_jobs_are_given_back_once_and_not_again_within_the_minute
     for _ in range(2):
         reaper.adopt(store, "w2", 60.0, requeue)
     assert given_back == [["w1"]]
+
+
+def a_study_with_children(engine: Engine) -> tuple[str, list[str]]:
+    study = engine.submit(
+        StudySpec(
+            facts=FactsSpec(set="tiny"),
+            masks={"mlp": StudyMask(title="", components=("blocks.0.mlp",))},
+            methods={"fake": StudyMethod(title="", method="fake")},
+        )
+    )
+    return study, [engine.submit(SPEC, parents=[study], tags=["study"]) for _ in range(2)]
+
+
+def test_what_a_lost_study_asked_for_is_cancelled_and_nothing_else(
+    engine: Engine, client: DBOSClient
+) -> None:
+    lost, orphans = a_study_with_children(engine)
+    _, others = a_study_with_children(engine)
+    client.delete_workflow(lost)
+    assert reaper.settle(engine.store, client) == 1
+    assert reaper.end_orphans(engine.store, engine.cancel) == 2
+    assert {engine.store.run(id).state for id in orphans} == {"cancelled"}
+    assert {engine.store.run(id).state for id in others} == {"queued"}
+    assert reaper.end_orphans(engine.store, engine.cancel) == 0
+
+
+def test_a_study_that_no_worker_holds_is_cancelled_with_its_children(engine: Engine) -> None:
+    study, children = a_study_with_children(engine)
+    engine.cancel(study)
+    assert {engine.store.run(id).state for id in (study, *children)} == {"cancelled"}

@@ -47,7 +47,7 @@ def test_another_supervisor_adopts_the_runs_of_a_dead_one(fleet: Any) -> None:
 
 def test_a_paused_supervisor_loses_its_run_and_its_compute_and_begins_anew(fleet: Any) -> None:
     paused = fleet.start("w1")
-    running = fleet.submit(steps=400, pause=0.05)
+    running = fleet.submit(steps=100_000, pause=0.05)
     compute = fleet.compute_of(running)
     fleet.state(running, "running")
     fleet.start("w2")
