@@ -10,9 +10,10 @@ import uvicorn
 
 from app.main import create_app
 from app.patience import PatientProtocol
-from worker.contract.errors import UserError
+from worker.contract.errors import Unavailable, UserError
 from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
+from worker.store.trouble import said
 
 
 def main() -> None:
@@ -21,26 +22,34 @@ def main() -> None:
     keep_private()
     try:
         chosen = settings()
-        app = create_app(chosen)
-        opened = listening(chosen)
+        with listening(chosen) as opened:
+            _serve(chosen, opened)
     except UserError as error:
         print(f"lethe: {error.message}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
-    with opened:
-        address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
-        token = urlencode({"token": app.state.sessions.token})
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=2,
-            http=PatientProtocol,
-            proxy_headers=bool(chosen.proxies),
-            forwarded_allow_ips=chosen.proxies,
-        )
-        # A token that was chosen is known to who chose it, and logs are read by others.
-        there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
-        Announcing(config, lambda: print(f"Lethe is at {there}", flush=True)).run(sockets=[opened])
+    except Unavailable as unavailable:
+        print(f"lethe: {unavailable}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _serve(chosen: Settings, opened: socket.socket) -> None:
+    with said():
+        app = create_app(chosen)
+        app.state.opening.start()
+    address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
+    token = urlencode({"token": app.state.sessions.token})
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        http=PatientProtocol,
+        proxy_headers=bool(chosen.proxies),
+        forwarded_allow_ips=chosen.proxies,
+    )
+    # A token that was chosen is known to who chose it, and logs are read by others.
+    there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
+    Announcing(config, lambda: print(f"Lethe is at {there}", flush=True)).run(sockets=[opened])
 
 
 class Announcing(uvicorn.Server):

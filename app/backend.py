@@ -4,15 +4,16 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.opening import Opening
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine, NoWorker
 from worker.store.store import Store
 
 
 def engine(request: Request) -> Engine:
-    """The engine that the lifespan opened."""
-    opened: Engine = request.app.state.engine
-    return opened
+    """The open engine; raises Unavailable while the database cannot be opened."""
+    opening: Opening = request.app.state.opening
+    return opening.engine()
 
 
 def store(request: Request) -> Store:

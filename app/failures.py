@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,11 +18,14 @@ from starlette.responses import JSONResponse, Response
 from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.templating import render
-from worker.contract.errors import Conflict, NotFound, UserError
+from worker.contract.errors import Conflict, NotFound, Unavailable, UserError
 from worker.engine.client import NoWorker
+from worker.store.trouble import trouble
 
 log = logging.getLogger("lethe.app")
 
+RETRY = {"Retry-After": "5"}
+"""What is not possible now is worth another try after so many seconds."""
 _SENTENCES = {
     404: "There is nothing at {path}. Look at the menu for what there is.",
     405: "{path} cannot be asked this way ({method}).",
@@ -35,7 +39,7 @@ _TITLES = {
     409: "Not as things stand",
     413: "Too large",
     422: "This cannot be done",
-    503: "Nobody computes",
+    503: "Not now",
 }
 
 
@@ -44,6 +48,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    for kind in (Unavailable, SQLAlchemyError, OSError):
+        app.add_exception_handler(kind, in_trouble)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -65,7 +71,18 @@ def status(error: UserError) -> int:
 
 def _user_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    return _answer(request, status(error), error.problems)
+    code = status(error)
+    return _answer(request, code, error.problems, RETRY if code == 503 else None)
+
+
+def in_trouble(request: Request, error: Exception) -> Response:
+    """Database or disk cannot be used now; an error that is something else is a bug."""
+    words = trouble(error)
+    if not words:
+        return _bug(request, error)
+    log.warning("%s %s: %s", request.method, request.url.path, words)
+    # Who computes is left out: the database that knows may be what cannot be asked.
+    return _answer(request, 503, [("", words)], {**HEADERS, **RETRY}, live_workers=None)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -92,6 +109,8 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
+    if trouble(error):  # wrapped in an exception of a library's own
+        return in_trouble(request, error)
     incident = secrets.token_hex(4)
     log.error("incident %s at %s %s", incident, request.method, request.url.path, exc_info=error)
     sentence = (

@@ -14,6 +14,7 @@ from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.session import Sessions
+from app.opening import Opening
 from app.templating import STATIC
 from worker.contract.settings import Settings
 from worker.contract.settings import settings as from_environment
@@ -27,7 +28,7 @@ LARGER |= {"/facts/paste": uploads.PASTE_BODY_LIMIT}
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
-    """Make the application; `engine` is opened at start when none is given."""
+    """Make the application; an engine is opened at start when none is given."""
     settings = settings or from_environment()
     pages = discovery.modules("app.pages")
     app = FastAPI(
@@ -41,9 +42,11 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.settings = settings
     app.state.sessions = Sessions(settings)
     app.state.nav = discovery.nav(pages)
-    app.state.engine = engine
+    app.state.opening = Opening(settings, engine)
     app.add_middleware(BodyLimit, larger=LARGER)
-    app.add_middleware(Guard, settings=settings, sessions=app.state.sessions)
+    app.add_middleware(
+        Guard, settings=settings, sessions=app.state.sessions, in_trouble=failures.in_trouble
+    )
     failures.install(app)
     for page in pages:
         app.include_router(
@@ -58,14 +61,12 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    if app.state.engine is not None:
-        yield
-        return
-    app.state.engine = await run_in_threadpool(Engine.open, app.state.settings)
+    opening: Opening = app.state.opening
+    await run_in_threadpool(opening.start)
     try:
         yield
     finally:
-        app.state.engine.close()
+        await run_in_threadpool(opening.close)
 
 
 class Static(StaticFiles):

@@ -129,5 +129,4 @@ def when(time: Any) -> Markup:
 
 
 def _live_workers(request: Request) -> list[Any]:
-    engine = getattr(request.app.state, "engine", None)
-    return [w for w in engine.store.workers() if w.alive] if engine else []
+    return [w for w in request.app.state.opening.engine().store.workers() if w.alive]

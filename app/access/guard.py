@@ -4,7 +4,7 @@ A browser signs in with the address that the server prints (`/?token=…`), whic
 redirects without the token. A script sends `Authorization: Bearer TOKEN`.
 """
 
-import logging
+from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.refusal import refuse, too_many
 from app.access.session import LASTS, Identity, Session, Sessions
+from worker.contract.errors import Unavailable
 from worker.contract.settings import Settings
 from worker.store.store import Store
 
-log = logging.getLogger(__name__)
-
+InTrouble = Callable[[Request, Exception], Response]
+"""Answers a request for which the database could not be asked."""
 UNSIGNED = ("/healthz", "/static/", "/favicon.ico")
 """Paths for which it does not matter who asks."""
 OPEN = ("/login",)
@@ -57,9 +58,12 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Guard:
     """ASGI middleware; leaves `scope["state"]["session"]` for those who are signed in."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, sessions: Sessions, in_trouble: InTrouble
+    ) -> None:
         self.app = app
         self.sessions = sessions
+        self._in_trouble = in_trouble
         self._hosts = _LOOPBACK if settings.host in _LOOPBACK else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,9 +92,9 @@ class Guard:
             return None
         try:
             session = await self._session(request)
-        except SQLAlchemyError:
-            log.exception("whether a session was ended is not known")
-            return refuse(request, 503, "The database does not answer; try again.", wait=5)
+        except (Unavailable, SQLAlchemyError) as error:
+            # Whether the session was ended is not known.
+            return self._in_trouble(request, error)
         scope["state"]["session"] = session
         return None if session is not None else self._sign_in(request)
 
@@ -99,7 +103,7 @@ class Guard:
         found = self.sessions.read(request.cookies.get(cookie_name(request), ""))
         if found is None or _bearer(request) is not None:
             return None
-        store: Store = request.app.state.engine.store
+        store: Store = request.app.state.opening.engine().store
         return None if await run_in_threadpool(store.is_ended, found.nonce) else found
 
     def _sign_in(self, request: Request) -> Response | None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from app.backend import engine
 from worker.contract.records import WorkerRecord
 
 router = APIRouter(tags=["health"])
@@ -26,7 +27,7 @@ class Health(BaseModel):
 @router.get("/healthz")
 async def healthz(request: Request) -> Health:
     """Say how many workers are alive and ready, and why none is."""
-    workers = await run_in_threadpool(request.app.state.engine.store.workers)
+    workers = await run_in_threadpool(lambda: engine(request).store.workers())
     alive = [worker for worker in workers if worker.alive]
     ready = [worker for worker in alive if worker.ready and not worker.problem]
     problems = tuple(

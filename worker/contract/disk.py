@@ -22,6 +22,8 @@ _WORDS = {
     errno.EMFILE: "Too many files are open in this process{at}. Raise its limit (ulimit -n).",
     errno.ENFILE: "Too many files are open on this machine{at}.",
 }
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
+"""What may pass without a change of settings."""
 _RUST = re.compile(r"\(os error (\d+)\)")
 _SHORT = re.compile(r"\d+ requested and \d+ written")
 """NumPy's words for a write that came to an early end."""

@@ -6,7 +6,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from worker.contract.errors import UserError
+from worker.contract.disk import PASSING, disk_trouble
+from worker.contract.errors import Unavailable, UserError
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder that others cannot enter, or take the others' rights to it away.
 
     Raises UserError where that cannot be: it belongs to somebody else, its file system knows no
-    rights, or it holds what is not Lethe's, which others may need.
+    rights, or it holds what is not Lethe's, which others may need; Unavailable on a full disk.
     """
     try:
         if not folder.exists():
@@ -36,6 +37,7 @@ def make_folder(folder: Path) -> None:
             _refuse_foreign(folder)
             _close(folder)
     except OSError as error:
+        _raise_passing(error, folder)
         raise UserError(
             f"The folder {str(folder)!r} cannot be used: {error.strerror}. Name another, in which "
             f"this user may write, with LETHE_DATA."
@@ -49,6 +51,7 @@ def make_file(path: Path) -> None:
         if is_open(path):
             _close(path)
     except OSError as error:
+        _raise_passing(error, path)
         raise UserError(f"The file {str(path)!r} cannot be used: {error.strerror}.") from None
 
 
@@ -61,7 +64,8 @@ def secret(path: Path, n_bytes: int = 32) -> bytes:
     """Read a secret, or make it: other processes see the whole of it, or none.
 
     One that is not whole, as a full disk leaves it, is replaced and that is logged: part of a
-    secret can be guessed. Raises UserError where it can be neither read nor written.
+    secret can be guessed. Raises UserError where it can be neither read nor written, and
+    Unavailable on a full disk.
     """
     try:
         found = path.read_bytes() if path.exists() else None
@@ -78,9 +82,10 @@ def secret(path: Path, n_bytes: int = 32) -> bytes:
         write_whole(path, secrets.token_bytes(n_bytes), replace=found is not None)
         return path.read_bytes()
     except OSError as error:
+        _raise_passing(error, path)
         raise UserError(
-            f"The secret {str(path)!r} cannot be read or written: {error.strerror}. Free some "
-            f"space, or mend its rights, and start again."
+            f"The secret {str(path)!r} cannot be read or written: {error.strerror}. Mend its "
+            f"rights, and start again."
         ) from None
 
 
@@ -104,6 +109,13 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _raise_passing(error: OSError, path: Path) -> None:
+    """Raise Unavailable for what no setting mends and may pass, for example a full disk."""
+    if error.errno in PASSING:
+        error.filename = error.filename or str(path)
+        raise Unavailable(disk_trouble(error)) from None
 
 
 def _put_first(temporary: Path, path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.contract.disk import chain, disk_trouble
@@ -78,6 +78,8 @@ def trouble(error: BaseException) -> str:
             return words
         if isinstance(cause, psycopg.Error) and (words := _of_postgres(cause)):
             return words
+        if isinstance(one, OperationalError) and not _is_wrong_sql(cause):
+            return f"The database did not answer as it should: {cause}. Try again."
     return disk_trouble(error)
 
 
@@ -95,10 +97,19 @@ def said() -> Iterator[None]:
 
 
 def _of_sqlite(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bytes say more of the same
+    code = _code(error)
     if code == sqlite3.SQLITE_ERROR and "no such table" in str(error):
         return _GONE
     return _SQLITE.get(code, "")
+
+
+def _is_wrong_sql(cause: BaseException | None) -> bool:
+    """Whether SQLite means a mistake in a statement, for which it has the same kind of error."""
+    return isinstance(cause, sqlite3.Error) and _code(cause) == sqlite3.SQLITE_ERROR
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bytes say more of the same
 
 
 def _of_postgres(error: psycopg.Error) -> str:

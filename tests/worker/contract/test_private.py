@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.contract import private
-from worker.contract.errors import UserError
+from worker.contract.errors import Unavailable, UserError
 from worker.contract.private import is_open, make_file, make_folder, secret
 
 
@@ -130,11 +130,11 @@ def test_a_write_that_breaks_off_leaves_no_secret(
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(private.os, "fdopen", lambda handle, how: Full(handle))
-    with pytest.raises(UserError, match=r"key.*No space left on device.*Free some space"):
+    with pytest.raises(Unavailable, match=r"The disk is full: .*key.*Free some space"):
         secret(tmp_path / "key")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "key").write_bytes(b"")
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(Unavailable, match="The disk is full"):
         secret(tmp_path / "key")
     assert (tmp_path / "key").read_bytes() == b""
 
@@ -161,7 +161,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_leaves_no_secret_that_could_be_guessed(full_disk: Path) -> None:
-    with pytest.raises(UserError, match=r"No space left on device.*Free some space"):
+    with pytest.raises(Unavailable, match=r"The disk is full: .*Free some space"):
         secret(full_disk / "session.key")
     assert [path.name for path in full_disk.iterdir()] == ["filler"]
     (full_disk / "filler").unlink()
