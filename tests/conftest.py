@@ -57,7 +57,9 @@ def real_folder(real_root: Path) -> Path:
 def real_model(real_root: Path) -> Any:
     from worker.core.models.load import load_model
 
-    return load_model(NAME, roots=[real_root])
+    model = load_model(NAME, roots=[real_root])
+    assert model.digests, "read while nothing has changed a weight, as a worker's cache does"
+    return model
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
