@@ -67,9 +67,19 @@ class Model:
         return int(getattr(config, "max_position_embeddings", None) or 1_000_000)
 
     @cached_property
+    def n_rows(self) -> int:
+        """Rows of the embedding: ids from here on have none."""
+        return int(self.hf.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def has_bare_tokens(self) -> bool:
+        """Whether the tokenizer has tokens, special ones, without an embedding."""
+        return max(self.tokenizer.get_vocab().values(), default=0) >= self.n_rows
+
+    @cached_property
     def pad_id(self) -> int:
         """A token to fill padding with; the mask hides it, so any that has an embedding will do."""
-        n_rows = self.hf.get_input_embeddings().weight.shape[0]
+        n_rows = self.n_rows
         for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
             if token is not None and token < n_rows:
                 return int(token)

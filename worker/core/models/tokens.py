@@ -132,11 +132,22 @@ def tokenized(model: Model, texts: Sequence[str]) -> Iterator[None]:
 
 
 def tokenize(model: Model, text: str) -> Encoding:
-    """Cut one text into tokens with the characters of each."""
+    """Cut one text into tokens with the characters of each; refuse tokens without an embedding."""
     of, ready = _ready.get()
-    if of == id(model) and text in ready:
-        return ready[text]
-    return _encodings(model, [text])[0]
+    known = of == id(model) and text in ready
+    found = ready[text] if known else _encodings(model, [text])[0]
+    if model.has_bare_tokens and max(found.ids, default=0) >= model.n_rows:
+        _refuse_bare(model, text, found)
+    return found
+
+
+def _refuse_bare(model: Model, text: str, found: Encoding) -> None:
+    bare = next(t for t, id in zip(found.tokens, found.ids, strict=True) if id >= model.n_rows)
+    raise UserError(
+        f"{_short(text)} holds the token {bare!r}, which has no embedding in {model.id!r}: its "
+        f"embedding has {model.n_rows:,} rows. Take it out.",
+        field="facts",
+    )
 
 
 def _encodings(model: Model, texts: list[str]) -> list[Encoding]:

@@ -21,6 +21,7 @@ from worker.contract.menu import ModelInfo
 from worker.core.models.describe import list_models
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
+from worker.core.models.tokens import encode
 
 
 def described(root: Path) -> dict[str, ModelInfo]:
@@ -303,6 +304,10 @@ def test_fewer_embedding_rows_than_tokens_are_refused_and_special_ones_told(tmp_
     assert "258 rows" in found["rows"].problem and "4 tokens" in found["rows"].problem
     assert "'added'" in found["added"].problem
     assert not found["special"].problem and "special" in found["special"].notes[0]
+    model = load_model("special", roots=[tmp_path])
+    assert encode(model, "a plain text", None).ids
+    with pytest.raises(UserError, match="holds the token 'special', which has no embedding"):
+        encode(model, "a special text", None)
 
 
 def test_what_is_no_plain_folder_is_said_with_the_way_in(tmp_path: Path) -> None:
