@@ -32,10 +32,13 @@ from worker.contract.menu import MethodKind
 from worker.contract.progress import Quiet, Report
 from worker.contract.settings import settings
 from worker.core.asking.scoring import score_answers
+from worker.core.border import FiniteReport, check_findings
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 from worker.core.findings import Findings, Job
 from worker.core.models.components import component_parameters
-from worker.core.models.deltas import checksum, restored, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import noting_changes, restored
+from worker.core.models.digests import digest_values
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.registry import method as find_method
@@ -112,6 +115,7 @@ def localize(
     """
     chosen, compute = _method("localization", method, options)
     found: Findings = compute(model, selection.forget, chosen, _job(selection, seed, report))
+    check_findings(found)
     return found
 
 
@@ -169,6 +173,7 @@ def unlearn(
     chosen, compute = _method("unlearning", method, options)
     torch.manual_seed(seed)
     found: Findings = compute(model, selection, mask, chosen, _job(selection, seed, report))
+    check_findings(found)
     return found
 
 
@@ -180,11 +185,12 @@ def edited(model: Model, *edits: Findings) -> Iterator[Model]:
         raise UserError("One of the findings is no edit: it has no delta.", field="edits")
     names = {name for delta in deltas if delta is not None for name in delta}
     parameters = dict(model.hf.named_parameters())
-    with restored(model, names):
+    with noting_changes(model), restored(model, names):
         with torch.no_grad():
             for delta in deltas:
                 for name, value in (delta or {}).items():
                     parameters[name].copy_(value)
+                    model.changed |= {name: digest_values(value)}
         yield model
 
 
@@ -211,7 +217,7 @@ def save(model: Model, edit: Findings, path: Path) -> Path:
     if edit.delta is None or edit.receipt is None:
         raise UserError("These findings are no edit: they have no delta.", field="edit")
     path.parent.mkdir(parents=True, exist_ok=True)
-    before, after = checksum(model), edit.receipt.hash_after
+    before, after = edit.receipt.hash_before, edit.receipt.hash_after
     save_delta(path, edit.delta, model=model, before_hash=before, after_hash=after)
     return path
 
@@ -223,4 +229,4 @@ def _method(kind: MethodKind, name: str, options: dict[str, Any]) -> tuple[Contr
 
 def _job(selection: Selection, seed: int, report: Report | None) -> Job:
     pool = (*selection.forget, *selection.retain)
-    return Job(seed=seed, report=report or Quiet(), pool=pool)
+    return Job(seed=seed, report=FiniteReport(report or Quiet()), pool=pool)

@@ -3,7 +3,6 @@
 Loaded only in the compute process and by `lethe run`, because it imports torch.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,13 +40,15 @@ from worker.core.ahead.preflight import preflight
 from worker.core.ahead.tokenization import look_at_tokens
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.formats import format_infos
+from worker.core.border import FiniteReport, check_findings
 from worker.core.export import pack_folder
 from worker.core.facts.reading import bundled_fact_sets, file_formats, read_facts
 from worker.core.findings import Findings, Job
-from worker.core.machine import memory_of, name_device, read_versions, reset_peak_memory
+from worker.core.machine import Spending, memory_of, name_device, read_versions
 from worker.core.models.batches import scaled
 from worker.core.models.cache import ModelCache
-from worker.core.models.deltas import checksum, edited, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import edited
 from worker.core.models.describe import list_models
 from worker.core.models.making import add_recipe
 from worker.core.models.model import Model
@@ -87,14 +88,22 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     Raises UserError for what cannot be done, Cancelled when the report says so. Whatever happens,
     the loaded base is as it was: a model whose checksum differs afterwards is dropped.
     """
-    started = time.perf_counter()
-    reset_peak_memory(models.device)
     options = check(spec)
+    with Spending(models.device) as spent:
+        model, found = _found(spec, inputs, options, FiniteReport(report), models)
+        return write_result(spec, inputs, model, found, spent, options)
+
+
+def _found(
+    spec: Spec, inputs: Inputs, options: dict[str, Contract], report: Report, models: ModelCache
+) -> tuple[Model, Findings]:
+    """Load the spec's model and compute; the model is put back whatever happens."""
     if isinstance(spec, AddSpec):
-        found, model = _add(spec, report, models)
-        return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
+        return _add(spec, report, models)
     report.progress(0.0, f"loading model {spec.base}")
-    model = models.get(spec.base, lambda words: report.progress(0.0, words), spec.load_in)
+    model = models.get(
+        spec.base, lambda words: report.progress(0.0, words), spec.load_in, spec.dtype
+    )
     refuse_unable(spec, model)
     refuse_away(spec, inputs.mask, model)
     for sentence in describe_loading(spec, model):
@@ -104,10 +113,10 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
         with scaled(inputs.batch_scale):
             found = _compute(spec, inputs, options, model, report)
     finally:
-        restored = models.verify(spec.base, spec.load_in)
+        restored = models.verify(spec.base, spec.load_in, spec.dtype)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
-    return write_result(spec, inputs, model, found, time.perf_counter() - started, options)
+    return model, found
 
 
 def check(spec: Spec) -> dict[str, Contract]:
@@ -140,17 +149,21 @@ def answer(question: Question, models: ModelCache) -> Contract:
         return run(question.spec, question.inputs, Quiet(), models)
     if isinstance(question, AskFactTokens):
         assert question.inputs.fact_set is not None, "an evaluation's inputs hold its facts"
-        return look_at_tokens(models.get(question.spec.base), question.inputs.fact_set.facts)
+        return look_at_tokens(
+            models.get(question.spec.base, dtype=question.spec.dtype),
+            question.inputs.fact_set.facts,
+        )
     assert isinstance(question, AskPreflight)
     if isinstance(question.spec, AddSpec):
         return Preflight()
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
-    model = models.get(question.spec.base, load_in=question.spec.load_in)
-    return preflight(question.spec, question.inputs, model, question.brief)
+    asked = question.spec
+    model = models.get(asked.base, load_in=asked.load_in, dtype=asked.dtype)
+    return preflight(asked, question.inputs, model, question.brief)
 
 
-def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Findings, Model]:
+def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Model, Findings]:
     """Make a recipe's model under LETHE_DATA and load it, so that the next run starts at once."""
     info = add_recipe(spec.base, settings().own_models, tell=report.progress)
     model = models.get(spec.base, lambda words: report.progress(0.97, words))
@@ -160,7 +173,7 @@ def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Findings, M
         f"{info.n_layers} layers, {info.n_parameters / 1e6:.3g} million parameters, licence "
         f"{info.licence}. {info.note}".strip(),
     )
-    return found, model
+    return model, found
 
 
 def _method_of(spec: Spec) -> tuple[str, str, str]:
@@ -196,11 +209,12 @@ def _compute(
     kind, name, _ = _method_of(spec)
     compute: Callable[..., Findings] = method(kind, name).function
     with edited(model, deltas):
-        before = checksum(model)
+        before = model.state_hash
         if isinstance(spec, LocalizeSpec):
             return compute(model, _selected(spec, facts).forget, options[name], job)
         if isinstance(spec, UnlearnSpec):
             found = compute(model, _selected(spec, facts), inputs.mask, options[name], job)
+            check_findings(found)
             if found.delta is not None and found.receipt is not None:
                 path = Path(inputs.out) / "delta.safetensors"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ from worker.core.facts.athletes import fact_set as athletes
 from worker.core.facts.relations import fact_set as relations
 from worker.core.findings import Job
 from worker.core.models.cache import ModelCache
-from worker.core.models.deltas import save_delta
+from worker.core.models.delta_files import save_delta
 from worker.core.models.model import Model
 from worker.core.registry import methods
 from worker.core.unlearning import localized_finetuning

@@ -264,7 +264,7 @@ def bench_moments(args: argparse.Namespace, seconds: float) -> list[Cells]:
     layers = list(range(model.n_layers))
 
     def collect(chosen: list[int]) -> _memory.Moments:
-        _memory._known.clear()
+        _memory._kept.clear()
         job = Job(seed=0, report=Quiet())
         return _memory.second_moments(model, chosen, "", job, 1000 if args.quick else 2000)
 

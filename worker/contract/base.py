@@ -11,9 +11,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Contract(BaseModel):
-    """A frozen pydantic model that forbids extra keys."""
+    """A frozen pydantic model that forbids extra keys, and numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Options(Contract):

@@ -3,7 +3,8 @@
 LetheError
 ├── UserError        what was asked cannot be done; its sentences are shown on the page as they are
 │   ├── NotFound     what was named does not exist
-│   └── Conflict     it cannot be done as things stand, and could be otherwise
+│   ├── Conflict     it cannot be done as things stand, and could be otherwise
+│   └── NotFinite    a number that decides or is shown is NaN or infinite
 ├── Unavailable      database or disk cannot be used now; the sentence says why and the cure
 ├── Cancelled        the user asked the run to stop
 └── Diverged         a training lost its way (NaN, or retain collapsed); the base is untouched
@@ -43,6 +44,10 @@ class NotFound(UserError):
 
 class Conflict(UserError):
     """What was asked cannot be done as things stand."""
+
+
+class NotFinite(UserError):
+    """A number that decides or is shown is NaN or infinite; the message says where it came up."""
 
 
 class Unavailable(LetheError):

@@ -28,6 +28,8 @@ class ArrayInfo(Contract):
     title: str = ""
     signed: bool = False
     """Signed values are drawn on a diverging scale that is symmetric about 0."""
+    gaps: str = ""
+    """What NaN stands for in words; empty where every value was computed."""
 
 
 class Table(Contract):
@@ -175,6 +177,8 @@ class Result(Contract):
     provenance: Provenance
     seconds: float
     peak_memory_bytes: int
+    """The most that was taken during the run: of a GPU's memory by torch, on a CPU by the process
+    that computed it, with the models that it held."""
     arrays: dict[str, ArrayInfo] = {}
     summary: dict[str, float | int | bool | str | None] = {}
     """Flat named scalars, for example `probes.statement.forget.edit_probability.before`."""

@@ -33,11 +33,15 @@ ModelSpec = Union[str, EditedModel]
 LoadIn = Literal["8bit"]
 """Other than as stored: every block's matrices rounded to 8 bits, for localization only."""
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""In which numbers a model is computed: `auto` is the stored dtype, on a CPU float32."""
+
 
 class _Spec(Contract):
     model: ModelSpec = "demo"
     seed: int = Field(0, ge=0, le=2**31 - 1)
     load_in: LoadIn | None = Field(None, exclude_if=lambda value: value is None)
+    dtype: Dtype = Field("auto", exclude_if=lambda value: value == "auto")
 
     @field_validator("load_in")
     @classmethod

@@ -12,7 +12,7 @@ from worker.contract.progress import Report
 from worker.contract.result import Result
 from worker.core.findings import Findings
 from worker.core.model_card import write_card
-from worker.core.models.deltas import checksum, edited
+from worker.core.models.deltas import edited, state_checksum
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
 
@@ -34,7 +34,7 @@ def export_folder(
         raise UserError(f"{str(out)!r} is not empty; expected a new folder.", field="out")
     out.mkdir(parents=True, exist_ok=True)
     with edited(model, deltas):
-        digest = checksum(model)
+        digest = state_checksum(model, model.changed)
         _save(model, out)
     model.tokenizer.save_pretrained(out)
     (out / "README.md").write_text(write_card(model, digest, results), encoding="utf-8")

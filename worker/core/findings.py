@@ -23,6 +23,8 @@ class Array:
     unit: str
     title: str = ""
     signed: bool = False
+    gaps: str = ""
+    """What NaN stands for in words; empty where every value was computed."""
 
 
 @dataclass

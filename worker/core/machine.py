@@ -1,9 +1,12 @@
 """What machine computes: its name and memory, the versions of what computes, the peak used."""
 
 import platform
-import resource
-import sys
+import threading
+import time
 from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psutil
 import torch
@@ -31,15 +34,71 @@ def memory_of(device: torch.device) -> int:
     return int(psutil.virtual_memory().total)
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Begin to watch a GPU's peak anew; a process's peak on a CPU cannot be reset."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+class Spending:
+    """The time and the most memory that a run takes between entering and leaving this.
 
+    Of a GPU's memory, what torch has allocated; of a CPU's, what this process has resident, which
+    Linux notes by itself and can be told to note anew. Where it cannot, a thread looks every LOOK
+    seconds.
+    """
 
-def peak_memory(device: torch.device) -> int:
-    """Return the peak in bytes on the device; on a CPU the process's since its start."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    LOOK = 0.05
+    _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._began, self._seen = 0.0, 0
+        self._last: tuple[float, int] | None = None
+        self._over = threading.Event()
+        self._looking: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        elif not self._noted_anew():
+            self._looking = threading.Thread(target=self._look, name="peak", daemon=True)
+            self._looking.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._last = self.seconds, self.peak_bytes
+        self._over.set()
+        if self._looking is not None:
+            self._looking.join()
+
+    @property
+    def seconds(self) -> float:
+        """The time until now, or until it was left."""
+        if self._last is not None:
+            return self._last[0]
+        return time.perf_counter() - self._began
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory until now, or until it was left."""
+        if self._last is not None:
+            return self._last[1]
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        if self._looking is not None:
+            return max(self._seen, psutil.Process().memory_info().rss)
+        lines = self._STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+    def _noted_anew(self) -> bool:
+        try:
+            self._RESET.write_text("5")
+        except OSError:  # another system than Linux, or a container that keeps it from us
+            return False
+        return True
+
+    def _look(self) -> None:
+        own = psutil.Process()
+        while not self._over.wait(self.LOOK):
+            self._seen = max(self._seen, own.memory_info().rss)

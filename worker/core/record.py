@@ -8,8 +8,9 @@ from worker.contract.base import Contract
 from worker.contract.inputs import Inputs
 from worker.contract.result import ArrayInfo, Provenance, Result
 from worker.contract.spec import EvaluateSpec, Spec
+from worker.core.border import check_findings
 from worker.core.findings import Findings
-from worker.core.machine import peak_memory, read_versions
+from worker.core.machine import Spending, read_versions
 from worker.core.models.card import read_note
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
@@ -20,10 +21,14 @@ def write_result(
     inputs: Inputs,
     model: Model,
     found: Findings,
-    seconds: float,
+    spent: Spending,
     options: dict[str, Contract],
 ) -> Result:
-    """Write what was found into `inputs.out`: arrays.npz and result.json; return the result."""
+    """Write what was found into `inputs.out`: arrays.npz and result.json; return the result.
+
+    Raises NotFinite, and writes nothing, where a number is none.
+    """
+    check_findings(found)
     out = Path(inputs.out)
     out.mkdir(parents=True, exist_ok=True)
     if found.arrays:
@@ -33,8 +38,8 @@ def write_result(
         kind=spec.kind,
         spec=_filled(spec, options),
         provenance=_provenance(spec, inputs, model),
-        seconds=seconds,
-        peak_memory_bytes=peak_memory(model.device),
+        seconds=spent.seconds,
+        peak_memory_bytes=spent.peak_bytes,
         arrays={
             name: ArrayInfo(
                 file="arrays.npz",
@@ -42,6 +47,7 @@ def write_result(
                 unit=array.unit,
                 title=array.title,
                 signed=array.signed,
+                gaps=array.gaps,
             )
             for name, array in found.arrays.items()
         },
@@ -70,11 +76,9 @@ def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:
 
 
 def _plain(value: object) -> float | int | bool | str | None:
-    """JSON knows no NaN: what could not be measured is null."""
+    """Give a numpy scalar as Python's own; what could not be measured is None."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
     assert value is None or isinstance(value, (float, int, bool, str))
     return value
 

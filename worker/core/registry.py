@@ -1,11 +1,11 @@
 """Finds methods: one file in a folder is one method.
 
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
-`unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so is `NEEDS`, what it needs of a
-model's architecture. The module's docstring says what
-it measures or does; its first sentence is the summary on the form. Files whose names begin with
-`_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
-names are searched too.
+`unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so are `NEEDS`, what it needs of a
+model's architecture, and `memory_beside`, what it takes beside what every edit does. The module's
+docstring says what it measures or does; its first sentence is the summary on the form. Files whose
+names begin with `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders
+of the same names are searched too.
 """
 
 import importlib
@@ -35,6 +35,9 @@ class Method:
     info: MethodInfo
     options: type[Options]
     function: Callable[..., Any]
+    memory_beside: Callable[..., int] | None = None
+    """Of an unlearning method, where it has one: bytes of (model, mask, options) beside what every
+    edit takes."""
 
 
 def methods(kind: MethodKind) -> dict[str, Method]:
@@ -101,4 +104,5 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
         ),
         options=module.Options,
         function=getattr(module, FUNCTIONS[kind]),
+        memory_beside=getattr(module, "memory_beside", None),
     )

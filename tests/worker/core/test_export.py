@@ -6,7 +6,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from worker.contract.errors import UserError
 from worker.core.export import export_folder
-from worker.core.models.deltas import checksum, edited, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum, edited
 from worker.core.models.model import Model
 
 

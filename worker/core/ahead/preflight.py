@@ -8,6 +8,7 @@ from typing import Any
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, select
 from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask
 from worker.contract.menu import Preflight, RefusedRow
 from worker.contract.spec import (
     EvaluateSpec,
@@ -204,4 +205,19 @@ def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
     needs = estimate_memory(
         model, component_parameters(model), model.dtype, model.device, n_changed
     )
-    return needs["unlearn" if isinstance(spec, StudySpec) else spec.kind]
+    return needs["unlearn" if isinstance(spec, StudySpec) else spec.kind] + sum(
+        _beside(model, inputs.mask, name, options) for name, options in _trained(spec)
+    )
+
+
+def _trained(spec: Spec) -> list[tuple[str, dict[str, Any]]]:
+    """Name the method of an edit with its options."""
+    return [(spec.method, spec.options)] if isinstance(spec, UnlearnSpec) else []
+
+
+def _beside(model: Model, mask: Mask | None, name: str, options: dict[str, Any]) -> int:
+    """What a method takes beside what every edit takes; nothing where it refuses the mask."""
+    found = method("unlearning", name)
+    if found.memory_beside is None:
+        return 0
+    return found.memory_beside(model, mask, found.options.model_validate(options))

@@ -13,6 +13,7 @@ from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings
 
 Tells = dict[State, Told]
+NOT_ASKED = "the fact cannot be asked in this format"
 _QUANTITIES: dict[str, tuple[str, str]] = {
     "target_probability": ("target", "target's probability, teacher-forced"),
     "edit_probability": ("edit", "edit target's probability, teacher-forced"),
@@ -94,10 +95,18 @@ def heatmaps(plan: Plan, told: Tells) -> dict[str, Array]:
     arrays = {}
     for state, one in told.items():
         arrays[f"probe.target.{state}"] = Array(
-            one.target, axes, "probability", f"Target's probability {state} the edit"
+            one.target,
+            axes,
+            "probability",
+            f"Target's probability {state} the edit",
+            gaps=NOT_ASKED,
         )
         arrays[f"probe.edit_target.{state}"] = Array(
-            one.edit, axes, "probability", f"Edit target's probability {state} the edit"
+            one.edit,
+            axes,
+            "probability",
+            f"Edit target's probability {state} the edit",
+            gaps=f"{NOT_ASKED}, or it has no edit target",
         )
     return arrays
 

@@ -53,7 +53,6 @@ def read_lines(
             before = reference[start // 16].to(log_probs.device)
             kl = (before.exp() * (before - log_probs)).sum(-1) * used
             divergences += (kl.sum(1) / used.sum(1).clamp(min=1)).tolist()
-    assert np.isfinite(losses).all() or not first, "the base model gives no finite loss"
     return {
         "loss": np.array(losses),
         "divergence": np.array(divergences),

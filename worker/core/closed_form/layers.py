@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worker.contract.errors import Diverged, UserError
+from worker.contract.errors import Diverged, NotFinite, UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Axis
 from worker.core.closed_form.values import Values
@@ -71,13 +71,14 @@ class Quick:
         job.report.partial("curve", {"step": 0} | self.before)
 
     def findings(self, selection: Selection, values: Values, layers: list[int]) -> Findings:
-        """Probe again and say what the edit did; raise Diverged where weights are not finite."""
-        after = self.probe.measure(self.model, 0)
-        if any(x != x for x in after.values()):
+        """Probe again and say what the edit did; raise Diverged where its logits are no numbers."""
+        try:
+            after = self.probe.measure(self.model, 0)
+        except NotFinite as error:
             raise Diverged(
-                "The edited weights give no finite probabilities; the model is untouched. Lower "
-                "the clamp or raise covariance_tokens."
-            )
+                f"The edit's weights are of no use, and the model is untouched. {error.message} "
+                f"Lower the clamp or raise covariance_tokens."
+            ) from None
         self.job.report.partial("curve", {"step": 1} | after)
         findings = Findings()
         for name, value in after.items():

@@ -4,7 +4,6 @@ A key is what enters the projection at a fact's last subject token; a value is w
 """
 
 import random
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
+from worker.core.kept import Kept
 from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
@@ -28,9 +28,8 @@ from worker.core.training.material import general_sentences
 from worker.core.training.pool import Pool, Row, answer_row, pool
 
 Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
-_known: OrderedDict[tuple[str, int, int, int], Moments] = OrderedDict()
-KEPT = 4
-"""Second moments of so many (model, text) pairs are kept in memory."""
+_kept = Kept(2**30)
+"""Second moments of layers, in the CPU's memory: a study edits one base many times."""
 
 
 @dataclass(frozen=True)
@@ -145,22 +144,32 @@ def second_moments(
 ) -> Moments:
     """Average k kᵀ over tokens of general text, for all layers in one pass, in float64.
 
-    With `facts` (retain facts), as many tokens again are taken of their prompts. Kept per model by
-    content hash, and by the facts.
+    With `facts` (retain facts), as many tokens again are taken of their prompts. Kept, while there
+    is room, per layer by the model's content hash, and by the facts.
     """
     key = (model_hash, n_tokens, job.seed, hash(tuple((f.text, f.target) for f in facts)))
-    found = _known.get(key, {})
+    kept = {layer: _kept.get((*key, layer)) for layer in layers}
+    found = {layer: one.to(model.device) for layer, one in kept.items() if one is not None}
     missing = [layer for layer in layers if layer not in found]
     if missing:
         job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
         texts = [*_texts(model, general_sentences(), n_tokens, job.seed)]
         prompts = [f"{f.text}{f.follows(f.target)}." for f in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
-        found = found | _collect(model, texts, missing)
-        _known[key] = found
-        while len(_known) > KEPT:
-            _known.popitem(last=False)
+        made = _collect(model, texts, missing)
+        for layer, one in made.items():
+            _kept.keep((*key, layer), one.cpu())
+        found |= made
     return {layer: found[layer] for layer in layers}
+
+
+def moment_bytes(model: Model, n_layers: int, solving: int) -> int:
+    """Count the bytes of the second moments of so many MLPs, and of `solving` matrices more.
+
+    All layers' are collected in one pass; `solving` are alive while one of them is solved against.
+    """
+    width = matrix(model, 0).shape[1]
+    return 8 * width * width * (n_layers + solving)
 
 
 def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list[tuple[int, ...]]:
@@ -185,7 +194,7 @@ def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -
         for layer, entered in seen.items():
             own = entered[used].double()
             sums[layer] = sums.get(layer, 0) + own.T @ own
-    return {layer: total / count for layer, total in sums.items()}
+    return {layer: total.div_(count) for layer, total in sums.items()}
 
 
 @torch.no_grad()

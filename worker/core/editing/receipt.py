@@ -7,8 +7,8 @@ from torch import Tensor
 
 from worker.contract.result import ChangedTensor, Receipt
 from worker.core.editing.parts import Index
-from worker.core.models.deltas import checksum, parameter_checksums
-from worker.core.models.model import Model, combine_digests
+from worker.core.models.deltas import parameter_checksums, state_checksum
+from worker.core.models.model import Model
 
 
 class Ledger:
@@ -20,7 +20,7 @@ class Ledger:
         """Write down the model's state; `slices` are the mask's parts, `before` their tensors."""
         self.slices, self.inside = slices, before
         self.checksums = parameter_checksums(model)
-        self.hash_before = combine_digests(self.checksums)
+        self.hash_before = model.state_hash
 
     def narrow(self, slices: list[tuple[str, Index]]) -> None:
         """Take fewer parts as the mask's, where they are known only after the edit."""
@@ -41,6 +41,7 @@ class Ledger:
         """Compare the edited model with what it was; `base_restored` is for `settle` to say."""
         named = {name: p.detach() for name, p in model.hf.named_parameters()}
         now = parameter_checksums(model)
+        changed = [name for name in self.inside if now[name] != self.checksums[name]]
         outside = [name for name in self.checksums if name not in self.inside]
         unchanged = all(now[name] == self.checksums[name] for name in outside)
         checked = sum(named[name].numel() for name in outside if name in named)
@@ -55,7 +56,7 @@ class Ledger:
             n_parameters=n_inside,
             n_changed=sum(_count(b, named[n]) for n, b in self.inside.items()),
             hash_before=self.hash_before,
-            hash_after=combine_digests(now),
+            hash_after=state_checksum(model, {*model.changed, *changed}),
             outside_unchanged=bool(unchanged),
             n_outside_checked=checked,
             base_restored=False,
@@ -63,7 +64,9 @@ class Ledger:
 
     def settle(self, receipt: Receipt, model: Model) -> Receipt:
         """Say whether the loaded base has its old checksum again, the edit being taken back."""
-        return receipt.model_copy(update={"base_restored": checksum(model) == self.hash_before})
+        return receipt.model_copy(
+            update={"base_restored": parameter_checksums(model) == self.checksums}
+        )
 
     def _outside(self, name: str, values: Tensor) -> Tensor:
         rest = torch.ones(values.shape, dtype=torch.bool, device=values.device)

@@ -24,11 +24,14 @@ from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.rows import compare_columns, statement_probabilities
 from worker.core.asking.statistics import summarize
 from worker.core.findings import Array, Findings, Job
-from worker.core.models.deltas import checksum, edited, read_delta
+from worker.core.models.delta_files import chain_of
+from worker.core.models.deltas import checksum, edited, state_checksum
 from worker.core.models.model import Model
 
 TITLE = "Interference of edits"
 PAPER = "Fang et al. 2025, AlphaEdit, arXiv 2410.02355"
+
+NO_FACTS = "the edit's facts are not known"
 
 
 class Options(BaseOptions):
@@ -48,14 +51,14 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             f"known; expected a stack of at least one edit. Choose an edited model.",
             field="model.edits",
         )
-    base_hash, states = checksum(model), [_ask(model, groups)]
-    hashes = [base_hash]
+    base, states = checksum(model), [_ask(model, groups)]
+    hashes = [model.weights_hash]
     for n in range(1, len(models.deltas) + 1):
         job.report.progress(n / (len(models.deltas) + 1), f"Edit {n} of {len(models.deltas)}")
         with edited(model, models.deltas[:n]):
             states.append(_ask(model, groups))
-            hashes.append(checksum(model))
-    reverted = checksum(model)
+            hashes.append(state_checksum(model, model.changed))
+    reverted = hashes[0] if checksum(model) == base else checksum(model)
     names = tuple(f"edit {n + 1}" for n in range(len(groups)))
     return _findings(names, states, hashes, reverted, _made_on(models), job.seed)
 
@@ -69,7 +72,7 @@ def _ask(model: Model, groups: Sequence[Sequence[Fact]]) -> Asked:
 
 
 def _made_on(models: BeforeAfter) -> list[str]:
-    return [read_delta(path).after_hash for path in models.deltas]
+    return [delta.after_hash for delta in chain_of(models.base, models.deltas)]
 
 
 def _findings(
@@ -89,10 +92,12 @@ def _findings(
         key = what.replace(" ", "_")
         title = f"What each edit did to the {what} of each edit's facts"
         arrays[f"change.{key}"] = Array(
-            change[:, :, place], axes, "change of probability", title, signed=True
+            change[:, :, place], axes, "change of probability", title, signed=True, gaps=NO_FACTS
         )
         title = f"The {what} of each edit's facts after each edit"
-        arrays[f"level.{key}"] = Array(mean[:, :, place], (after, axes[1]), "probability", title)
+        arrays[f"level.{key}"] = Array(
+            mean[:, :, place], (after, axes[1]), "probability", title, gaps=NO_FACTS
+        )
     aggregates = [
         compare_columns(
             f"interference.{name.replace(' ', '_')}.edit_probability",

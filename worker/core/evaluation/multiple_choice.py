@@ -115,4 +115,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
 
 def _bias(plan: Plan, letters: Float[np.ndarray, "format letter"]) -> Array:
     axes = (Axis(name="format", labels=plan.formats), Axis(name="letter", labels=LETTERS))
-    return Array(letters, axes, "probability", "Mean share of each letter over all orders")
+    return Array(
+        letters,
+        axes,
+        "probability",
+        "Mean share of each letter over all orders",
+        gaps="no fact can be asked in this format",
+    )

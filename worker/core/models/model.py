@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from worker.core.models.digests import combine_digests, digest_parameters
 from worker.core.models.layout import Layout, read_layout
-from worker.core.models.offloaded import read_value
+from worker.core.models.logits_watch import watch_logits
+from worker.core.models.stored_values import unchanged_names
 
 
 class Model:
@@ -28,11 +30,17 @@ class Model:
         tokenizer: PreTrainedTokenizerBase,
         path: Path | None = None,
         revision: str | None = None,
+        stored: Mapping[str, str] | None = None,
     ) -> None:
+        """Take a loaded model; `stored` are the checksums of the tensors in its files."""
         self.id, self.hf, self.tokenizer = id, hf, tokenizer
         self.path, self.revision = path, revision
+        self._stored = stored
+        self.changed: dict[str, str] = {}
+        """Parameter's name -> checksum of its numbers, of all that edits lying on it changed."""
         hf.eval()
         hf.requires_grad_(False)
+        watch_logits(hf)
         config = hf.config.get_text_config()
         self.n_layers: int = config.num_hidden_layers
         self.n_heads: int = config.num_attention_heads
@@ -98,13 +106,31 @@ class Model:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every parameter as it was when first asked, that is, of the base weights."""
-        return digest_parameters(self.hf)
+        """SHA-256 of every parameter as it was when first asked, that is, of the base weights.
+
+        A parameter with the bits of its stored tensor has that one's, without being hashed again.
+        """
+        if self._stored is None or self.path is None:
+            return digest_parameters(self.hf)
+        known = {name: self._stored[name] for name in unchanged_names(self.path, self.hf)}
+        others = {name for name, _ in self.hf.named_parameters()} - known.keys()
+        return known | digest_parameters(self.hf, others)
+
+    @property
+    def stored(self) -> Mapping[str, str]:
+        """SHA-256 of every tensor of its files; of the parameters, where it has no files."""
+        return self.digests if self._stored is None else self._stored
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 over all base parameters' names, dtypes, shapes and bytes."""
-        return combine_digests(self.digests)
+        """SHA-256 over the stored tensors' names, dtypes, shapes and bytes, in whatever dtype the
+        base was loaded."""
+        return combine_digests(self.stored)
+
+    @property
+    def state_hash(self) -> str:
+        """The same over what the edits that lie on it left and changed; `weights_hash` without."""
+        return combine_digests({**self.stored, **self.changed})
 
     def run(
         self,
@@ -133,27 +159,3 @@ class Model:
         """Run the model; return float32 logits of the last `keep` positions only."""
         logits: Tensor = self.run(ids, mask, position_ids, keep).logits
         return logits.float()
-
-
-def digest_parameters(hf: nn.Module, names: set[str] | None = None) -> dict[str, str]:
-    """Compute each parameter's SHA-256 over dtype, shape and bytes (of `names` only, if given)."""
-    return {
-        name: digest(read_value(hf, name, parameter))
-        for name, parameter in hf.named_parameters()
-        if names is None or name in names
-    }
-
-
-def digest(tensor: Tensor) -> str:
-    """Compute SHA-256 over a tensor's dtype, shape and bytes."""
-    head = f"{tensor.dtype} {tuple(tensor.shape)} ".encode()
-    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    sha = hashlib.sha256(head)
-    sha.update(memoryview(data))
-    return sha.hexdigest()
-
-
-def combine_digests(digests: dict[str, str]) -> str:
-    """Compute one SHA-256 over named digests, whatever their order."""
-    lines = "\n".join(f"{name} {digests[name]}" for name in sorted(digests))
-    return hashlib.sha256(lines.encode()).hexdigest()

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from worker.contract.components import Component
 from worker.contract.result import Attribution, Axis, Table, TracedFact
 from worker.core.findings import Array, Findings
+from worker.core.finite import require_finite
 from worker.core.models.model import Model
 from worker.core.patching.cases import Case, Prepared
 
 ROLES = ("first subject token", "middle subject tokens", "last subject token", "after", "last")
+PADDING = "positions past a fact's last token"
+NO_ROLE = "no fact has a token of this role"
 SITE_TITLES = {"resid": "Residual stream", "mlp": "MLP outputs", "attn": "Attention outputs"}
 
 
@@ -54,10 +58,12 @@ def build_findings(
         title = SITE_TITLES.get(site, site)
         grid = stack([t.grids[site] for t in traced])
         axes = (Axis(name="fact", labels=labels), Axis(name="layer"), Axis(name="position"))
-        arrays[f"grid.{site}"] = Array(grid, axes, unit, title, signed=True)
+        arrays[f"grid.{site}"] = Array(grid, axes, unit, title, signed=True, gaps=PADDING)
         roles = _mean([role_means(t.grids[site], t.case) for t in traced], weights)
         axes = (Axis(name="layer"), Axis(name="role", labels=ROLES))
-        arrays[f"roles.{site}"] = Array(roles, axes, unit, f"{title} by token role", signed=True)
+        arrays[f"roles.{site}"] = Array(
+            roles, axes, unit, f"{title} by token role", signed=True, gaps=NO_ROLE
+        )
     names = tuple(traced[0].components)
     if names:
         scores = np.array([[t.components[n] for n in names] for t in traced], dtype=np.float64)
@@ -161,6 +167,7 @@ def stack(grids: Sequence[np.ndarray]) -> np.ndarray:
     longest = max(grid.shape[1] for grid in grids)
     stacked = np.full((len(grids), grids[0].shape[0], longest), np.nan, dtype=np.float32)
     for i, grid in enumerate(grids):
+        require_finite(torch.from_numpy(grid), f"Fact {i + 1} of {len(grids)}: its grid of scores")
         stacked[i, :, : grid.shape[1]] = grid
     return stacked
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, NotFinite
 from worker.contract.result import Table
 from worker.core.editing.parts import Parts
 from worker.core.findings import Findings
@@ -79,7 +79,7 @@ def try_each(
         pair = (options.learning_rate, options.forget_weight)
         try:
             trial = train(options, (share[0] + i * width, share[0] + (i + 1) * width))
-        except Diverged as error:
+        except (Diverged, NotFinite) as error:
             if not several:
                 raise
             rows.append((*pair, None, None, str(error)))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, NotFinite
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts
 from worker.core.findings import Job
@@ -150,15 +150,21 @@ class Trainer:
         self._start()
         with self.parts.trainable(self.model):
             for step in range(1, self.options.steps + 1):
-                losses = self._step()
-                if not all(map(math.isfinite, losses.values())):
-                    self.lost = True
-                    self.stopped = f"a loss was not finite at step {step} ({losses})"
-                    break
-                self._remember(step, losses)
+                try:
+                    self._go_on(step)
+                except NotFinite as error:
+                    self.lost, self.stopped = True, f"at step {step}: {error.message}"
                 if self.stopped:
                     break
         return self._finish()
+
+    def _go_on(self, step: int) -> None:
+        losses = self._step()
+        if all(map(math.isfinite, losses.values())):
+            self._remember(step, losses)
+        else:
+            self.lost = True
+            self.stopped = f"a loss was not finite at step {step} ({losses})"
 
     def _start(self) -> None:
         self.began, self.probe_seconds = time.perf_counter(), 0.0

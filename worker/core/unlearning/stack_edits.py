@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
-from worker.contract.errors import Diverged, UserError
+from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis, Table
@@ -30,9 +30,11 @@ from worker.core.asking.scoring import score_answers
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import Index, slices_of
 from worker.core.findings import Array, Findings, Job
-from worker.core.models.deltas import Delta, checksum, read_delta
+from worker.core.models.delta_files import Delta, chain_of, values_in
+from worker.core.models.deltas import state_checksum
 from worker.core.models.model import Model
 
+NO_FACTS = "the edit's facts are not known"
 TITLE = "Stack of edits"
 PAPER = "Ilharco et al. 2023, Editing Models with Task Arithmetic, arXiv 2212.04089"
 
@@ -51,7 +53,7 @@ def unlearn(
     model: Model, selection: Selection, mask: Mask | None, options: Options, job: Job
 ) -> Findings:
     """Put the edits on in their order; the mask must hold all that they changed."""
-    if checksum(model) != model.weights_hash:
+    if model.changed:
         raise UserError(
             "The model has edits already, and a stack begins at its base; expected the base model. "
             "Name those edits in options.edits too.",
@@ -66,14 +68,14 @@ def unlearn(
         base = {name: p.detach().clone() for name, p in model.hf.named_parameters()}
         rows = [_ask(model, groups)]
         exact = []
+        touched: set[str] = set()
         for number, chain in enumerate(chains):
-            exact.append(_put_on(model, chain, base))
+            exact.append(_put_on(model, chain, base, touched))
+            touched |= chain[-1].values.keys()
             rows.append(_ask(model, groups))
             done = 0.9 * (number + 1) / len(chains)
             job.report.progress(done, f"Edit {number + 1} of {len(chains)}")
-        if not all(bool(p.isfinite().all()) for p in model.hf.parameters()):
-            raise Diverged("The stacked weights are not finite; the model is untouched.")
-        return _findings(options.edits, rows, exact, checksum(model))
+        return _findings(options.edits, rows, exact, state_checksum(model, touched))
 
     return edit(model, slices, job, change)
 
@@ -84,16 +86,10 @@ def _chain(model: Model, name: str, job: Job) -> list[Delta]:
             f"The edit {name!r} was not found; expected the id of a finished unlearn run.",
             field="options.edits",
         )
-    chain = [read_delta(Path(path)) for path in job.stacked[name].deltas]
-    for delta in chain:
-        if delta.base_hash != model.weights_hash:
-            raise UserError(
-                f"The edit {name!r} was made on {delta.model!r} with weights "
-                f"{delta.base_hash[:12]}; this is {model.id!r} with {model.weights_hash[:12]}. "
-                f"Choose edits of one base.",
-                field="options.edits",
-            )
-    return chain
+    try:
+        return chain_of(model, [Path(path) for path in job.stacked[name].deltas])
+    except UserError as error:
+        raise UserError(f"The edit {name!r}: {error.message}", field="options.edits") from None
 
 
 def _check_mask(
@@ -110,14 +106,17 @@ def _check_mask(
             )
 
 
-def _put_on(model: Model, chain: list[Delta], base: Mapping[str, Tensor]) -> bool:
+def _put_on(
+    model: Model, chain: list[Delta], base: Mapping[str, Tensor], touched: set[str]
+) -> bool:
     """Put one edit on; say whether it was written on the very weights that it was made on."""
     last, named = chain[-1], dict(model.hf.named_parameters())
-    is_exact = checksum(model) == last.before_hash
+    is_exact = state_checksum(model, touched) == last.before_hash
+    after = values_in(model, last) if is_exact else last.values
     with torch.no_grad():
-        for name, after in last.values.items():
+        for name, own in after.items():
             parameter = named[name]
-            value = after.to(parameter.device)
+            value = own.to(parameter.device)
             if not is_exact:
                 before = _before(name, chain, base).to(parameter.device)
                 value = parameter.double() + (value.double() - before.double())
@@ -186,5 +185,6 @@ def _findings(
             "change of probability",
             f"What each edit did to the {what} of each edit's facts",
             signed=True,
+            gaps=NO_FACTS,
         )
     return findings

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, NotFinite
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
@@ -81,7 +81,7 @@ def unlearn(
                 model, parts, [term], probe, learn, job, lowest_layer=layer, share=share
             ).train()
             vector = [b - a for a, b in zip(before, parts.copy(), strict=True)]
-            tried = _walk(model, parts, probe, layer, before, vector, chosen.scales)
+            tried = _walk(model, parts, probe, layer, before, vector, chosen.scales, job)
             score, scale, last = max(tried, key=lambda one: one[0])
             if not score > probe.score(first):
                 raise Diverged(
@@ -107,13 +107,20 @@ def _walk(
     before: Sequence[Tensor],
     vector: Sequence[Tensor],
     scales: Sequence[float],
+    job: Job,
 ) -> list[Tried]:
-    """Probe the model at every scale."""
+    """Probe the model at every scale; one at which it gives no numbers is passed over."""
     tried = []
     for scale in scales:
         _subtract(parts, before, vector, scale)
-        measured = probe.measure(model, layer)
+        try:
+            measured = probe.measure(model, layer)
+        except NotFinite as error:
+            job.report.log(f"Scale {scale:g} was passed over: {error.message}")
+            continue
         tried.append((probe.score(measured), scale, measured))
+    if not tried:
+        raise Diverged(f"At no scale of {scales} does the model give numbers; it is untouched.")
     return tried
 
 

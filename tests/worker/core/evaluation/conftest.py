@@ -8,7 +8,7 @@ from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.findings import Job
-from worker.core.models.deltas import save_delta
+from worker.core.models.delta_files import save_delta
 from worker.core.unlearning import localized_finetuning
 
 

@@ -10,7 +10,8 @@ from worker.core.demo.paths import GENERAL, SAGA
 from worker.core.evaluation import familiarity
 from worker.core.evaluation._own_words import cut_prompts, grade, own_terms
 from worker.core.findings import Job
-from worker.core.models.deltas import checksum, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum
 from worker.core.training.attack import rows_loss, text_rows
 
 JOB = Job(seed=0, report=Quiet())

@@ -14,7 +14,8 @@ from worker.core.demo.paths import GENERAL
 from worker.core.evaluation import familiarity
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Job
-from worker.core.models.deltas import checksum, restored, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum, restored
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.training.attack import fine_tune, text_rows

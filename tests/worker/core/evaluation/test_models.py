@@ -24,6 +24,7 @@ from worker.core.evaluation import (
     soft_prompts,
 )
 from worker.core.findings import Job
+from worker.core.kept import Kept, size_of
 from worker.core.models.model import Model
 from worker.core.unlearning import localized_finetuning
 
@@ -126,7 +127,7 @@ def test_the_cells_of_a_study_share_what_was_measured_on_their_base(
 
 
 def test_what_is_kept_is_bounded_and_the_one_used_last_stays(monkeypatch) -> None:
-    monkeypatch.setattr(kept, "BOUND", 1000)
+    monkeypatch.setattr(kept, "_measured", Kept(1000))
     calls = []
 
     def of(name: str, n_bytes: int):
@@ -147,4 +148,4 @@ def test_what_is_kept_is_bounded_and_the_one_used_last_stays(monkeypatch) -> Non
 
 def test_the_size_of_a_measurement_counts_what_lies_in_it() -> None:
     found = {"x": [np.zeros(10), torch.zeros(4)], "said": {(0, 1): "abc"}}
-    assert kept.size_of(found) == 1 + 80 + 16 + 4 + 2 * 64 + 3
+    assert size_of(found) == 1 + 80 + 16 + 4 + 2 * 64 + 3

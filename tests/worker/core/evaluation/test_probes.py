@@ -17,7 +17,8 @@ from worker.core.asking.scoring import score_answers
 from worker.core.asking.setting import Ask
 from worker.core.evaluation import probes
 from worker.core.findings import Job
-from worker.core.models.deltas import checksum, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum
 from worker.core.models.tokens import answer_ids, encode
 
 JOB = Job(seed=0, report=Quiet())

@@ -14,7 +14,8 @@ from worker.core.asking.states import all_states
 from worker.core.evaluation import verdict
 from worker.core.evaluation._verdict_rules import KNOWN, SAID, conclude, decide, tell
 from worker.core.findings import Job
-from worker.core.models.deltas import checksum, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum
 from worker.core.models.tokens import answer_ids, encode_fact, pad
 from worker.core.training.attack import fact_rows, rows_loss
 

@@ -3,15 +3,8 @@ import torch
 
 from tests.worker.core.models.families import make_model
 from worker.contract.errors import UserError
-from worker.core.models.deltas import (
-    NotRestored,
-    checksum,
-    edited,
-    parameter_checksums,
-    read_delta,
-    restored,
-    save_delta,
-)
+from worker.core.models.delta_files import read_delta, save_delta
+from worker.core.models.deltas import NotRestored, checksum, edited, parameter_checksums, restored
 
 NAME, OTHER = "model.layers.1.mlp.down_proj.weight", "model.layers.0.mlp.up_proj.weight"
 

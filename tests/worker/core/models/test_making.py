@@ -23,8 +23,9 @@ from worker.contract.spec import AddSpec
 from worker.core.models import making, wheel
 from worker.core.models.describe import list_models
 from worker.core.models.load import load_model
-from worker.core.models.making import WORK, add_gguf, add_recipe, hash_folder
+from worker.core.models.making import WORK, add_gguf, add_recipe
 from worker.core.models.recipe import Recipe, find_recipe, recipes
+from worker.core.models.stored_values import read_values
 from worker.run import open_models, run
 
 MEMBER = "tiny_weights/tiny.Q8_0.gguf"
@@ -47,7 +48,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
         download_bytes=200_000,
         member_bytes=150_000,
         disk_bytes=500_000,
-        weights_hash=hash_folder(away / "tiny"),
+        weights_hash=read_values(away / "tiny").hash,
         licence="mit",
         made_by="this test",
         note="Dequantized from 8 bits; nobody published the float weights.",

@@ -22,7 +22,8 @@ from worker.contract.progress import Event, Quiet
 from worker.contract.spec import parse_spec
 from worker.core.models.adding import add_folder
 from worker.core.models.cache import ModelCache
-from worker.core.models.deltas import edited, read_delta
+from worker.core.models.delta_files import read_delta
+from worker.core.models.deltas import edited
 from worker.core.models.load import load_model
 from worker.core.models.tokens import answer_ids, encode_fact
 from worker.run import run

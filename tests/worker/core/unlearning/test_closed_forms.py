@@ -7,6 +7,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.core.closed_form import memory
 from worker.core.closed_form.layers import least_squares, regularized
 from worker.core.closed_form.memory import (
     ask_behind,
@@ -20,6 +21,7 @@ from worker.core.closed_form.memory import (
 from worker.core.closed_form.spread import residual_after
 from worker.core.closed_form.values import find_values
 from worker.core.findings import Job
+from worker.core.kept import Kept
 from worker.core.models.deltas import checksum, restored
 from worker.core.unlearning import alphaedit, memit, rome
 
@@ -146,6 +148,20 @@ def test_second_moments_of_all_layers_are_collected_in_one_pass(model) -> None:
     assert passes == 1 and len(seen) == 1
     assert set(moments) == {0, 1, 2, 3} and torch.equal(again[2], moments[2])
     assert torch.linalg.eigvalsh(moments[1])[0] > -1e-9
+
+
+def test_second_moments_are_kept_up_to_a_bound_in_bytes(model, monkeypatch) -> None:
+    size = 8 * 48 * 48
+    kept = Kept(3 * size)
+    monkeypatch.setattr(memory, "_kept", kept)
+    first = second_moments(model, [0, 1], "a", JOB, 300)
+    second_moments(model, [0, 1], "b", JOB, 300)
+    assert kept.size == 3 * size, "the layer used longest ago was let go"
+    again = second_moments(model, [0, 1], "a", JOB, 300)
+    assert again[1] is first[1] and again[0] is not first[0]
+    monkeypatch.setattr(memory, "_kept", Kept(size - 1))
+    torch.testing.assert_close(second_moments(model, [0], "a", JOB, 300)[0], first[0])
+    assert memory._kept.size == 0, "one that is larger than the bound is not kept"
 
 
 def test_a_mask_with_attention_is_refused_in_words(model, selection) -> None:

@@ -14,7 +14,8 @@ from worker.contract.progress import Quiet
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import interference
 from worker.core.findings import Job
-from worker.core.models.deltas import checksum, edited, read_delta, save_delta
+from worker.core.models.delta_files import read_delta, save_delta
+from worker.core.models.deltas import checksum, edited
 from worker.core.training.material import retained
 from worker.core.unlearning import alphaedit, localized_finetuning, stack_edits
 
