@@ -2,7 +2,8 @@
 
 Every fact is corrupted once, as the run will do it, and measured clean and corrupted: two forwards
 per fact. Facts without a corrupted prompt of the same length, and facts whose metric the corruption
-does not change, are left out with the reasons that the run itself would give.
+does not change, are left out with the reasons that the run itself would give; so are those whose
+metric it raises, where one draw is all that the run makes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from worker.core.models.gradients import activations
 from worker.core.models.model import Model
 from worker.core.patching.cases import Prepared
 from worker.core.patching.corruption import Corrupted, corrupt
-from worker.core.patching.pairing import make_pairs, zero_metric
+from worker.core.patching.pairing import make_pairs, raised_metric, zero_metric
 
 BATCH_SIZE = 64
 
@@ -52,6 +53,9 @@ def look_ahead(
     except UserError:  # none is left; each fact's own reason stands in `prepared`
         return
 
+    one_draw = corruption == "mean" or getattr(options, "samples", 1) == 1
+    drops_raised = one_draw and not getattr(options, "keep_raised", True)
+
     def run(batch: list[Corrupted]) -> None:
         pairs = make_pairs(model, batch)
         with torch.no_grad():
@@ -61,6 +65,8 @@ def look_ahead(
         for item, change in zip(batch, changes, strict=True):
             if change.is_none:
                 prepared.leave_out(item.case.fact, zero_metric(item, metric))
+            elif change.is_raised and drops_raised:
+                prepared.leave_out(item.case.fact, raised_metric(item, metric, change))
 
     in_batches(model, "ahead", sorted(items, key=lambda item: item.case.length), BATCH_SIZE, run)
     gone = {out.id for out in prepared.left_out}

@@ -161,6 +161,11 @@ def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact
             f"{len(prepared.instead)} facts are corrupted with random tokens. "
             f"{next(iter(prepared.instead.values()))}"
         )
+    if prepared.unreached:
+        looked.notes.append(
+            f"{len(prepared.unreached)} facts share subject tokens with their corrupted prompts. "
+            f"{next(iter(prepared.unreached.values()))}"
+        )
     looked.reasons |= {out.id: out.reason for out in prepared.left_out}
     looked.usable = [fact for fact in looked.usable if fact.id not in looked.reasons]
 

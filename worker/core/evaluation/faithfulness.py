@@ -38,11 +38,13 @@ from worker.core.findings import Findings, Job
 from worker.core.models.deltas import edited
 from worker.core.models.model import Model
 from worker.core.patching.cases import Prepared, prepare, require_cases
+from worker.core.patching.comparison import KEEP_RAISED
 from worker.core.patching.corruption import DESCRIPTIONS, Corruption, corrupt
 from worker.core.patching.faithfulness import Patched, rank
 from worker.core.patching.metric import DESCRIPTION as METRICS
 from worker.core.patching.metric import Metric
 from worker.core.patching.outcome import Traced, instead_table
+from worker.core.patching.pairing import raised_metric
 from worker.core.patching.shares import DESCRIPTION, MIN_DIFFERENCE, leave_out_tiny
 
 TITLE = "Faithfulness of a mask"
@@ -64,6 +66,7 @@ class Options(BaseOptions):
     min_probability: float = Field(
         0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
     )
+    keep_raised: bool = Field(False, description=KEEP_RAISED)
     min_difference: float = Field(MIN_DIFFERENCE, ge=0, lt=1, description=DESCRIPTION)
 
 
@@ -123,11 +126,12 @@ def _patch(
         seed=job.seed, pool=job.pool, or_random=True,
     )  # fmt: skip
     patched = Patched(model, items, options.metric, options.batch_size)
-    traced = {
-        item.case.fact.id: Traced(item.case, change.clean, change.corrupted)
-        for item, change in zip(patched.items, patched.changes, strict=True)
-        if not change.is_none
-    }
+    traced: dict[str, Traced] = {}
+    for item, change in zip(patched.items, patched.changes, strict=True):
+        if change.is_raised and not options.keep_raised:
+            prepared.leave_out(item.case.fact, raised_metric(item, options.metric, change))
+        elif not change.is_none:
+            traced[item.case.fact.id] = Traced(item.case, change.clean, change.corrupted)
     leave_out_tiny(traced, prepared, options.metric, options.min_difference)
     patched.used = np.array([item.case.fact.id in traced for item in patched.items])
     gone = {out.id for out in prepared.left_out}

@@ -33,9 +33,12 @@ def find_by_paths(
     top_heads: int,
     threshold: float,
     min_probability: float,
+    keep_raised: bool,
 ) -> Findings:
     """Find extraction heads, then the MLPs with a direct effect on their first layer's input."""
-    options = ComparisonOptions(corruption=corruption, min_probability=min_probability)
+    options = ComparisonOptions(
+        corruption=corruption, min_probability=min_probability, keep_raised=keep_raised
+    )
     facing = Comparison(model, facts, options, job)
     heads = [Component(k, "attn", h) for k in range(model.n_layers) for h in range(model.n_heads)]
     mlps = [Component(k, "mlp") for k in range(model.n_layers)]

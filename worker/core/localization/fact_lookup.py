@@ -42,6 +42,7 @@ from worker.core.findings import Findings, Job
 from worker.core.localization._lookup_paths import find_by_paths
 from worker.core.localization._lookup_probe import find_by_probe, probe_classes
 from worker.core.models.model import Model
+from worker.core.patching.comparison import KEEP_RAISED
 from worker.core.patching.corruption import DESCRIPTIONS, Corruption
 
 TITLE = "Fact lookup (the paper's)"
@@ -80,6 +81,7 @@ class Options(base.Options):
     min_probability: float = Field(
         0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
     )
+    keep_raised: bool = Field(False, description="For path patching. " + KEEP_RAISED)
 
 
 def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) -> Findings:
@@ -109,6 +111,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
             top_heads=options.top_heads,
             threshold=options.threshold,
             min_probability=options.min_probability,
+            keep_raised=options.keep_raised,
         )
     )
     found.summary["lookup.by"] = by

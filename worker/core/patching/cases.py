@@ -43,6 +43,8 @@ class Prepared:
     left_out: list[LeftOut] = field(default_factory=list)
     instead: dict[str, str] = field(default_factory=dict)
     """Fact's id -> why it was corrupted in another way than asked for."""
+    unreached: dict[str, str] = field(default_factory=dict)
+    """Fact's id -> which tokens of its subject the corrupted prompts have as well."""
 
     def leave_out(self, fact: Fact, reason: str) -> None:
         self.left_out.append(LeftOut(id=fact.id, reason=reason))

@@ -1,4 +1,4 @@
-"""A fact's metric on the clean and on the corrupted prompt, and whether they differ at all."""
+"""A fact's metric on the clean and on the corrupted prompt: whether they differ, and which way."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ class Change:
     def is_none(self) -> bool:
         """Whether the corruption changed nothing that can be told from rounding."""
         return abs(self.difference) <= self.rounding
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether the corruption raised the metric, so that nothing was lost to be brought back."""
+        return self.difference < -self.rounding

@@ -24,7 +24,12 @@ from worker.core.patching.change import Change
 from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
 from worker.core.patching.metric import UNITS, Metric
 from worker.core.patching.outcome import Traced, build_findings, ordered
-from worker.core.patching.pairing import zero_metric
+from worker.core.patching.pairing import raised_metric, zero_metric
+
+KEEP_RAISED = (
+    "Keep facts whose metric the corruption raises; restoring lowers it there, so they count "
+    "against what the others show."
+)
 
 
 class ComparisonOptions(base.Options):
@@ -42,6 +47,8 @@ class ComparisonOptions(base.Options):
     min_probability: float = Field(
         0.1, ge=0, lt=1, description="Facts to whose answer the model gives less are left out."
     )
+
+    keep_raised: bool = Field(False, description=KEEP_RAISED)
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -85,26 +92,30 @@ class Comparison:
         self.items = sorted(items, key=lambda item: item.case.length)
         self.traced: dict[str, Traced] = {}
         self.operations = 0
-        self._unchanged: set[str] = set()
+        self._gone: set[str] = set()
 
     def run(self, kind: str, size: int, measure: Callable[[list[Corrupted]], None]) -> None:
         """Measure all facts, `size` at a time; `kind` names the work whose batch size fits."""
         in_batches(self.model, kind, self.items, size, measure)
 
     def keep(self, item: Corrupted, change: Change) -> Traced | None:
-        """Return where the fact's scores go; None, and the fact left out, if nothing changed."""
-        fact = item.case.fact
-        if change.is_none:
-            if fact.id not in self._unchanged:
-                self._unchanged.add(fact.id)
-                self.prepared.leave_out(fact, zero_metric(item, self.options.metric))
+        """Return where the fact's scores go; None, and the fact left out, if nothing was lost."""
+        fact, metric = item.case.fact, self.options.metric
+        if fact.id in self._gone:
+            return None
+        if change.is_none or (change.is_raised and not self.options.keep_raised):
+            self._gone.add(fact.id)
+            same = change.is_none
+            self.prepared.leave_out(
+                fact, zero_metric(item, metric) if same else raised_metric(item, metric, change)
+            )
             return None
         return self.traced.setdefault(fact.id, Traced(item.case, change.clean, change.corrupted))
 
     def tell(self, measured: float = 0.0) -> None:
         """Report progress; `measured` facts of the batch under way count as well."""
         kept, n_facts = len(self.traced), len(self.items)
-        done = (kept + len(self._unchanged) + measured) / n_facts
+        done = (kept + len(self._gone) + measured) / n_facts
         self.job.report.progress(min(1.0, done), f"{kept} of {n_facts} facts measured")
 
     def settle(self) -> list[Traced]:

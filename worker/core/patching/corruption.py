@@ -69,8 +69,10 @@ def corrupt(
                 embeds = _on_embeddings(model, case, kind, subjects, samples, noise_level, seed)
                 found.append(Corrupted(case, embeds, kind))
             else:
-                item = _on_tokens(model, case, pool, kind, samples, seed, or_random)
+                item, same = _on_tokens(model, case, pool, kind, samples, seed, or_random)
                 found.append(item)
+                if same:
+                    prepared.unreached[case.fact.id] = _unreached(case, same)
                 if item.how != kind:
                     prepared.instead[case.fact.id] = _no_other(case, pool, "Random tokens stand in")
         except UserError as error:
@@ -110,7 +112,8 @@ def _on_tokens(
     samples: int,
     seed: int,
     or_random: bool,
-) -> Corrupted:
+) -> tuple[Corrupted, list[int]]:
+    """Make the copies, and list the subject's positions whose token every copy has as well."""
     rows: list[list[int]] = []
     if kind == "other_subject":
         rows = other_subjects(model, case, pool, seed, samples)
@@ -118,7 +121,21 @@ def _on_tokens(
             raise UserError(_no_other(case, pool, "Choose the corruption random_tokens"))
     how = "other_subject" if rows else "random_tokens"
     rows = rows or [_random_row(model, case, seed, i) for i in range(samples)]
-    return Corrupted(case, embed(model, torch.tensor(rows, device=model.device)), how)
+    same = [
+        at
+        for at in range(*case.prompt.subject)
+        if all(row[at] == case.prompt.ids[at] for row in rows)
+    ]
+    return Corrupted(case, embed(model, torch.tensor(rows, device=model.device)), how), same
+
+
+def _unreached(case: Case, same: Sequence[int]) -> str:
+    start, stop = case.prompt.subject
+    named = ", ".join(repr(case.prompt.tokens[at]) for at in same)
+    return (
+        f"{len(same)} of the {stop - start} tokens of {case.fact.subject!r} stand in its corrupted "
+        f"prompt as well ({named}), so nothing is corrupted there and no effect can be seen."
+    )
 
 
 def _no_other(case: Case, pool: Sequence[Fact], cure: str) -> str:
@@ -134,7 +151,11 @@ def _random_row(model: Model, case: Case, seed: int, sample: int) -> list[int]:
     start, stop = case.prompt.subject
     special = set(model.tokenizer.all_special_ids)
     choices = [i for i in range(min(len(model.tokenizer), model.d_vocab)) if i not in special]
-    drawn = _generator(case, seed + sample).choices(choices, k=stop - start)
+    generator = _generator(case, seed + sample)
+    drawn = generator.choices(choices, k=stop - start)
+    for i, own in enumerate(case.prompt.ids[start:stop]):
+        while drawn[i] == own and len(choices) > 1:
+            drawn[i] = generator.choice(choices)
     return [*case.prompt.ids[:start], *drawn, *case.prompt.ids[stop:]]
 
 

@@ -142,6 +142,7 @@ def _summary(
         "facts.traced": len(traced),
         "facts.left_out": len(prepared.left_out),
         "corruption.random_instead": len(prepared.instead),
+        "corruption.unreached": len(prepared.unreached),
         "metric.clean": float(np.mean([t.clean for t in traced])),
         "metric.corrupted": float(np.mean([t.corrupted for t in traced])),
         "operations": operations,
@@ -183,12 +184,17 @@ def _mean(parts: Sequence[np.ndarray], weights: Float[np.ndarray, " fact"]) -> n
 
 
 def instead_table(prepared: Prepared) -> dict[str, Table]:
-    """Facts that were corrupted in another way than asked for, each with the reason."""
-    if not prepared.instead:
-        return {}
-    rows = tuple(prepared.instead.items())
-    title = f"{len(rows)} facts were corrupted with random tokens"
-    return {"corruption": Table(title=title, columns=("Fact", "Why"), rows=rows)}
+    """Facts that were corrupted in another way than asked for, or not wholly, with the reasons."""
+    tables: dict[str, Table] = {}
+    for name, told, words in (
+        ("corruption", prepared.instead, "were corrupted with random tokens"),
+        ("unreached", prepared.unreached, "share subject tokens with their corrupted prompts"),
+    ):
+        if told:
+            title = f"{len(told)} facts {words}"
+            rows = tuple(told.items())
+            tables[name] = Table(title=title, columns=("Fact", "Why"), rows=rows)
+    return tables
 
 
 def ordered(traced: Mapping[str, Traced], prepared: Prepared) -> list[Traced]:

@@ -91,3 +91,13 @@ def zero_metric(item: Corrupted, metric: Metric) -> str:
         f"The metric {metric} is the same for {item.case.fact.subject!r} and its corrupted prompt, "
         f"so there is nothing to attribute. Choose another corruption or metric."
     )
+
+
+def raised_metric(item: Corrupted, metric: Metric, change: Change) -> str:
+    """Say that a fact's corrupted prompt measures higher than its clean one."""
+    return (
+        f"The metric {metric} is {change.clean:.3g} for {item.case.fact.subject!r} and "
+        f"{change.corrupted:.3g} with its subject corrupted: the corruption raises it, so nothing "
+        f"is lost that could be brought back. Choose another corruption or metric, or keep such "
+        f"facts with keep_raised."
+    )

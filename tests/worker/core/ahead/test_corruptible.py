@@ -2,7 +2,10 @@ import torch
 
 from tests.worker.core.localization.planted import FACTS, make_planted
 from tests.worker.core.models.families import make_model
+from worker.contract.progress import Quiet
 from worker.core.ahead.corruptible import look_ahead
+from worker.core.findings import Job
+from worker.core.localization import activation_patching
 from worker.core.localization.activation_patching import Options as Patching
 from worker.core.localization.causal_tracing import Options as Tracing
 from worker.core.localization.logit_lens import Options as Lens
@@ -38,3 +41,28 @@ def test_nothing_is_said_of_methods_that_corrupt_nothing_nor_of_good_facts():
     assert not look(make_planted(), FACTS[:4], Lens(), "logit_lens").left_out
     found = look(make_planted(), FACTS[:4], Patching(), "activation_patching")
     assert not found.left_out and len(found.cases) == 4
+
+
+def test_what_a_single_draw_raises_is_said_ahead_and_the_run_agrees():
+    model, facts = make_model("llama"), FACTS
+    asked = {"corruption": "random_tokens", "min_probability": 0.0}
+    ahead = {
+        out.id for out in look(model, facts, Patching(**asked), "activation_patching").left_out
+    }
+    found = activation_patching.localize(
+        model, facts, Patching(**asked), Job(0, Quiet(), pool=tuple(facts))
+    )
+    assert ahead and ahead == {out.id for out in found.left_out}
+    kept = look(model, facts, Patching(keep_raised=True, **asked), "activation_patching")
+    assert not kept.left_out
+
+
+def test_subject_tokens_that_the_corrupted_prompt_has_too_are_named():
+    prepared = look(make_planted(), FACTS[:4], Patching(), "activation_patching")
+    assert prepared.unreached
+    for reason in prepared.unreached.values():
+        assert "so nothing is corrupted there" in reason
+    random = look(
+        make_planted(), FACTS[:4], Patching(corruption="random_tokens"), "activation_patching"
+    )
+    assert not random.unreached, "random tokens are never the subject's own"

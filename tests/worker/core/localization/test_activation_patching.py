@@ -10,7 +10,7 @@ from worker.core.patching.cases import Prepared, prepare
 from worker.core.patching.outcome import Traced
 from worker.core.patching.shares import difference_weights, leave_out_tiny
 
-ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
+ANY = {"min_probability": 0.0, "keep_raised": True, "corruption": "random_tokens"}
 
 
 def patch(model, facts, **options):
@@ -60,7 +60,7 @@ def test_means_weigh_facts_by_the_size_of_their_difference():
 
 
 def test_a_fact_without_another_subject_of_its_length_is_named():
-    found = patch(make_model("llama"), FACTS[:1], min_probability=0.0)
+    found = patch(make_model("llama"), FACTS[:1], min_probability=0.0, keep_raised=True)
     assert found.summary["corruption.random_instead"] == 1
     assert found.tables["corruption"].rows[0][0] == FACTS[0].id
     assert "Random tokens stand in" in found.tables["corruption"].rows[0][1]

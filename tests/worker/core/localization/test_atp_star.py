@@ -15,7 +15,7 @@ from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.pairing import make_pairs
 
-ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
+ANY = {"min_probability": 0.0, "keep_raised": True, "corruption": "random_tokens"}
 
 
 def star(model, facts, **options):
@@ -79,7 +79,7 @@ def test_cut_layers_agree_with_a_run_in_which_they_are_constants(family):
     meets the gradient of a vector added there; a layer's own MLP scores nothing when it is cut."""
     model = make_model(family)
     asked = {"metric": "probability", "corruption": "noise", "samples": 2}
-    found = star(model, FACTS[:1], qk_fix=False, min_probability=0.0, **asked)
+    found = star(model, FACTS[:1], qk_fix=False, min_probability=0.0, keep_raised=True, **asked)
     prepared = prepare(model, FACTS[:1], 0.0, False)
     (item,) = corrupt(model, prepared, "noise", samples=2, noise_level=3.0, seed=0)
     pairs = make_pairs(model, [item])

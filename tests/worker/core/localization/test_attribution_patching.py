@@ -23,7 +23,12 @@ def fact(id, subject, target="ball", edit="golf"):
 
 
 def attribute(model, facts, **options):
-    return localize(model, facts, Options(**({"min_probability": 0.0} | options)), Job(0, Quiet()))
+    return localize(
+        model,
+        facts,
+        Options(**({"min_probability": 0.0, "keep_raised": True} | options)),
+        Job(0, Quiet()),
+    )
 
 
 @pytest.mark.parametrize("direction", ["clean", "corrupted"])

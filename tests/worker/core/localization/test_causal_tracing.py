@@ -22,7 +22,7 @@ from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.tracing import make_bench, patch_grid
 
-ANY = {"min_probability": 0.0}
+ANY = {"min_probability": 0.0, "keep_raised": True}
 
 
 def fact(id, subject, target="ball", edit="golf"):

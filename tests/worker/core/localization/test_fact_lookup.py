@@ -14,7 +14,9 @@ from worker.core.localization.fact_lookup import Options, localize
 
 def find(model, facts, pool=(), **options):
     job = Job(0, Quiet(), pool=tuple(pool))
-    return localize(model, facts, Options(**({"min_probability": 0.0} | options)), job)
+    return localize(
+        model, facts, Options(**({"min_probability": 0.0, "keep_raised": True} | options)), job
+    )
 
 
 def test_the_layer_in_which_the_answer_is_looked_up_is_suggested_by_the_probe():

@@ -75,7 +75,7 @@ def jobs(name: str, model: Model, out: Path, models: ModelCache) -> Iterator[str
     trained = {"steps": 2, "keep": "last", "retain_floor": 0.0}
     first = {"set": "s", "forget": "first:4"}
     do({"kind": "localize", "method": "causal_tracing", "facts": first,
-        "options": {"min_probability": 0.0}})  # fmt: skip
+        "options": {"min_probability": 0.0, "keep_raised": True}})  # fmt: skip
     yield "localize"
     do({"kind": "unlearn", "mask": {"components": names}, "options": trained}, mask=mask)
     yield "unlearn"

@@ -154,7 +154,11 @@ def test_a_localization_gives_the_same_scores(
     placed: dict[str, ModelCache],
     tmp_path: Path,
 ) -> None:
-    spec = {"kind": "localize", "method": method, "options": {"min_probability": 0.0}}
+    spec = {
+        "kind": "localize",
+        "method": method,
+        "options": {"min_probability": 0.0, "keep_raised": True},
+    }
     one, expected, _ = compute(family, whole, tmp_path / "whole", **spec)
     other, found, told = compute(family, placed[family], tmp_path / "placed", **spec)
     assert expected and expected.keys() == found.keys()
@@ -172,7 +176,8 @@ def test_a_localization_gives_the_same_scores(
 def test_methods_that_read_projections_give_the_same_too(
     method: str, whole: ModelCache, placed: dict[str, ModelCache], tmp_path: Path
 ) -> None:
-    spec = {"kind": "localize", "method": method, "options": {"min_probability": 0.0}}
+    kept = {} if method == "direct_logit_attribution" else {"keep_raised": True}
+    spec = {"kind": "localize", "method": method, "options": {"min_probability": 0.0} | kept}
     _, expected, _ = compute("gemma2", whole, tmp_path / "whole", **spec)
     _, found, _ = compute("gemma2", placed["gemma2"], tmp_path / "placed", **spec)
     assert expected and expected.keys() == found.keys()
@@ -284,7 +289,7 @@ def test_the_preflight_says_where_the_blocks_are_and_what_the_device_needs(
             "model": "llama",
             "facts": {"set": "games", "forget": "first:2"},
             "method": "attribution_patching",
-            "options": {"min_probability": 0.0},
+            "options": {"min_probability": 0.0, "keep_raised": True},
         }
     )
     asked = AskPreflight(spec=spec, inputs=Inputs(out="", fact_set=FACTS))

@@ -47,14 +47,48 @@ METHODS = (
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_leaves_out_what_changes_by_rounding_alone(method: str) -> None:
     module = importlib.import_module(f"worker.core.localization.{method}")
-    options = module.Options(metric="logit_diff", min_probability=0, samples=2, **NEXT_TO_NOTHING)
+    options = module.Options(
+        metric="logit_diff", min_probability=0, keep_raised=True, samples=2, **NEXT_TO_NOTHING
+    )
     with pytest.raises(UserError, match="nothing to attribute"):
         module.localize(make_model("llama"), FACTS, options, Job(0, Quiet()))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_leaves_out_what_the_corruption_raises(method: str) -> None:
+    module = importlib.import_module(f"worker.core.localization.{method}")
+    asked = {"metric": "logit_diff", "corruption": "random_tokens", "min_probability": 0}
+    facts = [f.model_copy(update={"id": f"{f.id}{i}"}) for f in FACTS for i in range(4)]
+    job = Job(0, Quiet(), pool=FACTS)
+    every = module.localize(
+        make_model("llama"), facts, module.Options(keep_raised=True, samples=1, **asked), job
+    )
+    assert every.attribution is not None and len(every.attribution.facts) == len(facts)
+    raised = {one.id for one in every.attribution.facts if one.corrupted > one.clean}
+    assert raised and len(raised) < len(facts)
+    some = module.localize(make_model("llama"), facts, module.Options(samples=1, **asked), job)
+    assert some.attribution is not None
+    assert {out.id for out in some.left_out} == raised
+    assert {one.id for one in some.attribution.facts} == {f.id for f in facts} - raised
+    assert all("raises it" in out.reason for out in some.left_out)
+
+
+def test_faithfulness_leaves_out_what_the_corruption_raises() -> None:
+    facts = tuple(f.model_copy(update={"id": f"{f.id}{i}"}) for f in FACTS for i in range(4))
+    job = Job(0, Quiet(), mask=Mask(components=("blocks.0.mlp",)))
+    asked = {"min_probability": 0, "draws": 2, "corruption": "random_tokens", "min_difference": 0}
+    models, selection = BeforeAfter(make_model("llama")), Selection(forget=facts, retain=())
+    kept = faithfulness.evaluate(
+        models, selection, faithfulness.Options(keep_raised=True, **asked), job
+    )
+    found = faithfulness.evaluate(models, selection, faithfulness.Options(**asked), job)
+    assert not kept.left_out and 0 < len(found.left_out) < len(facts)
+    assert all("raises it" in out.reason for out in found.left_out)
+
+
 def test_faithfulness_is_not_a_share_of_rounding() -> None:
     job = Job(0, Quiet(), mask=Mask(components=("blocks.0.mlp",)))
-    options = faithfulness.Options(min_probability=0, draws=2, **NEXT_TO_NOTHING)
+    options = faithfulness.Options(min_probability=0, keep_raised=True, draws=2, **NEXT_TO_NOTHING)
     with pytest.raises(UserError, match="the same with every component corrupted"):
         faithfulness.evaluate(
             BeforeAfter(make_model("llama")), Selection(forget=FACTS, retain=()), options, job

@@ -29,7 +29,7 @@ def test_a_fact_that_nothing_changes_is_left_out_once_with_the_reason():
     for _ in range(2):  # a batch that ran out of memory is measured again in halves
         assert facing.keep(first, Change(20.0, 20.0 + 1e-6, 1e-5)) is None
         for item in others:
-            facing.keep(item, Change(20.0, 20.0 + 1e-4, 1e-5))
+            facing.keep(item, Change(20.0, 20.0 - 1e-4, 1e-5))
     assert [out.id for out in facing.prepared.left_out] == [first.case.fact.id]
     assert "Choose another corruption or metric" in facing.prepared.left_out[0].reason
     assert [one.case.fact.id for one in facing.settle()] == [
@@ -43,3 +43,19 @@ def test_no_measured_fact_is_an_error_with_the_reasons():
         facing.keep(item, Change(0.2, 0.2, 0.0))
     with pytest.raises(UserError, match="None of the 4 facts can be traced"):
         facing.settle()
+
+
+def test_a_fact_whose_metric_the_corruption_raises_is_left_out_with_both_values_or_kept():
+    raised = Change(clean=0.12, corrupted=0.34, rounding=1e-5)
+    facing = compare()
+    first, *others = facing.items
+    assert facing.keep(first, raised) is None and facing.keep(first, raised) is None
+    assert all(facing.keep(item, Change(0.9, 0.1, 1e-5)) for item in others)
+    (out,) = facing.prepared.left_out
+    assert out.id == first.case.fact.id
+    assert "0.12 for" in out.reason and "0.34 with its subject corrupted" in out.reason
+    kept = compare()
+    kept.options = ComparisonOptions(keep_raised=True)
+    assert kept.keep(first, raised) is not None
+    almost = Change(clean=0.12, corrupted=0.12 + 1e-6, rounding=1e-5)
+    assert almost.is_none and not almost.is_raised

@@ -10,7 +10,7 @@ from worker.core.localization import attribution_patching, eap, eap_ig, eap_ig_a
 from worker.core.patching.edges import readers, senders
 
 METHODS = {"eap": eap, "eap_ig": eap_ig, "eap_ig_activations": eap_ig_activations}
-ANY = {"min_probability": 0.0, "corruption": "random_tokens"}
+ANY = {"min_probability": 0.0, "keep_raised": True, "corruption": "random_tokens"}
 SUMMED = ["gpt2", "neox", "llama", "phi", "phi3", "gemma2", "opt", "qwen3"]
 
 
