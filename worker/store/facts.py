@@ -32,6 +32,11 @@ _TABLES = Base.metadata.tables
 """Rows go into the tables themselves: through the mapped classes they would take twice as long."""
 
 
+KEPT = 2
+"""Fact sets whose parsed facts are kept in memory."""
+_known: dict[tuple[str, str, str, float], tuple[Fact, ...]] = {}
+
+
 class FactStore:
     """Fact sets, their facts and their splits."""
 
@@ -51,13 +56,18 @@ class FactStore:
         """One fact set, whole; raises NotFound that names the nearest."""
         with self.database.read() as session:
             row = _set_row(session, name)
-            bodies = _bodies(session, name)
+            # A set that is stored again has another time, and with other facts another hash.
+            key = (str(self.database.url), name, row.hash, row.created)
+            facts = _known.get(key)
+            bodies = _bodies(session, name) if facts is None else ()
             splits = session.scalars(select(SplitRow).where(SplitRow.set_name == name)).all()
+        if facts is None:
+            facts = _keep(key, _parse(bodies))
         return FactSet(
             name=name,
             title=row.title,
             description=row.description,
-            facts=_parse(bodies),
+            facts=facts,
             splits={split.name: tuple(split.ids) for split in splits},
         )
 
@@ -155,6 +165,14 @@ class FactStore:
             session.execute(gone)
             if ids:
                 session.add(SplitRow(set_name=set_name, name=split, ids=list(ids)))
+
+
+def _keep(key: tuple[str, str, str, float], facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Keep the facts that were parsed last: the next submission reads the same set."""
+    while len(_known) >= KEPT:
+        _known.pop(next(iter(_known)), None)
+    _known[key] = facts
+    return facts
 
 
 def _check(fact_set: FactSet) -> None:

@@ -125,3 +125,27 @@ def test_what_is_wrong_with_a_set_or_a_split_is_said(store: Store) -> None:
         store.save_fact_set(FactSet(name="half", facts=(fact(1, relation="\ud800"),)))
     store.delete_fact_set("mine")
     assert store.fact_sets() == []
+
+
+def test_a_set_that_is_read_again_is_not_parsed_again_and_never_stale(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def facts(question: str, n: int = 3) -> FactSet:
+        made = (
+            Fact(id=f"f{i}", subject=f"A{i}", prompt="{} is", target="x", question=question)
+            for i in range(n)
+        )
+        return FactSet(name="again", facts=tuple(made))
+
+    store.save_fact_set(facts("Who?"))
+    first = store.fact_set("again")
+    assert store.fact_set("again").facts[0] is first.facts[0]
+    store.save_split("again", "few", ["f0"])
+    assert store.fact_set("again").splits == {"few": ("f0",)}
+    store.save_fact_set(facts("What?"))
+    assert [fact.question for fact in store.fact_set("again").facts] == ["What?"] * 3
+    store.save_fact_set(facts("What?", 5))
+    assert len(store.fact_set("again").facts) == 5
+    store.delete_fact_set("again")
+    with pytest.raises(NotFound):
+        store.fact_set("again")
