@@ -94,6 +94,8 @@ def load_model(
             tell(f"loading model {name}: moving it to {device}")
         hf = hf.to(device)
     model = Model(name, hf, tokenizer, folder, _revision(folder), values.digests)
+    if placement_of(hf) is None:
+        _refuse_unrunnable(folder, model)
     refuse_overflow(model, chosen)
     return model
 
@@ -172,6 +174,25 @@ def compute_dtype(
     if dtype not in known:
         raise unknown("dtype", dtype, ["auto", *known], field="dtype")
     return known[dtype]
+
+
+def _refuse_unrunnable(folder: Path, model: Model) -> None:
+    """Run the model on two tokens: a configuration may be odd where no loading looks."""
+    ids = torch.tensor([[0, 1 % model.n_rows]], device=model.device)
+    try:
+        with torch.no_grad():
+            model.hf(input_ids=ids)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "memory" in str(error).lower():
+            raise
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise UserError(
+            f"{folder.name!r} is loaded but cannot be run ({type(error).__name__}: {reason}). A "
+            f"value in its config.json is odd: copy it again from where the model came from.",
+            field="model",
+        ) from error
 
 
 @contextmanager

@@ -363,3 +363,12 @@ def test_what_a_loading_leaves_out_is_refused_though_the_headers_were_right(
     change_tensors(folder, lambda tensors: tensors.pop("lm_head.weight"))
     with pytest.raises(UserError, match=r"lack 1 tensor .*lm_head\.weight"):
         load_model("odd", roots=[tmp_path])
+
+
+@pytest.mark.parametrize("window", [-2e-134, "wide"], ids=str)
+def test_a_configuration_that_only_a_run_shows_to_be_odd_is_refused_at_loading(
+    tmp_path: Path, window: object
+) -> None:
+    bring(tmp_path / "odd", sliding_window=window)
+    with pytest.raises(UserError, match=r"'odd' .*(cannot be run|cannot make a model)"):
+        load_model("odd", roots=[tmp_path])
