@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-from worker.core.editing.memory import ask_behind
 
 from worker.contract.facts import Fact, Selection, Translation
 from worker.core.asking.formats import ask
 from worker.core.asking.free import says
 from worker.core.asking.rows import statements
 from worker.core.asking.setting import NotAsked, setting
+from worker.core.closed_form.memory import ask_behind
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids
 from worker.core.patching.cases import prepare
