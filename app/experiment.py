@@ -33,6 +33,13 @@ PARTS = {
     "ids": "facts.ids",
     "split": "facts.split",
 }
+DTYPES = (
+    ("auto", "as stored; on a CPU float32"),
+    ("float32", "float32"),
+    ("bfloat16", "bfloat16"),
+    ("float16", "float16"),
+)
+"""The values of `dtype`, as the forms name them."""
 FEW_OPTIONS = 4
 """Options that a form shows at once; the others wait behind "More options"."""
 USUAL = {"localization": "causal_tracing", "unlearning": "localized_finetuning"}
@@ -96,8 +103,7 @@ def from_run(record: RunRecord, kind: str) -> Typed:
         values["facts.edit_to"] = str(facts.get("edit_to", ""))
     if record.kind != kind:
         return Typed(values)
-    if load_in := spec.get("load_in"):
-        values["load_in"] = str(load_in)
+    values |= {k: str(spec[k]) for k in ("load_in", "dtype") if spec.get(k)}
     values |= {"method": spec["method"]} if "method" in spec else {}
     values |= mask_values(spec.get("mask") or {})
     return Typed(
@@ -183,6 +189,12 @@ def read_seed(form: Typed) -> int:
     return int(text)
 
 
+def read_dtype(form: Typed) -> dict[str, str]:
+    """The part of a spec that says in which numbers it is computed; nothing where that is usual."""
+    dtype = form.get("dtype")
+    return {"dtype": dtype} if dtype not in ("", "auto") else {}
+
+
 def collect(problems: Problems, read: Any, *args: Any) -> Any:
     """Read one part of a form, or add what is wrong with it to `problems` and give None."""
     try:
@@ -253,6 +265,7 @@ def subject(form: Typed, store: Store, announcement: Announcement) -> dict[str, 
         "fact_set": chosen,
         "groups": [(group, group) for group in chosen.groups] if chosen else [],
         "splits": [(split, split) for split in chosen.splits] if chosen else [],
+        "dtypes": DTYPES,
         "how": how if how in HOW else "first",
         "hows": [
             (k, words)

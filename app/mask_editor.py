@@ -1,5 +1,6 @@
 """The mask editor: a rule or a reader's hand chooses components of a localization or a model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -187,6 +188,8 @@ def _value(text: Any, blank: Editor) -> float:
     start = starts[blank.rule]
     try:
         value = float(text) if text not in (None, "") else start
+        if not math.isfinite(value):
+            raise ValueError
     except ValueError:
         raise UserError(f"value is {text!r}; expected a number.", field="value") from None
     return min(max(value, bounds["min"]), bounds["max"])

@@ -1,5 +1,6 @@
 """Choose a mask's components from scores by a rule, and the controls matched to a budget."""
 
+import math
 import random
 from collections.abc import Mapping
 
@@ -22,6 +23,14 @@ def choose(
         return scores[name] if rule.signed else abs(scores[name])
 
     allowed = [name for name in scores if _allows(rule.only, parse_component(name))]
+    wrong = [name for name in allowed if not math.isfinite(scores[name])]
+    if wrong:
+        raise UserError(
+            f"The score of {wrong[0]} is {scores[wrong[0]]}, and so are {len(wrong)} of "
+            f"{len(allowed)}; expected numbers, because the largest are chosen. Run the "
+            f"localization again.",
+            field="mask.localization",
+        )
     ranked = sorted(allowed, key=lambda name: (-size(name), parse_component(name).layer, name))
     chosen: list[str] = []
     for name in ranked:

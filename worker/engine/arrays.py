@@ -12,6 +12,8 @@ from worker.contract.result import ArrayInfo
 
 MAX_BYTES = 512 * 2**20
 """Of all arrays of a file, unpacked."""
+PIECE = 2**20
+"""Numbers that are looked at together."""
 _HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -31,12 +33,32 @@ def check_arrays(path: Path, wanted: Mapping[str, ArrayInfo]) -> None:
                 raise ValueError(f"its arrays have {total:,} bytes")
             for name, info in wanted.items():
                 _check_axes(name, _check_head(packed, infos[name]), info)
+                _check_numbers(packed, infos[name], name, info)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
         raise UserError(
             f"{path.name!r} is no file of arrays: {error}. Expected an npz of plain numbers, as a "
             f"run writes it.",
             field="bundle",
         ) from None
+
+
+def _check_numbers(
+    packed: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, info: ArrayInfo
+) -> None:
+    """Refuse infinity, and NaN where it would decide or stands for nothing.
+
+    Runs of before `gaps` was written have NaN for places without a value, but never in scores of
+    components, by which masks are chosen.
+    """
+    decides = name.split(".")[0] == "components"
+    with packed.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        dtype = _HEADS[version](file)[2]
+        while dtype.kind == "f" and (data := file.read(dtype.itemsize * PIECE)):
+            values = np.frombuffer(data, dtype)
+            wrong = values[~np.isfinite(values)] if decides else values[np.isinf(values)]
+            if len(wrong):
+                raise ValueError(f"{name!r} ({info.title or info.unit}) holds {wrong[0]}")
 
 
 def _check_axes(name: str, shape: tuple[int, ...], info: ArrayInfo) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -25,20 +26,35 @@ from worker.engine.stacks import facts_of_edits, stacked_edits
 from worker.store.store import Store
 
 
-def resolve(spec: Spec, store: Store, announcement: Announcement, out: str) -> Inputs:
-    """Read from the store all that `spec` names; raise UserError for what is not there."""
+def resolve(
+    spec: Spec,
+    store: Store,
+    announcement: Announcement,
+    out: str,
+    hold: Path | None = None,
+) -> Inputs:
+    """Read from the store all that `spec` names; raise UserError for what is not there.
+
+    Files that are fetched from afar stay as long as the folder `hold`; without one they may go
+    when others are fetched.
+    """
+
+    def file(name: str) -> str:
+        held = store.artifacts.local(name) if hold is None else store.artifacts.held(name, hold)
+        return str(held)
+
     return Inputs(
         out=out,
         fact_set=_fact_set(spec, store),
         mask=_mask(spec, store, announcement),
         scores=_mask_scores(spec, store),
-        deltas=tuple(_delta(run_id, spec.base, store) for run_id in spec.edits),
+        deltas=tuple(file(_delta(run_id, spec.base, store)) for run_id in spec.edits),
         results=tuple(_result(run_id, store) for run_id in (*spec.edits, *spec.results))
         if isinstance(spec, ExportSpec)
         else (),
-        texts=_texts(spec, store),
+        texts={name: file(text) for name, text in _texts(spec, store).items()},
         edited=facts_of_edits(spec.edits, store),
-        stacked=stacked_edits(spec, store, lambda run_id: _delta(run_id, spec.base, store)),
+        stacked=stacked_edits(spec, store, lambda run_id: file(_delta(run_id, spec.base, store))),
     )
 
 
@@ -136,7 +152,7 @@ def _texts(spec: Spec, store: Store) -> dict[str, str]:
     is_stored = any(info.name == name for info in store.texts())
     if not is_stored and isinstance(spec, ExploreSpec):
         return {}
-    return {name: str(store.text_path(name))}
+    return {name: store.text_file(name)}
 
 
 def _result(run_id: str, store: Store) -> Result:
@@ -163,4 +179,4 @@ def _delta(run_id: str, base: str, store: Store) -> str:
             f"The edit {run_id!r} was made on {result.provenance.model!r}, not {base!r}.",
             field="model.edits",
         )
-    return str(store.artifacts.local(f"runs/{run_id}/{result.files['delta']}"))
+    return f"runs/{run_id}/{result.files['delta']}"

@@ -99,7 +99,7 @@ class Runner:
                 return
             finally:
                 self._attempt = None
-                shutil.rmtree(self._out(attempt), ignore_errors=True)
+                shutil.rmtree(self._place(attempt), ignore_errors=True)
 
     def _begin(self, run_id: str) -> Attempt | None:
         return self._patiently(
@@ -144,12 +144,16 @@ class Runner:
         assert announcement is not None, "runs are taken after the first announcement"
         out = self._out(attempt)
         out.mkdir(parents=True)
-        inputs = resolve(attempt.spec, self._store, announcement, str(out))
+        hold = self._place(attempt) / "inputs"
+        inputs = resolve(attempt.spec, self._store, announcement, str(out), hold)
         inputs = inputs.model_copy(update={"batch_scale": attempt.batch_scale})
         return Start(job=f"{attempt.run_id}.{attempt.number}", spec=attempt.spec, inputs=inputs)
 
-    def _out(self, attempt: Attempt) -> Path:
+    def _place(self, attempt: Attempt) -> Path:
         return self._folder / f"{attempt.run_id}.{attempt.number}"
+
+    def _out(self, attempt: Attempt) -> Path:
+        return self._place(attempt) / "out"
 
     def _listen(
         self, attempt: Attempt, job: str, replies: SimpleQueue[Reply]

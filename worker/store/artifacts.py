@@ -1,6 +1,8 @@
 """Arrays, deltas and uploads: files in a folder or under any fsspec URL, by name."""
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from uuid import uuid4
@@ -14,12 +16,16 @@ from worker.contract.settings import hidden
 
 
 class Artifacts:
-    """Named files under one URL. `cache` is a local folder for copies of remote files."""
+    """Named files under one URL.
 
-    def __init__(self, url: str, cache: Path) -> None:
+    `cache` is a local folder for copies of remote files, the ones used last, of at most `most`
+    bytes together and one more.
+    """
+
+    def __init__(self, url: str, cache: Path, most: int = 10**10) -> None:
         self._files, self._root = _open(url)
         self._is_local = isinstance(self._files, LocalFileSystem)
-        self._cache = cache
+        self._cache, self._most = cache, most
 
     def put(self, name: str, local_path: Path) -> None:
         """Store a copy of a local file; a reader sees the old file or the new one, whole."""
@@ -47,14 +53,19 @@ class Artifacts:
             raise _missing(name) from None
 
     def local(self, name: str) -> Path:
-        """A local path with the artifact's bytes: the file itself, or a cached copy of it."""
+        """A local path with the artifact's bytes: the file itself, or a cached copy of it.
+
+        A copy may go when others are fetched; `held` gives one that stays.
+        """
         if self._is_local:
             path = Path(self._path(name))
             if not path.is_file():
                 raise _missing(name)
             return path
         copy = self._cache / name
-        if not copy.is_file():
+        if copy.is_file():
+            os.utime(copy)  # used now: others go first
+        else:
             self._path(name)
             with (
                 self.open(name) as source,
@@ -62,7 +73,42 @@ class Artifacts:
                 temporary.open("wb") as target,
             ):
                 shutil.copyfileobj(source, target)
+            self._trim(copy)
         return copy
+
+    def held(self, name: str, folder: Path) -> Path:
+        """A local path as `local` gives it, whose bytes stay as long as `folder` does."""
+        if self._is_local:
+            return self.local(name)
+        own = folder / name
+        own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for _ in range(3):
+            copy = self.local(name)
+            try:
+                if not own.exists():
+                    os.link(copy, own)
+                return own
+            except FileNotFoundError:  # another process let it go meanwhile
+                continue
+            except OSError:  # a file system without hard links
+                shutil.copyfile(copy, own)
+                return own
+        raise _missing(name)
+
+    def _trim(self, newest: Path) -> None:
+        """Let go of the copies used longest ago, until the rest are within the bound."""
+        copies = []
+        for path in self._cache.rglob("*"):
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                if path != newest and path.is_file():
+                    copies.append((state.st_mtime_ns, state.st_size, path))
+        total = sum(size for _, size, _ in copies) + newest.stat().st_size
+        for _, size, path in sorted(copies):
+            if total <= self._most:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
 
     def exists(self, name: str) -> bool:
         return bool(self._files.isfile(self._path(name)))

@@ -45,7 +45,11 @@ class TextStore:
 
     def text_path(self, name: str) -> Path:
         """A local path with the text in UTF-8."""
-        return self.artifacts.local(_file(self.text_info(name).hash))
+        return self.artifacts.local(self.text_file(name))
+
+    def text_file(self, name: str) -> str:
+        """The artifact that holds the text in UTF-8."""
+        return _file(self.text_info(name).hash)
 
     def text_pieces(self, name: str, offset: int, limit: int) -> tuple[list[str], int, int]:
         """Some of the pieces in which a text reads, the first one's place, and how many there are.

@@ -7,6 +7,7 @@ from app.experiment import (
     chosen_method,
     collect,
     option_fields,
+    read_dtype,
     read_facts,
     read_method,
     read_model,
@@ -33,6 +34,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "method": form.get("method") or method.name,
         "options": options,
         "seed": collect(problems, read_seed, form),
+        **read_dtype(form),
     }
     if load_in := form.get("load_in"):
         spec["load_in"] = load_in

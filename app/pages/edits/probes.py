@@ -7,6 +7,7 @@ from starlette.datastructures import FormData
 from app.experiment import (
     Typed,
     collect,
+    read_dtype,
     read_facts,
     read_model,
     read_seed,
@@ -38,6 +39,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "evaluations": [method.name for method in chosen],
         "options": options,
         "seed": collect(problems, read_seed, form),
+        **read_dtype(form),
     }
     if needs_mask(chosen):
         spec["mask"] = collect(problems, read_mask_choice, form)

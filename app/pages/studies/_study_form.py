@@ -7,7 +7,7 @@ stored; all others choose components until its parameter count is reached.
 
 from typing import Any, get_args
 
-from app.experiment import Typed, collect, read_facts, read_model, read_seed
+from app.experiment import Typed, collect, read_dtype, read_facts, read_model, read_seed
 from app.forms import Problems
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
@@ -90,6 +90,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "model": collect(problems, read_model, form.get("model", "demo"), engine.store),
         "facts": collect(problems, read_facts, form),
         "seed": collect(problems, read_seed, form),
+        **read_dtype(form),
         "seeds": collect(problems, _seeds, form.get("seeds", "0, 1, 2")),
         "masks": {
             _name(value): _mask(value, choices[value], budget, engine.store) for value in masks

@@ -70,3 +70,11 @@ def test_a_control_without_a_budget_is_refused() -> None:
 def test_a_rule_gives_exactly_one_bound(given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         MaskRule.model_validate(given)
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_chooses_nothing(score: float) -> None:
+    with pytest.raises(UserError, match=r"score of blocks\.1\.mlp is (nan|inf)"):
+        choose(SCORES | {"blocks.1.mlp": score}, PARAMETERS, MaskRule(top=1))
+    heads = choose(SCORES | {"blocks.1.mlp": score}, PARAMETERS, MaskRule(top=1, only="head"))
+    assert heads.components == ("blocks.0.attn.head.0",), "it is not among those that are asked"

@@ -73,3 +73,27 @@ def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match="no file of arrays"):
         check_arrays(tmp_path / "a.npz", described(LAYER))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("grid.mlp", np.nan, True),
+        ("grid.mlp", -np.inf, False),
+        ("components", np.nan, False),
+        ("components.facts", np.nan, False),
+        ("components", np.inf, False),
+    ],
+)
+def test_numbers_that_decide_are_numbers(
+    tmp_path: Path, name: str, value: float, taken: bool
+) -> None:
+    values = np.zeros((3, 2), np.float32)
+    values[2, 1] = value
+    np.savez_compressed(tmp_path / "a.npz", **{name: values})
+    info = described(LAYER, ROLE)["grid"]
+    if taken:
+        check_arrays(tmp_path / "a.npz", {name: info})
+        return
+    with pytest.raises(UserError, match=f"'{name}' .* holds -?(nan|inf)"):
+        check_arrays(tmp_path / "a.npz", {name: info})

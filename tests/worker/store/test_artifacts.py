@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -50,3 +51,43 @@ def test_a_missing_artifact_is_not_found(artifacts: Artifacts) -> None:
 def test_a_name_that_leads_outside_is_refused(artifacts: Artifacts, name: str) -> None:
     with pytest.raises(UserError, match="no artifact's name"):
         artifacts.put_bytes(name, b"x")
+
+
+def test_copies_of_remote_files_are_bounded_by_bytes_the_ones_used_last_kept(
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "cache"
+    artifacts = Artifacts(f"memory://{uuid4().hex}/lethe", cache, most=250)
+
+    def copies() -> set[str]:
+        return {path.name for path in cache.rglob("*") if path.is_file()}
+
+    for number, name in enumerate("abcd"):
+        artifacts.put_bytes(f"runs/{name}", bytes(100))
+        os.utime(artifacts.local(f"runs/{name}"), (number, number))
+        if name == "b":
+            artifacts.local("runs/a")  # used again: b goes before it
+    assert copies() == {"a", "d"}
+    artifacts.put_bytes("runs/large", bytes(1000))
+    assert artifacts.local("runs/large").stat().st_size == 1000
+    assert copies() == {"large"}, "one that is larger than the bound is there alone"
+
+
+def test_what_a_run_holds_stays_while_others_are_fetched(tmp_path: Path) -> None:
+    artifacts = Artifacts(f"memory://{uuid4().hex}/lethe", tmp_path / "cache", most=100)
+    artifacts.put_bytes("runs/1/delta", b"x" * 80)
+    artifacts.put_bytes("runs/2/delta", b"y" * 80)
+    held = artifacts.held("runs/1/delta", tmp_path / "run")
+    assert artifacts.held("runs/1/delta", tmp_path / "run") == held
+    artifacts.local("runs/2/delta")
+    assert not (tmp_path / "cache/runs/1/delta").exists()
+    assert held.read_bytes() == b"x" * 80
+    with pytest.raises(NotFound):
+        artifacts.held("runs/3/delta", tmp_path / "run")
+
+
+def test_a_file_of_the_folder_itself_is_never_copied_nor_let_go(tmp_path: Path) -> None:
+    artifacts = Artifacts(f"file://{tmp_path}/artifacts", tmp_path / "cache", most=0)
+    artifacts.put_bytes("runs/1/delta", b"x")
+    assert artifacts.held("runs/1/delta", tmp_path / "run") == artifacts.local("runs/1/delta")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "run").exists()

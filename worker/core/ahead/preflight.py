@@ -201,28 +201,24 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
     """What the run's kind takes with this mask, or with the edits that it measures."""
-    n_changed = None
+    n_changed, below = None, sum(Path(path).stat().st_size for path in inputs.deltas)
     if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
         n_changed = inputs.mask.n_parameters
     if isinstance(spec, EvaluateSpec):
-        n_bytes = sum(Path(path).stat().st_size for path in inputs.deltas)
-        n_changed = n_bytes // model.dtype.itemsize
+        n_changed, below = below // model.dtype.itemsize, 0
     needs = estimate_memory(
         model, component_parameters(model), model.dtype, model.device, n_changed
     )
-    return needs["unlearn" if isinstance(spec, StudySpec) else spec.kind] + sum(
-        _beside(model, inputs.mask, name, options) for name, options in _trained(spec)
-    )
+    # Edits that lie on the base: a copy of what they replaced is there as long as they are.
+    kind = "unlearn" if isinstance(spec, StudySpec) else spec.kind
+    return below + needs[kind] + _beside(spec, inputs.mask, model)
 
 
-def _trained(spec: Spec) -> list[tuple[str, dict[str, Any]]]:
-    """Name the method of an edit with its options."""
-    return [(spec.method, spec.options)] if isinstance(spec, UnlearnSpec) else []
-
-
-def _beside(model: Model, mask: Mask | None, name: str, options: dict[str, Any]) -> int:
-    """What a method takes beside what every edit takes; nothing where it refuses the mask."""
-    found = method("unlearning", name)
+def _beside(spec: Spec, mask: Mask | None, model: Model) -> int:
+    """What a method of editing takes beside what every edit takes."""
+    if not isinstance(spec, UnlearnSpec):
+        return 0
+    found = method("unlearning", spec.method)
     if found.memory_beside is None:
         return 0
-    return found.memory_beside(model, mask, found.options.model_validate(options))
+    return found.memory_beside(model, mask, found.options.model_validate(spec.options))

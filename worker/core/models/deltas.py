@@ -103,6 +103,7 @@ def edited(model: Model, paths: Sequence[Path]) -> Iterator[None]:
         for delta in chain:
             for take_away in apply_delta(model, delta):
                 stack.callback(take_away)
+        chain.clear()  # what is in the model need not be held a second time
         yield
 
 

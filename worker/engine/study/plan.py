@@ -51,6 +51,7 @@ def _localize_spec(spec: StudySpec, mask: StudyMask, seed: int) -> LocalizeSpec:
     forget = mask.localization.forget or spec.facts.forget
     return LocalizeSpec(
         model=spec.model,
+        dtype=spec.dtype,
         seed=seed,
         facts=spec.facts.model_copy(update={"forget": forget}),
         method=mask.localization.method,
@@ -74,6 +75,7 @@ def _evaluate(spec: StudySpec, children: Children, outcome: Outcome) -> None:
     wanted: dict[Cell, Spec] = {
         cell: EvaluateSpec(
             model=EditedModel(base=spec.base, edits=(*spec.edits, child.handle)),
+            dtype=spec.dtype,
             seed=cell.seed,
             facts=spec.facts,
             evaluations=spec.evaluations,

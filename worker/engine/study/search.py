@@ -61,6 +61,7 @@ def unlearn_spec(
     """The edit of one mask by one method with these options."""
     return UnlearnSpec(
         model=spec.model,
+        dtype=spec.dtype,
         seed=seed,
         facts=spec.facts,
         mask=mask,

@@ -187,3 +187,24 @@ def test_another_rounding_is_refused_beside_its_field(client: TestClient) -> Non
     answer = send(client, load_in="4bit")
     assert answer.status_code == 422
     assert 'aria-describedby="f-load_in-help f-load_in-error"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/localize", "/unlearn", "/probes"])
+def test_the_dtype_is_a_choice_of_every_form(path: str, client: TestClient) -> None:
+    page = client.get(path).text
+    assert '<option value="auto" selected>as stored; on a CPU float32</option>' in page
+
+
+def test_another_dtype_is_sent_and_kept_and_the_usual_one_is_nothing_to_say(
+    client: TestClient, engine: Engine
+) -> None:
+    send(client, dtype="auto")
+    assert "dtype" not in started(engine)
+    send(client, dtype="bfloat16")
+    assert started(engine)["dtype"] == "bfloat16"
+    run = engine.store.runs(limit=1)[0]
+    again = client.get(f"/localize?from={run.id}").text
+    assert '<option value="bfloat16" selected>' in again
+    answer = send(client, dtype="int4")
+    assert answer.status_code == 422
+    assert 'aria-describedby="f-dtype-help f-dtype-error"' in answer.text

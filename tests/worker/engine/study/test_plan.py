@@ -104,6 +104,14 @@ def test_every_mask_is_searched_alike_and_the_best_trial_is_used() -> None:
     assert set(map(str, outcome.chosen.values())) == {"{'learning_rate': 0.2}"}
 
 
+def test_every_child_is_computed_in_the_studys_dtype() -> None:
+    lab = Lab()
+    conduct(study().model_copy(update={"dtype": "bfloat16"}), lab, PARAMETERS)
+    assert {(spec.kind, spec.dtype) for spec in lab.specs} == {
+        ("localize", "bfloat16"), ("unlearn", "bfloat16"), ("evaluate", "bfloat16"),
+    }  # fmt: skip
+
+
 def test_the_budget_of_one_mask_binds_the_others() -> None:
     lab = Lab()
     conduct(study(), lab, PARAMETERS)
