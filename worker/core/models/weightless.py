@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from worker.contract.errors import UserError
 from worker.core.models.folder import Fingerprint, check_loadable, fingerprint, read_config
+from worker.core.models.layout import read_layout
 from worker.core.models.model import Model
 from worker.core.models.stored import Stored, few, read_headers
 
@@ -125,6 +126,8 @@ def _checked(folder: Path, state: Fingerprint) -> PreTrainedModel:
             output_loading_info=True,
         )
     refuse_unfit(folder, info)
+    with _in_words(folder):
+        read_layout(hf)
     return hf
 
 
