@@ -83,7 +83,7 @@ def test_make_serve_starts_server_and_worker_and_stops_both(tmp_path: Path) -> N
 
 def test_make_test_is_the_whole_suite() -> None:
     planned = run("make -n test").stdout
-    assert re.search(r"python -m pytest$", planned, re.MULTILINE), planned
+    assert re.search(r"python -m tests.suite$", planned, re.MULTILINE), planned
 
 
 def test_the_menu_lists_what_the_readme_names() -> None:
