@@ -94,9 +94,9 @@ def load_model(
             tell(f"loading model {name}: moving it to {device}")
         hf = hf.to(device)
     model = Model(name, hf, tokenizer, folder, _revision(folder), values.digests)
+    refuse_overflow(model, chosen)
     if placement_of(hf) is None:
         _refuse_unrunnable(folder, model)
-    refuse_overflow(model, chosen)
     return model
 
 
@@ -182,7 +182,7 @@ def _refuse_unrunnable(folder: Path, model: Model) -> None:
     try:
         with torch.no_grad():
             model.hf(input_ids=ids)
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, torch.OutOfMemoryError, UserError):
         raise
     except Exception as error:
         if "memory" in str(error).lower():
