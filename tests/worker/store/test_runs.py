@@ -33,7 +33,7 @@ def a_result() -> Result:
         provenance=made,
         seconds=1.0,
         peak_memory_bytes=1,
-        summary={"a.nan": float("nan"), "a.text": "é\0\ud800"},
+        summary={"a.text": "é\0\ud800"},
     )
 
 
@@ -122,10 +122,9 @@ def test_a_run_cannot_build_on_a_run_that_does_not_exist(store: Store) -> None:
     assert store.count_runs() == 0
 
 
-def test_a_result_keeps_nan_and_odd_text(store: Store) -> None:
+def test_a_result_keeps_odd_text(store: Store) -> None:
     claim(store)
     summary = store.result(finished(store)).summary
-    assert summary["a.nan"] != summary["a.nan"]
     assert summary["a.text"] == "é\0\ud800"
 
 

@@ -1,5 +1,6 @@
 """Tiny random models of every supported family; their tokenizer knows bytes and a few words."""
 
+import copy
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +89,8 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 def make_model(family: str, seed: int = 0) -> Model:
     """Build a family's model with weights large enough that every component matters."""
     torch.manual_seed(seed)
-    config = CONFIGS[family]
+    # A copy: what is made of a configuration may write its dtype into it.
+    config = copy.deepcopy(CONFIGS[family])
     eager = getattr(config, "attn_logit_softcapping", None) is not None
     model = hf.AutoModelForCausalLM.from_config(
         config, attn_implementation="eager" if eager else "sdpa"
