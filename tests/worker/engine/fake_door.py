@@ -49,7 +49,7 @@ def open_models(chosen: Settings) -> dict[str, Any]:
 
 def run(spec: Spec, inputs: Inputs, report: Report, models: dict[str, Any]) -> Result:
     options: dict[str, Any] = spec.options
-    starts = settings().data / "starts" / Path(inputs.out).name.partition(".")[0]
+    starts = settings().data / "starts" / Path(inputs.out).parent.name.partition(".")[0]
     starts.parent.mkdir(exist_ok=True)
     _note(starts, "start")
     n_started = starts.read_text().count('"start"')
