@@ -52,6 +52,7 @@ def test_counterfact_records_become_a_fact_set(script: TestClient) -> None:
             "target_new": {"str": "football"},
         },
         "paraphrase_prompts": ["Bob Cousy is a professional"],
+        "neighborhood_prompts": [],
     }
     answer = upload(script, json.dumps([record]).encode(), file="counterfact.json")
     assert answer.status_code == 201, answer.text
@@ -73,7 +74,7 @@ def test_files_that_cannot_be_read_leave_nothing_behind(script: TestClient, engi
         (b"{]", "a.json", "JSON"),
         (b"[]", "a.json", "subject"),
         (b"x", "a.exe", ".csv"),
-        (b'subject,prompt,target\n"A,{} is,x\n', "a.csv", "quotes"),
+        (b'subject,prompt,target\n"A,{} is,x\n', "a.csv", "quotation"),
         (b"subject,prompt,target\nA,{} is,\n", "a.csv", "target is empty"),
     ):
         answer = upload(script, data, file=file)
