@@ -52,7 +52,6 @@ def test_counterfact_records_become_a_fact_set(script: TestClient) -> None:
             "target_new": {"str": "football"},
         },
         "paraphrase_prompts": ["Bob Cousy is a professional"],
-        "neighborhood_prompts": [],
     }
     answer = upload(script, json.dumps([record]).encode(), file="counterfact.json")
     assert answer.status_code == 201, answer.text

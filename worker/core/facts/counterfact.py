@@ -23,7 +23,7 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
     rewrite = record["requested_rewrite"]
     if not isinstance(rewrite, dict):
         raise ValueError(f"requested_rewrite is {str(rewrite)[:60]!r}; expected an object")
-    neighbours = record.get("neighborhood_prompts") or ()
+    neighbours = record.get("neighborhood_prompts") or []
     if not isinstance(neighbours, list):
         raise ValueError(f"neighborhood_prompts is {str(neighbours)[:60]!r}; expected a list")
     row = rewritten(rewrite)
