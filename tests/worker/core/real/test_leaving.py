@@ -10,7 +10,8 @@ import torch
 
 from worker.contract.facts import Fact
 from worker.core.export import export_folder
-from worker.core.models.deltas import checksum, edited, restored, save_delta
+from worker.core.models.delta_files import save_delta
+from worker.core.models.deltas import checksum, edited, restored
 from worker.core.models.model import Model
 
 NAMES = ("model.layers.9.mlp.down_proj.weight", "model.layers.10.mlp.down_proj.weight")
