@@ -44,7 +44,7 @@ def compute(number: int, out: Path, models: ModelCache) -> None:
         "model": f"m{number}",
         "facts": {"set": "games", "forget": "first:1"},
         "method": "direct_logit_attribution",
-        "options": {"min_probability": 0.0, "keep_raised": True},
+        "options": {"min_probability": 0.0},
     }
     run(parse_spec(spec), Inputs(out=str(out), fact_set=FACTS), Quiet(), models)
 
