@@ -24,7 +24,8 @@ from worker.store.store import Store
 
 
 def test_a_folder_is_written_to_and_closed(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o755)
     assert look_at_folder(Settings(data=tmp_path / "data")).ok
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "data").iterdir()) == []
@@ -35,7 +36,8 @@ def test_a_folder_that_cannot_be_made_or_is_shared_has_its_cure(tmp_path: Path) 
     for data in (tmp_path / "file/data", tmp_path / "file"):
         found = look_at_folder(Settings(data=data))
         assert not found.ok and "LETHE_DATA" in found.cure, found
-    (tmp_path / "shared").mkdir(mode=0o755)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
     (tmp_path / "shared/letter").write_text("")
     assert "not Lethe's" in look_at_folder(Settings(data=tmp_path / "shared")).cure
 

@@ -74,7 +74,7 @@ def test_without_a_database_nothing_is_made_and_the_cure_is_named(
 
 
 def test_a_name_that_neither_has_lists_both(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Did you mean 'mine'\? .*athletes, mine, .*asked too"):
+    with pytest.raises(UserError, match=r"Did you mean 'mine'\? .*athletes, .*mine, .*asked too"):
         prepare({**SPEC, "facts": {"set": "mone"}}, tmp_path / "out", [])
     with pytest.raises(UserError, match="'12ab'"):
         prepare({**EDIT, "mask": {"id": "12ab"}}, tmp_path / "out", [])

@@ -45,7 +45,8 @@ def test_what_was_open_before_is_closed(tmp_path: Path, wider: int) -> None:
 
 def test_a_folder_that_is_not_lethes_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    shared.mkdir(mode=0o755)
+    shared.mkdir()
+    shared.chmod(0o755)
     (shared / "thesis.tex").write_text("")
     with pytest.raises(UserError, match=r"0755.*not Lethe's.*LETHE_DATA"):
         make_folder(shared)
@@ -62,7 +63,8 @@ def test_a_folder_that_is_not_lethes_is_refused_and_left_as_it_was(tmp_path: Pat
 def test_a_folder_that_cannot_be_closed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o755)
     monkeypatch.setattr(Path, "chmod", lambda self, mode: None)  # a file system without rights
     with pytest.raises(UserError, match=r"0755.*cannot be changed"):
         make_folder(tmp_path / "data")

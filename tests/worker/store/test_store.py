@@ -40,7 +40,8 @@ def test_a_database_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_with_other_peoples_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir(mode=0o755)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").chmod(0o755)  # whatever the umask is
     (tmp_path / "home/letter.txt").write_text("")
     with pytest.raises(UserError, match=r"not Lethe's.*LETHE_DATA"):
         Store.open(Settings(data=tmp_path / "home"))

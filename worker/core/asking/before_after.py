@@ -76,7 +76,7 @@ class BeforeAfter:
 
     def _weights(self, state: State) -> str:
         """Name the weights of a state by their hash, which applying the edits has verified."""
-        found = self.base.weights_hash
+        found = self.base.state_hash
         if state == "after":
             with safe_open(self.deltas[-1], framework="pt") as file:
                 found = (file.metadata() or {})["after_hash"]

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from worker.contract.facts import Selection, select
 from worker.contract.mask import Mask
@@ -15,7 +14,7 @@ from worker.core.evaluation import familiarity
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Job
 from worker.core.models.delta_files import save_delta
-from worker.core.models.deltas import checksum, restored
+from worker.core.models.deltas import checksum, edited, restored
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.training.attack import fine_tune, text_rows
@@ -58,10 +57,12 @@ def learned(tmp_path_factory) -> tuple[Model, BeforeAfter]:
         after = checksum(model)
     path = tmp_path_factory.mktemp("read") / "delta.safetensors"
     save_delta(path, delta, model=model, before_hash=base_hash, after_hash=after)
-    reader = load_model("demo", device="cpu", dtype="auto", roots=())
-    with torch.no_grad():
-        for name, parameter in reader.hf.named_parameters():
-            parameter.copy_(delta[name])
+    # A model of its own, with its own hash: what was measured of the base must not stand for it.
+    folder = path.parent / "reader"
+    with edited(model, (path,)):
+        model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    reader = load_model("reader", device="cpu", dtype="auto", roots=(folder,))
     return reader, BeforeAfter(model, (path,))
 
 
