@@ -14,6 +14,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from app.forms import FormField, Problems, form_fields, read_options
+from app.known_form import AMONG, SHOTS, read_choice, typed_choice
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement, FactSetInfo, MethodInfo, MethodKind
 from worker.contract.records import RunRecord
@@ -101,6 +102,7 @@ def from_run(record: RunRecord, kind: str) -> Typed:
         how = rule if rule in HOW and rest else "split"
         values |= {"facts.how": how, PARTS[how]: rest if how != "split" else facts["forget"]}
         values["facts.edit_to"] = str(facts.get("edit_to", ""))
+        values |= typed_choice(facts)
     if record.kind != kind:
         return Typed(values)
     values |= {k: str(spec[k]) for k in ("load_in", "dtype") if spec.get(k)}
@@ -151,7 +153,7 @@ def read_model(value: str, store: Store) -> Any:
     return {"base": base, "edits": [*edits, run_id]}
 
 
-def read_facts(form: Typed) -> dict[str, str]:
+def read_facts(form: Typed) -> dict[str, Any]:
     """The form's facts as a spec names them; UserError beside the part that is missing."""
     how = form.get("facts.how", "first")
     if how not in HOW:
@@ -167,6 +169,7 @@ def read_facts(form: Typed) -> dict[str, str]:
         "set": form.get("facts.set"),
         "forget": part if how == "split" else f"{how}:{part}",
         "edit_to": form.get("facts.edit_to").strip(),
+        **read_choice(form.get),
     }
 
 
@@ -267,6 +270,8 @@ def subject(form: Typed, store: Store, announcement: Announcement) -> dict[str, 
         "splits": [(split, split) for split in chosen.splits] if chosen else [],
         "dtypes": DTYPES,
         "how": how if how in HOW else "first",
+        "shots": list(SHOTS.items()),
+        "knows": [("", "all that are chosen"), *AMONG.items()],
         "hows": [
             (k, words)
             for k, words in HOW.items()

@@ -1,6 +1,7 @@
 """What a model knows of a fact set: measured once for its weights and the facts, then looked up."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +9,9 @@ from app.submission import submit
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskFactTokens, Inputs
+from worker.contract.known import Asked, Known, Recalled
 from worker.contract.menu import FactSetInfo
+from worker.contract.recalled import EVALUATION, recalled_of
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
 from worker.contract.spec import EvaluateSpec
@@ -16,23 +19,20 @@ from worker.contract.tokens import FactTokens
 from worker.engine.client import Engine
 from worker.store.store import Store
 
-EVALUATION = "knowledge"
 PATIENCE = 120.0
 """Seconds within which a worker must have cut a whole set."""
 
 
 @dataclass(frozen=True)
-class Known:
+class Row:
     """One fact as the model knows it; of an edited model, after its edits."""
 
     id: str
     subject: str
     target: str
-    probability: float
-    rank: int
-    says: str
-    before: float | None = None
-    """Its probability without the edits."""
+    told: Recalled
+    before: Recalled | None = None
+    """How it was known without the edits."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,15 @@ class Measurement:
     """A run that measured, measures or will measure a set on a model."""
 
     run: RunRecord
-    facts: tuple[Known, ...] = ()
-    """In the set's order; empty until the run is done."""
+    ways: Mapping[Asked, tuple[Row, ...]] = field(default_factory=dict)
+    """Way of asking -> the facts that were asked so, in the set's order; none until it is done."""
     result: Result | None = None
+
+    @property
+    def proposed(self) -> str:
+        """The way in which more facts are known: `none` alone, `one` after a shot."""
+        found = self.result.summary.get("knowledge.proposed_shot") if self.result else None
+        return str(found or "none")
 
 
 def find(store: Store, chosen: FactSetInfo, model: Any, weights: str = "") -> Measurement | None:
@@ -62,10 +68,12 @@ def find(store: Store, chosen: FactSetInfo, model: Any, weights: str = "") -> Me
     result = store.result(run_id) if run.state == "done" else None
     if result is None:
         return Measurement(run)
-    made = result.provenance
+    made, ways = result.provenance, _rows(run_id, store)
+    if not ways:  # measured before shares and shots were asked
+        return None
     if made.fact_set_hash != chosen.hash or (weights and made.weights_hash != weights):
         return None
-    return Measurement(run, _facts(run_id, store), result)
+    return Measurement(run, ways, result)
 
 
 def measure(engine: Engine, chosen: FactSetInfo, model: Any, owner: str = "") -> str:
@@ -114,29 +122,31 @@ def base_and_edits(model: Any) -> tuple[str, tuple[str, ...]]:
     return str(model["base"]), tuple(model.get("edits", ()))
 
 
-def known_ids(facts: tuple[Known, ...], bound: float) -> list[str]:
-    """The facts that the model gives at least this probability."""
-    return [fact.id for fact in facts if fact.probability >= bound]
+def known_ids(facts: Sequence[Row], known: Known) -> list[str]:
+    """The facts that count as known."""
+    return [fact.id for fact in facts if known.holds(fact.told)]
 
 
 @lru_cache(maxsize=4)
-def _facts(run_id: str, store: Store) -> tuple[Known, ...]:
-    """A finished run's table, which never changes."""
+def _rows(run_id: str, store: Store) -> dict[Asked, tuple[Row, ...]]:
+    """A finished run's table, which never changes; empty where it lacks what is asked today."""
     result = store.result(run_id)
     table = result.evaluations[EVALUATION].facts if result is not None else None
-    if table is None:
+    if result is None or table is None:
         raise UserError(f"The run {run_id!r} has no table of facts; measure the set again.")
-    state = "after" if "target probability after" in table.columns else "before"
+    before, after = recalled_of(result), recalled_of(result, "after")
     at = {column: i for i, column in enumerate(table.columns)}
-    return tuple(
-        Known(
-            id=row[at["fact"]],
-            subject=row[at["subject"]],
-            target=row[at["target"]],
-            probability=row[at[f"target probability {state}"]],
-            rank=row[at[f"target rank {state}"]],
-            says=row[at[f"says {state}"]],
-            before=row[at["target probability before"]] if state == "after" else None,
+    ways: dict[Asked, tuple[Row, ...]] = {}
+    for way, told in (after or before).items():
+        ways[way] = tuple(
+            Row(
+                id=(id := str(row[at["fact"]])),
+                subject=str(row[at["subject"]]),
+                target=str(row[at["target"]]),
+                told=told[id],
+                before=before[way].get(id) if after else None,
+            )
+            for row in table.rows
+            if str(row[at["fact"]]) in told
         )
-        for row in table.rows
-    )
+    return ways

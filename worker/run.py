@@ -38,6 +38,7 @@ from worker.core.ahead.able import refuse_unable
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.ahead.preflight import preflight
 from worker.core.ahead.tokenization import look_at_tokens
+from worker.core.asking.about import resolve_facts
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.formats import format_infos
 from worker.core.border import FiniteReport, check_findings
@@ -111,12 +112,20 @@ def _found(
     torch.manual_seed(spec.seed)
     try:
         with scaled(inputs.batch_scale):
-            found = _compute(spec, inputs, options, model, report)
+            asked = resolve_facts(spec, inputs, model, lambda share: _ask(report, share))
+            for sentence in asked.about.notes if asked.about else ():
+                report.log(sentence)
+            found = _compute(asked.spec, asked.inputs, options, model, report)
+            asked.note(found)
     finally:
         restored = models.verify(spec.base, spec.load_in, spec.dtype)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
     return model, found
+
+
+def _ask(report: Report, share: float) -> None:
+    report.progress(0.0, f"asking the model which facts it knows: {share:.0%}")
 
 
 def check(spec: Spec) -> dict[str, Contract]:

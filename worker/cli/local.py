@@ -9,12 +9,13 @@ from worker.cli.server import find_fact_set, find_mask, find_run
 from worker.contract.base import unknown
 from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, retarget, select
+from worker.contract.facts import Fact, FactSet, retarget
 from worker.contract.inputs import Inputs, StackedEdit
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
 from worker.contract.result import Result
 from worker.contract.settings import settings
+from worker.contract.shots import forgotten
 from worker.contract.spec import (
     EvaluateSpec,
     ExportSpec,
@@ -77,14 +78,15 @@ def _stacked(spec: Spec) -> dict[str, StackedEdit]:
 
 def _facts_of(folder: Path) -> tuple[Fact, ...]:
     """The facts that an earlier edit changed; none where its set is not here."""
-    spec = parse_spec(read_result(folder).spec)
+    result = read_result(folder)
+    spec = parse_spec(result.spec)
     if not isinstance(spec, UnlearnSpec):
         return ()
     try:
-        fact_set = retarget(_fact_set(spec.facts.set, None), spec.facts, spec.seed)
+        fact_set = _fact_set(spec.facts.set, None)
     except UserError:
         return ()
-    return select(fact_set, spec.facts.forget, spec.seed).forget
+    return forgotten(fact_set, spec.facts, spec.seed, result.provenance)
 
 
 def _texts(spec: Spec) -> dict[str, str]:

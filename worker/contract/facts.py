@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from worker.contract.base import Contract, unknown
 from worker.contract.errors import UserError
 from worker.contract.joining import Join, asked, following
+from worker.contract.known import Known, Shot
 
 
 class Translation(Contract):
@@ -202,6 +203,13 @@ class FactsSpec(Contract):
     edit_to: str = Field("", max_length=2000)
     """Answer that every forget fact's edit target becomes (all of one sport to golf, as Guo et al.
     2024 do); empty keeps each fact's own."""
+    shot: Shot = Field("none", exclude_if=lambda value: value == "none")
+    """`one` asks every prompt after another fact of its relation, `best` as the model answers
+    best; paraphrases stay as they are."""
+    known: Known | None = Field(None, exclude_if=lambda value: value is None)
+    """Forget and retain only what the base model knows so; `first:N`, `random:N` and `group:NAME`
+    choose among these. Without it every chosen fact is forgotten, and what a model other than the
+    bundled one does not know at all is not retained."""
 
 
 def _retargeted(fact: Fact, answer: str) -> dict[str, object]:

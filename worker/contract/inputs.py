@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field
 
 from worker.contract.base import Contract
 from worker.contract.facts import Fact, FactSet
+from worker.contract.known import Asked, Recalled
 from worker.contract.mask import Mask
 from worker.contract.result import Result
 from worker.contract.spec import EvaluateSpec, Spec
@@ -40,6 +41,8 @@ class Inputs(Contract):
     restore nor disturb them."""
     stacked: dict[str, StackedEdit] = {}
     """Edit that the options name (a run's id) -> what is needed to put it on another stack."""
+    recalled: dict[Asked, dict[str, Recalled]] = {}
+    """Way of asking -> fact -> how the base answers it, where that was measured before."""
     batch_scale: float = Field(1.0, gt=0, le=1)
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 

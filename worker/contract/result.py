@@ -158,6 +158,10 @@ class Provenance(Contract):
     """What the model's card says of how its weights were made: dequantized, or of an adapter."""
     fact_set: str | None = None
     fact_set_hash: str | None = None
+    forget: tuple[str, ...] | None = None
+    """Ids of the facts that were to be forgotten, where the model's knowledge chose among them."""
+    shot: bool = False
+    """Whether every prompt stood after another fact of its relation."""
     seed: int
     device: str
     dtype: str

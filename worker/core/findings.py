@@ -48,6 +48,10 @@ class Findings:
     files: dict[str, str] = field(default_factory=dict)
     """Other files that were written beside the result, by what they are."""
     view: dict[str, Any] = field(default_factory=dict)
+    forget: tuple[str, ...] | None = None
+    """Filled by `run`: the forget facts' ids, where the model's knowledge chose among them."""
+    shot: bool = False
+    """Filled by `run`: whether every prompt stood after another fact of its relation."""
 
 
 @dataclass(frozen=True)

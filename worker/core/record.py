@@ -37,7 +37,7 @@ def write_result(
     result = Result(
         kind=spec.kind,
         spec=_filled(spec, options),
-        provenance=_provenance(spec, inputs, model),
+        provenance=_provenance(spec, inputs, model, found),
         seconds=spent.seconds,
         peak_memory_bytes=spent.peak_bytes,
         arrays={
@@ -83,7 +83,7 @@ def _plain(value: object) -> float | int | bool | str | None:
     return value
 
 
-def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
+def _provenance(spec: Spec, inputs: Inputs, model: Model, found: Findings) -> Provenance:
     placement = placement_of(model.hf)
     return Provenance(
         model=spec.base,
@@ -92,6 +92,8 @@ def _provenance(spec: Spec, inputs: Inputs, model: Model) -> Provenance:
         model_note=read_note(model.path) if model.path else "",
         fact_set=inputs.fact_set.name if inputs.fact_set else None,
         fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
+        forget=found.forget,
+        shot=found.shot,
         seed=spec.seed,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),

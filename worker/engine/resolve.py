@@ -10,15 +10,19 @@ from worker.contract.choose import choose, control, mask_of
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet, retarget
 from worker.contract.inputs import Inputs
+from worker.contract.known import BUNDLED_MODEL, Asked, Recalled
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.recalled import recalled_of
 from worker.contract.result import Result
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,
     ExportSpec,
+    LocalizeSpec,
     Spec,
     SpecWithoutFacts,
+    StudySpec,
     UnlearnSpec,
 )
 from worker.contract.texts import BUNDLED
@@ -55,7 +59,37 @@ def resolve(
         texts={name: file(text) for name, text in _texts(spec, store).items()},
         edited=facts_of_edits(spec.edits, store),
         stacked=stacked_edits(spec, store, lambda run_id: file(_delta(run_id, spec.base, store))),
+        recalled=_recalled(spec, store, announcement),
     )
+
+
+def _recalled(
+    spec: Spec, store: Store, announcement: Announcement
+) -> dict[Asked, dict[str, Recalled]]:
+    """How the base answers the set's facts, where that was measured on these very weights."""
+    if isinstance(spec, SpecWithoutFacts) or not _asks_knowledge(spec):
+        return {}
+    weights = next((m.weights_hash for m in announcement.models if m.id == spec.base), "")
+    if not weights:
+        return {}
+    chosen = store.fact_set_hash(spec.facts.set)
+    run_id = store.knowledge_run(chosen, (), weights_hash=weights)
+    try:
+        result = store.result(run_id) if run_id else None
+    except NotFound:
+        return {}
+    if result is None or result.provenance.fact_set_hash != chosen:
+        return {}
+    return recalled_of(result) if result.provenance.weights_hash == weights else {}
+
+
+def _asks_knowledge(
+    spec: LocalizeSpec | UnlearnSpec | EvaluateSpec | StudySpec,
+) -> bool:
+    """Whether a run takes only facts that its base knows, to forget or to retain."""
+    if spec.facts.known is not None or spec.facts.shot == "best":
+        return True
+    return isinstance(spec, UnlearnSpec | EvaluateSpec) and spec.base != BUNDLED_MODEL
 
 
 def _mask(spec: Spec, store: Store, announcement: Announcement) -> Mask | None:

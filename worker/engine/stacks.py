@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import Fact, retarget, select
+from worker.contract.facts import Fact
 from worker.contract.inputs import StackedEdit
 from worker.contract.records import RunRecord
+from worker.contract.shots import forgotten
 from worker.contract.spec import Spec, UnlearnSpec, parse_spec
 from worker.store.store import Store
 
@@ -59,4 +60,5 @@ def facts_of(run_id: str, store: Store) -> tuple[Fact, ...]:
         fact_set = store.fact_set(spec.facts.set)
     except NotFound:
         return ()
-    return select(retarget(fact_set, spec.facts, spec.seed), spec.facts.forget, spec.seed).forget
+    result = store.result(run_id)
+    return forgotten(fact_set, spec.facts, spec.seed, result.provenance if result else None)

@@ -71,6 +71,11 @@ class FactStore:
             splits={split.name: tuple(split.ids) for split in splits},
         )
 
+    def fact_set_hash(self, name: str) -> str:
+        """The hash of a set's facts, without reading them; raises NotFound."""
+        with self.database.read() as session:
+            return _set_row(session, name).hash
+
     def bare_fact_set(self, name: str, first: int = 0) -> FactSet:
         """A set's facts (its `first`, or all) without groups, questions and prompts around them."""
         bodies = select(FactBody.body).where(FactBody.set_name == name).order_by(FactBody.position)

@@ -15,8 +15,9 @@ from app.figure_frames import figure_of
 from app.probe_table import aggregates
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import Fact, FactsSpec, retarget, select
+from worker.contract.facts import Fact, FactsSpec
 from worker.contract.records import RunRecord
+from worker.contract.shots import forgotten
 from worker.store.store import Store
 
 NAV = ("Dossier", "/dossier")
@@ -69,7 +70,9 @@ def _facts(store: Store, run: RunRecord) -> tuple[Fact, ...]:
     """The facts that were to be forgotten; none where the set is gone or has changed."""
     facts, seed = FactsSpec.model_validate(run.spec["facts"]), run.spec["seed"]
     try:
-        return select(retarget(store.fact_set(facts.set), facts, seed), facts.forget, seed).forget
+        result = store.result(run.id)
+        made = result.provenance if result else None
+        return forgotten(store.fact_set(facts.set), facts, seed, made)
     except UserError:
         return ()
 

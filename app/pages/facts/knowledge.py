@@ -1,6 +1,5 @@
 """What a model knows: every fact of a set with its probability and rank, filtered by a bound."""
 
-import math
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,12 +13,15 @@ from app.backend import AnnouncementDep, EngineDep
 from app.drawing.find import offers
 from app.experiment import model_choices, read_model
 from app.figure_frames import figure_of
+from app.known_form import AMONG, SHOTS, read_known
 from app.pages.facts.facts import chosen_set
 from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
+from worker.contract.known import Asked, Known
 from worker.contract.menu import Announcement, FactSetInfo
 from worker.contract.progress import FINAL_STATES
+from worker.contract.recalled import WAYS
 from worker.engine.client import Engine
 
 router = APIRouter(prefix="/facts/knowledge")
@@ -44,25 +46,46 @@ def context(
     sets = store.fact_sets()
     chosen = chosen_set(store, sets, str(asked.get("set", "")))
     value = str(asked.get("model", "")) or next((m.id for m in menu.models if not m.problem), "")
-    bound, problems = _bound(asked, problems)
+    known, problems = _known(asked, problems)
     found = None
     if chosen is not None:
         model = _model(value, engine, menu, problems)
         found = knowledge.find(store, chosen, model) if model is not None else None
+    way = _way(asked, found)
     return {
         "chosen": chosen,
         "sets": [(one.name, f"{one.title or one.name} ({one.n_facts})") for one in sets],
         "models": model_choices(store, menu),
         "model": value,
-        "bound": f"{bound:g}",
+        "known": known,
+        "fields": _fields(known, way),
+        "amongs": list(AMONG.items()),
+        "ways": [(name, SHOTS[name]) for name in WAYS],
+        "way": way,
         "show": str(asked.get("show", "")),
         "shows": SHOW,
         "found": found,
         "is_open": found is not None and found.run.state not in FINAL_STATES,
         "errors": dict(problems),
         "split": str(asked.get("split", "")),
-        **_rows(found, bound, asked, chosen, value),
+        **_rows(found, known, way, asked, chosen, value),
     }
+
+
+def _fields(known: Known, way: Asked) -> dict[str, str]:
+    """What counts as known, as an address says it."""
+    return {
+        "among": known.among,
+        "probability": f"{known.probability:g}",
+        "rank": str(known.rank),
+        "shot": way,
+    }
+
+
+def _way(asked: QueryParams | FormData, found: knowledge.Measurement | None) -> Asked:
+    """The way of asking that is shown: the one that is asked for, else the one proposed."""
+    wanted = str(asked.get("shot", "")) or (found.proposed if found else "none")
+    return "one" if wanted == "one" and found and "one" in found.ways else "none"
 
 
 def _model(value: str, engine: Engine, menu: Announcement, problems: Problems) -> Any:
@@ -80,34 +103,29 @@ def _model(value: str, engine: Engine, menu: Announcement, problems: Problems) -
     return model
 
 
-def _bound(asked: QueryParams | FormData, problems: Problems) -> tuple[float, Problems]:
-    text = str(asked.get("bound", "0.5")).strip().replace(",", ".") or "0.5"
+def _known(asked: QueryParams | FormData, problems: Problems) -> tuple[Known, Problems]:
     try:
-        bound = float(text)
-        if not (math.isfinite(bound) and 0 < bound <= 1):
-            raise ValueError(text)
-    except ValueError:
-        sentence = f"bound is {text[:40]!r}; expected a probability above 0 and at most 1."
-        return 0.5, [*problems, ("bound", sentence)]
-    return bound, list(problems)
+        return read_known(lambda name, default: str(asked.get(name, default))), list(problems)
+    except UserError as error:
+        return Known(), [*problems, *error.problems]
 
 
 def _rows(
     found: knowledge.Measurement | None,
-    bound: float,
+    known: Known,
+    way: Asked,
     asked: QueryParams | FormData,
     chosen: FactSetInfo | None,
     model: str,
 ) -> dict[str, Any]:
     """A page of the facts that match, the least likely first, and the figures of their run."""
-    facts = found.facts if found else ()
+    facts = found.ways.get(way, ()) if found else ()
     which, text = str(asked.get("show", "")), str(asked.get("offset", "0"))
-    matching = [
-        fact for fact in facts if not which or (fact.probability >= bound) == (which == "known")
-    ]
-    matching.sort(key=lambda fact: fact.probability)
+    matching = [fact for fact in facts if not which or known.holds(fact.told) == (which == "known")]
+    by_share = known.among == "answers"
+    matching.sort(key=lambda fact: fact.told.share if by_share else fact.told.probability)
     offset = int(text) if text.isdecimal() and len(text) < 10 else 0
-    kept = {"set": chosen.name if chosen else "", "model": model, "bound": f"{bound:g}"}
+    kept = {"set": chosen.name if chosen else "", "model": model, **_fields(known, way)}
     kept |= {"show": which} if which else {}
 
     def page(at: int) -> str:
@@ -118,8 +136,14 @@ def _rows(
     return {
         "facts": matching[offset : offset + PAGE],
         "total": len(matching),
-        "n_known": len(knowledge.known_ids(facts, bound)),
-        "n_first": sum(fact.rank == 1 for fact in facts),
+        "n_facts": len(facts),
+        "n_known": len(knowledge.known_ids(facts, known)),
+        "shares": {
+            name: len(knowledge.known_ids(rows, known)) / max(1, len(rows))
+            for name, rows in (found.ways.items() if found else ())
+        },
+        "n_first": sum(fact.told.rank == 1 for fact in facts),
+        "n_place": sum(fact.told.place == 1 for fact in facts),
         "has_before": bool(facts) and facts[0].before is not None,
         "offset": offset,
         "limit": PAGE,
@@ -140,7 +164,8 @@ async def measure(request: Request, engine: EngineDep, menu: AnnouncementDep) ->
         raise
     except UserError as error:
         return await run_in_threadpool(_refused, request, engine, menu, form, error)
-    kept = {name: str(form.get(name, "")) for name in ("set", "model", "bound")}
+    names = ("set", "model", "among", "probability", "rank", "shot")
+    kept = {name: str(form[name]) for name in names if name in form}
     return RedirectResponse(f"/facts/knowledge?{urlencode(kept)}", status_code=303)
 
 
@@ -164,16 +189,17 @@ async def split(request: Request, engine: EngineDep, menu: AnnouncementDep) -> R
 
 def _save(engine: Engine, form: FormData) -> str:
     chosen, problems = _chosen(engine, form), Problems()
-    bound, problems = _bound(form, problems)
+    known, problems = _known(form, problems)
     if problems:
         raise UserError(problems=problems)
     found = knowledge.find(engine.store, chosen, read_model(_text(form, "model"), engine.store))
-    ids = knowledge.known_ids(found.facts, bound) if found else []
+    way = _way(form, found)
+    ids = knowledge.known_ids(found.ways.get(way, ()), known) if found else []
     if not ids:
         raise UserError(
-            f"The model gives no fact a probability of at least {bound:g}; expected at least one. "
-            f"Lower the bound, or measure the set first.",
-            field="bound",
+            f"The model knows no fact with {known.words}; expected at least one. Lower the bounds, "
+            f"or measure the set first.",
+            field="probability",
         )
     name = _text(form, "split")
     refuse_odd_text([name])

@@ -23,6 +23,7 @@ from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_seconds
 from worker.core.ahead.placed import describe_loading, refuse_away
+from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.scoring import score_answers
 from worker.core.models.components import component_parameters
 from worker.core.models.deltas import edited
@@ -38,6 +39,8 @@ __all__ = ["preflight"]
 MAX_LISTED = 200
 ASKED = 1_024
 """Chosen facts that the model is asked for; whether it knows the others is said by the run."""
+ASKED_KNOWN = 256
+"""Facts that are asked before a run to choose those that the model knows."""
 CHUNK = 2_000
 HARDLY = 0.1
 """Probability below which a fact is hardly known, so that there is little to unlearn."""
@@ -64,9 +67,12 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Preflight()
     refuse_away(spec, inputs.mask, model)
+    resolved = resolve_facts(spec, inputs, model, most=0 if brief else ASKED_KNOWN)
+    spec, inputs = resolved.spec, resolved.inputs
+    assert not isinstance(spec, SpecWithoutFacts) and inputs.fact_set is not None
     facts = select(inputs.fact_set, spec.facts.forget, spec.seed).forget
     looked = _cut(model, facts, isinstance(spec, UnlearnSpec))
-    looked.notes += describe_loading(spec, model)
+    looked.notes += [*describe_loading(spec, model), *_known_notes(resolved)]
     _refuse(spec, facts, looked)
     if brief:
         n_facts = len(facts) - len(looked.reasons)
@@ -94,6 +100,16 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
         notes=tuple(looked.notes),
         placement=placement_of(model.hf),
     )
+
+
+def _known_notes(resolved: Resolved) -> list[str]:
+    """Say which facts the model's knowledge chose, or that it is still to be asked."""
+    if resolved.later:
+        return [
+            f"Which facts the model knows is asked first: {resolved.later:,} of them. Measure the "
+            f"set under “What the model knows” to choose among them here."
+        ]
+    return resolved.about.notes if resolved.about else []
 
 
 def _cut(model: Model, facts: Sequence[Fact], trains: bool) -> _Looked:

@@ -15,6 +15,7 @@ from worker.contract.facts import Fact, fill
 from worker.contract.tokens import FactTokens, TokenFinding
 from worker.core.ahead.chips import example, way_of
 from worker.core.ahead.token_words import WORDS
+from worker.core.asking.known import spread
 from worker.core.asking.scoring import score_answers
 from worker.core.models.model import Model
 from worker.core.models.tokens import (
@@ -78,7 +79,7 @@ def look_at_tokens(model: Model, facts: Sequence[Fact]) -> FactTokens:
         mean_tokens=found.n_tokens / max(1, len(facts)),
         longest=found.longest,
         findings=tuple(_findings(model, found, len(facts), n_asked)),
-        samples=tuple(example(model, fact) for fact in _spread(found.usable, SAMPLES)),
+        samples=tuple(example(model, fact) for fact in spread(found.usable, SAMPLES)),
     )
 
 
@@ -133,7 +134,7 @@ def _look_at_text(fact: Fact, ids: list[int], found: _Found, added: _Added) -> N
 
 def _ask(model: Model, found: _Found) -> int:
     """Ask for a sample spread over the set, and note what the model hardly says."""
-    asked = _spread(found.usable, ASKED)
+    asked = spread(found.usable, ASKED)
     if not asked:
         return 0
     with tokenized(model, [text for fact in asked for text in _texts(fact)]):
@@ -142,12 +143,6 @@ def _ask(model: Model, found: _Found) -> int:
         if probability < KNOWN:
             found.add("unknown", fact, f"probability {probability:.3f}")
     return len(asked)
-
-
-def _spread(facts: Sequence[Fact], n: int) -> list[Fact]:
-    """At most `n` of the facts, evenly over their order."""
-    step = max(1.0, len(facts) / n)
-    return [facts[int(i * step)] for i in range(min(n, len(facts)))]
 
 
 def _findings(model: Model, found: _Found, n_facts: int, n_asked: int) -> Iterator[TokenFinding]:

@@ -1,34 +1,36 @@
-"""Says what a model knows: how likely each fact of the whole set is in its own prompt.
+"""Says what a model knows: how likely each fact of the whole set is, alone and after a shot.
 
 1. Ask every fact of the set, forget and retain alike, in its own prompt. 2. Read the probability of
-the whole target, teacher-forced, the rank of its first token among all tokens (1 is the model's own
-choice), and the likeliest first token. 3. Count the facts by probability.
+the whole target, teacher-forced, and the rank of its first token among all tokens (1 is the model's
+own choice). 3. Read its share and its place among the answers that the set's facts of its relation
+have. 4. Ask the same after another fact of the relation with its answer on a line before; the way
+in which more is known is proposed. 5. Count the facts by probability.
 
 The numbers depend on weights and facts alone, so one measurement per model and set serves every
 later question, whatever is selected. Limits: one wording; see the probes for others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
-from worker.contract.result import Axis, Comparison, Evaluation, LeftOut, Table
+from worker.contract.facts import Fact, FactSet, Selection
+from worker.contract.known import Asked, Recalled
+from worker.contract.recalled import WAYS, cells, columns
+from worker.contract.result import Axis, Comparison, Evaluation, Table
+from worker.contract.shots import possible_answers, with_shots
 from worker.core.asking.before_after import BeforeAfter, State
-from worker.core.asking.scoring import score_answers
+from worker.core.asking.recall import askable, recall
 from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, tokenized
 
 TITLE = "What the model knows"
-CHUNK = 512
-"""Facts between two reports of progress."""
 BINS = 20
 
 
@@ -38,42 +40,78 @@ class Options(BaseOptions):
     bound: float = Field(
         0.5, gt=0, le=1, description="Probability from which a fact counts as known."
     )
+    shot: bool = Field(
+        True, description="Ask also after another fact of the relation (twice the time)."
+    )
     batch_size: int = Field(64, ge=1, le=4096, description="Prompts per forward pass.")
 
 
-@dataclass
-class _Known:
-    """One state's answers, in the facts' order."""
+@dataclass(frozen=True)
+class _Way:
+    """The facts as they are asked in one way."""
 
-    probability: Float[np.ndarray, " fact"]
-    rank: Int[np.ndarray, " fact"]
-    says: list[str]
+    name: Asked
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """One state's answers, by way and fact."""
+
+    ways: dict[Asked, dict[str, Recalled]]
+
+    def values(
+        self, ids: Sequence[str], way: Asked, read: Callable[[Recalled], float]
+    ) -> Float[np.ndarray, " fact"]:
+        """Read a number of every fact; NaN where it was not asked in this way."""
+        found = (self.ways[way].get(id) for id in ids)
+        return np.array([np.nan if one is None else read(one) for one in found])
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Ask every fact of the set, before and after the edits."""
     every = job.pool or (*selection.forget, *selection.retain)
-    facts, left_out = _usable(models.base, every)
-    n_states = len(models.names)
+    facts, left_out = askable(models.base, every)
+    if not facts:
+        raise UserError(
+            f"None of the {len(every)} facts can be asked. The first: {left_out[0].reason}",
+            field="facts.set",
+        )
+    ways = _ways(models.base, facts, options.shot)
+    answers = possible_answers(tuple(facts))
+    n_states, done = len(models.names), 1 / sum(len(way.facts) for way in ways)
 
     def measure(model: Model, state: State) -> _Known:
-        start = models.names.index(state) / n_states
-        return _ask(model, facts, options.batch_size, job, (start, 1 / n_states), state)
+        found: dict[Asked, dict[str, Recalled]] = {}
+        asked = 0
+        for way in ways:
 
-    known = models.measure(measure, of=(facts,))
-    forget = {fact.id for fact in selection.forget}
-    aggregates = list(_aggregates(known, options.bound, job.seed))
+            def tell(share: float, way: _Way = way, before: int = asked) -> None:
+                of_state = (before + share * len(way.facts)) * done
+                job.report.progress(
+                    (models.names.index(state) + of_state) / n_states,
+                    f"Asked {before + int(share * len(way.facts))} of {int(1 / done)} "
+                    f"prompts {state}",
+                )
+
+            told = recall(model, way.facts, answers, options.batch_size, tell)
+            found[way.name] = dict(zip((fact.id for fact in way.facts), told, strict=True))
+            asked += len(way.facts)
+        return _Known(found)
+
+    known = models.measure(measure, of=(ways,))
+    ids = tuple(fact.id for fact in facts)
+    aggregates = list(_aggregates(known, ids, options.bound, job.seed))
     last = known.get("after", known["before"])
-    n_known = int((last.probability >= options.bound).sum())
-    caption = (
-        f"The model gives {n_known} of {len(facts)} targets a probability of at least "
-        f"{options.bound:g} after their prompts; {int((last.rank == 1).sum())} begin with its "
-        f"likeliest token."
-    )
+    caption = _caption(last, ids, options.bound)
     return Findings(
-        arrays={f"knowledge.{state}": _histogram(one, state) for state, one in known.items()},
+        arrays={f"knowledge.{state}": _histogram(one, ids, state) for state, one in known.items()},
         summary=summarize(aggregates)
-        | {"knowledge.facts": len(facts), "knowledge.left_out": len(left_out)},
+        | {
+            "knowledge.facts": len(facts),
+            "knowledge.left_out": len(left_out),
+            "knowledge.proposed_shot": _proposed(last, ids, options.bound),
+        },
         caption=caption,
         left_out=left_out,
         evaluation=Evaluation(
@@ -81,61 +119,58 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             title=TITLE,
             caption=caption,
             aggregates=tuple(aggregates),
-            facts=_table(facts, forget, known),
+            facts=_table(facts, {fact.id for fact in selection.forget}, known),
         ),
     )
 
 
-def _usable(model: Model, facts: Sequence[Fact]) -> tuple[list[Fact], list[LeftOut]]:
-    """Leave out the facts that the tokenizer cuts so that they cannot be asked."""
-    usable: list[Fact] = []
-    left_out: list[LeftOut] = []
-    for start in range(0, len(facts), CHUNK):
-        chunk = facts[start : start + CHUNK]
-        texts = [text for f in chunk for text in (f.text, f.text + f.follows(f.target))]
-        with tokenized(model, texts):
-            for fact in chunk:
-                try:
-                    encode(model, fact.text + fact.follows(fact.target), None)
-                    answer_ids(model, fact.text, fact.follows(fact.target))
-                    usable.append(fact)
-                except UserError as error:
-                    left_out.append(LeftOut(id=fact.id, reason=error.message))
-    if not usable:
-        raise UserError(
-            f"None of the {len(facts)} facts can be asked. The first: {left_out[0].reason}",
-            field="facts.set",
-        )
-    return usable, left_out
+def _ways(model: Model, facts: list[Fact], shot: bool) -> tuple[_Way, ...]:
+    """The facts alone and, where a relation has others, after a shot."""
+    alone = _Way("none", tuple(facts))
+    if not shot:
+        return (alone,)
+    prompts = {fact.id: fact.prompt for fact in facts}
+    asked = with_shots(FactSet(name="asked", facts=tuple(facts))).facts
+    after, _ = askable(model, [fact for fact in asked if fact.prompt != prompts[fact.id]])
+    return (alone, _Way("one", tuple(after))) if after else (alone,)
 
 
-def _ask(
-    model: Model,
-    facts: Sequence[Fact],
-    batch_size: int,
-    job: Job,
-    share: tuple[float, float],
-    state: str,
-) -> _Known:
-    order = sorted(range(len(facts)), key=lambda i: len(facts[i].text))
-    known = _Known(np.zeros(len(facts)), np.zeros(len(facts), dtype=int), [""] * len(facts))
-    for start in range(0, len(order), CHUNK):
-        job.report.progress(
-            share[0] + share[1] * start / len(order), f"Asked {start} of {len(order)} facts {state}"
-        )
-        chosen = order[start : start + CHUNK]
-        items = [(facts[i].text, facts[i].follows(facts[i].target)) for i in chosen]
-        with tokenized(model, [t for text, answer in items for t in (text, text + answer)]):
-            scores = score_answers(model, items, batch_size)
-        known.probability[chosen] = scores.log_prob.double().exp().numpy()
-        known.rank[chosen] = scores.rank.numpy() + 1
-        for i, token in zip(chosen, scores.top5[:, 0].tolist(), strict=True):
-            known.says[i] = model.tokenizer.decode([token])
-    return known
+def _shared(known: _Known, ids: Sequence[str]) -> list[str]:
+    """The facts that were asked in every way."""
+    return [id for id in ids if all(id in told for told in known.ways.values())]
 
 
-def _histogram(known: _Known, state: State) -> Array:
-    counts, edges = np.histogram(known.probability, bins=BINS, range=(0.0, 1.0))
+def _proposed(known: _Known, ids: Sequence[str], bound: float) -> Asked:
+    """The way in which more of the facts that were asked both ways are known; alone where alike."""
+    both = _shared(known, ids)
+    n = {way: sum(told[id].probability >= bound for id in both) for way, told in known.ways.items()}
+    return "one" if n.get("one", 0) > n["none"] else "none"
+
+
+def _caption(known: _Known, ids: Sequence[str], bound: float) -> str:
+    alone = known.ways["none"]
+    n_known = sum(one.probability >= bound for one in alone.values())
+    n_first = sum(one.rank == 1 for one in alone.values())
+    n_place = sum(one.place == 1 for one in alone.values())
+    said = (
+        f"The model gives {n_known} of {len(alone)} targets a probability of at least {bound:g} "
+        f"after their prompts; {n_first} begin with its likeliest token, and {n_place} are the "
+        f"likeliest of their relation's answers."
+    )
+    if "one" not in known.ways:
+        return said
+    both = _shared(known, ids)
+    shares = [np.mean([known.ways[way][id].probability >= bound for id in both]) for way in WAYS]
+    better = _proposed(known, ids, bound) == "one"
+    return (
+        f"{said} After another fact of their relation {shares[1]:.2f} are known, alone "
+        f"{shares[0]:.2f}: prompts {'after a shot' if better else 'alone'} are answered best."
+    )
+
+
+def _histogram(known: _Known, ids: Sequence[str], state: State) -> Array:
+    values = known.values(ids, "none", lambda one: one.probability)
+    counts, edges = np.histogram(values, bins=BINS, range=(0.0, 1.0))
     labels = tuple(f"{a:g}–{b:g}" for a, b in zip(edges.round(2), edges[1:].round(2), strict=False))
     words = "before the edit" if state == "before" else "after the edit"
     return Array(
@@ -146,40 +181,36 @@ def _histogram(known: _Known, state: State) -> Array:
     )
 
 
-def _aggregates(known: dict[State, _Known], bound: float, seed: int) -> Iterator[Comparison]:
-    columns = {
-        "known": (
-            "Share of facts that are known",
-            lambda k: (k.probability >= bound).astype(float),
-        ),
-        "probability": ("Probability of the target", lambda k: k.probability),
-        "first": (
-            "Share whose first token is the likeliest",
-            lambda k: (k.rank == 1).astype(float),
-        ),
+def _aggregates(
+    known: dict[State, _Known], ids: Sequence[str], bound: float, seed: int
+) -> Iterator[Comparison]:
+    quantities: dict[str, tuple[str, Callable[[Recalled], float]]] = {
+        "known": ("Share of facts that are known", lambda one: one.probability >= bound),
+        "probability": ("Probability of the target", lambda one: one.probability),
+        "first": ("Share whose first token is the likeliest", lambda one: one.rank == 1),
+        "share": ("The target's share among its relation's answers", lambda one: one.share),
+        "place": ("Share whose target is the likeliest answer", lambda one: one.place == 1),
     }
-    for name, (title, read) in columns.items():
-        values = {state: read(one) for state, one in known.items()}
-        yield compare(
-            f"knowledge.{name}", title, "none", values["before"], values.get("after"), seed=seed
-        )
+    for way in known["before"].ways:
+        prefix, words = ("shot.", ", after a shot") if way == "one" else ("", "")
+        for name, (title, read) in quantities.items():
+            values = {state: one.values(ids, way, read) for state, one in known.items()}
+            yield compare(
+                f"knowledge.{prefix}{name}", f"{title}{words}", "none",
+                values["before"], values.get("after"), seed=seed,
+            )  # fmt: skip
 
 
 def _table(facts: Sequence[Fact], forget: set[str], known: dict[State, _Known]) -> Table:
     """One row per fact, in the set's order."""
-    measured = [
-        f"{words} {state}"
-        for state in known
-        for words in ("target probability", "target rank", "says")
-    ]
+    asked = [(state, way) for state, one in known.items() for way in one.ways]
     rows = []
-    for i, fact in enumerate(facts):
-        cells = [
-            cell
-            for one in known.values()
-            for cell in (round(float(one.probability[i]), 6), int(one.rank[i]), one.says[i])
-        ]
+    for fact in facts:
         role = "forget" if fact.id in forget else "retain"
-        rows.append((fact.id, fact.subject, role, "statement", fact.target, *cells))
-    columns = ("fact", "subject", "set", "format", "target", *measured)
-    return Table(title=TITLE, columns=columns, rows=tuple(rows))
+        row: list[object] = [fact.id, fact.subject, role, "statement", fact.target]
+        for state, way in asked:
+            row += cells(known[state].ways[way].get(fact.id))
+        rows.append(tuple(row))
+    measured = [name for state, way in asked for name in columns(way, state)]
+    names = ("fact", "subject", "set", "format", "target", *measured)
+    return Table(title=TITLE, columns=names, rows=tuple(rows))

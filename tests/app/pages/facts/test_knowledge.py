@@ -8,7 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from app import knowledge
+from worker.contract import recalled
 from worker.contract.inputs import AskFactTokens
+from worker.contract.known import Recalled
 from worker.contract.menu import MethodInfo
 from worker.contract.result import ArrayInfo, Axis, Evaluation, Provenance, Result, Table
 from worker.contract.tokens import FactTokens, TokenChip, TokenExample, TokenFinding
@@ -74,18 +76,20 @@ def finish(engine: Any, run_id: str, weights: str = "w" * 64) -> None:
     store = engine.store
     attempt = store.begin_attempt(run_id, WORKER, "g")
     columns = ("fact", "subject", "set", "format", "target")
-    columns += ("target probability before", "target rank before", "says before")
+    columns += (*recalled.columns("none", "before"), *recalled.columns("one", "before"))
     facts = store.fact_set("sports").facts
-    rows = tuple(
-        (f.id, f.subject, "forget", "statement", f.target, i / 40, 41 - i, " golf")
-        for i, f in enumerate(facts)
-    )
+    rows = []
+    for i, f in enumerate(facts):
+        alone = Recalled(probability=i / 40, rank=41 - i, share=1 - i / 40, place=1 + i % 3)
+        shot = Recalled(probability=i / 80, rank=1, share=0.5, place=1) if i else None
+        told = (*recalled.cells(alone), *recalled.cells(shot))
+        rows.append((f.id, f.subject, "forget", "statement", f.target, *told))
     evaluation = Evaluation(
         name="knowledge",
         title="Knows",
         caption="c",
         aggregates=(),
-        facts=Table(columns=columns, rows=rows),
+        facts=Table(columns=columns, rows=tuple(rows)),
     )
     bins = tuple(f"{i / 20:g}–{(i + 1) / 20:g}" for i in range(20))
     info = ArrayInfo(file="arrays.npz", axes=(Axis(name="probability", labels=bins),), unit="facts")
@@ -128,13 +132,15 @@ def test_what_is_known_is_measured_once_and_filtered(
     finish(engine, run.id)
     client.post("/facts/knowledge", data=MODEL)
     assert len(engine.store.runs(kind="evaluate")) == 1
-    seen = client.get("/facts/knowledge", params={**MODEL, "bound": "0.75"}).text
+    seen = client.get("/facts/knowledge", params={**MODEL, "probability": "0.75"}).text
     assert "10 of 40" in seen
     assert "data-figure=" in seen
     part = client.get("/facts/knowledge", params=MODEL, headers={"HX-Request": "true"})
     assert part.text.lstrip().startswith('<div id="known"') and "data-figure=" in part.text
     assert seen.index("fact-0<") < seen.index("fact-1<")
-    few = client.get("/facts/knowledge", params={**MODEL, "bound": "0.75", "show": "known"}).text
+    few = client.get(
+        "/facts/knowledge", params={**MODEL, "probability": "0.75", "show": "known"}
+    ).text
     assert "fact-30<" in few and "fact-29<" not in few
 
 
@@ -143,20 +149,41 @@ def test_what_is_known_is_saved_as_a_split(
 ) -> None:
     client.post("/facts/knowledge", data=MODEL)
     finish(engine, engine.store.runs(kind="evaluate")[0].id)
-    form = {**MODEL, "bound": "0.9", "split": "known"}
+    form = {**MODEL, "probability": "0.9", "split": "known"}
     client.post("/facts/knowledge/split", data=form)
     split = engine.store.fact_set("sports").splits["known"]
     assert split == ("fact-36", "fact-37", "fact-38", "fact-39")
     for change, words in (
-        ({"bound": "1"}, "no fact a probability of at least 1"),
-        ({"bound": "many"}, "many"),
-        ({"bound": "nan"}, "nan"),
+        ({"probability": "1"}, "no fact with a probability of at least 1"),
+        ({"probability": "many"}, "many"),
+        ({"probability": "nan"}, "nan"),
         ({"split": ""}, "name has 0 characters"),
         ({"split": "a:b"}, "a:b"),
     ):
         answer = client.post("/facts/knowledge/split", data={**form, **change})
         assert (answer.status_code, words in answer.text) == (422, True), words
     assert client.post("/facts/knowledge/split", data={**form, "set": "no"}).status_code == 404
+
+
+def test_known_may_mean_among_the_answers_up_to_a_place_or_after_a_shot(
+    client: TestClient, engine: Any, asked: list[AskFactTokens]
+) -> None:
+    client.post("/facts/knowledge", data=MODEL)
+    finish(engine, engine.store.runs(kind="evaluate")[0].id)
+    seen = client.get("/facts/knowledge", params={**MODEL, "among": "answers", "probability": "0"})
+    assert "40 of 40" in seen.text
+    asked_for = {**MODEL, "among": "answers", "probability": "0.5", "rank": "1"}
+    assert "7 of 40" in client.get("/facts/knowledge", params=asked_for).text
+    shot = {**MODEL, "probability": "0.4", "shot": "one"}
+    seen = client.get("/facts/knowledge", params=shot).text
+    assert "8 of 39" in seen and "0.60 of the facts alone, 0.21 after another fact" in seen
+    assert "Proposed: prompts alone" in seen
+    client.post("/facts/knowledge/split", data={**asked_for, "split": "likeliest"})
+    split = engine.store.fact_set("sports").splits["likeliest"]
+    assert split == tuple(f"fact-{i}" for i in range(0, 21, 3))
+    for change in ({"rank": "x"}, {"rank": "-1"}, {"among": "no"}, {"probability": "2"}):
+        answer = client.get("/facts/knowledge", params={**asked_for, **change})
+        assert answer.status_code == 422, change
 
 
 def test_two_who_ask_at_once_get_one_run(
@@ -205,7 +232,7 @@ def test_without_a_worker_or_with_odd_addresses_the_page_says_so(
     for more, code in (
         ({"model": "nope"}, 422),
         ({"model": "edit:nope"}, 422),
-        ({"bound": "-1"}, 422),
+        ({"probability": "-1"}, 422),
         ({"set": "nope"}, 404),
         ({"offset": "x"}, 200),
     ):

@@ -6,6 +6,8 @@ import pytest
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Event, Quiet
+from worker.contract.recalled import recalled_of
+from worker.contract.result import Provenance, Result
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.scoring import next_logits
 from worker.core.evaluation.knowledge import Options, evaluate
@@ -37,6 +39,31 @@ def test_every_fact_of_the_set_is_asked_whatever_is_selected(
     assert found.summary["knowledge.known.before"] == pytest.approx(known)
     assert found.arrays["knowledge.before"].values.sum() == len(rows)
     assert events[0].type == "progress"
+
+
+def test_the_way_in_which_more_is_known_is_proposed_and_can_be_read_again(
+    model: Model, facts: tuple[Fact, ...], selection: Selection
+) -> None:
+    bare = facts
+    job = Job(seed=0, report=Quiet(), pool=bare)
+    found = evaluate(BeforeAfter(model), selection, Options(), job)
+    assert found.summary["knowledge.proposed_shot"] == "none", "it was taught them alone"
+    assert "prompts alone are answered best" in found.caption
+    assert found.evaluation is not None
+    result = Result(
+        kind="evaluate", spec={}, seconds=1.0, peak_memory_bytes=1,
+        evaluations={"knowledge": found.evaluation},
+        provenance=Provenance(
+            model="m", weights_hash="w", seed=0, device="cpu", dtype="float32", versions={}
+        ),
+    )  # fmt: skip
+    told = recalled_of(result)
+    assert list(told["none"]) == [fact.id for fact in bare]
+    assert list(told["one"]) == [fact.id for fact in bare[:-1]], "the last is the others' shot"
+    assert recalled_of(result, "after") == {}
+    alone = evaluate(BeforeAfter(model), selection, Options(shot=False), job)
+    assert "shot" not in alone.caption
+    assert alone.summary["knowledge.known.before"] == found.summary["knowledge.known.before"]
 
 
 def test_a_set_that_cannot_be_asked_is_refused(model: Model, facts: tuple[Fact, ...]) -> None:

@@ -65,7 +65,7 @@ def jobs(name: str, model: Model, out: Path, models: ModelCache) -> Iterator[str
     parameters = component_parameters(model)
     names = tuple(name for name in parameters if ".head." not in name)
     mask = Mask(components=names, n_parameters=sum(parameters[name] for name in names))
-    chosen = {"set": "s", "forget": "first:8"}
+    chosen = {"set": "s", "forget": "first:8", "known": {"probability": 0}}
 
     def do(spec: dict[str, object], **inputs: object) -> None:
         given = Inputs(out=str(out / spec["kind"]), fact_set=facts, **inputs)

@@ -70,7 +70,7 @@ def spec_of(method: str, model: str) -> dict[str, object]:
         "kind": "unlearn",
         "model": model,
         "method": method,
-        "facts": {"set": "games", "forget": "first:1"},
+        "facts": {"set": "games", "forget": "first:1", "known": {"probability": 0}},
         "mask": {"components": list(MASK.components)},
     }
 

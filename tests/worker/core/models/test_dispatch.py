@@ -82,7 +82,11 @@ def compute(
     family: str, models: ModelCache, out: Path, **given: object
 ) -> tuple[Result, dict[str, np.ndarray], list[str]]:
     inputs = {k: given.pop(k) for k in ("mask", "deltas") if k in given}
-    spec = {"model": family, "facts": {"set": "games", "forget": "first:2"}, **given}
+    spec = {
+        "model": family,
+        "facts": {"set": "games", "forget": "first:2", "known": {"probability": 0}},
+        **given,
+    }
     told: list[Event] = []
     report = Quiet(told.append)
     result = run(parse_spec(spec), Inputs(out=str(out), fact_set=FACTS, **inputs), report, models)
@@ -191,7 +195,7 @@ def train(
     spec = {
         "kind": "unlearn",
         "model": family,
-        "facts": {"set": "games", "forget": "first:1"},
+        "facts": {"set": "games", "forget": "first:1", "known": {"probability": 0}},
         "mask": {"components": list(components)},
         "options": {"steps": 2, "learning_rate": 0.01},
     }
@@ -287,7 +291,7 @@ def test_the_preflight_says_where_the_blocks_are_and_what_the_device_needs(
         {
             "kind": "localize",
             "model": "llama",
-            "facts": {"set": "games", "forget": "first:2"},
+            "facts": {"set": "games", "forget": "first:2", "known": {"probability": 0}},
             "method": "attribution_patching",
             "options": {"min_probability": 0.0, "keep_raised": True},
         }

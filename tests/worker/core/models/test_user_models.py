@@ -120,7 +120,7 @@ def test_a_users_model_is_loaded_edited_exported_and_its_delta_belongs_to_it(
     edit = {
         "kind": "unlearn",
         "model": family,
-        "facts": {"set": "games", "forget": "first:1"},
+        "facts": {"set": "games", "forget": "first:1", "known": {"probability": 0}},
         "mask": {"components": ["blocks.1.mlp"]},
         "options": {"steps": 2, "learning_rate": 0.01},
     }
