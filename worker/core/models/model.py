@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from worker.core.models.digests import combine_digests, digest_parameters
+from worker.core.models.float_head import unembed_in_float32
 from worker.core.models.layout import Layout, read_layout
 from worker.core.models.logits_watch import watch_logits
 from worker.core.models.stored_values import unchanged_names
@@ -40,6 +41,7 @@ class Model:
         """Parameter's name -> checksum of its numbers, of all that edits lying on it changed."""
         hf.eval()
         hf.requires_grad_(False)
+        unembed_in_float32(hf)
         watch_logits(hf)
         config = hf.config.get_text_config()
         self.n_layers: int = config.num_hidden_layers

@@ -29,7 +29,7 @@ from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import Site, as_batch, module_at
 from worker.core.models.suffix import Suffix, unembed
 
-PatchSite = Literal["resid_pre", "resid_post", "mlp", "attn", "head"]
+PatchSite = Literal["resid_pre", "resid_post", "mlp", "attn", "head", "nothing"]
 Measure = Callable[[Float[Tensor, "k vocab"], Int[Tensor, " k"]], Float[Tensor, " k"]]
 """Turns logits into the metric; the second argument says which pair each row belongs to."""
 
@@ -39,13 +39,17 @@ NEEDED: dict[PatchSite, tuple[Site, ...]] = {
     "mlp": ("attn", "mlp"),
     "attn": ("attn",),
     "head": ("attn", "z"),
+    "nothing": (),
 }
 """What `run_base` must keep for patches at a site."""
 
 
 @dataclass(frozen=True)
 class Patch:
-    """What is restored: a site in the layers from `layer` to before `stop` (a window)."""
+    """What is restored: a site in the layers from `layer` to before `stop` (a window).
+
+    The site `nothing` restores nothing: its row goes through what the other rows go through.
+    """
 
     site: PatchSite
     layer: int
@@ -57,7 +61,7 @@ class Patch:
     @property
     def depth(self) -> int:
         """The residual (index into `BaseRun.resid`) that is the first to differ."""
-        return self.layer if self.site == "resid_pre" else self.layer + 1
+        return self.layer if self.site in ("resid_pre", "nothing") else self.layer + 1
 
     def covers(self, layer: int) -> bool:
         """Whether the window reaches this layer after the one at which the patch entered."""
@@ -177,6 +181,8 @@ class _Run:
     def enter(self, patch: Patch) -> Tensor:
         """Make the residual at the patch's depth: corrupted, with the patch in its place."""
         hidden = self._corrupted(patch.depth).clone()
+        if patch.site == "nothing":
+            return hidden
         if patch.site in ("resid_pre", "resid_post"):
             clean = self.base.resid[patch.depth]
             place = self.place(patch)

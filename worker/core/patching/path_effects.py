@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from worker.contract.components import Component
 from worker.core.models.paths import Receivers, patch_paths
@@ -34,15 +35,7 @@ def path_effects(
         pairs = Pairs(bench.pairs.clean[chosen], bench.pairs.corrupted[chosen])
         size = max(1, _ROWS // len(pairs))
         parts = [
-            patch_paths(
-                bench.base,
-                senders[i : i + size],
-                receivers,
-                pairs,
-                start,
-                lambda logits, pair, chosen=chosen: bench.measure(logits, chosen[pair]),
-                hold_mlps,
-            )
+            _effects(bench, senders[i : i + size], receivers, pairs, start, chosen, hold_mlps)
             for i in range(0, len(senders), size)
         ]
         if not parts:
@@ -51,5 +44,26 @@ def path_effects(
             torch.cat(parts).cpu(), bench.fact_of_pair[chosen].cpu(), len(bench.items)
         ).T
         here = ~np.isnan(values[:, 0])
-        found[here] = values[here] - bench.corrupted[here, None]
+        found[here] = values[here]
     return found
+
+
+def _effects(
+    bench: Bench,
+    senders: Sequence[Sequence[Component]],
+    receivers: Receivers,
+    pairs: Pairs,
+    start: int,
+    chosen: Int[Tensor, " n"],
+    hold_mlps: bool,
+) -> Float[Tensor, "senders n"]:
+    """Measure some senders together, as the change from the corrupted run."""
+
+    def measure(logits: Tensor, pair: Tensor) -> Tensor:
+        return bench.measure(logits, chosen[pair])
+
+    args = (receivers, pairs, start, measure, hold_mlps)
+    if bench.compared_beside:
+        values = patch_paths(bench.base, [*senders, ()], *args)
+        return values[:-1] - values[-1:]
+    return patch_paths(bench.base, senders, *args) - bench.unpatched_pairs[chosen]

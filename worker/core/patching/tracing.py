@@ -73,6 +73,18 @@ class Bench:
         return np.array([change.corrupted for change in self.changes])
 
     @property
+    def compared_beside(self) -> bool:
+        """Whether patches are compared with one of nothing that goes through their own batch.
+
+        In 16 bits a row's values depend on the rows beside it by more than many an effect.
+        """
+        return self.base.model.dtype.itemsize < 4
+
+    def with_nothing(self, patches: Sequence[Patch]) -> list[Patch]:
+        """The patches, and last what they are compared with, where that is a patch."""
+        return [*patches, Patch("nothing", 0)] if self.compared_beside else list(patches)
+
+    @property
     def unpatched(self) -> np.ndarray:
         """The metric per fact of the run that is patched."""
         return self.clean if self.noising else self.corrupted
@@ -197,6 +209,16 @@ def needed_sites(patches: Sequence[Patch]) -> list[Site]:
     return list(dict.fromkeys(site for patch in patches for site in NEEDED[patch.site]))
 
 
+def _from_unpatched(
+    bench: Bench, measured: Float[np.ndarray, "patch fact"], here: np.ndarray
+) -> Float[np.ndarray, "fact patch"]:
+    """Give the change that each patch makes of facts `here` to the run that is patched."""
+    values = measured.T[here]
+    if bench.compared_beside:
+        return values[:, :-1] - values[:, -1:]
+    return values - bench.unpatched[here, None]
+
+
 def patch_grid(
     bench: Bench,
     patches: Sequence[Patch],
@@ -209,24 +231,24 @@ def patch_grid(
     `row` is told what each position gave, the last ones first: they take least, so that a reader
     sees something at once.
     """
-    n_positions = bench.base.n_positions
+    n_positions, rows = bench.base.n_positions, bench.with_nothing(patches)
     found = np.full((len(bench.items), len(patches), n_positions), np.nan)
     for i, (offset, start) in enumerate(zip(bench.offsets, bench.starts(), strict=True)):
         found[i, :, offset:start] = 0.0
     waiting: list[tuple[list[int], Tensor, Ends]] = []
-    parts = list(groups(bench, len(patches))) if patches else []
+    parts = list(groups(bench, len(rows))) if patches else []
     whole = sum(n_positions - position for group, _ in parts for position in group)
     done = 0
 
     def flush() -> None:
         nonlocal done
         ends = [(chosen, end) for _, chosen, end in waiting]
-        runs = bench.measured([len(patches) * len(group) for group, _, _ in waiting], ends)
+        runs = bench.measured([len(rows) * len(group) for group, _, _ in waiting], ends)
         for (group, _, _), measured in zip(waiting, runs, strict=True):
             by_position = list(zip(group, np.split(measured, len(group)), strict=True))
             for position, values in reversed(by_position):
                 here = ~np.isnan(values[0])
-                found[here, :, position] = values.T[here] - bench.unpatched[here, None]
+                found[here, :, position] = _from_unpatched(bench, values, here)
                 if row is not None:
                     row(position, found[:, :, position])
                 done += n_positions - position
@@ -234,10 +256,10 @@ def patch_grid(
         waiting.clear()
 
     for group, chosen in reversed(parts):
-        shifted = [replace(patch, at=k) for k in range(len(group)) for patch in patches]
+        shifted = [replace(patch, at=k) for k in range(len(group)) for patch in rows]
         waiting.append((group, chosen, bench.run(shifted, group[0], chosen)))
         # A few rows are unembedded as fast as one, so short runs wait for each other.
-        if sum(len(c) * len(g) for g, c, _ in waiting) * len(patches) >= WAITING_ROWS:
+        if sum(len(c) * len(g) for g, c, _ in waiting) * len(rows) >= WAITING_ROWS:
             flush()
     if waiting:
         flush()
@@ -271,10 +293,11 @@ def patch_whole(bench: Bench, patches: Sequence[Patch]) -> Float[np.ndarray, "fa
     """Measure each patch at all corrupted positions at once, as the change from unpatched."""
     starts = torch.tensor(bench.starts(), device=bench.fact_of_pair.device)[bench.fact_of_pair]
     found = np.full((len(bench.items), len(patches)), np.nan)
+    rows = bench.with_nothing(patches)
     for start in sorted(set(bench.starts())):
-        values = bench.patch(patches, start, torch.nonzero(starts == start).flatten(), True).T
-        here = ~np.isnan(values[:, 0])
-        found[here] = values[here] - bench.unpatched[here, None]
+        values = bench.patch(rows, start, torch.nonzero(starts == start).flatten(), True)
+        here = ~np.isnan(values[0])
+        found[here] = _from_unpatched(bench, values, here)
     return found
 
 
