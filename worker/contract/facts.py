@@ -81,6 +81,10 @@ class Fact(Contract):
         (), description="Prompts about others with the same answer. Optional."
     )
     """Whole prompts about other subjects whose answer is the same target."""
+    edit_neighbourhood: tuple[str, ...] = Field(
+        (), description="Prompts about others whose answer is the edit target. Optional."
+    )
+    """Whole prompts about other subjects of which the edit target is true already."""
     options: tuple[str, ...] = Field(
         (), description="Wrong answers beside the target, as in multiple choice. Optional."
     )
@@ -120,6 +124,18 @@ class Fact(Contract):
         """The prompt as it is asked, the subject in its place; a space before the answer is the
         answer's."""
         return asked(fill(self.prompt, self.subject), self.join)
+
+    @property
+    def kept(self) -> tuple[Ripple, ...]:
+        """What must stay as it is when the fact changes, also what has the edit target already."""
+        neighbours = self.edit_neighbourhood if self.edit_target else ()
+        return (
+            *(one for one in self.ripples if one.kind == "kept"),
+            *(
+                Ripple(kind="kept", prompt=prompt, target=self.edit_target, join=self.join)
+                for prompt in neighbours
+            ),
+        )
 
     def follows(self, answer: str) -> str:
         """Return an answer as it follows the prompt, with what stands between; "" for none."""
@@ -219,6 +235,7 @@ def _retargeted(fact: Fact, answer: str) -> dict[str, object]:
     return {
         "edit_target": answer,
         "edit_aliases": (),
+        "edit_neighbourhood": (),
         "translations": plain,
         "ripples": kept,
     }

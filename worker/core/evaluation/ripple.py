@@ -139,7 +139,7 @@ def _prompts(selection: Selection, options: Options) -> Prompts:
     return Prompts(
         entailed=ripples("entailed"),
         backwards=tuple(r for r in ripples("reversed") if r.edit_prompt),
-        kept=ripples("kept"),
+        kept=tuple(one for fact in forget for one in fact.kept[: options.per_fact]),
         same_subject=tuple(same_subject[: options.siblings]),
         same_relation=tuple(beside[: options.siblings]),
     )

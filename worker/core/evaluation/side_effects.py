@@ -194,6 +194,5 @@ def _beside(fact: Fact) -> list[Fact]:
             join=one.join,
             group="locality",
         )
-        for number, one in enumerate(fact.ripples, 1)
-        if one.kind == "kept"
+        for number, one in enumerate(fact.kept, 1)
     ]

@@ -26,6 +26,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "relation": ("relation", "relation_id"),
     "paraphrases": ("paraphrases", "paraphrase_prompts", "paraphrase"),
     "neighbourhood": ("neighbourhood", "neighborhood", "neighborhood_prompts"),
+    "edit_neighbourhood": ("edit_neighbourhood", "attribute_prompts"),
     "options": ("options", "distractors"),
     "aliases": ("aliases", "answer_alias"),
     "translations": ("translations", "translated_prompts"),

@@ -7,7 +7,7 @@ from worker.contract.subjects import find_subject, read_which
 from worker.core.facts._blank import ask_at_blank
 from worker.core.facts._seam import read_seam
 
-_LISTS = ("paraphrases", "neighbourhood")
+_LISTS = ("paraphrases", "neighbourhood", "edit_neighbourhood")
 
 
 def ready(values: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

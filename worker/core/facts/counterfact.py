@@ -10,7 +10,7 @@ Source: Meng et al. 2022, CounterFact (arXiv 2202.05262).
 from collections.abc import Iterator
 from typing import Any
 
-from worker.core.facts._record import Record, answers, changed, optional, text
+from worker.core.facts._record import Record, changed, optional, text
 
 TITLE = "CounterFact"
 KEYS = ({"requested_rewrite"},)
@@ -27,15 +27,12 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
     if not isinstance(neighbours, list):
         raise ValueError(f"neighborhood_prompts is {str(neighbours)[:60]!r}; expected a list")
     row = rewritten(rewrite)
-    kept = [{**one, "kind": "kept"} for one in neighbours if isinstance(one, dict)]
-    if row["edit_target"]:
-        attributes = answers(record.get("attribute_prompts"))
-        kept += [{"kind": "kept", "prompt": p, "target": row["edit_target"]} for p in attributes]
     yield row | {
         "id": optional(record, "case_id") or row["id"],
         "paraphrases": record.get("paraphrase_prompts"),
         "neighbourhood": [one for one in neighbours if not isinstance(one, dict)],
-        "ripples": kept,
+        "edit_neighbourhood": record.get("attribute_prompts") if row["edit_target"] else (),
+        "ripples": [{**one, "kind": "kept"} for one in neighbours if isinstance(one, dict)],
     }
 
 

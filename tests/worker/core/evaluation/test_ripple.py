@@ -77,6 +77,17 @@ def test_what_a_benchmark_brings_is_asked_in_its_likeliest_wording(model, facts)
     assert rows == [("entailed", second.text, "", second.target, None)]
 
 
+def test_others_of_which_the_edit_target_is_true_must_keep_it(model, facts) -> None:
+    beside = next(f for f in facts if f.target == facts[0].edit_target)
+    asked = facts[0].model_copy(update={"edit_neighbourhood": (beside.text,)})
+    found = ripple.evaluate(
+        BeforeAfter(model), Selection(forget=(asked,), retain=()), ripple.Options(), JOB
+    )
+    scores = score_answers(model, [(beside.text, f" {beside.target}")])
+    expected = scores.log_prob.exp().item()
+    assert found.summary["ripple.kept.probability.before"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_no_fact_is_asked_more_prompts_than_wanted(model, facts) -> None:
     many = tuple(Ripple(kind="kept", prompt=f.text, target=f.target) for f in facts)
     asked = facts[0].model_copy(update={"ripples": many})
