@@ -5,6 +5,10 @@ prompt; what lies across two continents (Russia, Turkey, Kazakhstan, Azerbaijan,
 is reckoned to one or the other (Armenia, Cyprus, Aruba, Bonaire, Curaçao, Trinidad and Tobago);
 islands in mid-ocean; and Oceania, which is no continent to many. Names that a place also has, or
 had, are asked in paraphrases of its own.
+
+Measured on SmolLM2-135M-Instruct (dequantized from 4 bits, float32, a CPU): after the prompt, .86
+of the 243 have the right first token among the five, .84 among all tokens, and 188 have it with a
+probability of .5 and more; South America is known least (.55 among the five).
 """
 
 import json
