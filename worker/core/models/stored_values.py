@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from worker.core.finite import count_words, is_finite
 from worker.core.models.digests import combine_digests, digest
 from worker.core.models.offloaded import read_value
+from worker.core.models.pieces import read_pieces
 from worker.core.models.stored import read_headers, weight_files
 
 RECENT = 2.0
@@ -70,17 +71,28 @@ def read_values(folder: Path, tell: Callable[[str], None] = lambda words: None) 
 
 
 def unchanged_names(folder: Path, hf: nn.Module) -> set[str]:
-    """Name the loaded parameters whose bits are those of the stored tensor of the same name."""
+    """Name the loaded parameters whose bits are those of the stored tensor of the same name.
+
+    Read a piece at a time: a mapping beside the one in which the weights lie would count the same
+    pages twice, and copies of whole tensors would be memory that nobody was told of.
+    """
     parameters = dict(hf.named_parameters())
     same = set()
-    for name, value in _tensors(folder, set(parameters)):
+    for name, dtype, shape, pieces in read_pieces(weight_files(folder), set(parameters)):
         parameter = parameters[name]
-        if (value.dtype, value.shape) == (parameter.dtype, parameter.shape):
-            loaded = read_value(hf, name, parameter)
-            whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[value.itemsize]
-            if torch.equal(value.to(loaded.device).view(whole), loaded.view(whole)):
+        if (dtype, shape) == (parameter.dtype, tuple(parameter.shape)):
+            loaded = _bits(read_value(hf, name, parameter))
+            if all(
+                torch.equal(piece.to(loaded.device), loaded[start : start + len(piece)])
+                for start, piece in pieces
+            ):
                 same.add(name)
     return same
+
+
+def _bits(values: Tensor) -> Tensor:
+    """Its bytes in a row."""
+    return values.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _signature(folder: Path) -> tuple[object, ...]:
@@ -91,9 +103,8 @@ def _signature(folder: Path) -> tuple[object, ...]:
     return tuple(found)
 
 
-def _tensors(folder: Path, only: set[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
-                if only is None or name in only:
-                    yield name, file.get_tensor(name)
+                yield name, file.get_tensor(name)
