@@ -127,6 +127,8 @@ def mask_values(mask: Mapping[str, Any]) -> dict[str, str]:
     for kind in ("top", "threshold", "parameters"):
         if f"mask.rule.{kind}" in values:
             values |= {"mask.rule.kind": kind, "mask.rule.value": values[f"mask.rule.{kind}"]}
+    if "mask.rule.suggested" in values:
+        values["mask.rule.kind"] = "suggested"
     return values
 
 

@@ -13,7 +13,12 @@ SOURCES = {
     "components": "components by name",
     "control": "a control",
 }
-RULES = {"top": "top k", "threshold": "|score| at least", "parameters": "parameter budget"}
+RULES = {
+    "top": "top k",
+    "threshold": "|score| at least",
+    "parameters": "parameter budget",
+    "suggested": "the method's own choice",
+}
 ONLY = {"all": "all components", "mlp": "MLPs", "attn": "attentions", "head": "heads"}
 CONTROLS = {
     "random": "random components",
@@ -64,6 +69,8 @@ def _rule(form: Typed) -> dict[str, Any]:
     kind, text = form.get("mask.rule.kind", "top"), form.get("mask.rule.value", "3").strip()
     if kind not in RULES:
         raise UserError(f"{kind!r} is no rule; expected {', '.join(RULES)}.", field="mask.rule")
+    if kind == "suggested":
+        return {kind: True}
     value: float = _number(text, "mask.rule", whole=kind != "threshold")
     return {kind: value, "only": form.get("mask.rule.only", "mlp")}
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from worker.contract.base import Contract, parse, unknown
-from worker.contract.choose import choose, control
+from worker.contract.choose import choose, control, suggested_mask
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet, Selection, select
 from worker.contract.mask import ControlKind, Mask, MaskRule
@@ -136,11 +136,7 @@ def mask(
     """
     rule = {"top": top, "threshold": threshold, "parameters": parameters}
     if all(value is None for value in rule.values()):
-        if found.attribution is None or found.attribution.suggested is None:
-            raise UserError(
-                "This localization suggests no mask; give top, threshold or parameters."
-            )
-        return found.attribution.suggested
+        return suggested_mask(found.attribution, component_parameters(model))
     if "components" not in found.arrays:
         raise UserError("This localization gives no score per component to choose by.")
     array = found.arrays["components"]

@@ -14,7 +14,7 @@ from app.formats import number
 from worker.contract.components import parse_component
 from worker.contract.result import Result
 
-CURVES = ("full_prompt", "bare_name", "control")
+CURVES = ("full_prompt", "bare_name", "control", "control_high")
 
 
 def offers(result: Result) -> list[Offer]:
@@ -32,7 +32,7 @@ def chosen_by_rule(result: Result) -> tuple[int, int] | None:
 
 
 def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
-    """Draw the curves, the share of bootstrap draws that chose each layer, and the choice."""
+    """Draw the curves, the share of other draws that chose each layer, and the choice."""
     result = source.result
     names = [name for name in CURVES if f"probe.{name}" in result.arrays]
     share = source.array("probe.confidence").astype(float)
@@ -41,6 +41,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         for name in names
     )
     rule = chosen_by_rule(result)
+    words = source.info("probe.confidence").title or "Chosen on other draws of facts"
     drawing = draw_lines(
         Chart(
             title="Where the answer becomes readable",
@@ -48,7 +49,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
             x_title="layer",
             x=tuple(float(i) for i in range(len(share))),
             y_title="accuracy; share of draws",
-            series=(*series, Series("Chosen in bootstrap draws", share)),
+            series=(*series, Series(words, share)),
             y_range=(-0.02, 1.05),
             marked=() if rule is None else ((float(rule[0]), float(rule[1])),),
         )
@@ -61,23 +62,29 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         **{key: bars[key] for key in ("name", "x", "y", "hovertemplate")},
     }
     drawing.layout["xaxis"] |= {"range": [-0.6, len(share) - 0.4]}
-    drawing.layout["shapes"].append(_frame(*(rule or (0, 0))))
-    drawing.config["edits"] = {"shapePosition": True}
+    if "components" in result.arrays:
+        drawing.layout["shapes"].append(_frame(*(rule or (0, 0))))
+        drawing.config["edits"] = {"shapePosition": True}
     return drawing
 
 
 def _caption(result: Result, rule: tuple[int, int] | None) -> str:
     confidence = result.summary.get("lookup.confidence")
+    curve = (
+        "Accuracy of a probe for the answer at the subject's last token after every layer, on "
+        "subjects that it never saw."
+    )
+    if result.attribution and result.attribution.no_choice:
+        return f"{curve} {result.attribution.no_choice} So no mask is offered."
     said = "The rule chose no layer."
     if rule is not None and isinstance(confidence, float):
         said = (
             f"Shaded: the rule's choice, layers {rule[0]} to {rule[1]}, the same in "
-            f"{number(100 * confidence)} % of the bootstrap draws over facts; bars give each "
-            f"layer's share of draws."
+            f"{number(100 * confidence)} % of the other draws of facts; bars give each layer's "
+            f"share of draws."
         )
     return (
-        f"Accuracy of a probe for the answer at the subject's last token after every layer, on "
-        f"subjects that it never saw. {said} Framed: your choice. Drag the frame or its edges, or "
+        f"{curve} {said} Framed: your choice. Drag the frame or its edges, or "
         f"use the sliders; the mask is the MLPs of its layers."
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from worker.cli.server import find_fact_set, find_mask, find_run
 from worker.contract.base import unknown
-from worker.contract.choose import choose, control, mask_of
+from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet, retarget
 from worker.contract.inputs import Inputs, StackedEdit
@@ -127,12 +127,16 @@ def _delta(folder: Path) -> Path:
 
 def _scores(mask: MaskSpec) -> dict[str, float]:
     """The scores that an evaluated mask is chosen by."""
-    if mask.localization is None:
+    if mask.localization is None or (mask.rule is not None and mask.rule.suggested):
         return {}
     folder = Path(mask.localization)
-    info = read_result(folder).arrays.get("components")
+    result = read_result(folder)
+    info = result.arrays.get("components")
     if info is None or info.axes[0].labels is None:
-        raise UserError(f"{str(folder)!r} has no component scores.", field="mask.localization")
+        why = result.attribution.no_choice if result.attribution else ""
+        raise UserError(
+            f"{str(folder)!r} has no component scores. {why}".strip(), field="mask.localization"
+        )
     values = np.load(find_run(folder) / info.file, allow_pickle=False)["components"].tolist()
     return dict(zip(info.axes[0].labels, values, strict=True))
 
@@ -145,7 +149,11 @@ def _mask(spec: UnlearnSpec | EvaluateSpec) -> Mask:
         components, source = find_mask(asked.id, spec.base)
         return mask_of(components, parameters, source)
     if asked.localization is not None and asked.rule is not None:
-        return choose(_scores(asked), parameters, asked.rule, f"run {asked.localization}")
+        source = f"run {asked.localization}"
+        if asked.rule.suggested:
+            attribution = read_result(Path(asked.localization)).attribution
+            return suggested_mask(attribution, parameters, source)
+        return choose(_scores(asked), parameters, asked.rule, source)
     if asked.control is not None:
         return control(asked.control.kind, parameters, asked.control.parameters, spec.seed)
     return mask_of(list(asked.components or ()), parameters, "chosen by hand")

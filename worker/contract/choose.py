@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from worker.contract.components import Component, parse_component
 from worker.contract.errors import UserError
 from worker.contract.mask import ControlKind, Mask, MaskRule
+from worker.contract.result import Attribution
 
 
 def choose(
@@ -45,6 +46,21 @@ def choose(
             field="mask.rule",
         )
     return mask_of(chosen, parameters, source)
+
+
+def suggested_mask(
+    attribution: Attribution | None, parameters: Mapping[str, int], source: str = ""
+) -> Mask:
+    """Take the components that the method itself chose; UserError, with its reason, for none."""
+    found = attribution.suggested if attribution else None
+    if found is None:
+        why = attribution.no_choice if attribution else ""
+        raise UserError(
+            f"The localization suggests no components. {why}".strip()
+            + ("" if why else " Choose by top, threshold or parameters."),
+            field="mask.rule",
+        )
+    return mask_of(list(found.components), parameters, source)
 
 
 def control(

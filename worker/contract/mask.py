@@ -11,7 +11,7 @@ from worker.contract.components import parse_component
 class MaskRule(Contract):
     """How components are chosen from a localization's scores, largest |score| first.
 
-    Exactly one of `top`, `threshold` and `parameters` is given.
+    Exactly one of `top`, `threshold`, `parameters` and `suggested` is given.
     """
 
     top: int | None = Field(None, ge=1, description="This many components.")
@@ -20,6 +20,9 @@ class MaskRule(Contract):
     )
     parameters: int | None = Field(
         None, ge=1, description="Components until this many parameters are reached."
+    )
+    suggested: bool = Field(
+        False, description="The components that the method itself chose, where it has a rule."
     )
     only: Literal["all", "whole", "mlp", "attn", "head"] = Field(
         "all",
@@ -30,10 +33,16 @@ class MaskRule(Contract):
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         given = [n for n in ("top", "threshold", "parameters") if getattr(self, n) is not None]
+        given += ["suggested"] if self.suggested else []
+        if self.suggested and (self.only != "all" or self.signed):
+            raise ValueError(
+                "a mask rule gives suggested with only or signed; expected suggested alone, "
+                "because the method has chosen already"
+            )
         if len(given) != 1:
             raise ValueError(
                 f"a mask rule gives {' and '.join(given) or 'nothing'}; expected exactly one of "
-                f"top, threshold, parameters"
+                f"top, threshold, parameters, suggested"
             )
         return self
 

@@ -28,6 +28,8 @@ class MethodInfo(Contract):
     """JSON schema of its Options."""
     needs: tuple[Need, ...] = ()
     """What a model's architecture must have for it."""
+    suggests: bool = False
+    """Of a localization: whether it chooses components by a rule of its own."""
 
 
 class Placement(Contract):

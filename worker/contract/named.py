@@ -119,4 +119,4 @@ def needs_budget(mask: StudyMask) -> bool:
 
 
 def _sets_budget(mask: StudyMask) -> bool:
-    return mask.components is not None or mask.suggested
+    return mask.components is not None or mask.takes_suggested

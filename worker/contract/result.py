@@ -83,6 +83,8 @@ class Attribution(Contract):
     facts: tuple[TracedFact, ...] = ()
     suggested: Mask | None = None
     """The components that the method itself chooses, where it has a rule."""
+    no_choice: str = ""
+    """Why the method's own rule chose nothing, where it did; no mask is made then."""
     operations: int | None = None
     """Counted floating-point operations."""
 

@@ -32,6 +32,11 @@ class StudyMask(Contract):
     """Take the components that the localization itself suggests; this sets the budget."""
     control: ControlKind | None = None
 
+    @property
+    def takes_suggested(self) -> bool:
+        """Whether the localization itself chooses, said either way."""
+        return self.suggested or (self.rule is not None and self.rule.suggested)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         sources = ("components", "localization", "control")

@@ -2,10 +2,11 @@
 
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
 `unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so are `NEEDS`, what it needs of a
-model's architecture, and `memory_beside`, what it takes beside what every edit does. The module's
-docstring says what it measures or does; its first sentence is the summary on the form. Files whose
-names begin with `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders
-of the same names are searched too.
+model's architecture, `SUGGESTS`, whether a localization chooses components by a rule of its own,
+and `memory_beside`, what an edit takes beside what every edit does. The module's docstring says
+what it measures or does; its first sentence is the summary on the form. Files whose names begin
+with `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
+names are searched too.
 """
 
 import importlib
@@ -101,6 +102,7 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
             paper=getattr(module, "PAPER", ""),
             options=module.Options.model_json_schema(),
             needs=getattr(module, "NEEDS", ()),
+            suggests=getattr(module, "SUGGESTS", False),
         ),
         options=module.Options,
         function=getattr(module, FUNCTIONS[kind]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.contract.choose import choose, control, mask_of
+from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet, retarget
 from worker.contract.inputs import Inputs
@@ -109,7 +109,8 @@ def _mask_scores(spec: Spec, store: Store) -> dict[str, float]:
         result = store.result(run_id) if run_id else None
     except NotFound:
         return {}
-    return component_scores(result, str(run_id), store) if result is not None else {}
+    has_scores = result is not None and "components" in result.arrays
+    return component_scores(result, str(run_id), store) if has_scores else {}
 
 
 def resolve_mask(
@@ -129,7 +130,6 @@ def resolve_mask(
         return mask_of(list(record.components), parameters, f"{record.name} v{record.version}")
     if mask.localization is not None:
         result = store.result(mask.localization)
-        scores = component_scores(result, mask.localization, store)
         assert mask.rule is not None
         if result is not None and result.provenance.model != spec.base:
             raise UserError(
@@ -138,6 +138,11 @@ def resolve_mask(
                 field="mask.localization",
             )
         source = f"{mask.rule.model_dump(exclude_defaults=True)} of run {mask.localization}"
+        if mask.rule.suggested:
+            attribution = result.attribution if result else None
+            source = f"the method's own choice in run {mask.localization}"
+            return suggested_mask(attribution, parameters, source)
+        scores = component_scores(result, mask.localization, store)
         return choose(scores, parameters, mask.rule, source)
     return _named(mask, parameters, spec.seed)
 
@@ -146,9 +151,10 @@ def component_scores(result: Result | None, run_id: str, store: Store) -> dict[s
     """The aggregated score of every component of a finished localization."""
     info = result.arrays.get("components") if result is not None else None
     if info is None or info.axes[0].labels is None:
+        why = result.attribution.no_choice if result is not None and result.attribution else ""
         raise UserError(
             f"The run {run_id!r} has no component scores; expected a finished localization "
-            f"that gives them.",
+            f"that gives them. {why}".strip(),
             field="mask.localization",
         )
     with store.artifacts.open(f"runs/{run_id}/{info.file}") as file:

@@ -1,8 +1,9 @@
 """A study's form: masks × methods × seeds × evaluations, as a spec.
 
-A mask is `localization:METHOD`, `localization:METHOD:mlp` (its MLPs alone), `control:KIND` or
-`stored:ID`. The mask that sets the budget takes what its localization itself suggests, or is
-stored; all others choose components until its parameter count is reached.
+A mask is `localization:METHOD`, `localization:METHOD:mlp` (its MLPs alone),
+`localization:METHOD:suggested` (the method's own choice), `control:KIND` or `stored:ID`. The mask
+that sets the budget takes what its localization itself suggests, or is stored; all others choose
+components until its parameter count is reached.
 """
 
 from typing import Any, get_args
@@ -48,6 +49,9 @@ def mask_choices(store: Store, menu: Announcement) -> list[tuple[str, str, str]]
         found.append(
             (f"localization:{method.name}:mlp", f"{method.title}, MLPs alone", "Localizations")
         )
+        if method.suggests:
+            own = f"{method.title}, its own choice"
+            found.append((f"localization:{method.name}:suggested", own, "Localizations"))
     found += [(f"control:{kind}", title, "Controls") for kind, title in CONTROLS.items()]
     found += [
         (f"stored:{mask.id}", f"{mask.name}, version {mask.version}", "Stored masks")
@@ -124,8 +128,10 @@ def _mask(value: str, title: str, budget: str, store: Store) -> dict[str, Any]:
         return {"title": title, "components": list(store.mask(name).components)}
     method, _, only = name.partition(":")
     found = {"title": title, "localization": {"method": method}, "only": only or "whole"}
-    if value == budget:
-        return {**found, "suggested": True}
+    if value == budget or only == "suggested":
+        return {**found, "only": "whole" if only == "suggested" else only or "whole"} | {
+            "suggested": True
+        }
     return found if budget else {**found, "rule": {"top": UNBOUND, "only": only or "whole"}}
 
 

@@ -12,6 +12,7 @@ CURVES = {
     "full_prompt": [0.34, 0.7, 0.9, 0.95],
     "bare_name": [0.33, 0.5, 0.8, 0.9],
     "control": [0.33, 0.32, 0.35, 0.33],
+    "control_high": [0.38, 0.37, 0.39, 0.38],
     "confidence": [0.1, 0.9, 1.0, 0.2],
 }
 
@@ -43,20 +44,36 @@ def test_the_rules_choice_is_shaded_and_the_readers_can_be_dragged(lookup: Sourc
     assert (shaded["name"], shaded["x0"], shaded["x1"]) == ("marked", 0.5, 2.5)
     assert (framed["name"], framed["x0"], framed["x1"]) == ("chosen", 0.5, 2.5)
     assert plot["config"]["edits"] == {"shapePosition": True}
-    assert [trace["type"] for trace in plot["data"]] == ["scatter"] * 3 + ["bar"]
-    assert plot["data"][3]["y"] == pytest.approx([0.1, 0.9, 1.0, 0.2])
+    assert [trace["type"] for trace in plot["data"]] == ["scatter"] * 4 + ["bar"]
+    assert plot["data"][4]["y"] == pytest.approx([0.1, 0.9, 1.0, 0.2])
 
 
 def test_the_caption_says_how_sure_the_rule_is(lookup: Source) -> None:
     drawing = draw("lookup_layers", lookup, {})
     assert "layers 1 to 2, the same in 85" in drawing.caption
-    assert drawing.cells.rows[2][1:] == (0.9, 0.8, 0.35, 1.0)
+    assert drawing.cells.rows[2][1:] == (0.9, 0.8, 0.35, 0.39, 1.0)
     unsure = lookup.result.model_copy(
         update={"attribution": lookup.result.attribution.model_copy(update={"suggested": None})}  # type: ignore[union-attr]
     )
     none = Source(unsure, lookup.open)
     none._files["more.npz"] = lookup._files["more.npz"]
     assert "The rule chose no layer" in draw("lookup_layers", none, {}).caption
+
+
+def test_where_no_rise_was_found_the_figure_says_so_and_offers_no_frame(lookup: Source) -> None:
+    kept = lookup.result
+    assert kept.attribution is not None
+    refusal = "No rise found: the model does not know these facts."
+    attribution = kept.attribution.model_copy(update={"suggested": None, "no_choice": refusal})
+    arrays = {name: info for name, info in kept.arrays.items() if name != "components"}
+    noise = Source(
+        kept.model_copy(update={"attribution": attribution, "arrays": arrays}), lookup.open
+    )
+    noise._files["more.npz"] = lookup._files["more.npz"]
+    drawing = draw("lookup_layers", noise, {})
+    assert refusal in drawing.caption and "Framed" not in drawing.caption
+    plot = drawing.figure()
+    assert not plot["layout"].get("shapes") and "edits" not in plot["config"]
 
 
 def test_no_other_figure_draws_the_curves(lookup: Source) -> None:

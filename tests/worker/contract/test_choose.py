@@ -1,8 +1,9 @@
 import pytest
 
-from worker.contract.choose import choose, control
+from worker.contract.choose import choose, control, suggested_mask
 from worker.contract.errors import UserError
-from worker.contract.mask import MaskRule
+from worker.contract.mask import Mask, MaskRule
+from worker.contract.result import Attribution
 
 PARAMETERS = {
     "blocks.0.mlp": 100,
@@ -48,6 +49,27 @@ def test_an_attention_and_its_own_head_are_never_both_taken() -> None:
 def test_a_threshold_above_every_score_says_the_largest() -> None:
     with pytest.raises(UserError, match="largest score is 3"):
         choose(SCORES, PARAMETERS, MaskRule(threshold=5))
+
+
+def test_the_methods_own_choice_is_taken_or_its_reason_given() -> None:
+    said = {"method": "fact_lookup", "metric": "", "direction": "", "unit": ""}
+    own = Attribution(**said, suggested=Mask(components=("blocks.1.mlp", "blocks.0.attn")))
+    mask = suggested_mask(own, PARAMETERS, "its own")
+    assert mask == Mask(
+        components=("blocks.0.attn", "blocks.1.mlp"), n_parameters=140, source="its own"
+    )
+    noise = Attribution(**said, no_choice="No rise found: noise.")
+    with pytest.raises(UserError, match=r"suggests no components\. No rise found: noise\."):
+        suggested_mask(noise, PARAMETERS)
+    for without in (Attribution(**said), None):
+        with pytest.raises(UserError, match="Choose by top, threshold or parameters"):
+            suggested_mask(without, PARAMETERS)
+
+
+@pytest.mark.parametrize("more", [{"only": "mlp"}, {"signed": True}, {"top": 3}])
+def test_the_methods_own_choice_takes_no_other_rule(more: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        MaskRule.model_validate({"suggested": True, **more})
 
 
 def test_a_random_control_reaches_its_budget_and_repeats_with_its_seed() -> None:

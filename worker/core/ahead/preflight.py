@@ -32,6 +32,7 @@ from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
 from worker.core.models.tokens import answer_ids, encode, tokenized
 from worker.core.patching.cases import prepare
+from worker.core.patching.shared_answers import shared_answers
 from worker.core.registry import method
 
 __all__ = ["preflight"]
@@ -161,7 +162,7 @@ def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact
     corruptions that change nothing or have no prompt of the same length."""
     options = method("localization", spec.method).options.model_validate(spec.options)
     bound = getattr(options, "min_probability", None)
-    if bound is None:
+    if bound is None or _probes(options, looked.usable, pool):
         return
     asked = looked.usable[:ASKED]
     with tokenized(model, [text for fact in asked for text in _texts(fact)]):
@@ -184,6 +185,12 @@ def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact
         )
     looked.reasons |= {out.id: out.reason for out in prepared.left_out}
     looked.usable = [fact for fact in looked.usable if fact.id not in looked.reasons]
+
+
+def _probes(options: Any, facts: Sequence[Fact], pool: Sequence[Fact]) -> bool:
+    """Whether facts of the whole set are probed, so that the chosen ones need not be known."""
+    by = getattr(options, "by", "")
+    return by == "probe" or (by == "auto" and bool(shared_answers(facts, pool)))
 
 
 def _texts(fact: Fact) -> list[str]:

@@ -10,6 +10,7 @@ from worker.contract.components import Component
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
+from worker.core.localization._redraw import hanging, redraw
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
 from worker.core.patching.comparison import Comparison, ComparisonOptions
@@ -34,6 +35,7 @@ def find_by_paths(
     threshold: float,
     min_probability: float,
     keep_raised: bool,
+    bootstrap: int,
 ) -> Findings:
     """Find extraction heads, then the MLPs with a direct effect on their first layer's input."""
     options = ComparisonOptions(
@@ -47,18 +49,23 @@ def find_by_paths(
     state.each(lambda bench: state.score(bench, "heads", heads, final, hold_mlps=False))
     leave_out_tiny(facing.traced, facing.prepared, options.metric, MIN_DIFFERENCE)
     traced = facing.settle()
-    mean = difference_weights(traced) @ np.stack(
-        [state.scores[one.case.fact.id, "heads"] for one in traced]
-    )
+    weights = difference_weights(traced)
+    each = np.stack([state.scores[one.case.fact.id, "heads"] for one in traced])
+    mean = weights @ each
     extraction = np.argsort(-np.abs(mean))[:top_heads]
     star = min(heads[i].layer for i in extraction)
+    stars = [
+        min(heads[i].layer for i in np.argsort(-np.abs(drawn))[:top_heads])
+        for drawn in redraw(each, weights, bootstrap, job.seed)
+    ]
     reach = Receivers(resid_pre=star)
     state.each(lambda bench: state.score(bench, "mlps", mlps[:star], reach, hold_mlps=True))
     for one in traced:
         values = np.zeros(model.n_layers)
         values[:star] = state.scores.get((one.case.fact.id, "mlps"), np.zeros(0))
         one.components = {str(c): float(v) for c, v in zip(mlps, values, strict=True)}
-    return _findings(facing, mean, star, threshold, [heads[i] for i in extraction])
+    found = _findings(facing, mean, star, threshold, [heads[i] for i in extraction])
+    return _with_confidence(found, star, stars, threshold, bootstrap, job.seed)
 
 
 class _State:
@@ -131,4 +138,40 @@ def _findings(
         f"{len(chosen)} MLPs before it carry more than {threshold:.0%} of the difference directly "
         f"to it: layers {found.summary['lookup.layers'] or 'none'}."
     )
+    return found
+
+
+def _with_confidence(
+    found: Findings, star: int, stars: Sequence[int], threshold: float, samples: int, seed: int
+) -> Findings:
+    """Add how often draws of the facts choose the same, and what is chosen by next to nothing.
+
+    The extraction layer is drawn anew by itself: MLPs' effects are on the one found over all facts.
+    """
+    each, mean = found.arrays["components.facts"].values, found.arrays["components"].values
+    assert found.attribution is not None
+    names = found.arrays["components"].axes[0].labels or ()
+    weights = np.array([abs(fact.clean - fact.corrupted) for fact in found.attribution.facts])
+    drawn = np.abs(redraw(each, weights, samples, seed)) > threshold
+    same = float((drawn == (np.abs(mean) > threshold)).all(1).mean())
+    layer_axis = (Axis(name="layer"),)
+    found.arrays["path.confidence"] = Array(
+        drawn.mean(0), layer_axis, "share", "Chosen in bootstrap draws of facts"
+    )
+    close = hanging(names, np.abs(mean), drawn.mean(0), threshold)
+    found.summary |= {
+        "lookup.confidence": same if len(each) > 1 else None,
+        "lookup.same_extraction_layer": float(np.mean(np.array(stars) == star)),
+        "lookup.hanging": ",".join(close),
+    }
+    sure = (
+        f"Of bootstrap draws of the {len(each)} facts {same:.0%} choose the same MLPs, and "
+        f"{found.summary['lookup.same_extraction_layer']:.0%} the same extraction layer."
+        if len(each) > 1
+        else "With one fact nothing tells how sure this is."
+    )
+    found.caption = " ".join([found.caption, sure, *close.values()])
+    if found.attribution.suggested is None:
+        refusal = f"No MLP carries more than {threshold:.0%} of the difference."
+        found.attribution = found.attribution.model_copy(update={"no_choice": refusal})
     return found

@@ -1,8 +1,14 @@
-"""Linear probes: multinomial logistic regressions for all layers at once, judged on held-out facts.
+"""Linear probes by regularized least squares, for all layers and many labellings at once.
 
-Each feature is standardized on the training part, the weights are penalized as scikit-learn's
-LogisticRegression with C = 1 does, and all layers' probes are fitted together by L-BFGS, which is
-the same as one by one because they share nothing.
+1. Features are standardized over all facts, without a look at their answers.
+2. Every answer is a column of zeros and ones less its mean; ridge regression with the penalty
+   `PENALTY · d_model` predicts the columns, and the largest prediction is the answer.
+3. Facts are held out in turn. The solution is linear in the labels, so that shuffled answers cost
+   one multiplication each: the control is a whole distribution and not one draw.
+
+Source: scikit-learn's Ridge, on columns of zeros and ones, gives the same predictions. On a real
+model's states it was as accurate as logistic regression with C = 1. Where there are more facts than
+dimensions this form (one row and column per fact) costs more than it needs to.
 """
 
 from __future__ import annotations
@@ -13,25 +19,49 @@ from torch import Tensor
 
 from worker.core.rounding import rounding_at
 
-_STEPS, _EVALUATIONS = 30, 40  # held-out accuracy no longer changes after fewer
+PENALTY = 1.0
 
 
-def cross_validate(
-    features: Float[Tensor, "layer fact d_model"],
-    labels: Int[Tensor, " fact"],
+def kernels(
+    features: Float[Tensor, "depth fact d_model"],
+) -> list[Float[Tensor, "fact fact"]]:
+    """Multiply the standardized features of every two facts, per depth."""
+    return [_kernel(one) for one in features]
+
+
+def _kernel(features: Float[Tensor, "fact d_model"]) -> Float[Tensor, "fact fact"]:
+    features = features.float()
+    mean, std = features.mean(0), features.std(0)
+    varies = std > rounding_at(mean.abs(), features.dtype)
+    scaled = torch.where(varies, (features - mean) / torch.where(varies, std, 1.0), 0.0)
+    return scaled @ scaled.T / features.shape[-1]
+
+
+def held_out(
+    by_depth: list[Float[Tensor, "fact fact"]],
+    labels: Int[Tensor, "labelling fact"],
     folds: int,
     seed: int,
-) -> Bool[Tensor, "layer fact"]:
-    """Say per layer and fact whether a probe that never saw the fact gets its answer right."""
+) -> Bool[Tensor, "labelling depth fact"]:
+    """Say whether a probe that never saw the fact gets its answer right, under every labelling.
+
+    The folds are dealt by the first labelling, each with its share of every answer.
+    """
     n_classes = int(labels.max()) + 1
-    right = torch.zeros(features.shape[:2], dtype=torch.bool)
-    for held_out in split(labels, folds, seed):
-        kept = torch.ones(len(labels), dtype=torch.bool)
-        kept[held_out] = False
-        train, test = standardize(features[:, kept], features[:, held_out])
-        weight, bias = fit(train, labels[kept], n_classes)
-        scores = test @ weight + bias[:, None]
-        right[:, held_out] = (scores.argmax(-1) == labels[held_out].to(scores.device)).cpu()
+    wanted = torch.nn.functional.one_hot(labels, n_classes).float()
+    right = torch.zeros(len(labels), len(by_depth), labels.shape[1], dtype=torch.bool)
+    for part in split(labels[0], folds, seed):
+        kept = torch.ones(labels.shape[1], dtype=torch.bool)
+        kept[part] = False
+        mean = wanted[:, kept].mean(1, keepdim=True)
+        centred = (wanted[:, kept] - mean).permute(1, 0, 2).flatten(1)
+        for depth, kernel in enumerate(by_depth):
+            trained = kernel[kept][:, kept]
+            trained = trained + PENALTY * torch.eye(len(trained), device=trained.device)
+            solved = torch.cholesky_solve(centred.to(kernel.device), torch.linalg.cholesky(trained))
+            scores = (kernel[part][:, kept] @ solved).cpu()
+            scores = scores.unflatten(1, (len(labels), n_classes)).permute(1, 0, 2) + mean
+            right[:, depth, part] = scores.argmax(-1) == labels[:, part]
     return right
 
 
@@ -48,41 +78,9 @@ def split(labels: Int[Tensor, " fact"], folds: int, seed: int) -> list[Int[Tenso
     return [torch.tensor(sorted(part)) for part in parts if part]
 
 
-def standardize(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the training part mean 0 and variance 1 per feature; change the test part alike."""
-    mean, std = train.mean(1, keepdim=True), train.std(1, keepdim=True)
-    varies = std > rounding_at(mean.abs(), train.dtype)
-    std = torch.where(varies, std, torch.ones_like(std))
-    return (train - mean) / std, (test - mean) / std
-
-
-def fit(
-    features: Float[Tensor, "layer fact d_model"], labels: Int[Tensor, " fact"], n_classes: int
-) -> tuple[Float[Tensor, "layer d_model class"], Float[Tensor, "layer class"]]:
-    """Fit one probe per layer: cross-entropy summed over facts plus half the squared weights."""
-    n_layers, _, width = features.shape
-    features, labels = features.float(), labels.to(features.device)
-    weight = torch.zeros(n_layers, width, n_classes, device=features.device, requires_grad=True)
-    bias = torch.zeros(n_layers, n_classes, device=features.device, requires_grad=True)
-    target = labels.expand(n_layers, -1)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_STEPS,
-        max_eval=_EVALUATIONS,
-        history_size=10,
-        line_search_fn="strong_wolfe",
+def shuffled(labels: Int[Tensor, " fact"], times: int, seed: int) -> Int[Tensor, "labelling fact"]:
+    """Give the answers to other facts at random, as many times."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack(
+        [labels[torch.randperm(len(labels), generator=generator)] for _ in range(times)]
     )
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        scores = features @ weight + bias[:, None]
-        entropy = torch.nn.functional.cross_entropy(
-            scores.flatten(0, 1), target.reshape(-1), reduction="sum"
-        )
-        value = entropy + 0.5 * weight.square().sum()
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[arg-type]
-    return weight.detach(), bias.detach()

@@ -40,6 +40,7 @@ from worker.core.patching.pairing import make_pairs
 from worker.core.patching.suggest import suggest
 
 TITLE = "Learned mask"
+SUGGESTS = True
 PAPER = "https://arxiv.org/abs/1712.01312"
 LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 

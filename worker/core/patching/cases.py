@@ -51,11 +51,15 @@ class Prepared:
 
 
 def prepare(
-    model: Model, facts: Sequence[Fact], min_probability: float, needs_foil: bool
+    model: Model,
+    facts: Sequence[Fact],
+    min_probability: float,
+    needs_foil: bool,
+    at_least: int = 1,
 ) -> Prepared:
     """Encode each fact and ask the model for it; leave out, with the reason, what cannot be traced.
 
-    Raises UserError where no fact is left.
+    Raises UserError where fewer than `at_least` facts are left.
     """
     prepared = Prepared()
     for fact in facts:
@@ -78,7 +82,8 @@ def prepare(
                 Case(case.fact, case.prompt, case.answer, case.foil, probability=probability)
             )
     prepared.cases = known
-    require_cases(prepared)
+    if at_least > len(known):
+        require_cases(prepared)
     return prepared
 
 

@@ -57,7 +57,7 @@ class Masks:
         if child.result is None:
             self._outcome.failures.append((f"{name}, seed {seed}", child.reason))
             return None
-        if mask.suggested:
+        if mask.takes_suggested:
             return self._suggested(name, seed, child.result)
         rule = mask.rule
         if rule is None:
@@ -68,6 +68,8 @@ class Masks:
     def _suggested(self, name: str, seed: int, result: Result) -> MaskSpec | None:
         suggested = result.attribution.suggested if result.attribution else None
         if suggested is None:
-            self._outcome.failures.append((f"{name}, seed {seed}", "it suggests no components"))
+            why = result.attribution.no_choice if result.attribution else ""
+            words = why or "it suggests no components"
+            self._outcome.failures.append((f"{name}, seed {seed}", words))
             return None
         return MaskSpec(components=suggested.components)

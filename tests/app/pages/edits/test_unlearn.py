@@ -1,10 +1,13 @@
 """Unlearn: where the mask comes from, and the edited models that can be chosen afterwards."""
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.drawing.drawing import Source
+from tests.app.pages.runs.test_results import Put
 from worker.contract.mask import Mask
 from worker.engine.client import Engine
 
@@ -53,6 +56,36 @@ def test_a_control_is_sent_with_its_budget(client: TestClient, engine: Engine) -
         "mask.control.parameters": "200",
     }
     assert mask_sent(client, engine, **typed)["control"] == {"kind": "random", "parameters": 200}
+
+
+def test_a_localizations_own_choice_is_sent_as_a_rule(
+    client: TestClient, put: Put, made: ModuleType, engine: Engine
+) -> None:
+    source = made.localization_source()
+    assert source.result.attribution is not None
+    suggested = Mask(components=("blocks.0.mlp",), n_parameters=100)
+    attribution = source.result.attribution.model_copy(update={"suggested": suggested})
+    result = source.result.model_copy(update={"attribution": attribution})
+    typed = {
+        "mask.from": "localization",
+        "mask.localization": put("localize", Source(result, source.open)),
+        "mask.rule.kind": "suggested",
+    }
+    rule = mask_sent(client, engine, **typed)["rule"]
+    assert {k: v for k, v in rule.items() if v not in (None, False)} == {
+        "suggested": True,
+        "only": "all",
+    }
+    none = result.model_copy(
+        update={
+            "attribution": attribution.model_copy(
+                update={"suggested": None, "no_choice": "No rise found: noise."}
+            )
+        }
+    )
+    typed["mask.localization"] = put("localize", Source(none, source.open))
+    refused = client.post("/unlearn", data=FORM | typed, headers=HTMX)
+    assert refused.status_code == 422 and "No rise found: noise." in refused.text
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,13 @@ def test_a_study_that_nothing_came_of_says_why() -> None:
     lab.answer = lambda spec: Child("x", None, "out of memory")  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="out of memory"):
         reduce_study(spec, conduct(spec, lab, PARAMETERS), 1.0)
+
+
+def test_a_mask_rule_may_take_the_localizations_own_choice_in_a_study() -> None:
+    own = {"title": "Own", "localization": {"method": "fact_lookup"}, "rule": {"suggested": True}}
+    spec = parse_spec({**STUDY, "masks": {**STUDY["masks"], "lookup": own}})
+    assert isinstance(spec, StudySpec)
+    lab = Lab()
+    conduct(spec, lab, PARAMETERS)
+    edits = [one for one in lab.specs if isinstance(one, UnlearnSpec)]
+    assert ("blocks.0.mlp", "blocks.1.mlp") in {one.mask.components for one in edits}
