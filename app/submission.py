@@ -27,6 +27,7 @@ from worker.contract.spec import (
 )
 from worker.engine.client import Engine, NoWorker, WorkerBusy
 from worker.engine.resolve import resolve
+from worker.engine.study.search import check_search_facts
 
 MOMENT, PATIENCE = 0.5, 30.0
 """Seconds for which a worker is asked about what is submitted, and about what is only looked at."""
@@ -180,6 +181,7 @@ def _check_facts(spec: Spec, inputs: Inputs) -> None:
             field="facts.forget",
         )
     if isinstance(spec, StudySpec):
+        check_search_facts(spec, fact_set)
         _check_mask_facts(spec, fact_set)
 
 

@@ -41,6 +41,7 @@ from worker.engine.study.outcome import Child
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
 from worker.engine.study.report import report_of
+from worker.engine.study.search import check_search_facts
 from worker.run import check, open_models, run
 
 
@@ -59,6 +60,8 @@ def run_study(
     """
     parameters = component_parameters(spec.base)
     check_study(spec, frozenset(parameters))
+    if inputs.fact_set is not None:
+        check_search_facts(spec, inputs.fact_set)
     started = time.perf_counter()
     out = Path(inputs.out)
 

@@ -145,11 +145,14 @@ def export(
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="A built-in study.")] = "paper_comparison",
+    model: Annotated[str, typer.Option(help="Another model than the study's own.")] = "",
+    facts: Annotated[str, typer.Option(help="Another fact set than the study's own.")] = "",
 ) -> None:
     """Print a built-in study's spec: save it, change it, and give it to `lethe run`."""
     from worker.engine.study.built_in import built_in_study
 
-    typer.echo(built_in_study(name).model_dump_json(indent=1, exclude_none=True))
+    spec = built_in_study(name, model, facts)
+    typer.echo(spec.model_dump_json(indent=1, exclude_none=True))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -182,6 +183,7 @@ class FactSet(Contract):
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_BESIDES = "* besides "
 _HASHED = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
@@ -215,7 +217,8 @@ class FactsSpec(Contract):
 
     set: str
     forget: str = "first:16"
-    """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or JSON `ids:[…]`), or a split's name."""
+    """`first:N`, `random:N`, `group:NAME`, `ids:a,b,c` (or JSON `ids:[…]`), or a split's name;
+    `random:* besides RULE@0,1,2` draws as many as RULE among what it chooses under no such seed."""
     edit_to: str = Field("", max_length=2000)
     """Answer that every forget fact's edit target becomes (all of one sport to golf, as Guo et al.
     2024 do); empty keeps each fact's own."""
@@ -281,11 +284,14 @@ def select(fact_set: FactSet, forget: str, seed: int = 0) -> Selection:
     )
 
 
-def _forget_ids(fact_set: FactSet, forget: str, seed: int) -> frozenset[str]:
+def _forget_ids(fact_set: FactSet, forget: str, seed: int, some: bool = False) -> frozenset[str]:
+    """Choose ids by a rule; `some` says that the set holds only some of the facts it names."""
     facts = fact_set.facts
     rule, _, argument = forget.partition(":")
     if forget in fact_set.splits:
         return frozenset(fact_set.splits[forget])
+    if rule == "random" and argument.startswith(_BESIDES):
+        return _other_ids(fact_set, argument.removeprefix(_BESIDES), seed)
     if rule in ("first", "random"):
         n = _count(argument, len(facts), forget)
         chosen = facts[:n] if rule == "first" else random.Random(seed).sample(facts, n)
@@ -296,12 +302,39 @@ def _forget_ids(fact_set: FactSet, forget: str, seed: int) -> frozenset[str]:
             raise unknown("group", argument, groups, field="facts.forget")
         return frozenset(f.id for f in facts if f.group == argument)
     if rule == "ids":
-        return _listed_ids(argument, {f.id for f in facts})
+        return _listed_ids(argument, {f.id for f in facts}, some)
     raise UserError(
         f"{forget!r} selects no facts; expected first:N, random:N, group:NAME, ids:a,b,c"
         + (f" or a split ({', '.join(sorted(fact_set.splits))})." if fact_set.splits else "."),
         field="facts.forget",
     )
+
+
+def besides(forget: str, seeds: Sequence[int]) -> str:
+    """Word the selection of as many facts, at random, that `forget` chooses under no such seed."""
+    return f"random:{_BESIDES}{forget}@{','.join(map(str, seeds))}"
+
+
+def _other_ids(fact_set: FactSet, argument: str, seed: int) -> frozenset[str]:
+    """Draw as many facts as a rule chooses, among those that it chooses under no given seed."""
+    rule, _, listed = argument.rpartition("@")
+    if not rule or not all(one.isdecimal() for one in listed.split(",")):
+        raise UserError(
+            f"random:{_BESIDES}{argument} names no rule and seeds; expected, for example, "
+            f"random:{_BESIDES}random:16@0,1,2.",
+            field="facts.forget",
+        )
+    chosen = [_forget_ids(fact_set, rule, int(one), some=True) for one in listed.split(",")]
+    taken, n = frozenset[str]().union(*chosen), max(map(len, chosen))
+    others = [fact for fact in fact_set.facts if fact.id not in taken]
+    if len(others) < n:
+        raise UserError(
+            f"{rule} chooses {len(taken)} of the {len(fact_set.facts)} facts under the seeds "
+            f"{listed}; {len(others)} others are left, and as many as {n} are needed. Choose fewer "
+            f"facts or fewer seeds.",
+            field="facts.forget",
+        )
+    return frozenset(fact.id for fact in random.Random(seed).sample(others, n))
 
 
 def _count(argument: str, n_facts: int, forget: str) -> int:
@@ -313,7 +346,7 @@ def _count(argument: str, n_facts: int, forget: str) -> int:
     return int(argument)
 
 
-def _listed_ids(argument: str, known: set[str]) -> frozenset[str]:
+def _listed_ids(argument: str, known: set[str], some: bool) -> frozenset[str]:
     try:
         listed = json.loads(argument) if argument.startswith("[") else argument.split(",")
     except json.JSONDecodeError:
@@ -322,8 +355,8 @@ def _listed_ids(argument: str, known: set[str]) -> frozenset[str]:
         raise UserError(f"ids:{argument!r} is no list of ids.", field="facts.forget")
     wanted = [i.strip() for i in listed if i.strip()]
     for one in wanted:
-        if one not in known:
+        if one not in known and not some:
             raise unknown("fact", one, sorted(known), field="facts.forget")
     if not wanted:
         raise UserError("ids: names no fact; expected at least one id.", field="facts.forget")
-    return frozenset(wanted)
+    return frozenset(wanted) & known

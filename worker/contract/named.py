@@ -100,11 +100,12 @@ def study_problems(spec: StudySpec, components: frozenset[str]) -> Problems:
                 f"components, or one that takes what its localization suggests.",
             )
         )
-    if spec.score is not None and spec.score.search_seed in spec.seeds:
+    shared = set(spec.score.seeds) & set(spec.seeds) if spec.score is not None else set()
+    if shared:
         problems.append(
             (
                 "score.search_seed",
-                f"The search's seed {spec.score.search_seed} is one of the compared seeds; "
+                f"The search's seed {min(shared)} is one of the compared seeds; "
                 f"expected another, so that nothing is tuned on what is compared.",
             )
         )

@@ -56,7 +56,8 @@ class StudyMethod(Contract):
     method: str = "localized_finetuning"
     options: dict[str, Any] = {}
     search: dict[str, tuple[Any, ...]] = {}
-    """Option -> the values tried; every combination is one trial on the search seed."""
+    """Option -> the values tried; every combination is one trial on each search's facts. Three or
+    more positive numbers are a grid: it is widened until the best trial is not at its end."""
 
 
 class Score(Contract):
@@ -66,7 +67,26 @@ class Score(Contract):
     """
 
     names: tuple[str, ...] = Field(min_length=1)
-    search_seed: int = Field(1000, ge=0, description="Its facts are in no seed's comparison.")
+    scale: Literal["value", "log_odds"] = Field(
+        "value",
+        description="log_odds compares probabilities by log(p / (1 − p)), which goes on telling "
+        "trials apart where both are near 1.",
+    )
+    search_seed: int = Field(
+        1000, ge=0, description="Draws the search's facts, which no seed's comparison forgets."
+    )
+    searches: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Searches, each on facts of its own; the compared seeds take their options in "
+        "turn, so that with as many searches as seeds the intervals hold the search's own spread.",
+    )
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The searches' seeds."""
+        return tuple(range(self.search_seed, self.search_seed + self.searches))
 
 
 class ReportGroup(Contract):

@@ -112,7 +112,7 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         spec |= {"budget": _name(budget), "reference": _name(budget)}
     if any(method.get("search") for method in spec["methods"].values()):
         names = ["quick.edit_probability.after", "quick.retain_probability.after"]
-        spec["score"] = {"names": names, "search_seed": SEARCH_SEED}
+        spec["score"] = {"names": names, "scale": "log_odds", "search_seed": SEARCH_SEED}
     return spec, problems
 
 

@@ -32,7 +32,10 @@ from worker.engine.study.stages import stages
 from worker.store.store import Store
 
 NAV = ("Studies", "/studies")
-TITLES = {"paper_comparison": "The paper's comparison on the bundled model"}
+TITLES = {
+    "paper_comparison": "The paper's comparison on the bundled model",
+    "paper_comparison_equal_options": "The same at equal options for every group",
+}
 
 
 def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """The studies that come with Lethe, as specs: run them as they are, or change them first."""
 
+from copy import deepcopy
 from typing import Any
 
 from worker.contract.base import unknown
+from worker.contract.known import BUNDLED_MODEL
 from worker.contract.spec import StudySpec
 
 TRACING = {"method": "causal_tracing", "options": {"sites": ["mlp"], "samples": 4}}
-PATCHING = {"method": "attribution_patching", "options": {}}
+PATCHING = {"method": "attribution_patching", "options": {"direction": "clean"}}
+CORRUPTED = {"method": "attribution_patching", "options": {"direction": "corrupted"}}
 
 PAPER_COMPARISON: dict[str, Any] = {
     "kind": "study",
-    "model": "demo",
+    "model": BUNDLED_MODEL,
     "facts": {"set": "athletes", "forget": "random:32"},
     "masks": {
         "fact_lookup": {
@@ -29,6 +32,10 @@ PAPER_COMPARISON: dict[str, Any] = {
             "title": "Attribution patching, MLPs",
             "localization": PATCHING,
             "only": "mlp",
+        },
+        "attribution_patching_corrupted": {
+            "title": "Attribution patching, corrupted run",
+            "localization": CORRUPTED,
         },
         "random": {"title": "Random", "control": "random"},
         "random_mlps": {"title": "Random MLPs", "control": "random_mlps"},
@@ -63,20 +70,58 @@ PAPER_COMPARISON: dict[str, Any] = {
     "reference": "fact_lookup",
     "score": {
         "names": ["quick.edit_probability.after", "quick.retain_probability.after"],
+        "scale": "log_odds",
         "search_seed": 1000,
+        "searches": 5,
     },
 }
 """Guo et al. 2024, table of athlete edits: the same groups at equal parameters where the paper
-equalizes them (All MLPs and Everything are not), on the bundled model. The search looks only at
-the trained format, on 32 athletes of a seed of its own; every group has the same six trials. Its
-rates lie on both sides of what suits the bundled model: up to 2e-3, every group chose the highest.
+equalizes them (All MLPs and Everything are not), on the bundled model. Gradients of attribution
+patching are the clean run's, as in the paper; one more group takes the corrupted run's, which is
+nearer to what patching the clean run into it does. Every group has the same trials and widens its
+grid by the same rule; a search looks only at the trained format, on 32 athletes that no seed
+forgets, and every seed has a search of its own, so that the intervals hold the search's spread.
 Steps as in the paper. Relearning is by LoRA alone and probes ask 32 retain facts, to spare time."""
 
-STUDIES: dict[str, dict[str, Any]] = {"paper_comparison": PAPER_COMPARISON}
+EQUAL = {"learning_rate": 3e-3, "forget_weight": 0.5}
+"""What every group is edited with where nothing is searched."""
+REAL_RATES = (3e-5, 1e-4, 3e-4)
+"""Where the search begins on a model of usual width: on SmolLM2-135M 2e-4 edits and 2e-3 wrecks."""
+REAL_KNOWN = {"among": "vocabulary", "probability": 0.5}
 
 
-def built_in_study(name: str) -> StudySpec:
-    """A built-in study's spec; raises UserError that names the nearest."""
+def _at_equal_options() -> dict[str, Any]:
+    spec = deepcopy(PAPER_COMPARISON)
+    method = spec["methods"]["localized_finetuning"]
+    method["options"] |= EQUAL
+    del method["search"], spec["score"]
+    return spec
+
+
+STUDIES: dict[str, dict[str, Any]] = {
+    "paper_comparison": PAPER_COMPARISON,
+    "paper_comparison_equal_options": _at_equal_options(),
+}
+
+
+def built_in_study(name: str, model: str = "", facts: str = "") -> StudySpec:
+    """A built-in study's spec, on its own model and facts or on others.
+
+    Another model's rates begin where a model of usual width can bear them, its ordinary text is
+    looked at too, and it forgets and retains only what it knows, since nobody trained it on the
+    facts. Raises UserError that names the nearest study.
+    """
     if name not in STUDIES:
         raise unknown("built-in study", name, list(STUDIES), "study")
-    return StudySpec.model_validate(STUDIES[name])
+    spec = deepcopy(STUDIES[name])
+    spec["facts"]["set"] = facts or spec["facts"]["set"]
+    if model and model != spec["model"]:
+        spec["model"] = model
+        spec["facts"] |= {"forget": "random:16", "known": REAL_KNOWN}
+        spec["evaluations"] = [*spec["evaluations"], "side_effects"]
+        for method in spec["methods"].values():
+            if "search" in method:
+                method["search"]["learning_rate"] = REAL_RATES
+            else:
+                method["options"]["learning_rate"] = REAL_RATES[-1]
+    return StudySpec.model_validate(spec)

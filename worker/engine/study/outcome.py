@@ -39,13 +39,16 @@ class Trial:
     options: dict[str, Any]
     score: float | None
     handle: str
+    seed: int
+    """Of the search that it belongs to."""
 
 
 @dataclass
 class Outcome:
     """All that a study's children gave."""
 
-    chosen: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    chosen: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+    """(mask, method, the search's seed) -> the best trial's options."""
     trials: list[Trial] = field(default_factory=list)
     edits: dict[Cell, Child] = field(default_factory=dict)
     evaluations: dict[Cell, Child] = field(default_factory=dict)

@@ -1,9 +1,11 @@
 """What a study computes, stage by stage; each stage's child runs may go to any worker.
 
 1. Every localization, once per seed and shared by the masks that choose from it.
-2. The search: every combination of a method's searched options, for each mask alike, on the
-   search seed; the best by the study's score is kept, and every trial is reported.
-3. The edits: mask × method × seed, with the options that the search chose.
+2. The searches: every combination of a method's searched options, for each mask alike, on facts
+   that no seed forgets; a grid whose best trial lies at its end is widened; the best by the
+   study's score is kept, and every trial is reported.
+3. The edits: mask × method × seed, with the options that a search chose; the seeds take the
+   searches in turn.
 4. The evaluations of every edit.
 
 A child that fails is reported with its reason and leaves a gap; it never stops the study.
@@ -16,7 +18,7 @@ from worker.contract.spec import EditedModel, EvaluateSpec, LocalizeSpec, Spec, 
 from worker.contract.study import StudyMask
 from worker.engine.study.masks import Located, Masks, key_of
 from worker.engine.study.outcome import Cell, Child, Children, Outcome
-from worker.engine.study.search import search_options, unlearn_spec
+from worker.engine.study.search import facts_of, search_options, unlearn_spec
 
 
 def conduct(spec: StudySpec, children: Children, parameters: Mapping[str, int]) -> Outcome:
@@ -24,11 +26,11 @@ def conduct(spec: StudySpec, children: Children, parameters: Mapping[str, int]) 
     outcome = Outcome()
     seeds = list(spec.seeds)
     searched = any(method.search for method in spec.methods.values())
-    search_seed = spec.score.search_seed if spec.score and searched else None
-    located = _localize(spec, [*seeds, *([] if search_seed is None else [search_seed])], children)
+    searches = spec.score.seeds if spec.score and searched else ()
+    located = _localize(spec, [*seeds, *searches], children)
     masks = Masks(spec, located, parameters, outcome)
-    if search_seed is not None:
-        search_options(spec, masks, search_seed, children, outcome)
+    if searches:
+        search_options(spec, masks, children, outcome)
     _edit(spec, masks, children, outcome)
     _evaluate(spec, children, outcome)
     outcome.failures = list(dict.fromkeys(outcome.failures))
@@ -48,12 +50,14 @@ def _localize(spec: StudySpec, seeds: Sequence[int], children: Children) -> Loca
 
 def _localize_spec(spec: StudySpec, mask: StudyMask, seed: int) -> LocalizeSpec:
     assert mask.localization is not None
-    forget = mask.localization.forget or spec.facts.forget
+    facts = spec.facts
+    if mask.localization.forget is not None:
+        facts = facts.model_copy(update={"forget": mask.localization.forget})
     return LocalizeSpec(
         model=spec.model,
         dtype=spec.dtype,
         seed=seed,
-        facts=spec.facts.model_copy(update={"forget": forget}),
+        facts=facts_of(spec, facts, seed),
         method=mask.localization.method,
         options=mask.localization.options,
     )
@@ -61,10 +65,14 @@ def _localize_spec(spec: StudySpec, mask: StudyMask, seed: int) -> LocalizeSpec:
 
 def _edit(spec: StudySpec, masks: Masks, children: Children, outcome: Outcome) -> None:
     wanted: dict[Cell, Spec] = {}
-    for name, method_name, seed in product(spec.masks, spec.methods, spec.seeds):
+    searches = spec.score.seeds if spec.score else (0,)
+    for (number, seed), name, method_name in product(
+        enumerate(spec.seeds), spec.masks, spec.methods
+    ):
         mask = masks.spec(name, seed)
         if mask is not None:
-            options = outcome.chosen.get((name, method_name), {})
+            search = searches[number % len(searches)]
+            options = outcome.chosen.get((name, method_name, search), {})
             cell = Cell(name, method_name, seed)
             wanted[cell] = unlearn_spec(spec, mask, spec.methods[method_name], options, seed)
     found = children(list(wanted.values()), "editing")

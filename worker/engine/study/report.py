@@ -63,11 +63,21 @@ def _groups(spec: StudySpec, result: Result) -> list[ReportGroup]:
 
 
 def _chosen(result: Result, mask: str, method: str) -> dict[str, Any]:
-    """The options of the best trial, which the table of trials holds as JSON."""
-    trials = [r for r in _rows(result, "trials") if r[:2] == (mask, method) and r[3] is not None]
-    if not trials:
-        return {}
-    found: dict[str, Any] = json.loads(max(trials, key=lambda row: float(row[3]))[2])
+    """The options of the best trial, which the table of trials holds as JSON.
+
+    Where several searches chose different values, an option has the list of them.
+    """
+    best: dict[Any, tuple[float, dict[str, Any]]] = {}
+    for row in _rows(result, "trials"):
+        if row[:2] != (mask, method) or row[3] is None:
+            continue
+        search = row[5] if len(row) > 5 else None
+        if search not in best or float(row[3]) > best[search][0]:
+            best[search] = float(row[3]), json.loads(row[2])
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for _, options in best.values() for name in options):
+        values = [options[name] for _, options in best.values()]
+        found[name] = values[0] if all(value == values[0] for value in values) else values
     return found
 
 

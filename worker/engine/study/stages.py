@@ -13,7 +13,7 @@ from worker.engine.study.masks import key_of
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its title, its child runs so far, and how many there will be."""
+    """One stage: its title, its child runs so far, and how many there will be at least."""
 
     title: str
     expected: int
@@ -39,7 +39,8 @@ def stages(spec: StudySpec, children: Sequence[RunRecord]) -> list[Stage]:
         if name in sorted_:
             sorted_[name].append(child)
     return [
-        Stage(title, wanted[name], tuple(sorted_[name]))
+        # A search whose best trial lies at the end of its grid has more trials than were named.
+        Stage(title, max(wanted[name], len(sorted_[name])), tuple(sorted_[name]))
         for name, title in titles.items()
         if wanted[name]
     ]
@@ -47,13 +48,14 @@ def stages(spec: StudySpec, children: Sequence[RunRecord]) -> list[Stage]:
 
 def _expected(spec: StudySpec) -> dict[str, int]:
     searched = [method for method in spec.methods.values() if method.search]
-    seeds = len(spec.seeds) + bool(searched)
+    searches = spec.score.searches if spec.score and searched else 0
+    seeds = len(spec.seeds) + searches
     localizations = {key_of(m.localization) for m in spec.masks.values() if m.localization}
     trials = sum(prod(len(values) for values in method.search.values()) for method in searched)
     cells = len(spec.masks) * len(spec.methods) * len(spec.seeds)
     return {
         "localize": len(localizations) * seeds,
-        "search": len(spec.masks) * trials,
+        "search": len(spec.masks) * trials * searches,
         "edit": cells,
         "evaluate": cells,
     }
@@ -62,5 +64,5 @@ def _expected(spec: StudySpec) -> dict[str, int]:
 def _stage_of(kind: str, child: Mapping[str, Any], spec: StudySpec) -> str:
     if kind != "unlearn":
         return kind
-    is_trial = spec.score is not None and child.get("seed") == spec.score.search_seed
+    is_trial = spec.score is not None and child.get("seed") in spec.score.seeds
     return "search" if is_trial else "edit"

@@ -44,9 +44,10 @@ def study_tables(
         ),
         "trials": Table(
             title="Every trial of the search",
-            columns=("mask", "method", "options", "score", "run"),
+            columns=("mask", "method", "options", "score", "run", "search"),
             rows=tuple(
-                (t.mask, t.method, json.dumps(t.options), t.score, t.handle) for t in outcome.trials
+                (t.mask, t.method, json.dumps(t.options), t.score, t.handle, t.seed)
+                for t in outcome.trials
             ),
         ),
         "failures": Table(

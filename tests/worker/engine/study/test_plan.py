@@ -1,8 +1,10 @@
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from worker.contract.facts import Fact, FactSet, select
 from worker.contract.mask import Mask
 from worker.contract.result import Attribution, Provenance, Receipt, Result
 from worker.contract.spec import (
@@ -13,10 +15,13 @@ from worker.contract.spec import (
     UnlearnSpec,
     parse_spec,
 )
+from worker.contract.study import Score
 from worker.engine.study.intervals import interval
-from worker.engine.study.outcome import Child
+from worker.engine.study.outcome import Child, Trial
 from worker.engine.study.plan import conduct
 from worker.engine.study.reduce import reduce_study
+from worker.engine.study.report import report_of
+from worker.engine.study.search import WIDENINGS, score_of
 
 PARAMETERS = {f"blocks.{layer}.mlp": 10 for layer in range(4)}
 STUDY = {
@@ -96,6 +101,108 @@ def test_a_localization_is_run_once_per_seed_and_shared() -> None:
     conduct(study(), lab, PARAMETERS)
     localizations = [s for s in lab.specs if isinstance(s, LocalizeSpec)]
     assert len(localizations) == len({s.model_dump_json() for s in localizations}) == 2 * 4
+
+
+def test_a_searchs_facts_are_forgotten_by_no_seed() -> None:
+    lab = Lab()
+    conduct(study(), lab, PARAMETERS)
+    facts = FactSet(
+        name="some",
+        facts=tuple(
+            Fact(id=f"f{i}", prompt="{} is", subject=f"S{i}", target="a") for i in range(20)
+        ),
+    )
+    forgotten = {
+        (spec.kind, spec.seed): {f.id for f in select(facts, spec.facts.forget, spec.seed).forget}
+        for spec in lab.specs
+        if isinstance(spec, LocalizeSpec | UnlearnSpec)
+    }
+    for kind in ("localize", "unlearn"):
+        compared = set().union(*(forgotten[kind, seed] for seed in (0, 1, 2)))
+        assert len(forgotten[kind, 1000]) == 4 and not forgotten[kind, 1000] & compared
+
+
+def grid(*rates: float, best: float, **score: object) -> tuple[list[Trial], dict]:
+    """The trials of a search over `rates` whose edit is the better the nearer to `best`."""
+    methods = {"ft": {"title": "FT", "search": {"learning_rate": list(rates)}}}
+    masks = {"lookup": STUDY["masks"]["lookup"]}
+    spec = StudySpec.model_validate(
+        {**STUDY, "masks": masks, "methods": methods, "score": {"names": ["edit"], **score}}
+    )
+    lab = Lab()
+    plain = lab.answer
+
+    def answer(one: Spec) -> Child:
+        child = plain(one)
+        if isinstance(one, UnlearnSpec) and child.result is not None:
+            near = 0.9 - abs(math.log(one.options["learning_rate"] / best)) / 100
+            found = child.result.model_copy(update={"summary": {"edit": near}})
+            return Child(child.handle, found)
+        return child
+
+    lab.answer = answer  # type: ignore[method-assign]
+    outcome = conduct(spec, lab, PARAMETERS)
+    return outcome.trials, outcome.chosen
+
+
+@pytest.mark.parametrize(("best", "rates"), [
+    (0.02, [0.0125, 0.025, 0.05, 0.1, 0.2, 0.4]),
+    (1.5, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]),
+    (0.21, [0.1, 0.2, 0.4]),
+])  # fmt: skip
+def test_a_grid_is_widened_until_its_best_lies_inside(best: float, rates: list[float]) -> None:
+    trials, found = grid(0.1, 0.2, 0.4, best=best)
+    assert sorted(trial.options["learning_rate"] for trial in trials) == pytest.approx(rates)
+    ((taken,),) = (options.values() for options in found.values())
+    assert abs(math.log(taken / best)) < math.log(2) / 2 + 0.01
+
+
+def test_a_grid_is_not_widened_for_ever() -> None:
+    trials, _ = grid(0.1, 0.2, 0.4, best=1e9)
+    assert len(trials) == 3 + WIDENINGS
+
+
+def test_every_seed_takes_the_options_of_a_search_of_its_own() -> None:
+    spec = StudySpec.model_validate({**STUDY, "score": {"names": ["edit"], "searches": 3}})
+    lab = Lab()
+    plain = lab.answer
+
+    def answer(one: Spec) -> Child:
+        child = plain(one)
+        if isinstance(one, UnlearnSpec) and one.seed >= 1000 and child.result is not None:
+            better = 0.1 if one.seed == 1001 else 0.2
+            value = float(one.options["learning_rate"] == better)
+            return Child(child.handle, child.result.model_copy(update={"summary": {"edit": value}}))
+        return child
+
+    lab.answer = answer  # type: ignore[method-assign]
+    outcome = conduct(spec, lab, PARAMETERS)
+    rates = {
+        spec.seed: spec.options["learning_rate"]
+        for spec in lab.specs
+        if isinstance(spec, UnlearnSpec) and spec.seed < 1000
+    }
+    assert rates == {0: 0.2, 1: 0.1, 2: 0.2}
+    found, arrays = reduce_study(spec, outcome, 1.0)
+    chosen = report_of(found, arrays["study.values"]).groups[0].options
+    assert chosen == {"learning_rate": [0.2, 0.1, 0.2]}
+
+
+def test_log_odds_tell_apart_what_is_all_but_certain() -> None:
+    trials, _ = grid(0.1, 0.2, 0.4, best=0.2, scale="log_odds")
+    scores = {trial.options["learning_rate"]: trial.score for trial in trials}
+    assert scores[0.2] == pytest.approx(math.log(9))
+    spec = Score(names=("edit", "retain"), scale="log_odds")
+    lookup = parse_spec({"kind": "localize", "facts": {"set": "a"}, "method": "fact_lookup"})
+    sure = result(
+        lookup,
+        summary={"edit": 1.0, "retain": 0.999},
+    )
+    surer = result(
+        lookup,
+        summary={"edit": 0.9999, "retain": 0.9999},
+    )
+    assert score_of(surer, spec) > score_of(sure, spec) > 6  # type: ignore[operator]
 
 
 def test_every_mask_is_searched_alike_and_the_best_trial_is_used() -> None:

@@ -1,0 +1,69 @@
+import pytest
+
+from worker.contract.errors import UserError
+from worker.contract.facts import besides, select
+from worker.contract.named import study_problems
+from worker.core.facts.athletes import fact_set
+from worker.engine.study.built_in import STUDIES, built_in_study
+from worker.engine.study.search import check_search_facts, facts_of
+
+WHOLE = frozenset(f"blocks.{layer}.{kind}" for layer in range(8) for kind in ("mlp", "attn"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("of", [("", ""), ("smollm2", "continents")])
+def test_every_built_in_study_is_whole(name: str, of: tuple[str, str]) -> None:
+    spec = built_in_study(name, *of)
+    assert not study_problems(spec, WHOLE)
+    if not of[0]:
+        check_search_facts(spec, fact_set())
+
+
+def test_equal_options_are_equal_for_every_group_and_the_rest_is_the_searched_studys() -> None:
+    searched, equal = (built_in_study(name) for name in STUDIES)
+    assert not any(method.search for method in equal.methods.values()) and equal.score is None
+    assert (searched.masks, searched.seeds, searched.facts) == (
+        equal.masks, equal.seeds, equal.facts,
+    )  # fmt: skip
+    assert [m for m in searched.methods if m not in equal.methods] == []
+
+
+def test_no_search_of_the_papers_comparison_forgets_what_a_seed_forgets() -> None:
+    spec, facts = built_in_study("paper_comparison"), fact_set()
+    assert spec.score is not None and spec.score.searches == len(spec.seeds)
+    compared = {f.id for s in spec.seeds for f in select(facts, spec.facts.forget, s).forget}
+    for seed in spec.score.seeds:
+        chosen = select(facts, facts_of(spec, spec.facts, seed).forget, seed).forget
+        assert len(chosen) == 32 and not {f.id for f in chosen} & compared
+
+
+def test_another_model_begins_at_lower_rates_and_forgets_what_it_knows() -> None:
+    spec = built_in_study("paper_comparison", "smollm2", "continents")
+    (method,) = spec.methods.values()
+    assert max(method.search["learning_rate"]) < 1e-3
+    assert spec.facts.known is not None and "side_effects" in spec.evaluations
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        (besides("random:400", (0, 1)), "others are left"),
+        (besides("first:300", (0,)), "as many as 300 are needed"),
+        ("random:* besides random:4", "names no rule and seeds"),
+        ("random:* besides @1", "names no rule and seeds"),
+        ("random:* besides random:4@1,x", "names no rule and seeds"),
+    ],
+)
+def test_a_search_that_finds_too_few_facts_is_refused_in_words(selection: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        select(fact_set(), selection)
+
+
+@pytest.mark.parametrize("rule", ["first:12", "group:baseball", "ids:a,b,c"])
+def test_facts_besides_a_fixed_selection_are_as_many_others(rule: str) -> None:
+    facts = fact_set()
+    if rule.startswith("ids"):
+        rule = f"ids:{','.join(fact.id for fact in facts.facts[3:6])}"
+    fixed = {fact.id for fact in select(facts, rule).forget}
+    others = {fact.id for fact in select(facts, besides(rule, (0, 1)), 7).forget}
+    assert len(others) == len(fixed) and not others & fixed
