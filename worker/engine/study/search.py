@@ -82,10 +82,10 @@ def _try(
         name, method, seed = key
         mask = masks.spec(name, seed)
         if mask is not None:
-            child = unlearn_spec(spec, mask, spec.methods[method], options, seed)
-            asked.append((key, options, child))
+            trial = unlearn_spec(spec, mask, spec.methods[method], options, seed)
+            asked.append((key, options, trial))
     assert spec.score is not None
-    found = children([child for *_, child in asked], "searching") if asked else []
+    found = children([trial for *_, trial in asked], "searching") if asked else []
     for ((name, method, seed), options, _), child in zip(asked, found, strict=True):
         score = score_of(child.result, spec.score)
         outcome.trials.append(Trial(name, method, options, score, child.handle, seed))

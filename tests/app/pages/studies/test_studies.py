@@ -188,6 +188,7 @@ def test_what_must_be_known_of_a_shipped_study_stands_on_its_page(client) -> Non
     for name, about in gallery.SHIPPED.items():
         page = unescape(client.get(f"/gallery/{name}").text)
         assert about.note and about.title in page and about.note in page
+        assert all(one in page for one in about.unsettled)
 
 
 @pytest.mark.parametrize("figure", ["pareto", "beside"])
