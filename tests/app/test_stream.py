@@ -72,6 +72,30 @@ def test_a_stream_ends_when_its_reader_signs_out_however_often_something_comes(
     assert read(every(pause), [True, True, False])[0] == ": open\n\n"
 
 
+def test_a_reader_who_leaves_ends_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.01)
+    ended = []
+
+    async def slow() -> AsyncIterator[str]:
+        try:
+            await asyncio.sleep(60)
+            yield "late"
+        finally:
+            ended.append(True)
+
+    async def yes() -> bool:
+        return True
+
+    async def leave() -> list[str]:
+        source = stream.with_heartbeat(slow(), yes)
+        found = [await anext(source) for _ in range(3)]
+        await source.aclose()  # type: ignore[attr-defined]
+        return found
+
+    assert asyncio.run(leave()) == [": open\n\n", *[": still here\n\n"] * 2]
+    assert ended
+
+
 def reader(nonce: str, until: float, ended: Any) -> Request:
     request = asked()
     request.state.session = Session(Identity(), nonce, until)
