@@ -1,6 +1,7 @@
 """The three requests of every experiment's form: draw it anew, look ahead, and start the run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from app.templating import render, wants_fragment
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement, Preflight
 from worker.contract.spec import RunKind
-from worker.engine.client import Engine
+from worker.engine.client import Engine, WorkerBusy
 
 LONGEST_ADDRESS = 4000
 """Characters of an address that names a form's fields; browsers and proxies take no longer ones."""
@@ -63,15 +64,20 @@ def experiment_routes(
         return answer
 
     @router.post(f"{path}/preflight")
-    async def preflight(request: Request, engine: EngineDep, menu: AnnouncementDep) -> Response:
-        """What is known before the run starts."""
+    async def preflight(
+        request: Request, engine: EngineDep, menu: AnnouncementDep, asked: bool = False
+    ) -> Response:
+        """What is known before the run starts: at once what needs no model, then what it says.
+
+        While the model cannot be `asked`, what needs none of it stays.
+        """
         form = await typed(request)
         found: Preflight | None = None
         problems: Problems = []
         try:
             spec, problems = await run_in_threadpool(read, form, engine, menu)
             if not problems:
-                _, found = await run_in_threadpool(check, engine, spec)
+                found = await run_in_threadpool(_look, engine, spec, asked)
         except UserError as error:
             problems = error.problems
         ahead = await run_in_threadpool(lambda: engine.store.count_runs(state="queued"))
@@ -83,6 +89,7 @@ def experiment_routes(
             ahead=ahead,
             # What belongs to no field is the worker's: it starts, or is busy. It is asked again.
             again=f"{path}/preflight" if all(not field for field, _ in problems) else "",
+            delay=3 if asked or not found else 0,
         )
 
     @router.post(path)
@@ -99,6 +106,14 @@ def experiment_routes(
         return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
     return router
+
+
+def _look(engine: Engine, spec: dict[str, Any], asked: bool) -> Preflight | None:
+    """Look ahead, with the model where it is to be asked and can be."""
+    if asked:
+        with suppress(WorkerBusy):
+            return check(engine, spec)[1]
+    return check(engine, spec, brief=True)[1]
 
 
 def address(path: str, form: Typed) -> str:

@@ -69,13 +69,13 @@ def key_of_form(form: Any, *about: Any) -> str:
 
 
 def check(
-    engine: Engine, data: Any, *, is_submitted: bool = False
+    engine: Engine, data: Any, *, is_submitted: bool = False, brief: bool = False
 ) -> tuple[Spec, Preflight | None]:
     """Check a spec; the preflight is None where no worker is alive to make it.
 
-    A worker that starts or is busy raises WorkerBusy, so that a page can ask again. What is
-    submitted waits for no worker: it is asked for moments, no trial is run, and what it could not
-    say in time ends the run.
+    A brief one asks nothing of the model, which is not even loaded. A worker that starts or is
+    busy raises WorkerBusy, so that a page can ask again. What is submitted waits for no worker: it
+    is asked for moments, and what it could not say in time ends the run.
     """
     refuse_odd_text(data)
     spec = parse_spec(data)
@@ -92,7 +92,7 @@ def check(
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
     try:
-        return spec, _preflight(engine, spec, inputs, is_submitted)
+        return spec, _preflight(engine, spec, inputs, is_submitted or brief)
     except WorkerBusy:
         if not is_submitted:
             raise

@@ -20,7 +20,8 @@ from worker.contract.inputs import (
     Inputs,
     Question,
 )
-from worker.contract.menu import Announcement, FactSetInfo, MethodKind, Preflight
+from worker.contract.menu import Announcement, FactSetInfo, Preflight
+from worker.contract.pace import work_name
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
 from worker.contract.settings import Settings, settings
@@ -35,8 +36,10 @@ from worker.contract.spec import (
     UnlearnSpec,
 )
 from worker.core.ahead.able import refuse_unable
+from worker.core.ahead.estimate import estimate_parts, estimate_seconds
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.ahead.preflight import preflight
+from worker.core.ahead.timing import Timed
 from worker.core.ahead.tokenization import look_at_tokens
 from worker.core.asking.about import resolve_facts
 from worker.core.asking.before_after import BeforeAfter
@@ -115,13 +118,24 @@ def _found(
             asked = resolve_facts(spec, inputs, model, lambda share: _ask(report, share))
             for sentence in asked.about.notes if asked.about else ():
                 report.log(sentence)
-            found = _compute(asked.spec, asked.inputs, options, model, report)
+            timed = _timed(asked.spec, asked.inputs, model, report)
+            found = _compute(asked.spec, asked.inputs, options, model, report, timed)
             asked.note(found)
+            found.paces = tuple(timed.paces)
     finally:
         restored = models.verify(spec.base, spec.load_in, spec.dtype)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
     return model, found
+
+
+def _timed(spec: Spec, inputs: Inputs, model: Model, report: Report) -> Timed:
+    """Say how long the run is likely to take, and time its parts."""
+    parts = estimate_parts(spec, inputs, model)
+    seconds = estimate_seconds(parts, inputs.paces)
+    if seconds is not None:
+        report.expect(seconds)
+    return Timed(parts, inputs.paces, name_device(model.device))
 
 
 def _ask(report: Report, share: float) -> None:
@@ -168,7 +182,8 @@ def answer(question: Question, models: ModelCache) -> Contract:
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
     asked = question.spec
-    model = models.get(asked.base, load_in=asked.load_in, dtype=asked.dtype)
+    look = models.sizes if question.brief else models.get
+    model = look(asked.base, load_in=asked.load_in, dtype=asked.dtype)
     return preflight(asked, question.inputs, model, question.brief)
 
 
@@ -185,7 +200,7 @@ def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Model, Find
     return model, found
 
 
-def _method_of(spec: Spec) -> tuple[MethodKind, str, str]:
+def _method_of(spec: Spec) -> tuple[str, str, str]:
     if isinstance(spec, LocalizeSpec):
         return "localization", spec.method, "method"
     if isinstance(spec, UnlearnSpec):
@@ -198,7 +213,12 @@ def _method_of(spec: Spec) -> tuple[MethodKind, str, str]:
 
 
 def _compute(
-    spec: Spec, inputs: Inputs, options: dict[str, Contract], model: Model, report: Report
+    spec: Spec,
+    inputs: Inputs,
+    options: dict[str, Contract],
+    model: Model,
+    report: Report,
+    timed: Timed,
 ) -> Findings:
     facts = inputs.fact_set
     job = Job(
@@ -212,12 +232,12 @@ def _compute(
     deltas = [Path(path) for path in inputs.deltas]
     if isinstance(spec, EvaluateSpec):
         job = replace(job, mask=inputs.mask, scores=inputs.scores)
-        return _evaluate(spec, model, deltas, _selected(spec, facts), options, job)
+        return _evaluate(spec, model, deltas, _selected(spec, facts), options, job, timed)
     if isinstance(spec, ExportSpec):
         return pack_folder(model, deltas, Path(inputs.out), inputs.results, report)
     kind, name, _ = _method_of(spec)
     compute: Callable[..., Findings] = method(kind, name).function
-    with edited(model, deltas):
+    with timed.part(work_name(kind, name)), edited(model, deltas):
         before = model.state_hash
         if isinstance(spec, LocalizeSpec):
             return compute(model, _selected(spec, facts).forget, options[name], job)
@@ -251,16 +271,21 @@ def _evaluate(
     selection: Selection,
     options: dict[str, Contract],
     job: Job,
+    timed: Timed,
 ) -> Findings:
     """Run each evaluation over the base and the edited model; gather them under their names."""
     gathered = Findings()
     evaluations = {}
-    for number, name in enumerate(spec.evaluations):
-        part = replace(job, report=_Part(job.report, number, len(spec.evaluations), name))
+    works = [work_name("evaluation", name) for name in spec.evaluations]
+    start = 0.0
+    for name, work, share in zip(spec.evaluations, works, timed.shares(works), strict=True):
+        part = replace(job, report=_Part(job.report, start, share, name))
+        start += share
         models = BeforeAfter(model, tuple(deltas))
-        found: Findings = method("evaluation", name).function(
-            models, selection, options[name], part
-        )
+        with timed.part(work):
+            found: Findings = method("evaluation", name).function(
+                models, selection, options[name], part
+            )
         for key, array in found.arrays.items():
             gathered.arrays[key if key.startswith(f"{name}.") else f"{name}.{key}"] = array
         gathered.summary |= found.summary
@@ -276,11 +301,15 @@ def _evaluate(
 class _Part:
     """One of several evaluations' share of a run's progress."""
 
-    def __init__(self, report: Report, number: int, count: int, name: str) -> None:
-        self._report, self._number, self._count, self._name = report, number, count, name
+    def __init__(self, report: Report, start: float, share: float, name: str) -> None:
+        self._report, self._start, self._share, self._name = report, start, share, name
 
     def progress(self, fraction: float, message: str) -> None:
-        self._report.progress((self._number + fraction) / self._count, f"{self._name}: {message}")
+        done = min(1.0, self._start + self._share * fraction)
+        self._report.progress(done, f"{self._name}: {message}")
+
+    def expect(self, seconds: float) -> None:
+        """Nothing: the run's time was said before its parts began."""
 
     def partial(self, name: str, data: object) -> None:
         self._report.partial(name, data)

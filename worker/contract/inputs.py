@@ -43,6 +43,8 @@ class Inputs(Contract):
     """Edit that the options name (a run's id) -> what is needed to put it on another stack."""
     recalled: dict[Asked, dict[str, Recalled]] = {}
     """Way of asking -> fact -> how the base answers it, where that was measured before."""
+    paces: dict[str, float] = {}
+    """Work's name -> what this machine's finished runs took, over what they had been told."""
     batch_scale: float = Field(1.0, gt=0, le=1)
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 
@@ -54,7 +56,7 @@ class AskPreflight(Contract):
     spec: Spec
     inputs: Inputs
     brief: bool = False
-    """Only refuse what cannot be: the model is not run, and time and memory are not estimated."""
+    """Neither load nor run the model: what it does not know is not said."""
 
 
 class AskReadFacts(Contract):

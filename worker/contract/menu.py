@@ -228,3 +228,5 @@ class Preflight(Contract):
     notes: tuple[str, ...] = ()
     seams: tuple[TokenExample, ...] = ()
     """A fact for every way in which answers are joined to prompts, with how many facts have it."""
+    brief: bool = False
+    """Whether the model itself was not asked, so that what it does not know is not said yet."""

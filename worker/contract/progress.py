@@ -33,6 +33,9 @@ class Report(Protocol):
     def progress(self, fraction: float, message: str) -> None:
         """Say that `fraction` (0–1) of the run is done and what is being done now."""
 
+    def expect(self, seconds: float) -> None:
+        """Say how long the run is likely to take from here on."""
+
     def partial(self, name: str, data: Any) -> None:
         """Give a piece of the result as JSON data: a heatmap's row, a curve's point."""
 
@@ -48,6 +51,9 @@ class Quiet:
 
     def progress(self, fraction: float, message: str) -> None:
         self._tell(Event(type="progress", fraction=min(max(fraction, 0.0), 1.0), message=message))
+
+    def expect(self, seconds: float) -> None:
+        self._tell(Event(type="progress", fraction=0.0, message="begins", seconds_left=seconds))
 
     def partial(self, name: str, data: Any) -> None:
         self._tell(Event(type="partial", name=name, data=data))

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from worker.contract.base import Contract
 from worker.contract.mask import Mask
+from worker.contract.pace import Pace
 
 Direction = Literal["higher", "lower", "none"]
 
@@ -182,6 +183,8 @@ class Result(Contract):
     """The spec with its defaults filled in."""
     provenance: Provenance
     seconds: float
+    paces: tuple[Pace, ...] = ()
+    """How long its parts were told to take, and took; empty where that was not known."""
     peak_memory_bytes: int
     """The most that was taken during the run: of a GPU's memory by torch, on a CPU by the process
     that computed it, with the models that it held."""

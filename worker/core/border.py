@@ -77,6 +77,9 @@ class FiniteReport:
     def progress(self, fraction: float, message: str) -> None:
         self._report.progress(fraction, message)
 
+    def expect(self, seconds: float) -> None:
+        self._report.expect(seconds)
+
     def partial(self, name: str, data: Any) -> None:
         check_data(f"partial result {name!r}", data)
         self._report.partial(name, data)

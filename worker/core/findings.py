@@ -10,6 +10,7 @@ from torch import Tensor
 from worker.contract.facts import Fact
 from worker.contract.inputs import StackedEdit
 from worker.contract.mask import Mask
+from worker.contract.pace import Pace
 from worker.contract.progress import Report
 from worker.contract.result import Attribution, Axis, Evaluation, LeftOut, Receipt, Table
 
@@ -50,6 +51,8 @@ class Findings:
     view: dict[str, Any] = field(default_factory=dict)
     forget: tuple[str, ...] | None = None
     """Filled by `run`: the forget facts' ids, where the model's knowledge chose among them."""
+    paces: tuple[Pace, ...] = ()
+    """Filled by `run`: how long its parts were told to take, and took."""
     shot: bool = False
     """Filled by `run`: whether every prompt stood after another fact of its relation."""
 

@@ -39,6 +39,7 @@ def write_result(
         spec=_filled(spec, options),
         provenance=_provenance(spec, inputs, model, found),
         seconds=spent.seconds,
+        paces=found.paces,
         peak_memory_bytes=spent.peak_bytes,
         arrays={
             name: ArrayInfo(

@@ -99,6 +99,10 @@ class PipeReport:
         fraction = min(max(float(fraction), 0.0), 1.0)
         self._tell(Event(type="progress", fraction=fraction, message=message))
 
+    def expect(self, seconds: float) -> None:
+        self._tell(Event(type="progress", fraction=0.0, message="It begins.", seconds_left=seconds))
+        self._flush()
+
     def partial(self, name: str, data: Any) -> None:
         self._tell(Event(type="partial", name=name, data=data))
 

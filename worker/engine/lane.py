@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.inputs import AskFactTokens, AskReadFacts, Inputs, Question
-from worker.engine.resolve import resolve
+from worker.engine.resolve import paces_of, resolve
 from worker.engine.slot import Died, Slot
 from worker.engine.wire import Answered, Failed
 from worker.store.store import Store
@@ -133,7 +133,10 @@ class Lane:
             fact_set = self._store.bare_fact_set(question.spec.facts.set, question.first)
             inputs = Inputs(out="", fact_set=fact_set)
         else:
-            inputs = resolve(question.spec, self._store, self._slot.announcement, "")
+            menu = self._slot.announcement
+            inputs = resolve(question.spec, self._store, menu, "")
+            paces = paces_of(question.spec, self._store, menu)
+            inputs = inputs.model_copy(update={"paces": paces})
         return question.model_copy(update={"inputs": inputs})
 
 

@@ -13,6 +13,8 @@ from worker.contract.inputs import Inputs
 from worker.contract.known import BUNDLED_MODEL, Asked, Recalled
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.named import methods_of
+from worker.contract.pace import work_name
 from worker.contract.recalled import recalled_of
 from worker.contract.result import Result
 from worker.contract.spec import (
@@ -61,6 +63,12 @@ def resolve(
         stacked=stacked_edits(spec, store, lambda run_id: file(_delta(run_id, spec.base, store))),
         recalled=_recalled(spec, store, announcement),
     )
+
+
+def paces_of(spec: Spec, store: Store, announcement: Announcement) -> dict[str, float]:
+    """What this device's finished runs say of how long the spec's parts take."""
+    works = [work_name(kind, name) for kind, name, *_ in methods_of(spec)]
+    return store.paces(announcement.device_name, spec.base, works) if works else {}
 
 
 def _recalled(

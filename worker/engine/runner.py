@@ -24,7 +24,7 @@ from worker.contract.errors import UserError
 from worker.contract.progress import Event, RunState
 from worker.contract.result import Result
 from worker.engine.patience import Patience, Stopped
-from worker.engine.resolve import resolve
+from worker.engine.resolve import paces_of, resolve
 from worker.engine.slot import Died, Reply, Slot
 from worker.engine.timing import Timing
 from worker.engine.wire import Ended, Failed, Start, Told
@@ -33,6 +33,10 @@ from worker.store.store import Store
 
 log = logging.getLogger(__name__)
 SMALLEST_BATCH = 1 / 256
+LITTLE = 0.02
+"""Share of a run from whose time nothing is concluded."""
+TRUSTED = 0.15
+"""Share of a run after which its own pace counts as much as what it was told to take."""
 
 
 class Runner:
@@ -146,7 +150,8 @@ class Runner:
         out.mkdir(parents=True)
         hold = self._place(attempt) / "inputs"
         inputs = resolve(attempt.spec, self._store, announcement, str(out), hold)
-        inputs = inputs.model_copy(update={"batch_scale": attempt.batch_scale})
+        paces = paces_of(attempt.spec, self._store, announcement)
+        inputs = inputs.model_copy(update={"batch_scale": attempt.batch_scale, "paces": paces})
         return Start(job=f"{attempt.run_id}.{attempt.number}", spec=attempt.spec, inputs=inputs)
 
     def _place(self, attempt: Attempt) -> Path:
@@ -260,31 +265,41 @@ class Runner:
 
 
 class Telling:
-    """Adds to a run's events what only the supervisor knows: that it is running, and time left."""
+    """Adds to a run's events what only the supervisor knows: that it is running, and time left.
+
+    What is done never becomes less. The time left is at first what the run was told to take; its
+    own pace counts the more, the more of it is done.
+    """
 
     def __init__(self) -> None:
         self._running_since: float | None = None
-        self._fraction_then = 0.0
+        self._fraction_then = self._done = 0.0
+        self._told: float | None = None
 
     def complete(self, events: Sequence[Event]) -> list[Event]:
         """The run is running from its first partial, or its first fraction above 0, on."""
         completed: list[Event] = []
         for event in events:
-            fraction = event.fraction or 0.0
+            fraction = self._done = max(self._done, event.fraction or 0.0)
+            if event.seconds_left is not None:
+                self._told = event.seconds_left
             if self._running_since is None and (event.type == "partial" or fraction):
                 self._running_since, self._fraction_then = time.monotonic(), fraction
                 completed.append(Event(type="state", state="running"))
             if event.type == "progress":
-                event = event.model_copy(update={"seconds_left": self._left(fraction)})
+                told = {"fraction": fraction, "seconds_left": self._left(fraction)}
+                event = event.model_copy(update=told)
             completed.append(event)
         return completed
 
     def _left(self, fraction: float) -> float | None:
-        """Estimate the seconds that are left from the pace since the run began to move."""
-        if self._running_since is None or fraction - self._fraction_then < 0.02:
-            return None
-        pace = (time.monotonic() - self._running_since) / (fraction - self._fraction_then)
-        return round(pace * (1.0 - fraction), 1)
+        """Estimate the seconds that are left from what was told and the pace until now."""
+        told, moved = self._told, fraction - self._fraction_then
+        if self._running_since is None or moved < LITTLE:
+            return None if told is None else round(told * (1.0 - fraction), 1)
+        pace = (time.monotonic() - self._running_since) / moved
+        trust = 1.0 if told is None else moved / (moved + TRUSTED)
+        return round((trust * pace + (1.0 - trust) * (told or 0.0)) * (1.0 - fraction), 1)
 
 
 def _lines(lines: Sequence[str]) -> list[Event]:

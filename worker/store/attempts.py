@@ -16,6 +16,7 @@ from worker.contract.progress import FINAL_STATES, Event, RunState
 from worker.contract.result import Result
 from worker.contract.spec import Spec, parse_spec
 from worker.store.database import Database
+from worker.store.paces import remember_paces
 from worker.store.tables import Run, RunEvent, RunResult, WorkerRow, database_time
 
 MAX_CRASHES = 2
@@ -83,6 +84,8 @@ class AttemptStore:
             if result is not None:
                 session.add(RunResult(run_id=run_id, body=result.model_dump(mode="json")))
                 session.execute(update(Run).where(Run.id == run_id).values(has_result=True))
+                made = result.provenance
+                remember_paces(session, run_id, made.model, result.paces)
             add_events(session, run_id, before)
             end_run(session, run_id, state, message)
 

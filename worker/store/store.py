@@ -13,6 +13,7 @@ from worker.store.facts import FactStore
 from worker.store.knowledge import KnowledgeStore
 from worker.store.masks import MaskStore
 from worker.store.migrate import migrate
+from worker.store.paces import PaceStore
 from worker.store.runs import RunStore
 from worker.store.sessions import SessionStore
 from worker.store.submissions import SubmissionStore
@@ -30,6 +31,7 @@ class Store(
     WorkerStore,
     SessionStore,
     SubmissionStore,
+    PaceStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

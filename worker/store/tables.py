@@ -215,6 +215,21 @@ class KnowledgeRow(Base):
     run_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
 
 
+class PaceRow(Base):
+    """What one part of a finished run took, over what it had been told."""
+
+    __tablename__ = "paces"
+    __table_args__ = (Index("paces_by_device", "device", "finished"),)
+
+    run_id: Mapped[RunId] = mapped_column(primary_key=True)
+    """It stays when the run is deleted."""
+    work: Mapped[Name] = mapped_column(primary_key=True)
+    model: Mapped[Name]
+    device: Mapped[Name]
+    ratio: Mapped[Seconds]
+    finished: Mapped[Seconds]
+
+
 class MaskRow(Base):
     __tablename__ = "masks"
     __table_args__ = (Index("masks_by_name", "name", "version", unique=True),)

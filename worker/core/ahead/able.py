@@ -1,8 +1,12 @@
-"""Refuse what a method cannot do with a model's architecture, before anything is computed."""
+"""Refuse what a method cannot do with a model's architecture or with the chosen facts, before
+anything is computed."""
 
 from worker.contract.errors import UserError
+from worker.contract.facts import select
+from worker.contract.inputs import Inputs
 from worker.contract.named import methods_of, unable
-from worker.contract.spec import Spec
+from worker.contract.spec import Spec, UnlearnSpec
+from worker.core.editing.check import Objective, check_selection
 from worker.core.models.abilities import lacks
 from worker.core.models.model import Model
 from worker.core.registry import method
@@ -16,3 +20,14 @@ def refuse_unable(spec: Spec, model: Model) -> None:
     }
     if problems := unable(spec, needs, lacks(model)):
         raise UserError(problems=problems)
+
+
+def refuse_meaningless(spec: Spec, inputs: Inputs) -> None:
+    """Raise UserError where an edit's facts cannot mean what it asks, as the edit itself would."""
+    if not isinstance(spec, UnlearnSpec) or inputs.fact_set is None or spec.method == "stack_edits":
+        return
+    options = method("unlearning", spec.method).options.model_validate(spec.options)
+    closed = not hasattr(options, "steps")
+    objective: Objective = getattr(options, "objective", "edit" if closed else "unlearn")
+    weight = 0.0 if closed else getattr(options, "retain_weight", 0.0)
+    check_selection(select(inputs.fact_set, spec.facts.forget, spec.seed), objective, weight)

@@ -18,10 +18,10 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
-from worker.core.ahead.able import refuse_unable
+from worker.core.ahead.able import refuse_meaningless, refuse_unable
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
-from worker.core.ahead.estimate import estimate_seconds
+from worker.core.ahead.estimate import estimate_parts, estimate_seconds
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.scoring import score_answers
@@ -60,9 +60,8 @@ class _Looked:
 def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> Preflight:
     """Look at every chosen fact on this model; raise UserError when none can be used.
 
-    A brief one cuts them into tokens, and neither runs the model nor estimates. Raises UserError
-    too for facts that a training refuses as a whole, and for anything else that the method refuses
-    when it begins.
+    A brief one cuts them into tokens and estimates time and memory, and does not run the model,
+    which may have no values. Raises UserError too for facts that a training refuses as a whole.
     """
     refuse_unable(spec, model)
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
@@ -75,15 +74,14 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     looked = _cut(model, facts, isinstance(spec, UnlearnSpec))
     looked.notes += [*describe_loading(spec, model), *_known_notes(resolved)]
     _refuse(spec, facts, looked)
-    if brief:
-        n_facts = len(facts) - len(looked.reasons)
-        return Preflight(n_facts=n_facts, n_tokens=looked.n_tokens, notes=tuple(looked.notes))
-    with edited(model, [Path(path) for path in inputs.deltas]):
-        if isinstance(spec, LocalizeSpec):
-            _prepare(model, spec, looked, inputs.fact_set.facts)
-        elif isinstance(spec, UnlearnSpec):
-            _note_unknown(model, looked)
-    _refuse(spec, facts, looked)
+    refuse_meaningless(spec, inputs)
+    if not brief:
+        with edited(model, [Path(path) for path in inputs.deltas]):
+            if isinstance(spec, LocalizeSpec):
+                _prepare(model, spec, looked, inputs.fact_set.facts)
+            elif isinstance(spec, UnlearnSpec):
+                _note_unknown(model, looked)
+        _refuse(spec, facts, looked)
     left_out = [
         RefusedRow(row=row, reason=looked.reasons[fact.id], text=fact.subject[:200])
         for row, fact in enumerate(facts)
@@ -91,10 +89,12 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     ]
     if left_out:
         looked.notes.append(f"{len(left_out)} of {len(facts)} facts are left out.")
+    seconds = _rounded(_seconds(spec, inputs, model, looked))
     return Preflight(
         n_facts=len(facts) - len(left_out),
         n_tokens=looked.n_tokens,
-        seconds=_rounded(estimate_seconds(spec, inputs, model, tuple(looked.usable))),
+        seconds=seconds,
+        brief=brief,
         memory_bytes=_memory(spec, inputs, model),
         left_out=tuple(left_out[:MAX_LISTED]),
         seams=seams(model, looked.usable),
@@ -218,8 +218,19 @@ def _note_unknown(model: Model, looked: _Looked) -> None:
         )
 
 
+def _seconds(spec: Spec, inputs: Inputs, model: Model, looked: _Looked) -> float | None:
+    """Estimate the run's time, and say in words why where it cannot be known."""
+    parts = estimate_parts(spec, inputs, model, looked.usable)
+    unknown = [part.work for part in parts if part.seconds is None]
+    if unknown:
+        looked.notes.append(
+            f"How long it takes is not known beforehand: {unknown[0]} has no formula of its work."
+        )
+    return estimate_seconds(parts, inputs.paces)
+
+
 def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
+    return None if seconds is None else round(seconds, 3)
 
 
 def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:

@@ -96,7 +96,7 @@ def _entering(
         return hidden
 
     for block in below:
-        block.forward = give
+        block.forward = give  # type: ignore[method-assign]
     try:
         yield
     finally:

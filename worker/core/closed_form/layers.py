@@ -52,8 +52,7 @@ def least_squares(
     system = weight * regularized(moments) + keys.T @ keys
     if earlier is not None:
         system = system + earlier.T @ earlier
-    change: Tensor = torch.linalg.solve(system, keys.T @ residue).T
-    return change
+    return torch.linalg.solve(system, keys.T @ residue).T
 
 
 class Quick:

@@ -34,8 +34,7 @@ def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
 
 def first_attention(model: LlamaForCausalLM) -> LlamaAttention:
     """Return the attention that is closed at first."""
-    attention: LlamaAttention = model.model.layers[0].self_attn
-    return attention
+    return model.model.layers[0].self_attn
 
 
 @torch.no_grad()

@@ -102,10 +102,8 @@ def train(
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        for schedule in schedules:
-            schedule.step()
+        for part in (*optimizers, *schedules):
+            part.step()
         if watch and (step % WATCH_EVERY == 0 or step == stage.steps):
             watch(step, loss.item(), model)
     model.eval()

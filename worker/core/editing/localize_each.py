@@ -30,6 +30,9 @@ class _Within:
     def progress(self, fraction: float, message: str) -> None:
         self._job.report.progress(self._done, f"{self._words}: {message}")
 
+    def expect(self, seconds: float) -> None:
+        """Leave it out: the run's time was said before."""
+
     def partial(self, name: str, data: object) -> None:
         """Leave pieces of a heatmap out: the run shows a training."""
 

@@ -21,6 +21,7 @@ from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.offloaded import bytes_by_device
 from worker.core.models.placement import devices_of, measure_room, placement_of
+from worker.core.models.sizes import without_values
 from worker.core.models.weightless import make_weightless
 
 SHARE = 0.4
@@ -84,6 +85,19 @@ class ModelCache:
                 self._drop(next(iter(self._models)))
         self._models.move_to_end(key)
         return self._models[key]
+
+    def sizes(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> Model:
+        """Give the model if it is held, else one of the same sizes and tokenizer without values.
+
+        Nothing is read but the configuration, the files' headers and the tokenizer; its device
+        and dtype are those in which it would be loaded.
+        """
+        held = self._models.get(self._key(id, load_in, dtype))
+        if held is not None:
+            return held
+        folder = find_model(id, self.roots)
+        chosen = compute_dtype(read_config(folder), self._chosen(dtype), self.device)
+        return without_values(id, folder, self.device, chosen)
 
     def verify(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> bool:
         """Compare a held model's checksums with those at its loading; drop it if they differ."""

@@ -68,8 +68,7 @@ class _Head:
         self.head = head
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        args = hidden.float(), self.head.weight, self.head.bias
-        found: Tensor = _Product.apply(*args)  # type: ignore[no-untyped-call]
+        found: Tensor = _Product.apply(hidden.float(), self.head.weight, self.head.bias)
         return found
 
 

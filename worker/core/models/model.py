@@ -79,9 +79,7 @@ class Model:
     @cached_property
     def n_rows(self) -> int:
         """Rows of the embedding: ids from here on have none."""
-        weight = self.hf.get_input_embeddings().weight
-        assert isinstance(weight, Tensor)
-        return weight.shape[0]
+        return int(self.hf.get_input_embeddings().weight.shape[0])
 
     @cached_property
     def has_bare_tokens(self) -> bool:
@@ -161,6 +159,5 @@ class Model:
         keep: int = 1,
     ) -> Float[Tensor, "batch keep vocab"]:
         """Run the model; return float32 logits of the last `keep` positions only."""
-        logits = self.run(ids, mask, position_ids, keep).logits
-        assert logits is not None
+        logits: Tensor = self.run(ids, mask, position_ids, keep).logits
         return logits.float()

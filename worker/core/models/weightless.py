@@ -45,6 +45,11 @@ def make_weightless(name: str, folder: Path) -> Model:
     return Model(name, _checked(folder, fingerprint(folder)), _no_tokenizer(), folder)
 
 
+def hf_without_values(folder: Path) -> PreTrainedModel:
+    """Make transformers' model of a folder on the meta device; raise UserError as above."""
+    return _checked(folder, fingerprint(folder))
+
+
 def refuse_unfit(folder: Path, info: Mapping[str, Any]) -> None:
     """Raise UserError, by tensor name, where a loading left tensors empty, unused or unfit.
 
@@ -89,9 +94,7 @@ def attention_of(config: PretrainedConfig) -> str:
 def read_architecture(folder: Path) -> PretrainedConfig:
     """Read a folder's configuration as transformers does; raise UserError where it cannot."""
     with quiet(), _in_words(folder):
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     _refuse_no_language_model(folder, config)
     return config
 
@@ -117,7 +120,7 @@ def _checked(folder: Path, state: Fingerprint) -> PreTrainedModel:
     _refuse_integers(folder, headers)
     config = read_architecture(folder)
     with quiet(), _in_words(folder):
-        loaded: Any = _class_of(config).from_pretrained(
+        hf, info = _class_of(config).from_pretrained(
             None,
             config=_own_part(config),
             state_dict={name: _empty(stored) for name, stored in headers.items()},
@@ -127,8 +130,6 @@ def _checked(folder: Path, state: Fingerprint) -> PreTrainedModel:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    hf: PreTrainedModel
-    hf, info = loaded
     refuse_unfit(folder, info)
     with _in_words(folder):
         read_layout(hf)
@@ -142,9 +143,7 @@ def _empty(stored: Stored) -> torch.Tensor:
 def _class_of(config: PretrainedConfig) -> type[PreTrainedModel]:
     """The class that AutoModelForCausalLM takes."""
     found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    chosen = found[0] if isinstance(found, tuple) else found
-    assert chosen is not None, f"{type(config).__name__} was found to have a language model"
-    return chosen
+    return found[0] if isinstance(found, tuple) else found
 
 
 def _own_part(config: PretrainedConfig) -> PretrainedConfig:

@@ -1,0 +1,211 @@
+"""Work of every unlearning and editing method, by formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from worker.core.ahead.of_localization import FORMULAS as LOCALIZATION
+from worker.core.ahead.scene import Scene
+from worker.core.ahead.work import NOTHING, Work
+from worker.core.demo.paths import SAGA
+from worker.core.registry import method
+from worker.core.training.search import plan
+from worker.core.training.trainer import PROBED
+
+Formula = Callable[[Scene, Any], Work]
+WEIGHT_PASSES = 3.0
+"""Times that an edit goes through all weights, to prove what changed."""
+CHECKSUM = 12.0
+"""Numbers touched in the time in which one is hashed."""
+OPTIMIZED = 20.0
+"""Numbers touched by an optimizer's step and the gradient's norm, for each that is trained."""
+CHARACTERS = 4.0
+"""Of a token of ordinary text."""
+
+
+def localized_finetuning(s: Scene, options: Any) -> Work:
+    work = trained(s, options, objective=options.objective, partitions=options.partitions)
+    if options.localize_each:
+        found = method("localization", options.localize_each)
+        work += LOCALIZATION[options.localize_each](s, found.options())
+    return work
+
+
+def grad_diff(s: Scene, options: Any) -> Work:
+    return trained(s, options)
+
+
+gradient_ascent = simnpo = grad_diff
+
+
+def npo(s: Scene, options: Any) -> Work:
+    return trained(s, options) + s.ask(s.facts, batch=32)
+
+
+undial = npo
+
+
+def idk_dpo(s: Scene, options: Any) -> Work:
+    # The refusal's rows are asked beside the target's.
+    return trained(s, options, forget=2.0) + 2 * s.ask(s.facts, batch=32)
+
+
+def ft_l(s: Scene, options: Any) -> Work:
+    return trained(s, options, kept=False, objective="edit")
+
+
+def rmu(s: Scene, options: Any) -> Work:
+    layer = s.layers[-1] if options.layer < 0 else options.layer
+    return trained(s, options, above=s.size.n_layers - layer - 1)
+
+
+def task_vector(s: Scene, options: Any) -> Work:
+    tried = len(options.scales) * _probe(s, options, False)
+    loads = Work(touched=4 * s.parameters * len(options.scales))
+    return trained(s, options, kept=False) + tried + loads
+
+
+def weight_masking(s: Scene, options: Any) -> Work:
+    points = 2 if options.edited_weights else options.points
+    # Sorting the masks, and putting each number of weights in.
+    sorted_ = Work(touched=s.parameters * (60 + 12 * points))
+    each = points * _probe(s, options, options.objective == "edit") + sorted_
+    size = Work(touched=8 * s.parameters) * options.steps
+    return trained(s, options, objective=options.objective) + len(plan(options)) * (each + size)
+
+
+def whos_harry_potter(s: Scene, options: Any) -> Work:
+    size = s.size
+    characters = s.texts.get(options.text) or SAGA.stat().st_size
+    rows = max(1.0, characters / CHARACTERS / options.block)
+    block = min(options.block, characters / CHARACTERS)
+
+    def step(n: float, below: int, own: float) -> Work:
+        tokens = min(n, rows) * block
+        return size.train(tokens, block, tokens, below, own)
+
+    reinforced = options.reinforce_steps * step(options.reinforce_batch, 0, 0.0)
+    labelled = 4 * s.read(rows, block, 1)
+    own = options.steps * step(options.forget_batch, s.lowest, s.parameters)
+    return reinforced + labelled + own + trained(s, options, forget=0.0)
+
+
+def rome(s: Scene, options: Any) -> Work:
+    middle = s.layers[len(s.layers) // 2] if options.layer < 0 else options.layer
+    return _closed(s, options, (middle,), middle, solves=1)
+
+
+def memit(s: Scene, options: Any) -> Work:
+    return _closed(s, options, s.layers, s.layers[-1], solves=1)
+
+
+def alphaedit(s: Scene, options: Any) -> Work:
+    # Eigenvectors, some fifteen times as dear as a solution, and their projector.
+    return _closed(s, options, s.layers, s.layers[-1], solves=16)
+
+
+def stack_edits(s: Scene, options: Any) -> Work:
+    n = len(options.edits)
+    asked = (n + 1) * n * s.ask(2 * s.facts)
+    return asked + Work(touched=s.total * (8 * n + CHECKSUM * (n + WEIGHT_PASSES)))
+
+
+def trained(
+    s: Scene,
+    options: Any,
+    *,
+    objective: str = "unlearn",
+    kept: bool = True,
+    forget: float = 1.0,
+    partitions: int = 1,
+    above: int = 0,
+) -> Work:
+    """Train the mask by the shared options; `above` are the highest layers that are not run."""
+    size, below = s.size, s.lowest
+    facts = s.facts / partitions
+    rows = forget * min(options.forget_batch, facts)
+    step = _step(s, rows, below, above)
+    if kept and options.retain_weight > 0:
+        n = min(options.retain_batch, options.retain_facts, s.retain)
+        step += _step(s, n, below, above) if n else NOTHING
+    if kept and options.general_weight > 0:
+        tokens = options.general_batch * min(options.context, s.sentence)
+        unembedded = 0.0 if above else tokens
+        step += size.train(tokens, s.sentence, unembedded, below + above, s.parameters)
+    probes = 1 + math.ceil(options.steps / options.probe_every)
+    updated = Work(touched=OPTIMIZED * s.parameters)
+    steps = options.steps * (options.accumulation * step + updated)
+    once = partitions * (steps + probes * _probe(s, options, objective == "edit"))
+    return len(plan(options)) * once + _entering(s, options) + _proved(s)
+
+
+def _step(s: Scene, rows: float, below: int, above: int) -> Work:
+    """Forward and backward on some facts, whose beginning runs once."""
+    tokens = rows * s.own + s.prefix
+    unembedded = 0.0 if above else rows
+    # A shared beginning is a forward of its own.
+    more = Work(passes=2.0 * (s.size.n_layers - below - above) * (s.prefix > 1))
+    own = s.parameters
+    return s.size.train(tokens, s.length, unembedded, below + above, own) + more
+
+
+def _probe(s: Scene, options: Any, editing: bool) -> Work:
+    rows = min(PROBED, s.facts)
+    kept = min(PROBED, options.retain_facts, s.retain)
+    asked = (2 if editing else 1) * s.ask(rows, below=s.lowest)
+    return asked + s.ask(kept, below=s.lowest)
+
+
+def _entering(s: Scene, options: Any) -> Work:
+    """Keep what enters the lowest trained layer, once for every row."""
+    if not s.lowest:
+        return NOTHING
+    facts = 2 * s.facts + min(options.retain_facts, s.retain)
+    sentences = options.general_sentences
+    tokens = facts * s.length + sentences * min(options.context, s.sentence)
+    return s.size.blocks(tokens, s.length, s.lowest, (facts + sentences) / 32)
+
+
+def _proved(s: Scene) -> Work:
+    return Work(touched=CHECKSUM * WEIGHT_PASSES * s.total)
+
+
+def _closed(s: Scene, options: Any, layers: tuple[int, ...], last: int, solves: float) -> Work:
+    """Second moments, values by gradient from the last layer on, and a solution per layer."""
+    size = s.size
+    tokens = options.covariance_tokens * (2 if options.protect_retain and s.retain else 1)
+    moments = size.blocks(tokens, s.sentence, last + 1, tokens / s.sentence / 64)
+    products = Work(2 * 2 * tokens * size.mlp**2 * len(layers))  # in float64, twice as dear
+    rows = s.facts * options.contexts
+    behind = max(1.0, s.after - s.name + 1)
+    asked = size.train(rows * behind, s.length, rows, last, 0.0)
+    drift = size.train(s.facts * 3, s.name + 3, s.facts, last, 0.0)
+    values = options.value_steps * (asked + drift)
+    solved = Work(2 * (2 / 3) * size.mlp**3 * solves * len(layers))
+    written = Work(touched=4 * s.facts * size.mlp * size.d_model) if len(layers) == 1 else NOTHING
+    keys = (len(layers) + 2) * s.ask(2 * rows, below=size.n_layers - last - 1)
+    probes = 2 * (2 * s.ask(s.facts) + s.ask(min(PROBED, s.retain)))
+    return moments + products + values + solved + written + keys + probes + _proved(s)
+
+
+FORMULAS: dict[str, Formula] = {
+    "localized_finetuning": localized_finetuning,
+    "grad_diff": grad_diff,
+    "gradient_ascent": gradient_ascent,
+    "simnpo": simnpo,
+    "npo": npo,
+    "undial": undial,
+    "idk_dpo": idk_dpo,
+    "ft_l": ft_l,
+    "rmu": rmu,
+    "task_vector": task_vector,
+    "weight_masking": weight_masking,
+    "whos_harry_potter": whos_harry_potter,
+    "rome": rome,
+    "memit": memit,
+    "alphaedit": alphaedit,
+    "stack_edits": stack_edits,
+}
+"""Method -> its formula."""
