@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from app.access.body import MOST_FIELDS
 from app.access.session import Session, Sessions
 from worker.contract.errors import UserError
 
@@ -39,7 +40,7 @@ async def _check(request: Request) -> None:
     if session is None or not session.nonce or request.url.path == "/login":
         return
     sessions: Sessions = request.app.state.sessions
-    given = request.headers.get(HEADER) or (await request.form()).get(FIELD)
+    given = request.headers.get(HEADER) or (await request.form(max_fields=MOST_FIELDS)).get(FIELD)
     if not isinstance(given, str) or not sessions.is_form_of(session, given):
         raise ForgedRequest(
             "This form is from an earlier session, so nothing was done. Reload the page and send "

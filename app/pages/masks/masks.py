@@ -9,6 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.access.body import MOST_FIELDS
 from app.backend import AnnouncementDep, StoreDep
 from app.downloads import attachment
 from app.drawing.drawing import Drawing, Offer
@@ -106,7 +107,19 @@ def new(request: Request, store: StoreDep, menu: AnnouncementDep) -> Response:
 @router.get("/editor")
 def edit(request: Request, store: StoreDep, part: str = "") -> Response:
     """The editor after a change: whole, or only the mask it holds (`part=state`)."""
-    asked = _asked(FormData(list(request.query_params.multi_items())))
+    return _edited(request, store, FormData(list(request.query_params.multi_items())), part)
+
+
+@router.post("/editor")
+async def edit_many(request: Request, store: StoreDep, part: str = "") -> Response:
+    """The same for more boxes than an address has room for."""
+    form = await request.form(max_fields=MOST_FIELDS)
+    given = FormData([*request.query_params.multi_items(), *form.multi_items()])
+    return await run_in_threadpool(_edited, request, store, given, part)
+
+
+def _edited(request: Request, store: Store, form: FormData, part: str) -> Response:
+    asked = _asked(form)
     template = "fragments/mask_state.html" if part == "state" else "fragments/mask_editor.html"
     return render(request, template, mask=_editor(store, asked))
 
@@ -129,7 +142,7 @@ def _editor(store: Store, asked: dict[str, Any]) -> Editor:
 @router.post("")
 async def save(request: Request, store: StoreDep) -> Response:
     """Save the editor's mask as the next version of its name."""
-    asked = _asked(await request.form())
+    asked = _asked(await request.form(max_fields=MOST_FIELDS))
     try:
         record = await run_in_threadpool(_save, store, asked)
     except UserError as error:

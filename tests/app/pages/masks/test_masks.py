@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from worker.contract.mask import Mask
+from worker.contract.menu import ModelInfo
 from worker.engine.client import Engine
 
 HTMX = {"HX-Request": "true"}
@@ -108,3 +109,25 @@ def test_a_mask_can_be_deleted(client: TestClient, engine: Engine) -> None:
     client.post(f"/masks/{mask.id}/delete")
     assert engine.store.masks() == []
     assert "No mask yet" in client.get("/masks").text
+
+
+@pytest.mark.parametrize(("n_layers", "n_heads"), [(30, 9), (80, 40)])
+def test_every_box_of_a_large_model_can_be_ticked_and_saved(
+    client: TestClient, engine: Engine, n_layers: int, n_heads: int
+) -> None:
+    menu = engine.store.announcement()
+    assert menu is not None
+    kinds = ["mlp", *(f"attn.head.{head}" for head in range(n_heads))]
+    names = [f"blocks.{layer}.{kind}" for layer in range(n_layers) for kind in kinds]
+    big = ModelInfo(
+        id="big", title="Big", n_layers=n_layers, component_parameters=dict.fromkeys(names, 10)
+    )
+    engine.store.announce(
+        "test-host:cpu", "g", menu.model_copy(update={"models": (*menu.models, big)})
+    )
+    form = {"model": "big", "name": "all", "components": names}
+    state = client.post("/masks/editor?part=state&hand=1", data=form, headers=HTMX)
+    assert state.status_code == 200 and state.text.count("checked>") == len(names)
+    saved_mask = client.post("/masks", data=form, headers=HTMX)
+    assert saved_mask.status_code == 200, saved_mask.text[:300]
+    assert len(engine.store.masks()[0].components) == len(names)
