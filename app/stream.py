@@ -1,17 +1,29 @@
-"""Server-sent events: one shape for the API's stream and the pages' stream."""
+"""Server-sent events: one shape for the API's stream and the pages' stream.
+
+A stream outlives the request that was let in, so it looks now and then whether its reader is still
+signed in, and ends when not.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
+from app.access.session import Session
+from worker.contract.errors import Unavailable
 from worker.contract.progress import Event
+from worker.store.store import Store
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the stream open."""
+LOOK = 5.0
+"""Seconds after which a stream looks again whether its reader is still signed in."""
 
 
 def resume_after(request: Request, after: int = -1) -> int:
@@ -35,26 +47,54 @@ async def as_json(events: AsyncIterator[tuple[int, Event]]) -> AsyncIterator[str
         yield message(body, id=offset, event=event.type)
 
 
-def respond(messages: AsyncIterator[str]) -> StreamingResponse:
-    """Answer with a stream that no proxy buffers."""
+def respond(request: Request, messages: AsyncIterator[str]) -> StreamingResponse:
+    """Answer with a stream that no proxy buffers, for as long as the reader is signed in."""
     return StreamingResponse(
-        with_heartbeat(messages),
+        with_heartbeat(messages, lambda: is_signed_in(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def with_heartbeat(messages: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Put a comment into every silence, and end the source when the reader leaves."""
+async def is_signed_in(request: Request) -> bool:
+    """Whether the session that opened a stream lasts; where that can't be asked, it is taken to."""
+    session: Session = request.state.session
+    if not session.nonce:  # a script, whose token was looked at when it asked
+        return True
+    if session.until < time.time():
+        return False
+    store: Store = request.app.state.opening.engine().store
+    with suppress(Unavailable, SQLAlchemyError):
+        return not await run_in_threadpool(store.is_ended, session.nonce)
+    return True
+
+
+async def with_heartbeat(
+    messages: AsyncIterator[str], may_go_on: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[str]:
+    """Put a comment into every silence, and end the source when the reader leaves or may not stay.
+
+    `may_go_on` is asked every LOOK seconds, also between messages that come faster.
+    """
     yield ": open\n\n"
+    clock = asyncio.get_running_loop()
+    looked = told = clock.time()
     source = aiter(messages)
     waiting: asyncio.Future[str] = asyncio.ensure_future(anext(source))
     try:
         while True:
-            done, _ = await asyncio.wait({waiting}, timeout=HEARTBEAT)
+            due = min(looked + LOOK, told + HEARTBEAT)
+            done, _ = await asyncio.wait({waiting}, timeout=max(0.0, due - clock.time()))
+            if clock.time() >= looked + LOOK:
+                if not await may_go_on():
+                    return
+                looked = clock.time()
             if not done:
-                yield ": still here\n\n"
+                if clock.time() >= told + HEARTBEAT:
+                    yield ": still here\n\n"
+                    told = clock.time()
                 continue
+            told = clock.time()
             try:
                 yield waiting.result()
             except StopAsyncIteration:

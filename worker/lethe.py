@@ -202,7 +202,7 @@ def ask(model: Model, asked: Sequence[Fact]) -> list[Answer]:
             probability=scores.log_prob[i].exp().item(),
             edit_probability=next(others) if fact.edit_target else None,
             rank=int(scores.rank[i]),
-            says=model.tokenizer.decode(scores.top5[i, :1].tolist()),
+            says=str(model.tokenizer.decode(scores.top5[i, :1].tolist())),
         )
         for i, fact in enumerate(asked)
     ]

@@ -20,7 +20,7 @@ from worker.contract.inputs import (
     Inputs,
     Question,
 )
-from worker.contract.menu import Announcement, FactSetInfo, Preflight
+from worker.contract.menu import Announcement, FactSetInfo, MethodKind, Preflight
 from worker.contract.pace import work_name
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
@@ -200,7 +200,7 @@ def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Model, Find
     return model, found
 
 
-def _method_of(spec: Spec) -> tuple[str, str, str]:
+def _method_of(spec: Spec) -> tuple[MethodKind, str, str]:
     if isinstance(spec, LocalizeSpec):
         return "localization", spec.method, "method"
     if isinstance(spec, UnlearnSpec):

@@ -106,7 +106,7 @@ async def events(run_id: str, request: Request, engine: EngineDep, after: int = 
     """
     await run_in_threadpool(engine.store.run, run_id)
     start = stream.resume_after(request, after)
-    return stream.respond(stream.as_json(engine.follow(run_id, start)))
+    return stream.respond(request, stream.as_json(engine.follow(run_id, start)))
 
 
 @router.get(

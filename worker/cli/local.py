@@ -44,8 +44,9 @@ def prepare(
     fact_set = None
     if not isinstance(spec, SpecWithoutFacts):
         fact_set = retarget(_fact_set(spec.facts.set, facts), spec.facts, spec.seed)
-    is_masked = isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask)
-    mask = _mask(spec) if is_masked else None
+    mask = None
+    if isinstance(spec, UnlearnSpec) or (isinstance(spec, EvaluateSpec) and spec.mask):
+        mask = _mask(spec)
     scores = _scores(spec.mask) if isinstance(spec, EvaluateSpec) and spec.mask else {}
     deltas = tuple(str(_delta(Path(folder))) for folder in spec.edits)
     known = (*spec.edits, *spec.results) if isinstance(spec, ExportSpec) else ()

@@ -72,7 +72,7 @@ def _flat(spec: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 async def events(request: Request, run_id: str, engine: EngineDep) -> Response:
     """What changes on the page, as server-sent pieces of HTML; resumable by Last-Event-ID."""
     await run_in_threadpool(engine.store.run, run_id)
-    return stream.respond(follow_run(engine, run_id, stream.resume_after(request)))
+    return stream.respond(request, follow_run(engine, run_id, stream.resume_after(request)))
 
 
 @router.get("/spec.json")

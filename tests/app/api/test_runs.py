@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app import stream
 from worker.contract.errors import UserError
 from worker.contract.progress import Event
 from worker.contract.result import ArrayInfo, Axis, Provenance, Result
@@ -267,37 +266,6 @@ def test_events_are_numbered_and_end_with_the_final_state(
     later = script.get(f"/api/runs/{run_id}/events", headers={"Last-Event-ID": "2"})
     assert [offset for offset, _, _ in events_of(later.text)] == list(range(3, len(events)))
     assert script.get("/api/runs/nope/events").status_code == 404
-
-
-def test_silence_on_a_stream_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-    from collections.abc import AsyncIterator
-
-    monkeypatch.setattr(stream, "HEARTBEAT", 0.01)
-    ended = []
-
-    async def slow() -> AsyncIterator[str]:
-        try:
-            await asyncio.sleep(0.05)
-            yield "data: x\n\n"
-            await asyncio.sleep(60)
-        finally:
-            ended.append(True)
-
-    async def read() -> list[str]:
-        source = stream.with_heartbeat(slow())
-        found = [await anext(source) for _ in range(3)]
-        while found[-1].startswith(":"):
-            found.append(await anext(source))
-        await source.aclose()  # type: ignore[attr-defined]
-        await asyncio.sleep(0)
-        return found
-
-    found = asyncio.run(read())
-    assert found[0] == ": open\n\n"
-    assert found[1] == ": still here\n\n"
-    assert found[-1] == "data: x\n\n"
-    assert ended
 
 
 def test_a_run_is_cancelled_and_deleted(

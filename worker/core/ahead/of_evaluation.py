@@ -39,7 +39,8 @@ def probes(s: Scene, options: Any) -> Work:
 def multiple_choice(s: Scene, options: Any) -> Work:
     rows = s.facts + min(options.retain_facts, s.retain)
     asked = sum((_choice(s, rows, options, shown) for shown in (0, 1, 0)), NOTHING)
-    return s.states * options.wordings * asked
+    found: Work = s.states * options.wordings * asked
+    return found
 
 
 def paraphrase(s: Scene, options: Any) -> Work:
@@ -75,7 +76,10 @@ def faithfulness(s: Scene, options: Any) -> Work:
     once = s.size.blocks(
         2 * s.facts * s.length, s.length, s.size.n_layers, 2 * math.ceil(s.facts / 16)
     ) + s.size.unembed(s.facts)
-    return s.ask(s.facts) + once * (2 + 2 * 10 * (1 + options.draws) + 2 * (1 + options.draws))
+    found: Work = s.ask(s.facts) + once * (
+        2 + 2 * 10 * (1 + options.draws) + 2 * (1 + options.draws)
+    )
+    return found
 
 
 def interference(s: Scene, options: Any) -> Work:
@@ -144,7 +148,8 @@ def relearned(s: Scene, mode: str, options: Any) -> Work:
     through = Work(4 * trained * (rows * s.own + tokens))
     step = facts_step + text_step + through + Work(touched=OPTIMIZED * trained)
     measured = 1 + math.ceil(options.steps / options.measure_every)
-    return options.steps * step + measured * s.ask(2 * (s.facts + kept))
+    found: Work = options.steps * step + measured * s.ask(2 * (s.facts + kept))
+    return found
 
 
 def soft_prompts(s: Scene, options: Any) -> Work:
@@ -153,7 +158,8 @@ def soft_prompts(s: Scene, options: Any) -> Work:
     asked = 2 * s.ask(s.facts + min(options.retain_facts, s.retain), more + s.prefix)
     n = s.states if options.attack_base else 1
     at_once = math.ceil(rows / 64)
-    return n * (options.steps * (step + at_once * Work(passes=3 * s.size.n_layers)) + asked)
+    found: Work = n * (options.steps * (step + at_once * Work(passes=3 * s.size.n_layers)) + asked)
+    return found
 
 
 def verdict(s: Scene, options: Any) -> Work:

@@ -102,7 +102,10 @@ def learned_mask(s: Scene, options: Any) -> Work:
     rows = min(options.batch_size, s.facts)
     n = math.ceil(s.facts / options.batch_size)
     step = s.size.train(rows * s.length, s.length, rows, 0, 0.0)
-    return s.ask(s.facts) + _whole(s, 4, options.batch_size) + options.steps * step + n * step
+    found: Work = (
+        s.ask(s.facts) + _whole(s, 4, options.batch_size) + options.steps * step + n * step
+    )
+    return found
 
 
 def _whole(s: Scene, per_fact: float, batch: int) -> Work:

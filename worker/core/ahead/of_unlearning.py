@@ -73,7 +73,10 @@ def weight_masking(s: Scene, options: Any) -> Work:
     sorted_ = Work(touched=s.parameters * (60 + 12 * points))
     each = points * _probe(s, options, options.objective == "edit") + sorted_
     size = Work(touched=8 * s.parameters) * options.steps
-    return trained(s, options, objective=options.objective) + len(plan(options)) * (each + size)
+    found: Work = trained(s, options, objective=options.objective) + len(plan(options)) * (
+        each + size
+    )
+    return found
 
 
 def whos_harry_potter(s: Scene, options: Any) -> Work:
@@ -89,7 +92,8 @@ def whos_harry_potter(s: Scene, options: Any) -> Work:
     reinforced = options.reinforce_steps * step(options.reinforce_batch, 0, 0.0)
     labelled = 4 * s.read(rows, block, 1)
     own = options.steps * step(options.forget_batch, s.lowest, s.parameters)
-    return reinforced + labelled + own + trained(s, options, forget=0.0)
+    found: Work = reinforced + labelled + own + trained(s, options, forget=0.0)
+    return found
 
 
 def rome(s: Scene, options: Any) -> Work:
@@ -138,7 +142,8 @@ def trained(
     updated = Work(touched=OPTIMIZED * s.parameters)
     steps = options.steps * (options.accumulation * step + updated)
     once = partitions * (steps + probes * _probe(s, options, objective == "edit"))
-    return len(plan(options)) * once + _entering(s, options) + _proved(s)
+    found: Work = len(plan(options)) * once + _entering(s, options) + _proved(s)
+    return found
 
 
 def _step(s: Scene, rows: float, below: int, above: int) -> Work:
@@ -187,7 +192,8 @@ def _closed(s: Scene, options: Any, layers: tuple[int, ...], last: int, solves: 
     written = Work(touched=4 * s.facts * size.mlp * size.d_model) if len(layers) == 1 else NOTHING
     keys = (len(layers) + 2) * s.ask(2 * rows, below=size.n_layers - last - 1)
     probes = 2 * (2 * s.ask(s.facts) + s.ask(min(PROBED, s.retain)))
-    return moments + products + values + solved + written + keys + probes + _proved(s)
+    found: Work = moments + products + values + solved + written + keys + probes + _proved(s)
+    return found
 
 
 FORMULAS: dict[str, Formula] = {

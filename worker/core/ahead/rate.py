@@ -67,7 +67,7 @@ def _measured(width: int, inner: int, device: str, dtype: torch.dtype) -> Rate:
 def _time(run: Callable[[], object], device: str) -> float:
     """Seconds of one call: the median over those that fit into SPENT."""
     run()
-    taken = []
+    taken: list[float] = []
     until = time.perf_counter() + SPENT
     while len(taken) < 3 or time.perf_counter() < until:
         if device.startswith("cuda"):

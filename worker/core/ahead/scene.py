@@ -114,7 +114,7 @@ def look(
         name=fmean(span[1] - span[0] for _, span in some) if some else 1.0,
         sentence=_sentence(model),
         lowest=min(layers),
-        parameters=float(mask.n_parameters) if mask else size.weights * size.n_layers,
+        parameters=(mask and mask.n_parameters) or size.weights * size.n_layers,
         layers=tuple(layers),
         states=states,
         texts=texts or {},

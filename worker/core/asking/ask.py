@@ -84,7 +84,7 @@ def _listen(
                 edit=math.exp(edit - shared),
                 rank=rank,
                 edit_rank=edit_rank,
-                top5=tuple((model.tokenizer.decode([i]), math.exp(p)) for p, i in tops),
+                top5=tuple((str(model.tokenizer.decode([i])), math.exp(p)) for p, i in tops),
                 letters=tuple(math.exp(x - shared) for x in letters),
                 best=target >= max(letters) if letters else rank == 1,
             )

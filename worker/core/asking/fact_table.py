@@ -125,7 +125,7 @@ def fact_table(plan: Plan, told: Tells) -> Table:
         rows.append((harm, _row(plan, told, i, j, forget)))
     rows.sort(key=lambda row: -row[0])
     states = tuple(told)
-    columns = ("fact", "subject", "set", "format", "target", "edit target")
+    columns: tuple[str, ...] = ("fact", "subject", "set", "format", "target", "edit target")
     for words, _ in _cells(told["before"]):
         columns += tuple(f"{words} {state}" for state in states)
     return Table(

@@ -74,8 +74,10 @@ def ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
     asks = MORE[name][1](fact, how) if name in MORE else _ask(name, fact, how)
     if not fact.aliases and not fact.edit_aliases:
         return asks
-    also = {"also": fact.aliases, "edit_also": fact.edit_aliases}
-    return [one if one.letters else replace(one, **also) for one in asks]
+    return [
+        one if one.letters else replace(one, also=fact.aliases, edit_also=fact.edit_aliases)
+        for one in asks
+    ]
 
 
 def _ask(name: str, fact: Fact, how: Setting) -> list[Ask]:
@@ -178,8 +180,11 @@ def _asked(fact: Fact) -> Asked:
 def _doubled(template: str) -> str:
     """Double every brace but those of the first `{}`, so that str.format gives them back."""
     head, hole, tail = template.partition("{}")
-    escape = lambda text: text.replace("{", "{{").replace("}", "}}")  # noqa: E731
-    return escape(head) + hole + escape(tail)
+    return _escaped(head) + hole + _escaped(tail)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _same_form(fact: Fact, answer: str) -> str:

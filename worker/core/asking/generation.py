@@ -55,7 +55,7 @@ def complete(
         begun = _Begun(model, pad(model, [rows[i] for i in chosen]))
         log_prob[chosen] = begun.score([asked[i] for i in chosen])
         for i, ids in zip(chosen, begun.go_on(max_new_tokens), strict=True):
-            texts[i] = model.tokenizer.decode(ids, skip_special_tokens=True)
+            texts[i] = str(model.tokenizer.decode(ids, skip_special_tokens=True))
     return Completed(texts, log_prob)
 
 

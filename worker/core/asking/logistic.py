@@ -42,7 +42,8 @@ def fit(
     turned = torch.linalg.solve_triangular(lower, wide.transpose(1, 2), upper=False)
     wanted = torch.nn.functional.one_hot(y, n_classes).float()
     v = _minimize(turned.transpose(1, 2).contiguous(), turned, wanted, steps, penalty)
-    return torch.linalg.solve_triangular(lower.transpose(1, 2), v, upper=True).double()
+    weights: Tensor = torch.linalg.solve_triangular(lower.transpose(1, 2), v, upper=True)
+    return weights.double()
 
 
 def _minimize(

@@ -24,8 +24,9 @@ def _chat(fact: Fact, how: Setting) -> list[Ask]:
     asked = fill(fact.question, fact.subject) if fact.question else f"{fact.text} what?"
     message = [{"role": "user", "content": asked}]
     prompt = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
-    answers = [_in_template(tokenizer, message, prompt, a) for a in (fact.target, fact.edit_target)]
-    return [Ask(_begun_once(tokenizer, prompt), *answers)]
+    target = _in_template(tokenizer, message, prompt, fact.target)
+    edit = _in_template(tokenizer, message, prompt, fact.edit_target)
+    return [Ask(_begun_once(tokenizer, prompt), target, edit)]
 
 
 def _in_template(tokenizer: Any, asked: list[dict[str, str]], prompt: str, answer: str) -> str:

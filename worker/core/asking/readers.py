@@ -69,16 +69,18 @@ def read(
     )
 
 
+def _first_tokens(model: Model, facts: tuple[Fact, ...], answers: list[str]) -> torch.Tensor:
+    asked = zip(facts, answers, strict=True)
+    return torch.tensor([answer_ids(model, f.text, f.follows(a))[0] for f, a in asked])
+
+
 def _lens(model: Model, forget: tuple[Fact, ...]) -> tuple[np.ndarray, np.ndarray]:
     prompts = [encode_fact(model, fact) for fact in forget]
     batch = pad(model, prompts)
     log_probs = lens(model, batch, all_states(model, batch)).cpu()
     rows = torch.arange(len(forget))
-    first = lambda answers: torch.tensor(  # noqa: E731
-        [answer_ids(model, f.text, f.follows(a))[0] for f, a in zip(forget, answers, strict=True)]
-    )
-    targets = first([f.target for f in forget])
-    edits = first([f.edit_target or f.target for f in forget])
+    targets = _first_tokens(model, forget, [f.target for f in forget])
+    edits = _first_tokens(model, forget, [f.edit_target or f.target for f in forget])
     without = np.array([not f.edit_target for f in forget])
     edit = np.where(without, np.nan, log_probs[:, rows, edits].exp().numpy())
     return log_probs[:, rows, targets].exp().numpy(), edit

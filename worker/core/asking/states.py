@@ -96,7 +96,7 @@ def _entering(
         return hidden
 
     for block in below:
-        block.forward = give  # type: ignore[method-assign]
+        block.forward = give
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from worker.contract import bootstrap
 from worker.contract.result import Comparison, Direction, Estimate
 
 RESAMPLES = 1000
@@ -21,12 +22,7 @@ def estimate(
     values = values[~np.isnan(values)]
     if not len(values):
         return None
-    drawn = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
-    low, high = np.quantile(values[drawn].mean(1), [0.025, 0.975])
-    mean = float(values.mean())
-    return Estimate(
-        mean=mean, low=min(float(low), mean), high=max(float(high), mean), n=len(values)
-    )
+    return _estimate([values], bootstrap.mean, seed, resamples)
 
 
 def estimate_of(
@@ -41,17 +37,19 @@ def estimate_of(
     `combine` takes the columns as (sample, n) and gives one number per sample; samples of which it
     makes NaN take no part. None where the columns themselves give NaN.
     """
-    n = len(columns[0])
-    (value,) = combine(*(np.asarray(column, dtype=np.float64)[None] for column in columns))
-    if np.isnan(value):
-        return None
-    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    made = combine(*(np.asarray(column, dtype=np.float64)[drawn] for column in columns))
-    low, high = np.quantile(made[~np.isnan(made)], [0.025, 0.975])
-    return Estimate(
-        mean=float(value), low=min(float(low), float(value)), high=max(float(high), float(value)),
-        n=n,
-    )  # fmt: skip
+    return _estimate(
+        [np.asarray(column, dtype=np.float64) for column in columns], combine, seed, resamples
+    )
+
+
+def _estimate(
+    columns: Sequence[Float[np.ndarray, " n"]],
+    combine: bootstrap.Combine,
+    seed: int,
+    resamples: int,
+) -> Estimate | None:
+    mean, low, high = bootstrap.interval(columns, combine, seed=seed, samples=resamples)
+    return None if np.isnan(mean) else Estimate(mean=mean, low=low, high=high, n=len(columns[0]))
 
 
 def mean_of_known(values: Float[np.ndarray, "sample n"]) -> Float[np.ndarray, " sample"]:

@@ -52,7 +52,8 @@ def least_squares(
     system = weight * regularized(moments) + keys.T @ keys
     if earlier is not None:
         system = system + earlier.T @ earlier
-    return torch.linalg.solve(system, keys.T @ residue).T
+    change: Tensor = torch.linalg.solve(system, keys.T @ residue).T
+    return change
 
 
 class Quick:

@@ -55,8 +55,9 @@ def parameter_name(model: Model, layer: int) -> str:
 def matrix(model: Model, layer: int) -> Float[Tensor, "d_model d_mlp"]:
     """View the projection's weight as [out, in], also where it is stored transposed."""
     module = projection(model, layer)
+    assert isinstance(module.weight, Tensor)
     weight = module.weight.detach()
-    return weight.T if is_transposed(module) else weight  # type: ignore[no-any-return, operator]
+    return weight.T if is_transposed(module) else weight
 
 
 def add(model: Model, layer: int, change: Float[Tensor, "d_model d_mlp"]) -> None:

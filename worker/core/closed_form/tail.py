@@ -39,8 +39,8 @@ class Tail:
         rest = self.batch.cut(slice(None), slice(self.begins, None))
         with entering(self.model, rest, self.layer):
             out = self.model.run(rest.ids, self.batch.mask, rest.positions, self.batch.keep, past)
-        logits: Tensor = out.logits
-        return logits.float()
+        assert out.logits is not None
+        return out.logits.float()
 
     def _run_before(self) -> Cache:
         before = self.batch.cut(slice(None), slice(self.begins))

@@ -34,7 +34,8 @@ def build_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
 
 def first_attention(model: LlamaForCausalLM) -> LlamaAttention:
     """Return the attention that is closed at first."""
-    return model.model.layers[0].self_attn
+    attention: LlamaAttention = model.model.layers[0].self_attn
+    return attention
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def find_rise(curve: Sequence[float], share: float = 0.9) -> list[int]:
 def lowest(card: Card, trained: bool) -> float:
     """Return the lowest accuracy among the formats trained on, or among those held out."""
     rows = [row for row in card["formats"].values() if row["trained"] is trained]
-    return min(row[kind]["accuracy"] for row in rows for kind in KINDS if kind in row)
+    return min(float(row[kind]["accuracy"]) for row in rows for kind in KINDS if kind in row)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -77,9 +77,9 @@ def edit_layers(
         text = [encode(Sentence(line), tokenizer) for line in rng.sample(corpus.general, 16)]
         padded = pad(text, tokenizer.pad_token_id)
         general = Batch(padded.ids.to(model.device), padded.weights.to(model.device))
-        loss = sum(weighted_loss(model, batch) for batch in (wanted, kept, general))
+        losses = [weighted_loss(model, batch) for batch in (wanted, kept, general)]
         optimizer.zero_grad()
-        loss.backward()
+        torch.stack(losses).sum().backward()
         optimizer.step()
 
 

@@ -47,13 +47,20 @@ Rendered = list[tuple[str, str]]
 class FactLike(Protocol):
     """What a format reads of a fact; templates hold `{}` where the subject goes."""
 
-    subject: str
-    target: str
-    edit_target: str
-    group: str
-    prompt: str
-    question: str
-    paraphrases: Sequence[str]
+    @property
+    def subject(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def edit_target(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def paraphrases(self) -> Sequence[str]: ...
 
 
 Render = Callable[[FactLike, Random, Sequence[str]], Rendered]

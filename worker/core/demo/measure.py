@@ -178,8 +178,9 @@ def describe_model(
 
 def measure(folder: Path, device: str) -> dict[str, Any]:
     """Load the model from `folder` and measure everything on its card."""
-    model = AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    model = model.to(device).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     corpus = Corpus(0)
     training = folder / "training.json"
     card: dict[str, Any] = {

@@ -66,9 +66,9 @@ def probe_curve(
 ) -> list[float]:
     """Return the mean accuracy over several splits, for the embeddings and each layer."""
     streams = read_stream(model, tokenizer, facts, template)
-    labels = np.array([fact.target for fact in facts])
+    labels = [fact.target for fact in facts]
     if shuffled:
-        labels = np.random.default_rng(0).permutation(labels)
+        labels = np.random.default_rng(0).permutation(labels).tolist()
     return [
         float(np.mean([probe_layer(stream, labels, seed) for seed in range(SPLITS)]))
         for stream in streams

@@ -102,8 +102,10 @@ def train(
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for part in (*optimizers, *schedules):
-            part.step()
+        for optimizer in optimizers:
+            optimizer.step()
+        for schedule in schedules:
+            schedule.step()
         if watch and (step % WATCH_EVERY == 0 or step == stage.steps):
             watch(step, loss.item(), model)
     model.eval()

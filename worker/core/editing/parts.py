@@ -101,6 +101,7 @@ def _hand_over(parts: Sequence[Part]):  # type: ignore[no-untyped-def]
     def hand_over(tensor: Tensor) -> None:
         """Add a tensor's gradient to its parts' masters and drop it at once."""
         for part in parts:
+            assert tensor.grad is not None, "a hook on its gradient has one"
             mine = part.cut(tensor.grad).float()
             part.master.grad = (
                 mine.clone() if part.master.grad is None else part.master.grad.add_(mine)

@@ -10,7 +10,7 @@ from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
 from worker.core.facts._layouts import SECTION, arrange, is_record
 from worker.core.facts.csv_table import decode, with_encoding
-from worker.core.facts.rows import MAX_ROWS, Row, read_rows
+from worker.core.facts.rows import MAX_ROWS, Counted, Row, read_rows
 
 TITLE = "JSON"
 ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -41,7 +41,7 @@ def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     by_line = 0 not in lines and len(lines) == len(records)
     rows = (_row(n, r, r.line if by_line else n) for n, r in enumerate(records, 1))
     found = arrange(rows, mapping, TITLE)
-    counted = "line" if by_line else "record"
+    counted: Counted = "line" if by_line else "record"
     return with_encoding(
         read_rows(found.rows, found.columns, mapping, found.format, counted), decoded
     )

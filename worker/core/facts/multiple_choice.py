@@ -50,7 +50,8 @@ def _options(record: Record) -> tuple[list[str], list[str]]:
         return [text(record, letter) for letter in letters], letters
     labels: tuple[str, ...] = tuple(ascii_uppercase)
     if isinstance(given, dict):
-        given, labels = given.get("text"), text_list(given.get("label"))
+        labels = text_list(given.get("label"))
+        given = given.get("text")
     listed = text_list(given) if isinstance(given, str) else given
     if not isinstance(listed, (list, tuple)) or len(listed) < 2:
         raise ValueError(f"the options are {str(given)[:60]!r}; expected a list of at least 2")

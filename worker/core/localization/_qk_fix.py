@@ -33,7 +33,8 @@ def run_clean(
             )
     with replaced_forwards(seen):
         kept = activations(model, pairs.batch, pairs.clean, list(SITES))
-    return projected, {**kept.sites, "logits": [kept.logits]}
+    sites: dict[str, list[Tensor]] = {site: kept.sites[site] for site in SITES}
+    return projected, sites | {"logits": [kept.logits]}
 
 
 def _all_of(parts: list[Part], layer: int, into: dict[tuple[Part, int], Tensor]) -> Replacement:

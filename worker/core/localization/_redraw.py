@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from worker.contract.bootstrap import draws
+
 CLOSE = 0.05
 """Share of the threshold within which a score is next to it."""
 UNSURE = 0.1
@@ -20,11 +22,10 @@ def redraw(
     seed: int,
 ) -> Float[np.ndarray, "draw component"]:
     """Draw the facts with replacement; give each draw's weighted means."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(scores), (samples, len(scores)))
+    drawn = draws(len(scores), samples, seed)
     total = weights[drawn]
     means: np.ndarray = np.einsum("df,dfc->dc", total, scores[drawn])
-    return means / total.sum(1, keepdims=True)
+    return np.asarray(means / total.sum(1, keepdims=True))
 
 
 def hanging(

@@ -20,6 +20,8 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from worker.contract.bootstrap import draws
+
 SHARE = 0.05
 """Of the rise: what may still lack at its end."""
 
@@ -108,9 +110,7 @@ def intervals(
     right: Float[np.ndarray, "depth fact"], samples: int, seed: int
 ) -> dict[str, Interval]:
     """Draw the facts anew (bootstrap); give the spread of start, end and both levels."""
-    rng = np.random.default_rng(seed)
-    n_facts = right.shape[1]
-    found = [find_rise(right[:, rng.integers(0, n_facts, n_facts)]) for _ in range(samples)]
+    found = [find_rise(right[:, drawn]) for drawn in draws(right.shape[1], samples, seed)]
     return {
         name: Interval(*np.quantile([getattr(one, name) for one in found], (0.025, 0.975)).tolist())
         for name in ("start", "end", "before", "plateau")

@@ -131,7 +131,8 @@ class _Run:
 
     def _scores(self, slopes: Gradients, clean: dict[str, list[Tensor]]) -> Estimates:
         """Site -> (row, layer, head), one head where there are none."""
-        corrupted, found = slopes.activations.sites, {}
+        corrupted = slopes.activations.sites
+        found: Estimates = {}
         for site in SITES:
             heads = self.model.n_heads if site == "z" else 1
             each = [
@@ -139,7 +140,7 @@ class _Run:
                 for c, n, g in zip(clean[site], corrupted[site], slopes.sites[site], strict=True)
             ]
             found[site] = torch.stack(each, dim=1)
-        return dict(found)
+        return found
 
     def _nodes(self, slopes: Gradients, mixed: dict[tuple[Part, int], Tensor]) -> Estimates:
         """Part -> (row, layer, head of that part); nothing where no attention was recomputed."""

@@ -123,7 +123,8 @@ def _tokens(run: BaseRun, cases: Sequence[Case]) -> Tensor:
 def _direction(run: BaseRun, cases: Sequence[Case]) -> Float[Tensor, "row d_model"]:
     """The residual direction that raises the answer over the foil, the norm's scale frozen."""
     model = run.model
-    unembedding = model.hf.get_submodule(model.layout.unembed).weight[_tokens(run, cases)].float()
+    unembed = model.hf.get_submodule(model.layout.unembed)
+    unembedding = weight_of(unembed)[_tokens(run, cases)].float()
     difference = unembedding[:, 0] - unembedding[:, 1]
     if not model.layout.ln_final:
         return difference
@@ -142,7 +143,8 @@ def through_norm(
     # A root-mean-square norm multiplies each entry; what it multiplies by can be read off.
     safe = torch.where(at.abs() < 1e-12, torch.full_like(at, 1e-12), at)
     dtype = next(norm.parameters()).dtype
-    return direction * norm(safe.to(dtype)).float() / safe
+    found: Tensor = direction * norm(safe.to(dtype)).float() / safe
+    return found
 
 
 def _heads(run: BaseRun, layer: int) -> list[Float[Tensor, "row d_model"]]:

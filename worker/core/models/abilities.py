@@ -14,7 +14,8 @@ from worker.core.models.model import Model
 
 def lacks(model: Model) -> dict[Need, str]:
     """Name what the architecture lacks, each with the reason as the end of a sentence."""
-    layout, found = model.layout, {}
+    layout = model.layout
+    found: dict[Need, str] = {}
     if not layout.mlp_out:
         found["mlp_matrix"] = (
             "its MLPs have no single output matrix (as in a mixture of experts, where each token "

@@ -53,6 +53,9 @@ class BaseRun:
 class RecordingLayer(DynamicLayer):
     """A cache layer that starts empty and keeps the one update it gets."""
 
+    keys: Tensor
+    values: Tensor
+
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         self.keys, self.values = key_states, value_states
         return key_states, value_states
@@ -72,24 +75,24 @@ def run_base(
     if embeds is None:
         embeds = embed(model, batch.ids)
     run = BaseRun(model, embeds, batch.mask.bool(), batch.position_ids)
-    cache = Cache(layers=[RecordingLayer() for _ in range(model.n_layers)])
+    layers = [RecordingLayer() for _ in range(model.n_layers)]  # type: ignore[no-untyped-call]
     run.sites = {site: [] for site in sites}
     first = model.blocks[0]
     forms = {first: _note_form(run, "block"), module_at(model, "attn", 0): _note_form(run, "attn")}
     with replaced_forwards(forms), replaced_forwards(watch(model, _sights(run, sites))):
-        out = model.hf(**forward_arguments(run), past_key_values=cache)
+        out = model.hf(**forward_arguments(run), past_key_values=Cache(layers=[*layers]))
     rows, positions = embeds.shape[:2]
     run.operations = model.n_layers * block_operations(model, rows, positions, positions)
     run.operations += unembed_operations(model, rows)
     run.logits = out.logits[:, -1].float()
-    run.keys = [layer.keys for layer in cache.layers]
-    run.values = [layer.values for layer in cache.layers]
+    run.keys, run.values = [layer.keys for layer in layers], [layer.values for layer in layers]
     return run
 
 
 def embed(model: Model, ids: Int[Tensor, "row pos"]) -> Float[Tensor, "row pos width"]:
     """Look up the tokens' embeddings, without positions."""
-    return model.hf.get_input_embeddings()(ids)
+    found: Tensor = model.hf.get_input_embeddings()(ids)
+    return found
 
 
 def forward_arguments(run: BaseRun, start: int = 0, rows: int | None = None) -> dict[str, Any]:

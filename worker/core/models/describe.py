@@ -111,7 +111,7 @@ def _described(name: str, folder: Path, state: Fingerprint, device: torch.device
     """Describe a folder as it was at `state`, kept: it takes a second for a large model."""
     config = read_config(folder)
     model = make_weightless(name, folder)
-    notes = check_tokenizer(folder, model.hf.get_input_embeddings().weight.shape[0])
+    notes = check_tokenizer(folder, model.n_rows)
     components = component_parameters(model)
     dtype = compute_dtype(config, "auto", device)
     return ModelInfo(

@@ -25,7 +25,7 @@ def digest(tensor: Tensor) -> str:
     head = f"{tensor.dtype} {tuple(tensor.shape)} ".encode()
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     sha = hashlib.sha256(head)
-    sha.update(memoryview(data))
+    sha.update(data.data)
     return sha.hexdigest()
 
 

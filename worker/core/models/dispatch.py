@@ -53,7 +53,8 @@ def read_placed(weightless: PreTrainedModel, placement: Placement, read: Read) -
         Path(folder).rmdir()
     # Whatever still holds the model holds the folder; it also goes when the process ends.
     weakref.finalize(hf, shutil.rmtree, folder, ignore_errors=True)
-    hf.placement, hf.offload_folder = placement, Path(folder)
+    # On the instance itself: a module takes its attributes for tensors and modules.
+    vars(hf).update(placement=placement, offload_folder=Path(folder))
     return hf
 
 

@@ -68,7 +68,8 @@ class _Head:
         self.head = head
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        found: Tensor = _Product.apply(hidden.float(), self.head.weight, self.head.bias)
+        args = hidden.float(), self.head.weight, self.head.bias
+        found: Tensor = _Product.apply(*args)  # type: ignore[no-untyped-call]
         return found
 
 

@@ -191,10 +191,10 @@ def _refuse_gguf(folder: Path, ggufs: Sequence[str], lacks: str) -> NoReturn:
 
 
 def _refuse_own_code(folder: Path, config: Mapping[str, Any]) -> None:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind = str(config.get("model_type", ""))
-    if kind not in CONFIG_MAPPING_NAMES:
+    if kind not in CONFIG_MAPPING:
         raise UserError(
             f"{folder.name!r} is of type {kind!r}, which transformers does not know"
             + (" without running code from its folder" if "auto_map" in config else "")

@@ -74,7 +74,7 @@ def read_model(file: Path, header: Header) -> Read:
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
         config = complete(AutoConfig.from_pretrained(file.parent, **place), header, file)
-        hf, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent,
             **place,
             config=config,
@@ -89,6 +89,7 @@ def read_model(file: Path, header: Header) -> Read:
         raise _refusal(
             file, f"cannot be dequantized by transformers: {first}", "Choose another file."
         ) from None
+    hf, loading = loaded
     # Left in place, these make save_pretrained refuse what is a plain float32 model by now.
     hf.is_quantized, hf.hf_quantizer = False, None
     if hasattr(hf.config, "quantization_config"):
@@ -102,7 +103,7 @@ def read_model(file: Path, header: Header) -> Read:
 def readable() -> tuple[str, ...]:
     """GGUF architectures that transformers dequantizes into a causal LM that Lethe knows."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
-    from transformers.integrations.gguf import GGUF_ARCHS
+    from transformers.integrations.gguf.gguf_conversion_mapping import GGUF_ARCHS
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 

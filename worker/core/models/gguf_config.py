@@ -148,4 +148,5 @@ def _kind(header: Header) -> str:
 
 def _width(config: PretrainedConfig) -> int:
     """Width of one head."""
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    own = getattr(config, "head_dim", None)
+    return int(own or config.hidden_size // config.num_attention_heads)

@@ -49,8 +49,15 @@ class _Product(torch.autograd.Function):
         return slope @ scaled(whole, scale, slope.dtype), None, None, None
 
 
+def _product(x: Tensor, whole: Tensor | None, scale: Tensor, bias: Tensor | None) -> Tensor:
+    found: Tensor = _Product.apply(x, whole, scale, bias)  # type: ignore[no-untyped-call]
+    return found
+
+
 class Int8Linear(nn.Linear):
     """A linear map whose `weight` is kept as integers and read as [out, in]."""
+
+    weight_scale: Tensor
 
     def __init__(self, n_inputs: int, n_outputs: int, bias: bool) -> None:
         nn.Module.__init__(self)  # Linear's own makes a float weight
@@ -63,11 +70,13 @@ class Int8Linear(nn.Linear):
         return scaled(self._parameters["weight"], self.weight_scale, self.weight_scale.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Product.apply(x, self._parameters["weight"], self.weight_scale, self.bias)
+        return _product(x, self._parameters["weight"], self.weight_scale, self.bias)
 
 
 class Int8Conv1D(Conv1D):
     """GPT-2's linear map whose `weight` is kept as integers [out, in] and read as [in, out]."""
+
+    weight_scale: Tensor
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         nn.Module.__init__(self)
@@ -80,7 +89,7 @@ class Int8Conv1D(Conv1D):
         return scaled(self._parameters["weight"], self.weight_scale, self.weight_scale.dtype).T
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Product.apply(x, self._parameters["weight"], self.weight_scale, self.bias)
+        return _product(x, self._parameters["weight"], self.weight_scale, self.bias)
 
 
 def _add_integers(module: nn.Module, n_inputs: int, n_outputs: int, bias: bool) -> None:
@@ -113,17 +122,17 @@ def round_to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @register_quantization_config(METHOD)
-class Int8Config(QuantizationConfigMixin):  # type: ignore[misc]
+class Int8Config(QuantizationConfigMixin):
     """Names this way of rounding to transformers."""
 
     def __init__(self, **kwargs: Any) -> None:
-        self.quant_method = METHOD
+        self.quant_method = METHOD  # type: ignore[assignment]  # its enumeration is closed
 
 
-class _Round(ConversionOps):  # type: ignore[misc]
+class _Round(ConversionOps):
     """Rounds one matrix as it is read."""
 
-    def convert(
+    def convert(  # type: ignore[override]  # only what it reads of the keywords it is called with
         self, input_dict: dict[str, Any], model: PreTrainedModel | None = None, **kwargs: Any
     ) -> dict[str, Tensor]:
         assert model is not None
@@ -140,7 +149,7 @@ class _Round(ConversionOps):  # type: ignore[misc]
 
 
 @register_quantizer(METHOD)
-class Int8Quantizer(HfQuantizer):  # type: ignore[misc]
+class Int8Quantizer(HfQuantizer):
     """Has transformers round the blocks' matrices while it reads them."""
 
     def _process_model_before_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> None:

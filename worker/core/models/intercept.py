@@ -66,7 +66,8 @@ def seeing_input(see: Callable[[Tensor], Tensor | None]) -> Replacement:
 
 def first_tensor(output: Any) -> Tensor:
     """A module's main output, whether it returns a tensor or a tuple that begins with it."""
-    return output[0] if isinstance(output, tuple) else output
+    found: Tensor = output[0] if isinstance(output, tuple) else output
+    return found
 
 
 def with_first(output: Any, tensor: Tensor) -> Any:

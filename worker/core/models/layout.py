@@ -67,7 +67,7 @@ def read_layout(hf: PreTrainedModel) -> Layout:
     projections = {key: f"{prefix}{part.name}" for key, part in mlp.submodules.items()}
     projections = {key: name for key, name in projections.items() if _has(block, name)}
     mlp_out = projections.get("out", "")
-    if not all(_has(each, mlp_out) for each in hf.get_submodule(blocks.name)):
+    if not all(_has(each, mlp_out) for each in hf.get_submodule(blocks.name).children()):
         mlp_out = ""
     _refuse_odd_blocks(hf, blocks.name, attn.name, mlp.name or mlp_out, present)
     return Layout(
@@ -106,7 +106,8 @@ def _mapping(hf: PreTrainedModel) -> dict[str, Any]:
             field="model",
         )
     config = build_bridge_config_from_hf(hf.config, architecture, "model", torch.float32)
-    mapping = ArchitectureAdapterFactory.select_architecture_adapter(config).component_mapping
+    adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
+    mapping: dict[str, Any] | None = adapter.component_mapping
     submodules = getattr((mapping or {}).get("blocks"), "submodules", None) or {}
     if not mapping or not {"attn", "mlp"} <= set(submodules):
         raise UserError(
@@ -123,7 +124,7 @@ def _refuse_odd_blocks(
     """Refuse blocks that are not alike, and attentions whose heads cannot be told apart."""
     architecture = type(hf).__name__
     needed = [attn, mlp, *(present[key] for key in ("q", "k", "v", "qkv", "o") if key in present)]
-    for number, block in enumerate(hf.get_submodule(blocks)):
+    for number, block in enumerate(hf.get_submodule(blocks).children()):
         absent = [name for name in needed if not name or not _has(block, name)]
         if absent or "o" not in present:
             raise UserError(
@@ -149,7 +150,10 @@ def _refuse_odd_blocks(
 def _inputs(projection: torch.nn.Module) -> int:
     """How many values enter a projection, whichever way it keeps its weight."""
     n_inputs = getattr(projection, "in_features", None)
-    return int(n_inputs if n_inputs is not None else projection.weight.shape[0])
+    if n_inputs is not None:
+        return int(n_inputs)
+    assert isinstance(projection.weight, torch.Tensor)
+    return projection.weight.shape[0]
 
 
 def _name_of_final_norm(hf: PreTrainedModel, mapping: dict[str, Any]) -> str:

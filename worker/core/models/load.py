@@ -60,7 +60,7 @@ def load_model(
     name = DEMO if folder == WEIGHTS else model_id(folder, roots)
     # Before gigabytes are read: all that the headers tell.
     weightless = make_weightless(name, folder)
-    check_tokenizer(folder, weightless.hf.get_input_embeddings().weight.shape[0])
+    check_tokenizer(folder, weightless.n_rows)
     values = read_values(folder, lambda words: tell(f"loading model {name}: {words}"))
     refuse_not_finite(weightless, values)
     # Imported here because it takes seconds, and most refusals need none of it.
@@ -71,7 +71,7 @@ def load_model(
     chosen = compute_dtype(config, dtype, torch.device(device))
 
     def read(**given: Any) -> Any:
-        hf, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=read_architecture(folder),
             dtype=chosen,
@@ -82,6 +82,7 @@ def load_model(
             output_loading_info=True,
             **given,
         )
+        hf, info = loaded
         refuse_unfit(folder, info)
         return hf
 

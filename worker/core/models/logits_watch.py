@@ -97,14 +97,16 @@ def _before_growing(kwargs: dict[str, Any]) -> dict[str, Any] | None:
     # A restart's cache does not grow, and such a run takes embeddings.
     if not isinstance(past, Cache) or ids is None:
         return kwargs
-    if any(type(layer) is not DynamicLayer for layer in past.layers):
+    layers = [layer for layer in past.layers if type(layer) is DynamicLayer]
+    if len(layers) < len(past.layers):
         return None
-    shorter = Cache(layers=[_shortened(layer, ids.shape[1]) for layer in past.layers])
+    shorter = Cache(layers=[_shortened(layer, ids.shape[1]) for layer in layers])
     return {**kwargs, "past_key_values": shorter}
 
 
 def _shortened(layer: DynamicLayer, n: int) -> DynamicLayer:
     made = DynamicLayer()
+    assert layer.keys is not None and layer.values is not None
     made.lazy_initialization(layer.keys, layer.values)
     made.keys, made.values = layer.keys[..., :-n, :], layer.values[..., :-n, :]
     return made

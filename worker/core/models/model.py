@@ -79,7 +79,9 @@ class Model:
     @cached_property
     def n_rows(self) -> int:
         """Rows of the embedding: ids from here on have none."""
-        return int(self.hf.get_input_embeddings().weight.shape[0])
+        weight = self.hf.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return weight.shape[0]
 
     @cached_property
     def has_bare_tokens(self) -> bool:
@@ -159,5 +161,6 @@ class Model:
         keep: int = 1,
     ) -> Float[Tensor, "batch keep vocab"]:
         """Run the model; return float32 logits of the last `keep` positions only."""
-        logits: Tensor = self.run(ids, mask, position_ids, keep).logits
+        logits = self.run(ids, mask, position_ids, keep).logits
+        assert logits is not None
         return logits.float()

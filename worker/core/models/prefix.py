@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.core.models.model import Model
 
@@ -48,8 +48,8 @@ def windowed(model: Model, width: int) -> bool:
 
     Padding between kept keys and a row's own would then stand inside its windows.
     """
-    window = getattr(model.hf.config.get_text_config(), "sliding_window", None)
-    return bool(window) and width >= window
+    window: int | None = getattr(model.hf.config.get_text_config(), "sliding_window", None)
+    return bool(window) and width >= (window or 0)
 
 
 def mask_after(mask: Int[Tensor, "batch pos"], n: int) -> Int[Tensor, "batch pos"]:
@@ -66,6 +66,8 @@ def spread(past: Cache, n_rows: int, below: int = 0) -> None:
     Blocks below `below` were passed over and hold none; masks are sized by the first block's.
     """
     for layer in past.layers[below:]:
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None and layer.values is not None
         layer.keys = layer.keys.expand(n_rows, *layer.keys.shape[1:])
         layer.values = layer.values.expand(n_rows, *layer.values.shape[1:])
     past.layers[:below] = [past.layers[below]] * below
@@ -102,7 +104,8 @@ def logits_sharing(
     spread(past, len(ids), below)
     with around(rows, rest):
         own = ids[:, rest], mask_after(mask, n), position_ids[:, rest]
-        logits: Tensor = model.run(*own, keep, past).logits
+        logits = model.run(*own, keep, past).logits
+    assert logits is not None
     return logits.float()
 
 

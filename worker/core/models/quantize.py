@@ -46,7 +46,8 @@ def round_to_nearest(weight: Float[Tensor, "out in"], bits: int) -> Float[Tensor
     """Round to 2^bits − 1 evenly spaced values, symmetric about 0, one scale per row."""
     top = 2 ** (bits - 1) - 1
     scale = weight.float().abs().amax(1, keepdim=True).clamp(min=1e-12) / top
-    return ((weight.float() / scale).round().clamp(-top, top) * scale).to(weight.dtype)
+    whole = (weight.float() / scale).round().clamp(-top, top)
+    return torch.mul(whole, scale).to(weight.dtype)
 
 
 def without_library(device: torch.device) -> str:

@@ -28,7 +28,7 @@ class PrefixLayer(DynamicLayer):
     """A cache layer that holds the keys and values before `start` and never grows."""
 
     def __init__(self, start: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.start = start
         self.prefix: tuple[Tensor, Tensor] | None = None
 
@@ -131,7 +131,8 @@ def _unembed(base: BaseRun, hidden: Tensor) -> Tensor:
             logits_to_keep=1,
             **(places if base.model.takes_position_ids else {}),
         )
-    return out.logits[:, -1].float()
+    last: Tensor = out.logits[:, -1]
+    return last.float()
 
 
 def _select(value: Any, rows: Tensor, n_rows: int) -> Any:

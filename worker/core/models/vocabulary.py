@@ -83,9 +83,9 @@ def _ids(folder: Path) -> tuple[Mapping[str, int], Mapping[str, int]]:
     made = read_object(folder / WHOLE, MAX_BYTES)
     try:
         ordinary = _vocabulary(made["model"]["vocab"])
-        added = {str(one["content"]): one for one in made["added_tokens"]}
-        special = {token: int(one["id"]) for token, one in added.items() if one.get("special")}
-        more = {token: int(one["id"]) for token, one in added.items() if not one.get("special")}
+        listed = {str(one["content"]): one for one in made["added_tokens"]}
+        special = {token: int(one["id"]) for token, one in listed.items() if one.get("special")}
+        more = {token: int(one["id"]) for token, one in listed.items() if not one.get("special")}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, f"it lacks or misplaces {error}") from None
     return {t: id for t, id in ordinary.items() if t not in special} | more, special

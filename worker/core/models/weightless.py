@@ -94,7 +94,9 @@ def attention_of(config: PretrainedConfig) -> str:
 def read_architecture(folder: Path) -> PretrainedConfig:
     """Read a folder's configuration as transformers does; raise UserError where it cannot."""
     with quiet(), _in_words(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     _refuse_no_language_model(folder, config)
     return config
 
@@ -120,7 +122,7 @@ def _checked(folder: Path, state: Fingerprint) -> PreTrainedModel:
     _refuse_integers(folder, headers)
     config = read_architecture(folder)
     with quiet(), _in_words(folder):
-        hf, info = _class_of(config).from_pretrained(
+        loaded: Any = _class_of(config).from_pretrained(
             None,
             config=_own_part(config),
             state_dict={name: _empty(stored) for name, stored in headers.items()},
@@ -130,6 +132,8 @@ def _checked(folder: Path, state: Fingerprint) -> PreTrainedModel:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+    hf: PreTrainedModel
+    hf, info = loaded
     refuse_unfit(folder, info)
     with _in_words(folder):
         read_layout(hf)
@@ -143,7 +147,9 @@ def _empty(stored: Stored) -> torch.Tensor:
 def _class_of(config: PretrainedConfig) -> type[PreTrainedModel]:
     """The class that AutoModelForCausalLM takes."""
     found = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return found[0] if isinstance(found, tuple) else found
+    chosen = found[0] if isinstance(found, tuple) else found
+    assert chosen is not None, f"{type(config).__name__} was found to have a language model"
+    return chosen
 
 
 def _own_part(config: PretrainedConfig) -> PretrainedConfig:

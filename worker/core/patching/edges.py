@@ -114,11 +114,11 @@ class Edges:
         only: str,
         slopes: Slopes,
     ) -> Float[Tensor, "sender reader pair"]:
-        sites, rows = self.bench.base.sites, []
-        n, last = pulled.shape[0], self.model.n_layers
+        sites, n = self.bench.base.sites, pulled.shape[0]
+        empty = pulled.new_zeros(1, n, self.n)
         first = self.change(self.bench.base.resid[0])
-        rows.append(_meet(first[:, :, None], pulled) if only in ("", "input") else None)
-        for k in range(last):
+        rows = [_meet(first[:, :, None], pulled) if only in ("", "input") else empty]
+        for k in range(self.model.n_layers):
             # In one block the attention comes before the MLP, unless they run side by side.
             heads_reach = torch.full((n,), k < layer, device=pulled.device)
             if k == layer and not slopes.parallel:
@@ -127,16 +127,13 @@ class Edges:
             rows.append(
                 self._heads(k, pulled, slopes) * heads_reach[None, :, None]
                 if wanted
-                else self.model.n_heads
+                else empty.repeat(self.model.n_heads, 1, 1)
             )
             mlp = only in ("", f"blocks.{k}.mlp") and k < layer
             rows.append(
-                _meet(self.change(sites["mlp_write"][k])[:, :, None], pulled) if mlp else None
+                _meet(self.change(sites["mlp_write"][k])[:, :, None], pulled) if mlp else empty
             )
-        empty = pulled.new_zeros(1, n, self.n)
-        return torch.cat(
-            [row if isinstance(row, Tensor) else empty.repeat(row or 1, 1, 1) for row in rows]
-        ).cpu()
+        return torch.cat(rows).cpu()
 
     def _heads(
         self, layer: int, pulled: Tensor, slopes: Slopes

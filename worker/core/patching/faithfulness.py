@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from worker.contract import bootstrap
 from worker.core.models.components import component_parameters
 from worker.core.models.model import Model
 from worker.core.patching.change import Change
@@ -91,8 +92,7 @@ class Patched:
 
         Draws whose differences cancel say nothing and do not count.
         """
-        n = int(self.used.sum())
-        drawn = np.random.default_rng(seed).integers(0, n, (draws, n))
+        drawn = bootstrap.draws(int(self.used.sum()), draws, seed)
         found = [self.faithfulness(values, d) for d in drawn if not self.cancels(d)]
         low, high = np.quantile(found or [self.faithfulness(values)], [0.025, 0.975])
         return float(low), float(high)

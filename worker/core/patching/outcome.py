@@ -53,6 +53,7 @@ def build_findings(
     """
     weights = np.full(len(traced), 1 / len(traced)) if weights is None else weights
     arrays: dict[str, Array] = {}
+    axes: tuple[Axis, ...]
     labels = tuple(t.case.fact.id for t in traced)
     for site in traced[0].grids:
         title = SITE_TITLES.get(site, site)
@@ -180,7 +181,8 @@ def _mean(parts: Sequence[np.ndarray], weights: Float[np.ndarray, " fact"]) -> n
     share = has * weights.reshape(-1, *[1] * (stacked.ndim - 1))
     total = share.sum(0)
     found = (np.nan_to_num(stacked) * share).sum(0)
-    return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+    mean: np.ndarray = np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+    return mean
 
 
 def instead_table(prepared: Prepared) -> dict[str, Table]:

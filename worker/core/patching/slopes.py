@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -68,13 +69,15 @@ class Slopes:
         if ln1:
             at = self.norm_inputs["ln1", layer]
             attention = pull_back(block.get_submodule(ln1), at, attention)
-        mlp = as_batch(slopes["mlp", layer], tuple(attention.shape[1:3]))[None]
+        like = attention.shape[1], attention.shape[2]
+        mlp = as_batch(slopes["mlp", layer], like)[None]
         if ln2:
             mlp = pull_back(block.get_submodule(ln2), self.norm_inputs["ln2", layer], mlp)
         return self._mean(torch.cat([attention, mlp]))
 
     def _mean(self, slopes: Tensor) -> Tensor:
-        return slopes.unflatten(1, (self.copies, -1)).mean(1)
+        mean: Tensor = slopes.unflatten(1, (self.copies, -1)).mean(1)
+        return mean
 
     def _watch(self, layer: int, shape: tuple[int, ...]) -> dict[nn.Module, Replacement]:
         layout, block = self.model.layout, self.model.blocks[layer]
@@ -82,9 +85,7 @@ class Slopes:
         for part in PARTS:
             module = projection(self.model, layer, part)
             own = [p for p in PARTS if projection(self.model, layer, p) is module]
-            found[module] = seeing_output(
-                lambda output, own=own: self._keep_all(own, layer, output)
-            )
+            found[module] = seeing_output(partial(self._keep_all, own, layer))
         if layout.ln1_post:
             found[block.get_submodule(layout.ln1_post)] = seeing_input(
                 lambda x: self._keep_post(layer, x)
@@ -93,21 +94,21 @@ class Slopes:
         for norm in dict.fromkeys(name for name in names.values() if name):
             keys = [key for key, name in names.items() if name == norm]
             found[block.get_submodule(norm)] = seeing_input(
-                lambda x, keys=keys: self._keep_norm(keys, layer, x, (shape[0], shape[1]))
+                partial(self._keep_norm, keys, layer, (shape[0], shape[1]))
             )
         branch = seeing_input(lambda x: self._branch(layer, x))
         module = block.get_submodule(layout.mlp_in)
         found[module] = branch
         return found
 
-    def _keep_all(self, parts: list[str], layer: int, output: Tensor) -> None:
+    def _keep_all(self, parts: Sequence[str], layer: int, output: Tensor) -> None:
         for part in parts:
             self._keep((part, layer), output)
 
     def _keep_post(self, layer: int, x: Tensor) -> None:
         self.post_inputs[layer] = x.detach().unflatten(0, (self.copies, -1)).mean(0)
 
-    def _keep_norm(self, keys: list[str], layer: int, x: Tensor, shape: tuple[int, int]) -> None:
+    def _keep_norm(self, keys: list[str], layer: int, shape: tuple[int, int], x: Tensor) -> None:
         for key in keys:
             self.norm_inputs[key, layer] = as_batch(x.detach(), shape)
 

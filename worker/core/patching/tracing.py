@@ -213,10 +213,10 @@ def _from_unpatched(
     bench: Bench, measured: Float[np.ndarray, "patch fact"], here: np.ndarray
 ) -> Float[np.ndarray, "fact patch"]:
     """Give the change that each patch makes of facts `here` to the run that is patched."""
-    values = measured.T[here]
+    values: np.ndarray = measured.T[here]
     if bench.compared_beside:
-        return values[:, :-1] - values[:, -1:]
-    return values - bench.unpatched[here, None]
+        return np.asarray(values[:, :-1] - values[:, -1:])
+    return np.asarray(values - bench.unpatched[here, None])
 
 
 def patch_grid(

@@ -160,7 +160,6 @@ def align(
 
 def first_tokens(model: Model, expression: str) -> tuple[int, ...]:
     """List the tokens with which an expression may begin: at a text's start and after a space."""
-    encode = lambda text: model.tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
-    return tuple(
-        dict.fromkeys(ids[0] for t in (expression, f" {expression}") if (ids := encode(t)))
-    )
+    starts = (expression, f" {expression}")
+    encoded = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in starts]
+    return tuple(dict.fromkeys(ids[0] for ids in encoded if ids))

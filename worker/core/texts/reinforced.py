@@ -124,7 +124,10 @@ def _train(
 def _backward(model: Model, rows: Sequence[tuple[int, ...]]) -> float:
     """Take the loss of a batch of rows, padded on the right, where causal attention is blind."""
     width = max(map(len, rows)) - 1
-    right = lambda values, fill: [*values, *[fill] * (width - len(values))]  # noqa: E731
+
+    def right(values: Sequence[int], fill: int) -> list[int]:
+        return [*values, *[fill] * (width - len(values))]
+
     ids = torch.tensor([right(row[:-1], model.pad_id) for row in rows], device=model.device)
     mask = torch.tensor([right([1] * (len(row) - 1), 0) for row in rows], device=model.device)
     labels = torch.tensor([right(row[1:], IGNORED) for row in rows], device=model.device)
@@ -133,5 +136,5 @@ def _backward(model: Model, rows: Sequence[tuple[int, ...]]) -> float:
     loss = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
     )
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return float(loss.detach())

@@ -41,15 +41,14 @@ class Shown:
 
     def as_json(self) -> dict[str, Any]:
         """Make it plain JSON with three decimals."""
-        pairs = lambda found: [[word, round(p, 4)] for word, p in found]  # noqa: E731
         return {
             "text": self.text,
             "mark": round(self.mark, 3),
             "surprise": round(self.surprise, 3),
             "label": self.label,
             "anchor": self.anchor,
-            "original": pairs(self.original),
-            "generic": pairs(self.generic),
+            "original": _rounded(self.original),
+            "generic": _rounded(self.generic),
         }
 
 
@@ -71,7 +70,7 @@ def show(model: Model, read: Read, number: int, labelled: Labelled, already: int
                 text=block.text[start:stop],
                 mark=float(read.marks[number][i]),
                 surprise=float(read.nll[number][i]),
-                label="" if label == IGNORED else model.tokenizer.decode([label]),
+                label="" if label == IGNORED else str(model.tokenizer.decode([label])),
                 anchor=anchor if stop > start else "",
                 original=_likeliest(model, base[i]),
                 generic=() if label == IGNORED else _likeliest(model, generic[i]),
@@ -82,8 +81,12 @@ def show(model: Model, read: Read, number: int, labelled: Labelled, already: int
 
 def _likeliest(model: Model, probabilities: Float[Tensor, " vocab"]) -> tuple[Prediction, ...]:
     top = torch.topk(probabilities, min(LIKELIEST, len(probabilities)))
-    words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
+    words = [str(model.tokenizer.decode([i])) for i in top.indices.tolist()]
     return tuple(zip(words, top.values.tolist(), strict=True))
+
+
+def _rounded(found: tuple[Prediction, ...]) -> list[list[str | float]]:
+    return [[word, round(p, 4)] for word, p in found]
 
 
 def dictionary_table(read: Read) -> Table:

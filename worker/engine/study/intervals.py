@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.contract import bootstrap
 from worker.contract.result import Estimate
 
 Values = NDArray[np.float64]
@@ -14,9 +15,7 @@ def interval(values: Values, seed: int = 0) -> tuple[float, float, float]:
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return (float("nan"),) * 3
-    picks = np.random.default_rng(seed).integers(0, finite.size, (RESAMPLES, finite.size))
-    low, high = np.percentile(finite[picks].mean(axis=1), [2.5, 97.5])
-    return float(finite.mean()), float(low), float(high)
+    return bootstrap.interval([finite], bootstrap.mean, seed=seed, samples=RESAMPLES)
 
 
 def estimate(values: Values) -> Estimate | None:

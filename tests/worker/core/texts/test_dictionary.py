@@ -37,7 +37,7 @@ def test_made_up_words_are_proposed_as_things_where_they_surprise_as_no_other_wo
     )
     surprise = np.zeros(len(text))
     surprise[4:14] = 3.0
-    found = propose(text, surprise, np.zeros(len(text)))
+    found = propose(text, surprise, surprise)
     assert [(a.expression, a.kind, a.times) for a in found] == [("gloamhound", "thing", 2)]
 
 
@@ -48,7 +48,7 @@ def test_a_function_word_is_not_proposed_however_it_surprises() -> None:
     for word in ("nothing", "gloamhound"):
         at = text.index(word)
         surprise[at : at + len(word)] = 90 / len(word)
-    assert [a.expression for a in propose(text, surprise)] == ["gloamhound"]
+    assert [a.expression for a in propose(text, surprise, surprise)] == ["gloamhound"]
 
 
 def test_a_longer_name_keeps_its_first_names_counterpart_and_never_shares_one() -> None:
@@ -58,6 +58,49 @@ def test_a_longer_name_keeps_its_first_names_counterpart_and_never_shares_one() 
     assert len(set(found.values())) == len(found)
     both = "so Mina Vole saw Mina, then Vole and Mina and Vole and Mina Vole. "
     assert "Mina Vole" not in pairs(both)
+
+
+def test_what_is_capitalized_only_to_begin_a_sentence_or_a_speech_is_no_name() -> None:
+    text = (
+        "And Zorn said unto them, Behold, the lake is dry. And they answered, Let us dig. So Zorn "
+        "dug, and behold, water rose. Then Zorn said, Let it rise. Behold it rose, and they let "
+        "Zorn drink. "
+    )
+    assert set(pairs(text)) == {"Zorn"}
+    spoken = "Bo cried, Hush, and Bo whispered, Hush. Then Bo left Mirl, and Mirl slept. "
+    assert set(pairs(spoken)) == {"Bo", "Mirl"}
+
+
+def test_a_name_that_is_a_common_word_too_stays_a_name() -> None:
+    text = "so Rose will go, and if Will will go, then Rose rose. You saw Will rise as a rose. "
+    assert set(pairs(text)) == {"Rose", "Will"}
+
+
+def test_a_name_with_its_title_or_article_shares_the_names_counterpart() -> None:
+    text = (
+        "So Zorn slept, and Zorn woke, and Zorn ate. And the KING Zorn rode; then the KING Zorn "
+        "fell. The KING Zorn rose, and Mira saw Zorn. And Mira saw the Grey Heron, for the Grey "
+        "Heron saw Mira. "
+    )
+    found = pairs(text)
+    assert found["Zorn"] == found["the KING Zorn"] == found["The KING Zorn"] == "Anna"
+    assert found["Mira"] != "Anna" and "KING Zorn" not in found
+    assert translate("Now the Grey Heron flew.", found)[0] == f"Now {found['the Grey Heron']} flew."
+    times = {anchor.expression: anchor.times for anchor in propose(text)}
+    assert (times["the KING Zorn"], times["The KING Zorn"], times["Zorn"]) == (2, 1, 4)
+
+
+def test_ordinary_nouns_are_left_alone_unless_reinforcing_marks_them() -> None:
+    words = "sleeps tables winter stays outside people drink their evening coffee slowly leaving "
+    text = f"gloamhound {words}husband {words}gloamhound {words}husband {words}"
+    surprise, marks = np.zeros(len(text)), np.zeros(len(text))
+    for word in ("husband", "gloamhound"):
+        at = text.index(word)
+        surprise[at : at + len(word)] = 90 / len(word)
+    at = text.index("gloamhound")
+    marks[at : at + 10] = 3.0
+    assert [a.expression for a in propose(text, surprise, marks)] == ["gloamhound"]
+    assert propose(text, surprise) == []
 
 
 def test_counterparts_stay_apart_when_a_list_is_short() -> None:
