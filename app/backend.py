@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access.session import Session
 from app.opening import Opening
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine, NoWorker
@@ -11,9 +12,11 @@ from worker.store.store import Store
 
 
 def engine(request: Request) -> Engine:
-    """The open engine; raises Unavailable while the database cannot be opened."""
+    """The open engine, for the session that asks; raises Unavailable while the database cannot be
+    opened."""
     opening: Opening = request.app.state.opening
-    return opening.engine()
+    session: Session | None = request.state.session
+    return opening.engine().of_session(session.nonce if session else "")
 
 
 def store(request: Request) -> Store:

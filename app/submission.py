@@ -1,8 +1,9 @@
 """From a spec to a queued run: every check that can be made before queueing, for pages and API.
 
 1. The spec's own shape (contract). 2. Its names against what workers announced. 3. Its options
-against the methods' schemas. 4. Its facts, mask and edits against the store. 5. The preflight of
-a live worker. Only then is it written and queued, in one transaction.
+against the methods' schemas. 4. Whether one live worker has its model, methods and memory all
+together. 5. Its facts, mask and edits against the store. 6. The preflight of such a worker. Only
+then is it written and queued, in one transaction.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from typing import Any
 
 from app.forms import SUBMISSION
 from app.schema import Problems, check_options
+from worker.contract.ability import why_nobody
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet, select
@@ -25,7 +27,7 @@ from worker.contract.spec import (
     StudySpec,
     parse_spec,
 )
-from worker.engine.client import Engine, NoWorker, WorkerBusy
+from worker.engine.client import Engine, NoWorker, Unreachable, WorkerBusy
 from worker.engine.resolve import resolve
 from worker.engine.study.search import check_search_facts
 
@@ -74,8 +76,9 @@ def check(
     """Check a spec; the preflight is None where no worker is alive to make it.
 
     A brief one asks nothing of the model, which is not even loaded. A worker that starts or is
-    busy raises WorkerBusy, so that a page can ask again. What is submitted waits for no worker: it
-    is asked for moments, and what it could not say in time ends the run.
+    busy raises WorkerBusy, so that a page can ask again; one that lives and cannot be reached
+    raises Unreachable. What is submitted waits for no worker: it is asked for moments, and what it
+    could not say in time ends the run.
     """
     refuse_odd_text(data)
     spec = parse_spec(data)
@@ -89,11 +92,13 @@ def check(
         _check_recipe(spec, announcement)
         return spec, None
     _check_names(spec, announcement)
+    if problems := why_nobody(spec, engine.store.menus()):
+        raise UserError(problems=problems)
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
     try:
         return spec, _preflight(engine, spec, inputs, is_submitted or brief)
-    except WorkerBusy:
+    except (WorkerBusy, Unreachable):
         if not is_submitted:
             raise
     return spec, None
@@ -103,7 +108,7 @@ def _preflight(engine: Engine, spec: Spec, inputs: Inputs, brief: bool) -> Prefl
     question = AskPreflight(spec=spec, inputs=inputs, brief=brief)
     try:
         answer = engine.ask(question, timeout=MOMENT if brief else PATIENCE)
-    except WorkerBusy:
+    except (WorkerBusy, Unreachable):
         raise
     except NoWorker:
         return None

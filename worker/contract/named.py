@@ -47,12 +47,19 @@ def unable(
     `needs` are the methods' by kind and name, `lacks` the model's.
     """
     found = [
-        (field, f"{name} cannot be used on {spec.base!r}: {lacks[need]}. Choose another method.")
+        (field, f"{name} cannot be used on {spec.base!r}: {why}. Choose another method.")
         for kind, name, field, _, _ in methods_of(spec)
-        for need in needs.get((kind, name), ())
-        if need in lacks
+        if (why := unable_method(needs.get((kind, name), ()), lacks))
     ]
     return list(dict(found).items())
+
+
+def unable_method(needs: Sequence[Need], lacks: Mapping[Need, str]) -> str:
+    """Why a method with these needs cannot be used on a model that lacks so much; empty if it can.
+
+    As the end of a sentence.
+    """
+    return next((lacks[need] for need in needs if need in lacks), "")
 
 
 def _of_methods(spec: StudySpec) -> Iterator[Named]:

@@ -67,3 +67,14 @@ class WorkerRecord(Contract):
     """The run that it computes now."""
     announcement: Announcement | None = None
     problem: str = ""
+
+
+class LaneAddress(Contract):
+    """Where a live worker answers questions."""
+
+    id: str
+    """The worker's."""
+    address: str
+    """An http URL without a path."""
+    token: str
+    """What it wants to be shown."""

@@ -62,9 +62,10 @@ class Settings(BaseSettings):
         "share the runs' and wait for the present run, for a device too small for two.",
     )
     worker_host: str = Field(
-        "127.0.0.1",
-        description="Address at which this worker answers quick questions; name this host's own "
-        "when the web server is on another.",
+        "",
+        description="Address at which this worker answers the web server's quick questions, or "
+        "0.0.0.0; empty: the address of this host that faces the database, which is 127.0.0.1 for "
+        "SQLite and for a database on this host.",
     )
     plugins: Path | None = Field(
         None,

@@ -4,8 +4,11 @@ from typing import Any
 
 import httpx
 
+from worker.contract.ability import demands, hindrances, why_nobody
 from worker.contract.errors import NotFound, UserError
 from worker.contract.inputs import AskReadFacts, Inputs, Question
+from worker.contract.records import LaneAddress
+from worker.engine.reach import post, unreachable
 from worker.store.store import Store
 
 CONNECT_SECONDS = 2.0
@@ -15,29 +18,55 @@ class NoWorker(UserError):
     """Nobody can answer."""
 
 
+class Unreachable(NoWorker):
+    """Workers are alive and compute runs, and this process reaches none of their lanes."""
+
+
 class WorkerBusy(NoWorker):
     """A worker is alive and starts, or computes something else for longer than one can wait."""
 
 
 def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
-    """Ask the live workers in turn until one answers; raise NoWorker when none can be reached."""
+    """Ask the live workers that can answer, in turn until one does.
+
+    Raises NoWorker when none is alive, Unreachable with what kept each from answering, and
+    UserError when none has what the question is about.
+    """
     limits = httpx.Timeout(timeout + 1.0, connect=min(CONNECT_SECONDS, timeout))
     body = {"question": _bare(question).model_dump(mode="json"), "timeout": timeout}
-    for address, token in store.lanes():
-        headers = {"Authorization": f"Bearer {token}"}
+    troubles = []
+    for lane in _lanes(store, question):
         try:
-            # No proxy of the environment for a neighbour; and no certificates, which take 20 ms to
-            # read, for an address that is plain http.
-            with httpx.Client(timeout=limits, trust_env=False, verify=False) as client:
-                response = client.post(f"{address}/ask", json=body, headers=headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            continue
-        except httpx.TimeoutException:
+            response = post(lane, "/ask", body, limits)
+        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             raise WorkerBusy(_too_slow(timeout)) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            troubles.append(unreachable(lane, error))
+            continue
         except httpx.TransportError:
+            troubles.append(f"The worker {lane.id} broke the connection off. Ask again.")
+            continue
+        if response.status_code == 401:
+            troubles.append(unreachable(lane, None))
             continue
         return _read(response, timeout)
+    if troubles:
+        raise Unreachable(" ".join(troubles))
     raise NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+
+
+def _lanes(store: Store, question: Question) -> list[LaneAddress]:
+    """The lanes of workers that can answer, idle ones first; of a study, those that can do most."""
+    lanes = store.lanes()
+    if isinstance(question, AskReadFacts) or not lanes:
+        return lanes
+    asked = demands(question.spec)
+    menus = store.menus()
+    if problems := why_nobody(question.spec, menus):
+        raise UserError(problems=problems)
+    met = {id: sum(not hindrances(one, menu) for one in asked) for id, menu in menus.items()}
+    able = [lane for lane in lanes if met.get(lane.id, 0)]
+    return sorted(able, key=lambda lane: -met[lane.id])
 
 
 def _bare(question: Question) -> Question:

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from worker.contract.inputs import Question
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec
-from worker.engine.asking import NoWorker, WorkerBusy, ask
+from worker.engine.asking import NoWorker, Unreachable, WorkerBusy, ask
+from worker.engine.reach import Reach
 from worker.engine.watch import Watch
 from worker.store.runs import insert_run
 from worker.store.store import Store
@@ -21,7 +23,7 @@ from worker.store.workers import run_is_computed
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["Engine", "NoWorker", "WorkerBusy"]
+__all__ = ["Engine", "NoWorker", "Unreachable", "WorkerBusy"]
 log = logging.getLogger(__name__)
 TROUBLE_SECONDS = 1.0
 
@@ -31,9 +33,12 @@ class Engine:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.session = ""
+        """Whose submissions these are, so that sessions take turns; empty for scripts."""
         self._watch = Watch(store)
-        self._opening = threading.Lock()
-        self._opened: DBOSClient | None = None
+        self._queue = _Queue(store)
+        self.reach = Reach(store)
+        """Which workers' lanes this process cannot use."""
         self._opener = threading.Thread(target=self._open_behind, name="open-queue", daemon=True)
 
     @classmethod
@@ -42,6 +47,12 @@ class Engine:
         engine = cls(Store.open(settings))
         engine._opener.start()
         return engine
+
+    def of_session(self, session: str) -> Self:
+        """This engine for what one session submits; close only the first."""
+        own = copy(self)
+        own.session = session
+        return own
 
     def submit(
         self,
@@ -53,35 +64,39 @@ class Engine:
         parents: Sequence[str] | None = None,
         priority: int | None = None,
         key: str = "",
+        session: str | None = None,
     ) -> str:
         """Write a run and queue it in one transaction; return its id.
 
         The same `key` of the same owner makes no second run: the first one's id is returned.
         `parents` are derived from the spec when None; `priority` from its kind (lower is sooner).
+        `session` takes turns with others; None is the one that this engine is for.
         Raises UserError when a parent does not exist.
         """
         client = self._client()
         from worker.engine.queue import PRIORITIES, enqueue
 
         order = PRIORITIES[spec.kind] if priority is None else priority
-        with self.store.database.write() as session:
+        browser = self.session if session is None else session
+        with self.store.database.write() as rows:
             if key:
-                self.store.database.lock(session, f"submission {owner} {key}")
-                if made := run_of_key(session, owner, key, spec):
+                self.store.database.lock(rows, f"submission {owner} {key}")
+                if made := run_of_key(rows, owner, key, spec):
                     return made
             run_id = insert_run(
-                session,
+                rows,
                 spec,
                 owner=owner,
                 title=title,
                 tags=tags,
                 parents=parents,
                 priority=order,
+                browser=browser,
             )
             if key:
-                remember_key(session, owner, key, spec, run_id)
-            session.flush()
-            enqueue(client, session, run_id, spec.kind, owner, order)
+                remember_key(rows, owner, key, spec, run_id)
+            rows.flush()
+            enqueue(client, rows, run_id, spec.kind, browser, order)
         return run_id
 
     def cancel(self, run_id: str) -> None:
@@ -131,9 +146,7 @@ class Engine:
         self._watch.close()
         if self._opener.is_alive():
             self._opener.join()
-        with self._opening:
-            if self._opened is not None:
-                self._opened.destroy()
+        self._queue.close()
         self.store.close()
 
     def _open_behind(self) -> None:
@@ -161,11 +174,28 @@ class Engine:
         return over and self.store.event_counts([run_id]).get(run_id, 0) <= after + 1
 
     def _client(self) -> "DBOSClient":
-        # Imported here: DBOS takes a second, in which the web server can already answer.
+        return self._queue.client()
+
+
+class _Queue:
+    """The queue's client, opened when it is first needed: DBOS takes a second, in which the web
+    server can already answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opening = threading.Lock()
+        self._opened: DBOSClient | None = None
+
+    def client(self) -> "DBOSClient":
         with self._opening:
             if self._opened is None:
                 from worker.engine.queue import open_client, prepare
 
-                prepare(self.store.database)
-                self._opened = open_client(self.store.database)
+                prepare(self._store.database)
+                self._opened = open_client(self._store.database)
             return self._opened
+
+    def close(self) -> None:
+        with self._opening:
+            if self._opened is not None:
+                self._opened.destroy()

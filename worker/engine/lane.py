@@ -1,7 +1,7 @@
 """The interactive lane: a small HTTP server that answers questions past the queue.
 
-It listens on the loopback address unless LETHE_WORKER_HOST names another, and answers only who
-knows the token that the workers' table holds.
+It listens at the address that faces the database unless LETHE_WORKER_HOST names another, and
+answers only who knows the token that the workers' table holds.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import json
 import logging
 import re
 import secrets
-import socket
 import threading
 
 import uvicorn
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.inputs import AskFactTokens, AskReadFacts, Inputs, Question
+from worker.engine.facing import Place, address_of, listen
 from worker.engine.resolve import paces_of, resolve
 from worker.engine.slot import Died, Slot
 from worker.engine.wire import Answered, Failed
@@ -36,18 +36,16 @@ LONGEST_BODY = 20_000_000
 class Lane:
     """Answers questions with one slot's process, one after another."""
 
-    def __init__(self, store: Store, slot: Slot, host: str, longest: float) -> None:
+    def __init__(self, store: Store, slot: Slot, where: Place, longest: float) -> None:
         self._store, self._slot, self._longest = store, slot, longest
         self.token = secrets.token_urlsafe(32)
-        self._host = host
+        self._where = where
         self._thread: threading.Thread | None = None
         self._open()
 
     def _open(self) -> None:
-        self._socket = socket.create_server((self._host, 0))
-        port = self._socket.getsockname()[1]
-        name = socket.getfqdn() if self._host == "0.0.0.0" else self._host
-        self.address = f"http://{name}:{port}"
+        self._socket = listen(self._where.bind)
+        self.address = address_of(self._where.told, self._socket.getsockname()[1])
 
     def keep_up(self) -> None:
         """Serve on a thread of its own; one that has ended is replaced."""
@@ -56,7 +54,10 @@ class Lane:
         if self._thread is not None:
             log.error("the lane ended by itself; it is opened again")
             self._open()
-        routes = [Route("/ask", self._ask, methods=["POST"])]
+        routes = [
+            Route("/ask", self._ask, methods=["POST"]),
+            Route("/here", self._here, methods=["POST"]),
+        ]
         configuration = uvicorn.Config(
             Starlette(routes=routes), log_level="warning", lifespan="off", access_log=False
         )
@@ -79,9 +80,16 @@ class Lane:
             log.warning("a question took more than %g s; its process is replaced", self._longest)
             self._slot.kill()
 
-    async def _ask(self, request: Request) -> Response:
+    def _is_known(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")
-        if not secrets.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+        return secrets.compare_digest(given.encode(), f"Bearer {self.token}".encode())
+
+    async def _here(self, request: Request) -> Response:
+        """Say to who knows the token that this is the worker."""
+        return _json(200 if self._is_known(request) else 401, {})
+
+    async def _ask(self, request: Request) -> Response:
+        if not self._is_known(request):
             return _json(401, {"message": "the token is wrong"})
         if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
             return _json(413, {"message": f"more than {LONGEST_BODY} bytes"})

@@ -1,9 +1,13 @@
-"""The queue of runs on DBOS, as client and supervisor both see it: names, version, priorities.
+"""The queues of runs on DBOS, as client and supervisor both see them: names, version, priorities.
 
 DBOS lies in the same database as the tables and is given the same engine, so that a run and its
-job are written in one transaction.
+job are written in one transaction. Every run is queued where nobody listens (RUNS); a worker that
+is free moves the next one that it can do into a queue of its own (`worker.engine.handing`).
 """
 
+from typing import Any
+
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy.orm import Session
 
@@ -15,7 +19,8 @@ VERSION = "1"
 """Set by hand: DBOS' default hashes the source, and after an upgrade nothing would be recovered.
 Raise it only when jobs of older versions must not be computed by newer code."""
 RUNS, STUDIES = "runs", "studies"
-"""Two queues: a study holds no device, and must not hold the place of the runs it waits for."""
+"""Two queues: a study holds no device, and must not hold the place of the runs it waits for.
+To RUNS nobody listens: its jobs wait there until a worker takes them into its own queue."""
 COMPUTE_RUN, CONDUCT_STUDY = "compute_run", "conduct_study"
 STUDIES_AT_ONCE = 8
 """Per supervisor; each is a thread that waits."""
@@ -30,7 +35,8 @@ PRIORITIES: dict[RunKind, int] = {
     "unlearn": 20,
     "study": 50,
 }
-"""Lower is sooner, within one owner's runs; between owners the turn is drawn at random."""
+"""Lower is sooner, where a session has runs of several kinds of which none was served yet; from
+then on its kinds take turns (`worker.store.turns`)."""
 
 
 def prepare(database: Database) -> None:
@@ -48,32 +54,46 @@ def open_client(database: Database) -> DBOSClient:
     )
 
 
-def register_queues(client: DBOSClient, poll_seconds: float) -> None:
-    """Write the queues' limits: one run at a time per supervisor, a partition per owner."""
-    for name, limit, poll in (
-        (RUNS, 1, poll_seconds),
-        (STUDIES, STUDIES_AT_ONCE, 4 * poll_seconds),
-    ):
-        client.register_queue(
-            name,
-            worker_concurrency=limit,
-            partition_worker_concurrency=limit,
-            polling_interval_sec=poll,
-        )
+def queue_of(worker: str) -> str:
+    """The name of a worker's own queue."""
+    return f"{RUNS} of {worker}"
+
+
+def jobs_table(database: Database) -> sa.TableClause:
+    """DBOS' table of jobs, as far as it is written here."""
+    names = ("workflow_uuid", "status", "name", "queue_name", "executor_id", "owner_xid")
+    more = ("started_at_epoch_ms", "application_version")
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in (*names, *more)]
+    return sa.table("workflow_status", *columns, schema=None if database.is_sqlite else "dbos")
+
+
+def register_queues(client: DBOSClient, poll_seconds: float, worker: str) -> None:
+    """Write the limits of a worker's own queue, one run at a time, and of the studies'."""
+    client.register_queue(queue_of(worker), worker_concurrency=1, polling_interval_sec=poll_seconds)
+    client.register_queue(
+        STUDIES,
+        worker_concurrency=STUDIES_AT_ONCE,
+        partition_worker_concurrency=STUDIES_AT_ONCE,
+        polling_interval_sec=4 * poll_seconds,
+    )
 
 
 def enqueue(
-    client: DBOSClient, session: Session, run_id: str, kind: RunKind, owner: str, priority: int
+    client: DBOSClient, session: Session, run_id: str, kind: RunKind, partition: str, priority: int
 ) -> None:
-    """Queue a run in the caller's transaction, under the run's own id."""
-    is_study = kind == "study"
+    """Queue a run in the caller's transaction, under the run's own id.
+
+    Between the partitions of studies the turn is drawn at random.
+    """
     options: EnqueueOptions = {
-        "workflow_name": CONDUCT_STUDY if is_study else COMPUTE_RUN,
-        "queue_name": STUDIES if is_study else RUNS,
+        "workflow_name": COMPUTE_RUN,
+        "queue_name": RUNS,
         "workflow_id": run_id,
         "priority": priority,
-        "queue_partition_key": owner or "-",
     }
+    if kind == "study":
+        options["workflow_name"], options["queue_name"] = CONDUCT_STUDY, STUDIES
+        options["queue_partition_key"] = partition or "-"
     client.enqueue_in_transaction(session, options, run_id)
 
 

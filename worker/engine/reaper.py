@@ -2,9 +2,9 @@
 
 The open-source DBOS restarts a job only in a process with the id of the one that died. Here every
 supervisor looks for workers whose heartbeat is old, takes their generation away (so that they
-cannot begin an attempt when they wake), and has DBOS put their jobs back into the queue. DBOS does
-that only for jobs that still stand under the dead id, so doing it twice, or at the same time from
-two places, changes nothing, and an adopter that dies strands nothing: the id is due again later.
+cannot begin an attempt when they wake), and moves their jobs back to where all wait. Only jobs that
+still stand under the dead id are moved, so doing it twice, or at the same time from two places,
+changes nothing, and an adopter that dies strands nothing: the id is due again later.
 """
 
 import logging
@@ -35,7 +35,7 @@ ENDS: dict[str, tuple[RunState, str]] = {
 
 
 class Requeue(Protocol):
-    def __call__(self, executor_ids: list[str]) -> Sequence[object]: ...
+    def __call__(self, workers: list[str]) -> Sequence[object]: ...
 
 
 def adopt(store: Store, worker: str, stale_seconds: float, requeue: Requeue) -> list[str]:

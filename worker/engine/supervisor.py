@@ -2,7 +2,7 @@
 
 1. Claim the worker's row under the id `host:device`; refuse while a live process holds it.
 2. Start a compute process for runs and one for questions; beat, and renew their leases.
-3. When the first has announced, take runs from the queue, one at a time.
+3. When the first has announced, take the runs that it can do, one at a time, as their turn comes.
 4. Now and then: adopt dead workers' runs, settle runs with their jobs, forget old jobs.
 """
 
@@ -26,6 +26,7 @@ from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
 from worker.engine.client import Engine
+from worker.engine.facing import Place, check_host, place
 from worker.engine.lane import Lane
 from worker.engine.patience import keep_doing
 from worker.engine.runner import Runner
@@ -35,6 +36,7 @@ from worker.engine.study.conductor import Conductor
 from worker.engine.timing import Timing
 from worker.engine.wire import Announced
 from worker.store.attempts import Adopted
+from worker.store.database import parse_url
 from worker.store.store import Store
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ HELD = 3
 class Supervisor:
     """One device's supervisor; `run` lasts until the process is asked to stop."""
 
-    def __init__(self, chosen: Settings, name: str, door: str, timing: Timing) -> None:
+    def __init__(
+        self, chosen: Settings, name: str, door: str, timing: Timing, where: Place
+    ) -> None:
         self.id, self._settings, self._timing = name, chosen, timing
         self._generation = uuid4().hex
         self._store = Store.open(chosen)
@@ -85,7 +89,7 @@ class Supervisor:
             timing=timing,
             on_adopted=self._restart,
         )
-        self._lane = Lane(self._store, self._questions, chosen.worker_host, timing.question)
+        self._lane = Lane(self._store, self._questions, where, timing.question)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
@@ -103,6 +107,7 @@ class Supervisor:
         jobs = Jobs(
             self._store,
             self.id,
+            self._generation,
             self._timing,
             compute=self._runner.carry_out,
             conduct=self._conduct,
@@ -176,6 +181,8 @@ class Supervisor:
         if not self._takes_runs:
             jobs.take()
             self._takes_runs = True
+        if not self._runs.problem:  # where no process lives, a run would wait for one
+            jobs.hand()
         if self._is_due("reap", self._timing.reap):
             jobs.look_after()
         if self._is_due("forget", FORGET_SECONDS):
@@ -249,12 +256,16 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("dbos").setLevel(logging.WARNING)
     try:
         chosen = settings()
+        check_host(chosen.worker_host)
+        database = parse_url(chosen.database)
     except UserError as error:
         print(error.message, file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
     name = given.name or f"{socket.gethostname()}:{chosen.device}"
     try:
-        supervisor = Supervisor(chosen, name, given.door, Timing.model_validate_json(given.timing))
+        timing = Timing.model_validate_json(given.timing)
+        where = place(chosen.worker_host, database)
+        supervisor = Supervisor(chosen, name, given.door, timing, where)
     except UserError as error:
         print(error.message, file=sys.stderr)
         sys.exit(HELD)

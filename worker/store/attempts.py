@@ -39,6 +39,8 @@ class Attempt(Contract):
     spec: Spec
     batch_scale: float
     crashes: int
+    session: str = ""
+    """Who submitted it, so that a study's children take that session's turns."""
 
 
 class AttemptStore:
@@ -201,7 +203,13 @@ def _take(session: Session, run_id: str, worker: str) -> Attempt | None:
             seconds_left=None,
         )
         .returning(
-            Run.attempt, Run.crashes, Run.state, Run.spec, Run.batch_scale, Run.cancel_requested
+            Run.attempt,
+            Run.crashes,
+            Run.state,
+            Run.spec,
+            Run.batch_scale,
+            Run.session,
+            Run.cancel_requested,
         )
     ).first()
     if row is None:
@@ -223,4 +231,5 @@ def _take(session: Session, run_id: str, worker: str) -> Attempt | None:
         spec=parse_spec(row.spec),
         batch_scale=row.batch_scale,
         crashes=row.crashes,
+        session=row.session,
     )

@@ -30,7 +30,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _parse(url)
+        self.url = parse_url(url)
         if self.url.get_backend_name() == "sqlite":
             _prepare_file(self.url)
             self.engine = _sqlite(self.url, "BEGIN IMMEDIATE")
@@ -64,7 +64,8 @@ class Database:
         self.reader.dispose()
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """Read a database's URL; raises UserError for one that cannot be used."""
     try:
         parsed = make_url(url)
     except ArgumentError:

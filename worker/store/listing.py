@@ -1,12 +1,14 @@
 """Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
 from worker.contract.records import RunRecord
 from worker.store.tables import Run, RunParent, RunTag, moment
+from worker.store.turns import places
 
 
 class RunFilter(TypedDict, total=False):
@@ -47,21 +49,10 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
 
 def records(session: Session, query: Select[Run]) -> list[RunRecord]:
     """Read the runs of a query with their tags, their lineage and their place in the queue."""
-    other = aliased(Run)
-    before = or_(
-        other.priority < Run.priority,
-        and_(other.priority == Run.priority, other.created < Run.created),
-    )
-    ahead = (
-        select(func.count())
-        .select_from(other)
-        .where(other.state == "queued", Run.state == literal("queued", String), before)
-        .where((other.kind == "study") == (Run.kind == "study"))
-        .correlate(Run)
-        .scalar_subquery()
-    )
-    rows = session.execute(query.add_columns(ahead)).all()
-    ids = [run.id for run, _ in rows]
+    rows = session.scalars(query).all()
+    waits = any(run.state == "queued" for run in rows)
+    ahead = places(session) if waits else {}
+    ids = [run.id for run in rows]
     tags: dict[str, list[str]] = {id: [] for id in ids}
     parents: dict[str, list[str]] = {id: [] for id in ids}
     for tag in session.scalars(select(RunTag).where(RunTag.run_id.in_(ids)).order_by(RunTag.tag)):
@@ -69,10 +60,10 @@ def records(session: Session, query: Select[Run]) -> list[RunRecord]:
     lineage = select(RunParent).where(RunParent.run_id.in_(ids)).order_by(RunParent.position)
     for link in session.scalars(lineage):
         parents[link.run_id].append(link.parent_id)
-    return [_record(run, ahead, tags[run.id], parents[run.id]) for run, ahead in rows]
+    return [_record(run, ahead, tags[run.id], parents[run.id]) for run in rows]
 
 
-def _record(run: Run, ahead: int, tags: list[str], parents: list[str]) -> RunRecord:
+def _record(run: Run, ahead: Mapping[str, int], tags: list[str], parents: list[str]) -> RunRecord:
     names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead"}
     plain = {name: getattr(run, name) for name in names - {"tags", "parents"}}
     return RunRecord(
@@ -80,7 +71,7 @@ def _record(run: Run, ahead: int, tags: list[str], parents: list[str]) -> RunRec
         created=moment(run.created),
         started=None if run.started is None else moment(run.started),
         finished=None if run.finished is None else moment(run.finished),
-        ahead=ahead,
+        ahead=ahead.get(run.id, 0) if run.state == "queued" else 0,
         tags=tuple(tags),
         parents=tuple(parents),
     )

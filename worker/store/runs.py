@@ -190,8 +190,12 @@ def insert_run(
     tags: Sequence[str],
     parents: Sequence[str] | None,
     priority: int,
+    browser: str = "",
 ) -> str:
-    """Write a queued run, its lineage and its first event; UserError when a parent is missing."""
+    """Write a queued run, its lineage and its first event; UserError when a parent is missing.
+
+    `browser` is the session that takes turns with others.
+    """
     id = secrets.token_hex(6)
     body = spec.model_dump(mode="json")
     title = title or title_of(spec)
@@ -205,6 +209,7 @@ def insert_run(
             search=search_text(id, title, body),
             state="queued",
             owner=owner,
+            session=browser,
             priority=priority,
             created=database_time(),
         )

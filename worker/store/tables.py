@@ -60,6 +60,7 @@ class Run(Base):
     __table_args__ = (
         Index("runs_in_queue", "state", "priority", "created"),
         Index("runs_by_time", "created"),
+        Index("runs_by_turn", "session", "kind", "taken"),
     )
 
     id: Mapped[RunId] = mapped_column(primary_key=True)
@@ -71,8 +72,12 @@ class Run(Base):
     """Title, id, model, method and fact set, case-folded."""
     state: Mapped[Name]
     owner: Mapped[Name] = mapped_column(default="")
+    session: Mapped[Name] = mapped_column(default="", server_default="")
+    """Who takes turns with others: the browser's session that submitted it; empty for scripts."""
     priority: Mapped[int]
-    """Lower is sooner."""
+    """Lower is sooner, among the runs of one session and kind."""
+    taken: Mapped[Seconds | None]
+    """When it was last handed to a worker."""
     attempt: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     batch_scale: Mapped[float] = mapped_column(Float, default=1.0)

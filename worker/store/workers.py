@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.contract.menu import Announcement
+from worker.contract.merging import merge
 from worker.contract.progress import Event
-from worker.contract.records import WorkerRecord
+from worker.contract.records import LaneAddress, WorkerRecord
 from worker.store.attempts import Adopted, add_events
 from worker.store.database import Database
 from worker.store.tables import Run, WorkerRow, database_time, moment
@@ -29,27 +30,45 @@ class WorkerStore:
             records = [_record(row, now) for row, now in session.execute(query)]
         return sorted(records, key=lambda record: not record.alive)
 
-    def announcement(self) -> Announcement | None:
-        """What a live worker announced, else what was announced last; None if nothing ever was."""
-        query = (
-            select(WorkerRow, database_time())
-            .where(WorkerRow.announcement.is_not(None))
-            .order_by(WorkerRow.announced.desc())
-        )
-        with self.database.read() as session:
-            rows = [(row, _is_alive(row, now)) for row, now in session.execute(query)]
-        best = next((row for row, alive in rows if alive), rows[0][0] if rows else None)
-        return None if best is None else Announcement.model_validate(best.announcement)
+    def menus(self) -> dict[str, Announcement]:
+        """What each live worker announced, by its id; one that has not announced yet is absent.
 
-    def lanes(self) -> list[tuple[str, str]]:
-        """Address and token of every live worker that answers questions, idle ones first."""
+        Those that are ready come first, and those that cannot start are left out where one can.
+        """
+        query = select(WorkerRow).where(WorkerRow.announcement.is_not(None), alive())
+        query = query.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
+        with self.database.read() as session:
+            rows = session.scalars(query).all()
+        well = [row for row in rows if row.ready or not row.problem] or rows
+        return {row.id: Announcement.model_validate(row.announcement) for row in well}
+
+    def menus_stamp(self) -> tuple[tuple[str, float | None, bool, str], ...]:
+        """A value that is another whenever `menus` would be."""
+        said = (WorkerRow.id, WorkerRow.announced, WorkerRow.ready, WorkerRow.problem)
+        with self.database.read() as session:
+            rows = session.execute(select(*said).where(alive()).order_by(WorkerRow.id))
+            return tuple((row.id, row.announced, row.ready, row.problem) for row in rows)
+
+    def announcement(self) -> Announcement | None:
+        """What the live workers announced, merged, else what was announced last; None if nothing
+        ever was."""
+        if menus := self.menus():
+            return merge(tuple(menus.values()))
+        last = select(WorkerRow.announcement).where(WorkerRow.announcement.is_not(None))
+        last = last.order_by(WorkerRow.announced.desc()).limit(1)
+        with self.database.read() as session:
+            said = session.scalar(last)
+        return None if said is None else Announcement.model_validate(said)
+
+    def lanes(self) -> list[LaneAddress]:
+        """Where every live worker answers questions, idle ones first."""
         query = (
-            select(WorkerRow.address, WorkerRow.token)
+            select(WorkerRow.id, WorkerRow.address, WorkerRow.token)
             .where(WorkerRow.address != "", WorkerRow.ready, alive())
             .order_by(WorkerRow.run != "", WorkerRow.heartbeat.desc())
         )
         with self.database.read() as session:
-            return [(row.address, row.token) for row in session.execute(query)]
+            return [LaneAddress(**row._mapping) for row in session.execute(query)]
 
     def claim_worker(
         self,
@@ -105,13 +124,15 @@ class WorkerStore:
                 .values(stopped=database_time(), ready=False, run="", address="", token="")
             )
 
-    def forget_workers(self, silent_seconds: float) -> None:
-        """Delete workers that have been silent for so long, but the one that announced last."""
+    def forget_workers(self, silent_seconds: float) -> list[str]:
+        """Delete workers that have been silent for so long, but the one that announced last; their
+        ids."""
         last = select(WorkerRow.id).order_by(WorkerRow.announced.desc().nulls_last()).limit(1)
         with self.database.write() as session:
             kept = session.scalar(last)
             silent = WorkerRow.heartbeat < database_time() - silent_seconds
-            session.execute(delete(WorkerRow).where(silent, WorkerRow.id != kept))
+            forgotten = delete(WorkerRow).where(silent, WorkerRow.id != kept)
+            return list(session.scalars(forgotten.returning(WorkerRow.id)))
 
     def adopt_dead(self, but: str, stale_seconds: float, again_seconds: float = 60.0) -> list[str]:
         """Mark dead workers and return the ids whose runs are to be given to others now.

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from worker.engine.client import Engine
 
 ROOT = Path(__file__).parents[3]
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
-TIMING = {"poll": 0.1, "beat": 0.2, "lease": 4.0, "stale": 6.0, "grace": 2.0, "reap": 0.25}
+TIMING = {"poll": 0.1, "beat": 0.2, "lease": 8.0, "stale": 10.0, "grace": 2.0, "reap": 0.25}
 TIMING["respawn"] = 0.5
 LOCK_WAIT = "-c lock_timeout=200"
 DATABASES = [
@@ -41,12 +41,12 @@ DATABASES = [
 
 @pytest.fixture(params=DATABASES)
 def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    with _settings(request.param, tmp_path) as made:
+    with fresh_settings(request.param, tmp_path) as made:
         yield made
 
 
 @contextmanager
-def _settings(database: str, folder: Path) -> Iterator[Settings]:
+def fresh_settings(database: str, folder: Path) -> Iterator[Settings]:
     if database == "sqlite":
         yield Settings(data=folder, device="cpu")
         return
@@ -83,21 +83,34 @@ class Fleet:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}",
         }
 
-    def launch(self, name: str = "w1", lanes: int = 1, **timing: float) -> subprocess.Popen[str]:
-        """Start a supervisor and do not wait for it."""
-        command = [sys.executable, "-m", "worker.engine.supervisor", "--door", "fake_door"]
+    def enable(self, name: str, **able: Any) -> None:
+        """Say what a worker can do, before or after it is started (`fake_door`)."""
+        folder = self.data / "able"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.new").write_text(json.dumps(able))
+        (folder / f"{name}.new").rename(folder / name)
+
+    def launch(
+        self,
+        name: str = "w1",
+        lanes: int = 1,
+        within: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+        **timing: float,
+    ) -> subprocess.Popen[str]:
+        """Start a supervisor and do not wait for it; `within` is a command that runs it."""
+        command = [*within, sys.executable, "-m", "worker.engine.supervisor", "--door", "fake_door"]
         command += ["--name", name, "--timing", json.dumps(TIMING | timing)]
+        own = {"LETHE_LANES": str(lanes), "LETHE_DEVICE": name, **(settings or {})}
         with (self.data / f"{name}.log").open("a") as log:
-            process = subprocess.Popen(
-                command, env=self.environment | {"LETHE_LANES": str(lanes)}, stderr=log, text=True
-            )
+            process = subprocess.Popen(command, env=self.environment | own, stderr=log, text=True)
         self._started.append(process)
         return process
 
-    def start(self, name: str = "w1", lanes: int = 1, **timing: float) -> subprocess.Popen[str]:
+    def start(self, name: str = "w1", lanes: int = 1, **more: Any) -> subprocess.Popen[str]:
         """Start a supervisor and wait until it takes runs."""
         since = time.time()
-        process = self.launch(name, lanes, **timing)
+        process = self.launch(name, lanes, **more)
         self.wait(lambda: self.is_ready(name, process, since))
         return process
 
@@ -130,11 +143,11 @@ class Fleet:
         """Submit a run that the fake door computes as its options say."""
         return self.engine.submit(self.spec(**options))
 
-    def spec(self, **options: Any) -> LocalizeSpec:
+    def spec(self, model: str = "demo", method: str = "fake", **options: Any) -> LocalizeSpec:
         facts = FactsSpec(set="tiny", forget="first:1")
-        return LocalizeSpec(facts=facts, method="fake", options=options)
+        return LocalizeSpec(model=model, facts=facts, method=method, options=options)
 
-    def state(self, run_id: str, *wanted: str, seconds: float = 60) -> RunRecord:
+    def state(self, run_id: str, *wanted: str, seconds: float = 120) -> RunRecord:
         """Wait until a run is in one of the states."""
 
         def reached() -> RunRecord | None:
@@ -160,7 +173,7 @@ class Fleet:
         return int(notes[-1]["pid"])
 
     @staticmethod
-    def wait(until: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def wait(until: Callable[[], Any], seconds: float = 120.0) -> Any:
         """Wait until something holds, and return it."""
         deadline = time.monotonic() + seconds
         while not (found := until()):
@@ -187,20 +200,42 @@ def fleet(chosen: Settings, engine: Engine) -> Iterator[Fleet]:
     started.stop()
 
 
+@contextmanager
+def _module_fleet(database: str, folder: Path) -> Iterator[Fleet]:
+    with fresh_settings(database, folder) as made:
+        opened = Engine.open(made)
+        started = Fleet(made, opened)
+        try:
+            yield started
+        finally:
+            started.stop()
+            opened.close()
+
+
 @pytest.fixture(scope="module", params=DATABASES)
 def busy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
     """One supervisor with two lanes for all tests of a module that leave it as it was."""
-    with _settings(request.param, tmp_path_factory.mktemp("busy")) as made:
-        opened = Engine.open(made)
-        started = Fleet(made, opened)
-        try:
-            started.start(lanes=2, lease=30.0, stale=45.0)
-            yield started
-        finally:
-            started.stop()
-            opened.close()
+    with _module_fleet(request.param, tmp_path_factory.mktemp("busy")) as started:
+        started.start(lanes=2, lease=30.0, stale=45.0)
+        yield started
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def unlike(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """Two supervisors that can do different things, for tests that leave them as they were."""
+    with _module_fleet(request.param, tmp_path_factory.mktemp("unlike")) as started:
+        of_small = {"demo": 1, "both": 1, "wide": 9}
+        started.enable("small", models=of_small, methods=["fake", "probes"], memory=5)
+        of_large = {"big": 1, "both": 1, "wide": 9}
+        started.enable("large", models=of_large, methods=["fake", "other"], memory=50)
+        started.launch("small", lease=30.0, stale=45.0)
+        started.start("large", lease=30.0, stale=45.0)
+        started.wait(lambda: len(started.store.menus()) == 2)
+        yield started
 
 
 def _is_running(pid: int) -> bool:

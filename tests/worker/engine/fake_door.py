@@ -1,7 +1,9 @@
 """A stand-in for worker.run, without torch: what a run does is said by its options.
 
 Every start and end of a computation is written to `$LETHE_DATA/starts/<run id>` with the process
-and the time, so that a test can see what ran twice, and whether two overlapped.
+and the time, so that a test can see what ran twice, and whether two overlapped. What a worker can
+do is said by `$LETHE_DATA/able/<device>` as JSON, where there is one: models with the bytes that
+they take, methods, memory; it is read again as soon as it changes.
 """
 
 import json
@@ -13,8 +15,15 @@ from typing import Any
 
 from worker.contract.errors import Diverged, UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import AskReadFacts, Inputs, Question
-from worker.contract.menu import Announcement, FactSetInfo, MethodInfo, ModelInfo, ReadFacts
+from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs, Question
+from worker.contract.menu import (
+    Announcement,
+    FactSetInfo,
+    MethodInfo,
+    ModelInfo,
+    Preflight,
+    ReadFacts,
+)
 from worker.contract.progress import Report
 from worker.contract.result import Provenance, Result
 from worker.contract.settings import Settings, settings
@@ -33,21 +42,60 @@ def announce(chosen: Settings) -> Announcement:
     print("a library prints to standard output")
     if (chosen.data / "refuse-to-start").exists():
         raise RuntimeError("no device here")
+    return menu(chosen)
+
+
+def menu(chosen: Settings) -> Announcement:
+    """What is announced; it says so and does nothing else."""
     info = FactSetInfo(name=FACTS.name, title="Tiny", n_facts=1, hash=FACTS.hash, bundled=True)
-    fake = MethodInfo(kind="localization", name="fake", title="Fake", summary="", options={})
-    model = ModelInfo(id="demo", title="Demo", component_parameters={"blocks.0.mlp": 10})
-    return Announcement(methods=(fake,), models=(model,), fact_sets=(info,), device="cpu")
+    able = _able(chosen)
+    kinds = ("localization", "unlearning", "evaluation")
+    methods = [
+        MethodInfo(kind=kind, name=name, title=name, summary="", options={})
+        for name in able.get("methods", ["fake", "probes"])
+        for kind in kinds
+    ]
+    models = [
+        ModelInfo(
+            id=id, title=id, component_parameters={"blocks.0.mlp": 10}, memory_bytes={"load": size}
+        )
+        for id, size in able.get("models", {"demo": 1}).items()
+    ]
+    return Announcement(
+        methods=tuple(methods),
+        models=tuple(models),
+        fact_sets=(info,),
+        device=chosen.device,
+        memory_bytes=able.get("memory", 0),
+    )
+
+
+def _able(chosen: Settings) -> dict[str, Any]:
+    path = chosen.data / "able" / chosen.device
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def bundled_fact_sets() -> list[FactSet]:
     return [FACTS]
 
 
-def open_models(chosen: Settings) -> dict[str, Any]:
-    return {}
+class Models:
+    """What is held; it changes with what the worker can do, which has it announced anew."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self._chosen = chosen
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        return (json.dumps(_able(self._chosen)),)
 
 
-def run(spec: Spec, inputs: Inputs, report: Report, models: dict[str, Any]) -> Result:
+def open_models(chosen: Settings) -> Models:
+    return Models(chosen)
+
+
+def run(spec: Spec, inputs: Inputs, report: Report, models: Models) -> Result:
     options: dict[str, Any] = spec.options
     starts = settings().data / "starts" / Path(inputs.out).parent.name.partition(".")[0]
     starts.parent.mkdir(exist_ok=True)
@@ -69,7 +117,9 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: dict[str, Any]) -> R
         time.sleep(options.get("pause", 0.0))
     Path(inputs.out, "arrays.npz").write_bytes(b"arrays of " + starts.name.encode())
     _note(starts, "end")
-    made = Provenance(model="demo", weights_hash="0", seed=0, device="cpu", dtype="", versions={})
+    made = Provenance(
+        model=spec.base, weights_hash="0", seed=0, device="cpu", dtype="", versions={}
+    )
     return Result(
         kind=spec.kind,
         spec=spec.model_dump(mode="json"),
@@ -81,7 +131,9 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: dict[str, Any]) -> R
     )
 
 
-def answer(question: Question, models: dict[str, Any]) -> ReadFacts:
+def answer(question: Question, models: Models) -> ReadFacts | Preflight:
+    if isinstance(question, AskPreflight):
+        return Preflight(notes=(settings().device,))
     assert isinstance(question, AskReadFacts)
     if question.filename == "wrong":
         raise UserError("The file is wrong.", field="file")

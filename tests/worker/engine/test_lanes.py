@@ -57,12 +57,12 @@ def test_the_lane_reads_uploads_and_no_other_file(busy: Any, path: str) -> None:
 
 
 def test_a_question_without_the_token_is_refused(busy: Any) -> None:
-    [(address, token)] = busy.store.lanes()
+    [lane] = busy.store.lanes()
     body = {"question": question().model_dump(), "timeout": 5}
-    assert httpx.post(f"{address}/ask", json=body).status_code == 401
-    wrong = {"Authorization": f"Bearer {token}x"}
-    assert httpx.post(f"{address}/ask", json=body, headers=wrong).status_code == 401
-    assert address.startswith("http://127.0.0.1:")
+    assert httpx.post(f"{lane.address}/ask", json=body).status_code == 401
+    wrong = {"Authorization": f"Bearer {lane.token}x"}
+    assert httpx.post(f"{lane.address}/ask", json=body, headers=wrong).status_code == 401
+    assert lane.address.startswith("http://127.0.0.1:")
 
 
 def test_a_stuck_question_ends_its_process_and_the_one_behind_it_is_answered_by_the_next(

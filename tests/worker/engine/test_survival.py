@@ -20,7 +20,7 @@ def test_a_killed_supervisor_takes_its_run_up_again_when_it_is_restarted(fleet: 
     fleet.wait(lambda: len(fleet.computes()) == 2)
     supervisor.kill()
     supervisor.wait()
-    fleet.wait(lambda: not fleet.computes(), seconds=30)
+    fleet.wait(lambda: not fleet.computes())
     fleet.start()
     assert fleet.state(running, "done").attempt == 2
     fleet.state(waiting, "done")
@@ -53,7 +53,7 @@ def test_a_paused_supervisor_loses_its_run_and_its_compute_and_begins_anew(fleet
     fleet.start("w2")
     since = time.time()
     fleet.pause(paused)
-    fleet.wait(lambda: compute not in fleet.computes(), seconds=30)
+    fleet.wait(lambda: compute not in fleet.computes())
     assert fleet.store.run(running).worker == "w1", "the lease ends before the adoption"
     fleet.wait(lambda: fleet.store.run(running).worker == "w2")
     fleet.state(running, "running")

@@ -1,6 +1,7 @@
 import sqlalchemy as sa
 
 from worker.contract.menu import Announcement
+from worker.contract.merging import merge
 from worker.store.store import Store
 
 
@@ -33,17 +34,35 @@ def test_a_worker_is_alive_while_its_heart_beats_and_ready_once_it_has_announced
     assert (worker.alive, worker.ready, worker.run) == (False, False, "")
 
 
-def test_the_announcement_of_a_live_worker_comes_before_a_later_one_of_a_dead(store: Store) -> None:
-    assert store.announcement() is None
+def test_live_workers_speak_together_and_the_last_known_one_when_nobody_is_alive(
+    store: Store,
+) -> None:
+    assert (store.announcement(), store.menus()) == (None, {})
     claim(store, "w1")
     claim(store, "w2")
     store.announce("w1", "of w1", says("cpu"))
     store.announce("w2", "of w2", says("cuda"))
-    assert store.announcement() == says("cuda")
+    assert store.announcement() == merge([says("cpu"), says("cuda")])
+    assert store.menus() == {"w1": says("cpu"), "w2": says("cuda")}
     silence(store, "w2")
     assert store.announcement() == says("cpu")
     silence(store, "w1")
-    assert store.announcement() == says("cuda"), "the last known, when nobody is alive"
+    assert store.announcement() == says("cuda"), "the last known"
+    assert store.menus() == {}
+
+
+def test_a_worker_that_cannot_start_speaks_only_where_no_other_can(store: Store) -> None:
+    for id in ("w1", "w2"):
+        claim(store, id)
+        store.announce(id, f"of {id}", says(id))
+    store.claim_worker("w1", "again", {}, "cpu", 60.0, lambda holder: True)
+    assert set(store.menus()) == {"w1", "w2"}, "one that starts is counted on"
+    stamp = store.menus_stamp()
+    store.beat("w1", "again", problem="no device here")
+    assert set(store.menus()) == {"w2"}
+    assert store.menus_stamp() != stamp
+    silence(store, "w2")
+    assert set(store.menus()) == {"w1"}
 
 
 def test_workers_long_silent_are_forgotten_but_for_the_last_announcement(store: Store) -> None:
@@ -52,7 +71,7 @@ def test_workers_long_silent_are_forgotten_but_for_the_last_announcement(store: 
     store.announce("w1", "of w1", says("cpu"))
     silence(store, "w1")
     silence(store, "w2")
-    store.forget_workers(50)
+    assert store.forget_workers(50) == ["w2"]
     assert {worker.id for worker in store.workers()} == {"w1", "w3"}
 
 
@@ -64,4 +83,4 @@ def test_only_live_and_ready_workers_answer_questions_idle_ones_first(store: Sto
             store.announce(id, f"of {id}", says("cpu"))
     store.beat("w1", "of w1", run="12ab")
     silence(store, "w3")
-    assert [address for address, _ in store.lanes()] == ["http://w2", "http://w1"]
+    assert [lane.address for lane in store.lanes()] == ["http://w2", "http://w1"]

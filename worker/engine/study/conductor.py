@@ -168,7 +168,9 @@ class Conductor:
             if is_tried and (known := self._known(attempt).get(key)):
                 return known
             is_tried = True
-            return self._submit(spec, owner=owner, tags=("study",), parents=parents)
+            return self._submit(
+                spec, owner=owner, tags=("study",), parents=parents, session=attempt.session
+            )
 
         return self._patiently(submit)
 

@@ -1,0 +1,117 @@
+"""Where a worker listens, where others find it, and what is said where they do not."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from tests.worker.engine import fake_door
+from worker.contract.errors import UserError
+from worker.contract.facts import FactsSpec
+from worker.contract.inputs import AskPreflight, Inputs
+from worker.contract.records import LaneAddress
+from worker.contract.settings import Settings
+from worker.contract.spec import LocalizeSpec
+from worker.engine.client import Engine, Unreachable
+from worker.engine.facing import Place, address_of, check_host, facing, place
+from worker.engine.lane import Lane
+from worker.engine.reach import look
+
+NO_SLOT: Any = None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:////tmp/a.sqlite", "127.0.0.1"),
+        ("postgresql+psycopg://u:p@127.0.0.1:5433/lethe", "127.0.0.1"),
+        ("postgresql+psycopg://u:p@localhost/lethe", "127.0.0.1"),
+        ("postgresql+psycopg:///lethe?host=/var/run/postgresql", "127.0.0.1"),
+        ("postgresql+psycopg://u@/lethe?host=127.0.0.1:5433&host=elsewhere.invalid", "127.0.0.1"),
+    ],
+)
+def test_a_database_on_this_host_is_faced_by_the_loopback_address(url: str, expected: str) -> None:
+    assert facing(sa.make_url(url)) in (expected, "::1" if "localhost" in url else expected)
+
+
+def test_a_database_without_a_way_to_it_asks_for_the_setting() -> None:
+    with pytest.raises(UserError, match=r"'no\.host\.invalid'.*LETHE_WORKER_HOST"):
+        facing(sa.make_url("postgresql+psycopg://u@no.host.invalid/lethe"))
+
+
+def test_the_setting_counts_and_one_for_all_addresses_tells_the_one_that_faces_the_database() -> (
+    None
+):
+    url = sa.make_url("postgresql+psycopg://u@127.0.0.1/lethe")
+    assert place("", url) == Place("127.0.0.1", "127.0.0.1")
+    assert place("127.0.0.2", url) == Place("127.0.0.2", "127.0.0.2")
+    assert place("0.0.0.0", url) == Place("0.0.0.0", "127.0.0.1")
+    assert address_of("127.0.0.2", 80) == "http://127.0.0.2:80"
+    assert address_of("::1", 80) == "http://[::1]:80"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "no.host.invalid"])
+def test_an_address_that_is_not_this_machines_is_refused_in_words(host: str) -> None:
+    with pytest.raises(UserError, match=r"LETHE_WORKER_HOST is .*expected an address"):
+        check_host(host)
+    check_host("127.0.0.2")
+    check_host("")
+
+
+@pytest.fixture
+def lanes(engine: Engine, tmp_path: Path) -> Iterator[Engine]:
+    """Two workers' rows; the lane of `near` listens where it says, that of `far` elsewhere."""
+    with ExitStack() as opened:
+        for name, bind, told in (
+            ("near", "127.0.0.1", "127.0.0.1"),
+            ("far", "127.0.0.1", "127.0.0.2"),
+        ):
+            lane = Lane(engine.store, NO_SLOT, Place(bind, told), 60.0)
+            opened.callback(lane.close)
+            lane.keep_up()
+            engine.store.claim_worker(name, name, {}, name, 60.0, lambda holder: False)
+            said = fake_door.menu(Settings(data=tmp_path, device=name))
+            engine.store.announce(name, name, said)
+            engine.store.beat(name, name, address=lane.address, token=lane.token)
+        yield engine
+
+
+def test_a_lane_that_is_not_where_its_worker_says_is_named_with_the_cure(lanes: Engine) -> None:
+    [(worker, words)] = lanes.reach.troubles().items()
+    assert worker == "far"
+    assert "nobody answers at http://127.0.0.2:" in words
+    assert "set LETHE_WORKER_HOST" in words
+
+
+def test_health_says_that_a_worker_is_not_reached_and_counts_it_not_as_ready(
+    lanes: Engine, chosen: Settings
+) -> None:
+    with TestClient(create_app(chosen, lanes), base_url="http://127.0.0.1") as browser:
+        found = browser.get("/healthz").json()
+    assert (found["status"], found["workers"], found["workers_ready"]) == ("unreachable", 2, 1)
+    [problem] = found["problems"]
+    assert problem.startswith("far: this server cannot reach it")
+    assert "LETHE_WORKER_HOST" in problem
+    assert "127.0.0.2" not in problem, "a stranger reads no address"
+
+
+def test_somebody_else_at_a_lanes_address_counts_as_unreachable(lanes: Engine) -> None:
+    [near] = [lane for lane in lanes.store.lanes() if lane.id == "near"]
+    assert look(near) == ""
+    wrong = LaneAddress(id="near", address=near.address, token="another's")
+    assert "somebody else answers, who does not know its token" in look(wrong)
+    lanes.store.beat("near", "near", token="another's")
+    question = AskPreflight(spec=_spec(), inputs=Inputs(out=""))
+    with pytest.raises(
+        Unreachable, match=r"nobody answers.*does not know its token|token.*nobody answers"
+    ):
+        lanes.ask(question)
+
+
+def _spec() -> LocalizeSpec:
+    return LocalizeSpec(facts=FactsSpec(set="tiny"), method="fake")

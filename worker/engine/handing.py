@@ -1,0 +1,128 @@
+"""Hands a free worker the next run, and takes back what a dead one had.
+
+Runs wait in a queue to which nobody listens. A worker that is free takes, in the order of turns,
+the first that is its to take, and moves its job into its own queue, from which DBOS starts it: one
+conditional update, so that of two workers that want the same run one gets it. A dead worker's jobs
+are moved back, whether they had begun or not.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from worker.contract.ability import takers
+from worker.contract.menu import Announcement
+from worker.contract.progress import RunState
+from worker.contract.spec import parse_spec
+from worker.engine.queue import CONDUCT_STUDY, RUNS, STUDIES, VERSION, jobs_table, queue_of
+from worker.store.attempts import Adopted
+from worker.store.database import Database
+from worker.store.store import Store
+from worker.store.tables import Run, WorkerRow, database_time
+from worker.store.turns import Waiting, in_turn, served, waiting
+
+OPEN: tuple[RunState, ...] = ("queued", "interrupted", "loading", "running")
+"""The states of a run that has not ended."""
+
+
+class Handing:
+    """Hands runs to the worker `worker`, whose row `generation` holds."""
+
+    def __init__(self, store: Store, worker: str, generation: str) -> None:
+        self._store, self._worker, self._generation = store, worker, generation
+        self._jobs = jobs_table(store.database)
+        self._stamp: object = None
+        self._menus: Mapping[str, Announcement] = {}
+        self._mine: dict[str, bool] = {}
+        """Run -> whether it is this worker's to take, as long as nobody announces anew."""
+
+    def hand(self) -> str | None:
+        """Move the next run that is its to take into the worker's queue; its id, None if there is
+        none or the worker has one already. Raises Adopted."""
+        with self._store.database.read() as session:
+            if self._is_busy(session) or not (queued := self._queued(session)):
+                return None
+        self._follow_menus(queued)
+        runs = [run for run in queued if self._is_mine(run)]
+        if not runs:
+            return None
+        with self._store.database.read() as session:
+            order = in_turn(runs, served(session, (run.session for run in runs)))
+        return next((run.id for run in order if self._take(run.id)), None)
+
+    def _is_busy(self, session: Session) -> bool:
+        own = self._jobs.c.queue_name == queue_of(self._worker)
+        held = own & self._jobs.c.status.in_(("ENQUEUED", "PENDING"))
+        return session.scalar(sa.select(sa.exists().where(held))) or False
+
+    def _queued(self, session: Session) -> list[Waiting]:
+        """The runs of which the job waits.
+
+        A run may still stand as computed: by this worker's process before, which was killed.
+        """
+        c = self._jobs.c
+        ours = sa.or_(c.application_version.is_(None), c.application_version == VERSION)
+        query = sa.select(c.workflow_uuid).where(c.status == "ENQUEUED", c.queue_name == RUNS, ours)
+        ids = set(session.scalars(query))
+        return [run for run in waiting(session, OPEN) if run.id in ids] if ids else []
+
+    def _follow_menus(self, queued: Sequence[Waiting]) -> None:
+        """Read what the workers announced anew where that has changed."""
+        stamp = self._store.menus_stamp()
+        if stamp != self._stamp:
+            self._menus, self._mine = self._store.menus(), {}
+            self._stamp = stamp
+        ids = {run.id for run in queued}
+        self._mine = {id: mine for id, mine in self._mine.items() if id in ids}
+
+    def _is_mine(self, run: Waiting) -> bool:
+        if run.id not in self._mine:
+            with self._store.database.read() as session:
+                data = session.scalar(sa.select(Run.spec).where(Run.id == run.id))
+            if data is None:
+                return False
+            self._mine[run.id] = self._worker in takers(parse_spec(data), self._menus)
+        return self._mine[run.id]
+
+    def _take(self, run_id: str) -> bool:
+        """Move a job that still waits into the worker's queue; False when it does not."""
+        held = WorkerRow.id == self._worker, WorkerRow.generation == self._generation
+        waits = self._jobs.c.status == "ENQUEUED", self._jobs.c.queue_name == RUNS
+        with self._store.database.write() as session:
+            # Locks the row first, so that an adoption comes wholly before or wholly after.
+            beat = sa.update(WorkerRow).where(*held).values(heartbeat=database_time())
+            if session.execute(beat.returning(WorkerRow.id)).first() is None:
+                raise Adopted(f"{self._worker} was taken for dead while it was silent")
+            moved = session.execute(
+                sa.update(self._jobs)
+                .where(self._jobs.c.workflow_uuid == run_id, *waits)
+                .values(queue_name=queue_of(self._worker))
+                .returning(self._jobs.c.workflow_uuid)
+            ).first()
+            if moved is None:
+                return False
+            session.execute(sa.update(Run).where(Run.id == run_id).values(taken=database_time()))
+        return True
+
+
+def give_back(database: Database, workers: Sequence[str]) -> list[str]:
+    """Move the jobs of dead workers back to where all wait: those that they held, whether begun or
+    not. Doing it twice changes nothing. Return their ids."""
+    jobs = jobs_table(database)
+    begun = (jobs.c.status == "PENDING") & jobs.c.executor_id.in_(workers)
+    handed = (jobs.c.status == "ENQUEUED") & jobs.c.queue_name.in_(list(map(queue_of, workers)))
+    known = jobs.c.application_version.is_(None) | (jobs.c.application_version == VERSION)
+    moved = (
+        sa.update(jobs)
+        .where(begun | handed, known)
+        .values(
+            status="ENQUEUED",
+            queue_name=sa.case((jobs.c.name == CONDUCT_STUDY, STUDIES), else_=RUNS),
+            owner_xid=None,
+            started_at_epoch_ms=None,
+        )
+        .returning(jobs.c.workflow_uuid)
+    )
+    with database.write() as session:
+        return list(session.scalars(moved))
