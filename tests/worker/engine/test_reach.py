@@ -1,7 +1,10 @@
 """Where a worker listens, where others find it, and what is said where they do not."""
 
+import socket
+import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from tests.worker.engine import fake_door
+from tests.worker.engine.conftest import DATABASES
 from worker.contract.errors import UserError
 from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskPreflight, Inputs
@@ -18,7 +22,7 @@ from worker.contract.records import LaneAddress
 from worker.contract.settings import Settings
 from worker.contract.spec import LocalizeSpec
 from worker.engine.client import Engine, Unreachable
-from worker.engine.facing import Place, address_of, check_host, facing, place
+from worker.engine.facing import Place, address_of, check_host, facing, listen, place
 from worker.engine.lane import Lane
 from worker.engine.reach import look
 
@@ -115,3 +119,94 @@ def test_somebody_else_at_a_lanes_address_counts_as_unreachable(lanes: Engine) -
 
 def _spec() -> LocalizeSpec:
     return LocalizeSpec(facts=FactsSpec(set="tiny"), method="fake")
+
+
+class Forwarder:
+    """Passes TCP connections at one address on to another, as a router to the database would."""
+
+    def __init__(self, host: str, to: tuple[str, int]) -> None:
+        self._listening, self._to = listen(host), to
+        self.port = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._to)
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _copy(source: socket.socket, sink: socket.socket) -> None:
+        with source, sink:
+            try:
+                while data := source.recv(65536):
+                    sink.sendall(data)
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+HERE, THERE = "10.213.77.1", "10.213.77.2"
+
+
+@pytest.fixture
+def second_host() -> Iterator[tuple[str, ...]]:
+    """A network namespace that is joined to this one by a cable: the command to be within it."""
+    name = "lethe-second-host"
+    steps = [
+        f"ip netns add {name}",
+        f"ip link add lethe-here type veth peer name lethe-there netns {name}",
+        f"ip addr add {HERE}/30 dev lethe-here",
+        "ip link set lethe-here up",
+        f"ip netns exec {name} ip addr add {THERE}/30 dev lethe-there",
+        f"ip netns exec {name} ip link set lethe-there up",
+        f"ip netns exec {name} ip link set lo up",
+    ]
+    try:
+        for step in steps:
+            try:
+                subprocess.run(step.split(), check=True, capture_output=True, text=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                why = str(getattr(error, "stderr", "") or error).strip()
+                pytest.skip(
+                    f"no network namespace can be made here ({why}); would have shown that a "
+                    f"worker on a second host is found, and one that hides is named"
+                )
+        yield ("ip", "netns", "exec", name)
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", DATABASES[1:], indirect=True)
+def test_a_worker_on_a_second_host_is_found_without_a_setting_and_one_that_hides_is_named(
+    fleet: Any, chosen: Settings, second_host: tuple[str, ...]
+) -> None:
+    url = sa.make_url(chosen.database_url)
+    with closing(Forwarder(HERE, (str(url.host), int(url.port or 5432)))) as way:
+        there = url.set(host=HERE, port=way.port).render_as_string(hide_password=False)
+        database = {"LETHE_DATABASE_URL": there}
+        worker = fleet.start("w1", within=second_host, settings=database)
+        [lane] = fleet.store.lanes()
+        assert lane.address.startswith(f"http://{THERE}:")
+        question = AskPreflight(spec=fleet.spec(), inputs=Inputs(out=""))
+        assert fleet.engine.ask(question, 60)["notes"] == ["w1"]
+        assert fleet.state(fleet.submit(), "done").worker == "w1"
+        assert fleet.engine.reach.troubles() == {}
+        worker.terminate()
+        worker.wait()
+        hidden = database | {"LETHE_WORKER_HOST": "127.0.0.1"}
+        fleet.start("w2", within=second_host, settings=hidden)
+        assert fleet.state(fleet.submit(), "done").worker == "w2", "runs come by the database"
+        with pytest.raises(Unreachable, match="worker w2 cannot be reached"):
+            fleet.engine.ask(question, 60)
+        with TestClient(create_app(chosen, fleet.engine), base_url="http://127.0.0.1") as browser:
+            fleet.wait(lambda: browser.get("/healthz").json()["status"] == "unreachable")
+            assert "w2: this server cannot reach it" in browser.get("/healthz").text
+        fleet.stop()
