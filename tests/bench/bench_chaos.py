@@ -6,7 +6,7 @@ to a worker without their model. Exit code 1 when one was, or when too few were 
 private one (`tests/suite.py`), or the one that LETHE_TEST_POSTGRES_URL names.
 
     python tests/bench/bench_chaos.py
-    python tests/bench/bench_chaos.py --runs 24 --hits 30 --seed 0
+    python tests/bench/bench_chaos.py --runs 36 --hits 30 --seed 0
 """
 
 import argparse
@@ -26,7 +26,7 @@ SECONDS = 900.0
 def main() -> int:
     """Run the chaos on each database; the exit code says whether all held."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=24, help="runs on each database")
+    parser.add_argument("--runs", type=int, default=36, help="runs on each database")
     parser.add_argument("--hits", type=int, default=30, help="kills while a run is computed")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

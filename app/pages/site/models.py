@@ -1,5 +1,6 @@
 """Models: what there is to work on, what each is and needs, and which this device cannot take."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from starlette.responses import RedirectResponse
 from app.backend import AnnouncementDep, EngineDep, StoreDep
 from app.recipes import ask_for_recipe, offers
 from app.templating import render
+from worker.contract.ability import model_of
 from worker.contract.menu import Announcement, ModelInfo
 
 NAV = ("Models", "/models")
@@ -26,13 +28,17 @@ NEEDS_8BIT = (("load", "Held in memory, in 8 bits"), ("localize", "Localize, in 
 """The entries of ModelInfo.memory_bytes_8bit."""
 
 
+STATES = ("hot", "cold", "too large", "unsupported")
+"""From what can be worked on at once to what cannot be."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A model with its state on the worker's device."""
+    """A model with its state on a worker's device."""
 
     info: ModelInfo
     state: str
-    """`hot`, `cold`, `too large` or `unsupported`."""
+    """One of STATES."""
     why: str = ""
     too_large_for: tuple[str, ...] = ()
     """The kinds of run that need more memory than there is."""
@@ -43,9 +49,9 @@ class Shown:
 @router.get("/models")
 def show(request: Request, menu: AnnouncementDep, store: StoreDep) -> Response:
     """Every model that the workers' roots hold, those that can be used first."""
-    is_alive = any(worker.alive for worker in store.workers())
+    menus = store.menus()
     shown = [
-        replace(state_of(info, menu, is_alive), without=ruled_out(info, menu))
+        replace(best_state(info.id, menus or {"": menu}), without=ruled_out(info, menu))
         for info in menu.models
     ]
     return render(
@@ -67,6 +73,17 @@ async def add(request: Request, engine: EngineDep) -> Response:
     owner = request.state.session.identity.user
     run_id = await run_in_threadpool(ask_for_recipe, engine, name, owner)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+def best_state(id: str, menus: Mapping[str, Announcement]) -> Shown:
+    """A model as the worker has it that can do most with it; workers by their ids, which are empty
+    where none is alive."""
+    found = [
+        state_of(info, menu, is_alive=bool(worker))
+        for worker, menu in menus.items()
+        if (info := model_of(menu, id)) is not None
+    ]
+    return min(found, key=lambda one: STATES.index(one.state))
 
 
 def state_of(info: ModelInfo, menu: Announcement, is_alive: bool = True) -> Shown:

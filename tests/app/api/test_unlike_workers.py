@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from app.main import create_app
+from app.pages.site.models import best_state
 from tests.app.conftest import TOKEN, WORKER, AskedEngine, announcement
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.settings import Settings
@@ -85,6 +86,26 @@ def test_a_worker_that_cannot_be_asked_is_named_and_takes_runs_all_the_same(
     answer = script.post("/api/runs/check", json=spec)
     assert "w1 cannot be reached" in answer.text
     assert script.post("/api/runs", json=spec).status_code == 201
+
+
+def test_the_models_page_measures_each_model_by_the_worker_that_has_it(
+    client: TestClient, other: Announcement, engine: AskedEngine
+) -> None:
+    assert best_state("big", engine.store.menus()).state == "cold"
+    engine.store.announce(OTHER, "o", other.model_copy(update={"memory_bytes": 10**9}))
+    assert best_state("big", engine.store.menus()).state == "too large", "the other worker's 8 GB"
+    assert best_state("broken", engine.store.menus()).state == "unsupported"
+    assert "need more memory than the device has" in client.get("/models").text
+
+
+def test_the_workers_page_names_the_address_at_which_nobody_answers(
+    client: TestClient, engine: AskedEngine
+) -> None:
+    engine.store.beat(WORKER, "g", address="http://127.0.0.2:9", token="t")
+    text = client.get("/workers").text
+    assert "nobody answers at http://127.0.0.2:9" in text and "not reached" in text
+    assert "set LETHE_WORKER_HOST" in text and "It computes runs all the same." in text
+    engine.store.release_worker(WORKER, "g")
 
 
 def test_every_browser_is_a_session_and_all_scripts_are_one(
