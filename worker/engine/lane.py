@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.inputs import AskFactTokens, AskReadFacts, Inputs, Question
+from worker.contract.facts import Fact
+from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, Inputs, Question
 from worker.engine.facing import Place, address_of, listen
 from worker.engine.resolve import paces_of, resolve
 from worker.engine.slot import Died, Slot
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 _QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
 _UPLOAD = re.compile(r"uploads(/[\w-]+){1,2}")
 LONGEST_BODY = 20_000_000
+OF_A_FACT = (
+    "id", "subject", "prompt", "target", "edit_target", "group", "relation", "join",
+)  # fmt: skip
+"""What is asked of a fact before its run, without the prompts around it."""
 
 
 class Lane:
@@ -145,7 +150,21 @@ class Lane:
             inputs = resolve(question.spec, self._store, menu, "")
             paces = paces_of(question.spec, self._store, menu)
             inputs = inputs.model_copy(update={"paces": paces})
+            if isinstance(question, AskPreflight) and question.brief:
+                inputs = _bare(inputs)
         return question.model_copy(update={"inputs": inputs})
+
+
+def _bare(inputs: Inputs) -> Inputs:
+    """Leave out what is around facts, of which a brief look reads nothing: it is nine tenths."""
+    if inputs.fact_set is None:
+        return inputs
+    facts = tuple(
+        Fact.model_construct(**{name: getattr(fact, name) for name in OF_A_FACT})
+        for fact in inputs.fact_set.facts
+    )
+    fact_set = inputs.fact_set.model_copy(update={"facts": facts})
+    return inputs.model_copy(update={"fact_set": fact_set})
 
 
 def _failed(reply: Failed) -> Response:

@@ -5,7 +5,7 @@ second.
 2. A small operation again and again: seconds a pass through a block, of which it has some sixty.
 3. Sums of long vectors: seconds a number that is touched.
 
-A machine that computes something else meanwhile is measured as it is then.
+What a machine computes beside is not measured: finished runs tell what it costs.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _measured(width: int, inner: int, device: str, dtype: torch.dtype) -> Rate:
 
 
 def _time(run: Callable[[], object], device: str) -> float:
-    """Seconds of one call: the median over those that fit into SPENT."""
+    """Seconds of one call: the least of those that fit into SPENT, which nothing else disturbed."""
     run()
     taken: list[float] = []
     until = time.perf_counter() + SPENT
@@ -77,4 +77,4 @@ def _time(run: Callable[[], object], device: str) -> float:
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - begun)
-    return sorted(taken)[len(taken) // 2]
+    return min(taken)

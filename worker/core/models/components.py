@@ -42,8 +42,8 @@ def component_parameters(model: Model) -> dict[str, int]:
         for kind in ("attn", "mlp"):
             component = Component(layer, kind)
             counts[str(component)] = sum(sizes[name] for name in _whole(model, component))
-        for head in range(model.n_heads):
-            counts[str(Component(layer, "attn", head))] = _count_head(model, layer)
+        of_head = _count_head(model, layer)
+        counts |= {str(Component(layer, "attn", head)): of_head for head in range(model.n_heads)}
     return counts
 
 

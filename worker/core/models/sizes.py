@@ -40,10 +40,12 @@ class Sizes(Model):
 
 def without_values(name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Sizes:
     """Make a model of the folder's configuration and tokenizer, as it would be loaded."""
-    return Sizes(name, folder, _tokenizer(folder, fingerprint(folder)), device, dtype)
+    return _kept(name, folder, fingerprint(folder), device, dtype)
 
 
 @lru_cache(maxsize=16)
-def _tokenizer(folder: Path, state: Fingerprint) -> PreTrainedTokenizerBase:
-    """Load a folder's tokenizer as it was at `state`."""
-    return load_tokenizer(folder)
+def _kept(
+    name: str, folder: Path, state: Fingerprint, device: torch.device, dtype: torch.dtype
+) -> Sizes:
+    """Make it once of a folder as it was at `state`: a tokenizer takes half a second."""
+    return Sizes(name, folder, load_tokenizer(folder), device, dtype)
