@@ -123,7 +123,8 @@ def _found(
             asked.note(found)
             found.paces = tuple(timed.paces)
     finally:
-        restored = models.verify(spec.base, spec.load_in, spec.dtype)
+        full = settings().verify == "all"
+        restored = models.verify(spec.base, spec.load_in, spec.dtype, full)
     if found.receipt is not None:
         found.receipt = found.receipt.model_copy(update={"base_restored": restored})
     return model, found

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
         "believed, with commas between them; empty: none, and every request through one comes from "
         "the proxy's own address.",
+    )
+    verify: Literal["changed", "all"] = Field(
+        "changed",
+        description="Which weights are hashed after a run: those that were written to, or all, "
+        "which also finds what another program did to them.",
     )
     lanes: int = Field(
         2,

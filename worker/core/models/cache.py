@@ -99,11 +99,16 @@ class ModelCache:
         chosen = compute_dtype(read_config(folder), self._chosen(dtype), self.device)
         return without_values(id, folder, self.device, chosen)
 
-    def verify(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> bool:
-        """Compare a held model's checksums with those at its loading; drop it if they differ."""
+    def verify(
+        self, id: str, load_in: LoadIn | None = None, dtype: str = "auto", full: bool = False
+    ) -> bool:
+        """Compare a held model's checksums with those at its loading; drop it if they differ.
+
+        `full` hashes also the parameters that by torch's counts cannot have changed.
+        """
         key = self._key(id, load_in, dtype)
         model = self._models.get(key)
-        if model is None or parameter_checksums(model) == model.digests:
+        if model is None or parameter_checksums(model, full) == model.digests:
             return True
         self._drop(key)
         return False

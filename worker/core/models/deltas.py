@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.core.models.delta_files import Delta, chain_of, values_in
-from worker.core.models.digests import combine_digests, digest_parameters, digest_values
+from worker.core.models.digests import combine_digests, digest_values
 from worker.core.models.model import Model
 from worker.core.models.offloaded import is_offloaded, read_value, replace_value
 
@@ -25,9 +25,9 @@ def checksum(model: Model) -> str:
     return combine_digests(parameter_checksums(model))
 
 
-def parameter_checksums(model: Model) -> dict[str, str]:
-    """Compute every parameter's SHA-256 as it is now."""
-    return digest_parameters(model.hf)
+def parameter_checksums(model: Model, full: bool = False) -> dict[str, str]:
+    """Give every parameter's SHA-256 as it is now; `full` hashes also what cannot have changed."""
+    return model.hashed.checksums(model.hf, full)
 
 
 def state_checksum(model: Model, names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Checksums of tensors and of models: SHA-256 over dtype, shape and bytes."""
+"""Checksums of tensors: SHA-256 over dtype, shape and bytes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
-
-from worker.core.models.offloaded import read_value
-
-
-def digest_parameters(hf: nn.Module, names: set[str] | None = None) -> dict[str, str]:
-    """Compute each parameter's SHA-256 over dtype, shape and bytes (of `names` only, if given)."""
-    return {
-        name: digest(read_value(hf, name, parameter))
-        for name, parameter in hf.named_parameters()
-        if names is None or name in names
-    }
+from torch import Tensor
 
 
 def digest(tensor: Tensor) -> str:

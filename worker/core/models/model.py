@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from worker.core.models.digests import combine_digests, digest_parameters
+from worker.core.models.digests import combine_digests
 from worker.core.models.float_head import unembed_in_float32
+from worker.core.models.hashed import Hashed
 from worker.core.models.layout import Layout, read_layout
 from worker.core.models.logits_watch import watch_logits
 from worker.core.models.stored_values import unchanged_names
@@ -37,6 +38,8 @@ class Model:
         self.id, self.hf, self.tokenizer = id, hf, tokenizer
         self.path, self.revision = path, revision
         self._stored = stored
+        self.hashed = Hashed()
+        """Checksums of the parameters as they were last seen."""
         self.changed: dict[str, str] = {}
         """Parameter's name -> checksum of its numbers, of all that edits lying on it changed."""
         hf.eval()
@@ -114,11 +117,10 @@ class Model:
 
         A parameter with the bits of its stored tensor has that one's, without being hashed again.
         """
-        if self._stored is None or self.path is None:
-            return digest_parameters(self.hf)
-        known = {name: self._stored[name] for name in unchanged_names(self.path, self.hf)}
-        others = {name for name, _ in self.hf.named_parameters()} - known.keys()
-        return known | digest_parameters(self.hf, others)
+        if self._stored is not None and self.path is not None:
+            known = {name: self._stored[name] for name in unchanged_names(self.path, self.hf)}
+            self.hashed.remember(self.hf, known)
+        return self.hashed.checksums(self.hf)
 
     @property
     def stored(self) -> Mapping[str, str]:
