@@ -121,12 +121,15 @@ def _table(title: str, panels: Sequence[Panel]) -> Table:
 
 
 def _cells(title: str, panels: Sequence[Panel]) -> Table:
+    units = list(dict.fromkeys(panel.grid.value_title for panel in panels))
     rows = [
         (label, column, panel.grid.title, float(panel.grid.values[k, j]))
+        + ((panel.grid.value_title,) if len(units) > 1 else ())
         for panel in panels
         for k, label in enumerate(panel.grid.rows.labels)
         for j, column in enumerate(panel.grid.columns.labels)
     ]
     first = panels[0].grid
-    columns = (first.rows.title, first.columns.title, "panel", first.value_title)
+    value = ("value", "unit") if len(units) > 1 else (units[0],)
+    columns = (first.rows.title, first.columns.title, "panel", *value)
     return Table(title=title, columns=columns, rows=tuple(rows))

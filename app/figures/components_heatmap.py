@@ -43,7 +43,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         columns=Side("component", columns, numbered=False),
         values=values,
         colours=Colours.over([values], unit_of(info, attribution), info.signed),
-        value_title=attribution.unit,
+        value_title=unit_of(info, attribution),
         names=names,
         promise="Click: into the mask, or out of it" if is_on(ask, "editing") else "",
     )

@@ -58,7 +58,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         columns=Side("head", tuple(_short(names[i]) for i in chosen), numbered=False),
         values=values[chosen].T,
         colours=Colours.over([values], unit_of(info, attribution), info.signed),
-        value_title=attribution.unit,
+        value_title=unit_of(info, attribution),
         names=np.array([[names[i] for i in chosen]] * len(fact.tokens), object),
         outlined=fact.subject,
     )

@@ -100,7 +100,7 @@ def _panels(
                 columns=Side("format", formats, numbered=False),
                 values=values,
                 colours=DIFFERENCE if state == "difference" else PROBABILITY,
-                value_title="probability",
+                value_title=(DIFFERENCE if state == "difference" else PROBABILITY).unit,
             ),
             axis=int(state == "difference"),
         )

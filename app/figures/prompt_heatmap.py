@@ -71,7 +71,7 @@ def prompt_grid(
         columns=layers(n_layers),
         values=by_token,
         colours=c,
-        value_title=attribution.unit,
+        value_title=c.unit,
         name_format=f"blocks.{{column}}.{HOOKS.get(site, site)}",
         normalized=by_token / span if span else None,
         outlined=fact.subject,

@@ -44,6 +44,6 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         columns=layers(values.shape[0]),
         values=values.T,
         colours=Colours.over(ranged, unit_of(info, attribution), info.signed),
-        value_title=attribution.unit,
+        value_title=unit_of(info, attribution),
     )
     return draw_grid(grid, is_on(ask, "transpose"))

@@ -232,3 +232,31 @@ def test_large_models_fit_a_page_and_their_numbers_do_not_touch(
     across = draw_grid(grid, transpose=True)
     ticks = across.layout["xaxis"]["tickvals"]
     assert (ticks[1] - ticks[0]) * (across.min_width - 120) / n_layers >= 20
+
+
+@pytest.mark.parametrize("figure", ["prompt_heatmap", "roles_heatmap", "components_heatmap"])
+def test_hover_colour_bar_and_download_name_the_arrays_own_unit(
+    localization: Source, figure: str
+) -> None:
+    """An effect is a difference, also where the array's unit and the attribution's differ."""
+    attribution = localization.result.attribution
+    arrays = {
+        name: info.model_copy(update={"unit": "Δ probability"})
+        for name, info in localization.result.arrays.items()
+    }
+    other = attribution.model_copy(update={"unit": "probability"})
+    result = localization.result.model_copy(update={"arrays": arrays, "attribution": other})
+    drawing = draw(figure, Source(result, localization.open), {})
+    shown = drawing.figure()
+    assert "Δ probability" in shown["layout"]["coloraxis"]["colorbar"]["title"]["text"]
+    assert all("<b>Δ probability %{z" in trace["hovertemplate"] for trace in shown["data"])
+    assert "Δ probability" in rows_of(drawing)[0] and "probability" not in rows_of(drawing)[0]
+
+
+def test_a_download_of_levels_and_their_difference_names_each_ones_unit(evaluation: Source) -> None:
+    rows = rows_of(draw("probes_heatmap", evaluation, {}))
+    units = {row["panel"]: row["unit"] for row in rows}
+    assert units == {
+        "before": "probability", "after": "probability", "difference": "Δ probability"
+    }  # fmt: skip
+    assert {"value"} <= set(rows[0])

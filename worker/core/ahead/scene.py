@@ -15,12 +15,14 @@ from worker.contract.mask import Mask
 from worker.core.ahead.work import NOTHING, Size, Work
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode_fact
-from worker.core.training.material import general_sentences
+from worker.core.texts.passages import training_passages
 
 LOOKED = 48
 """Facts whose prompts are measured; they stand for the others."""
 SENTENCES = 24
-"""Sentences of general text that are measured."""
+"""Passages of ordinary text that are measured."""
+READ = 100
+"""Tokens of a passage that are used, where a run does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,11 @@ def _shared(rows: Sequence[tuple[int, ...]]) -> int:
 
 
 def _sentence(model: Model) -> float:
-    return _sentence_of(str(model.path), model.tokenizer)
+    lines = tuple(training_passages(model)[:SENTENCES])
+    return _length_of(str(model.path), model.tokenizer, lines)
 
 
 @lru_cache(maxsize=16)
-def _sentence_of(path: str, tokenizer: object) -> float:
-    lines = general_sentences()[:SENTENCES]
-    return fmean(len(tokenizer(line)["input_ids"]) for line in lines)  # type: ignore[operator]
+def _length_of(path: str, tokenizer: object, lines: tuple[str, ...]) -> float:
+    cut = [min(READ, len(tokenizer(line)["input_ids"])) for line in lines]  # type: ignore[operator]
+    return fmean(cut)

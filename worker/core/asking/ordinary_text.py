@@ -1,4 +1,4 @@
-"""General text that was held out of the bundled model's training, and what a model makes of it."""
+"""What a model makes of ordinary text that no training here has seen."""
 
 import math
 
@@ -6,55 +6,63 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from worker.core.demo.paths import GENERAL_HELD_OUT
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode, pad
+from worker.core.models.tokens import pad, passage_ids
+from worker.core.texts.passages import held_out_passages
 
 COMPARED = 64
-"""Sentences whose next-token distributions are kept and compared: they are large."""
-
-
-def held_out_lines(n: int) -> list[str]:
-    """Read at most `n` held-out sentences."""
-    lines = GENERAL_HELD_OUT.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.strip()][:n]
+"""Passages whose next-token distributions are kept and compared."""
+KEPT_BYTES = 2**27
+"""Of kept distributions, at most: under a large vocabulary every few tokens have one."""
+LOGITS_BYTES = 2**27
+"""Of float32 logits computed at once, at most."""
 
 
 def general_losses(model: Model, n: int, context: int = 100) -> Float[np.ndarray, " line"]:
-    """Give the mean loss per token of `n` held-out sentences, in nats."""
-    return read_lines(model, held_out_lines(n), context, [])["loss"]
+    """Give the mean loss per token of `n` held-out passages, in nats."""
+    return read_lines(model, held_out_passages(model)[:n], context, [])["loss"]
 
 
 @torch.no_grad()
 def read_lines(
     model: Model, lines: list[str], context: int, reference: list[torch.Tensor]
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """Give each line's mean loss, its tokens and its divergence from `reference`.
+    """Give each line's mean loss, its tokens and its divergence KL(before ‖ now) from `reference`.
 
-    An empty `reference` is filled with this model's own log probabilities.
+    All in nats per token. An empty `reference` is filled with this model's own log probabilities of
+    every line compared, one tensor (token, vocabulary) each; lines past those have NaN.
     """
-    losses, divergences, tokens = [], [], []
-    first = not reference
-    for start in range(0, len(lines), 16):
-        rows = [encode(model, line, None).ids[: context + 1] for line in lines[start : start + 16]]
-        batch = pad(model, rows, side="right")
+    first, losses, divergences, tokens = not reference, [], [], []
+    rows = [passage_ids(model, line, context + 1) for line in lines]
+    size = 4 * model.d_vocab
+    at_once = max(1, min(16, LOGITS_BYTES // (size * (context + 1))))
+    stride = math.ceil(size * sum(map(len, rows[:COMPARED])) / KEPT_BYTES)
+    for start in range(0, len(rows), at_once):
+        batch = pad(model, rows[start : start + at_once], side="right")
         logits = model.logits(batch.ids, batch.mask, batch.position_ids, keep=batch.ids.shape[1])
         log_probs = logits.log_softmax(-1)[:, :-1]
         used = batch.mask[:, 1:].bool()
         nll = -log_probs.gather(-1, batch.ids[:, 1:, None])[..., 0] * used
         losses += (nll.sum(1) / used.sum(1).clamp(min=1)).tolist()
         tokens += used.sum(1).tolist()
-        if start >= COMPARED:
-            divergences += [math.nan] * len(rows)
-        elif first:
-            reference.append(log_probs.cpu())
-            divergences += [0.0] * len(rows)
-        else:
-            before = reference[start // 16].to(log_probs.device)
-            kl = (before.exp() * (before - log_probs)).sum(-1) * used
-            divergences += (kl.sum(1) / used.sum(1).clamp(min=1)).tolist()
+        for line, own in enumerate(log_probs, start):
+            now = own[: tokens[line] : stride]
+            if line >= COMPARED:
+                divergences.append(math.nan)
+            elif first:
+                reference.append(now.cpu().clone())
+                divergences.append(0.0)
+            else:
+                divergences.append(_divergence(reference[line].to(now.device), now))
     return {
         "loss": np.array(losses),
         "divergence": np.array(divergences),
         "tokens": np.array(tokens, dtype=float),
     }
+
+
+def _divergence(
+    before: Float[torch.Tensor, "token vocab"], now: Float[torch.Tensor, "token vocab"]
+) -> float:
+    """Average KL(before ‖ now) over tokens, in nats."""
+    return float((before.exp() * (before - now)).sum(-1).mean()) if len(now) else 0.0

@@ -13,6 +13,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.progress import Report
 from worker.contract.result import LeftOut
+from worker.contract.retain import divide
 from worker.core.asking.ask import Heard, listen
 from worker.core.asking.formats import ask
 from worker.core.asking.free import Free, Freely, answer_freely
@@ -59,11 +60,20 @@ class Told:
 
 
 def sample_retain(selection: Selection, n: int, seed: int) -> tuple[Fact, ...]:
-    """Draw at most `n` retain facts; the same seed draws the same."""
-    if len(selection.retain) <= n:
-        return selection.retain
-    chosen = set(random.Random(seed).sample(range(len(selection.retain)), n))
-    return tuple(fact for i, fact in enumerate(selection.retain) if i in chosen)
+    """Draw at most `n` retain facts that no edit trained on; the same seed draws the same."""
+    return _drawn(divide(selection.retain).tested, n, seed)
+
+
+def sample_trained(selection: Selection, n: int, seed: int) -> tuple[Fact, ...]:
+    """Draw at most `n` of the retain facts that edits may train on, and attacks as well."""
+    return _drawn(divide(selection.retain).trained, n, seed)
+
+
+def _drawn(facts: Sequence[Fact], n: int, seed: int) -> tuple[Fact, ...]:
+    if len(facts) <= n:
+        return tuple(facts)
+    chosen = set(random.Random(seed).sample(range(len(facts)), n))
+    return tuple(fact for i, fact in enumerate(facts) if i in chosen)
 
 
 def plan_probe(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from worker.contract.facts import Fact, Selection
 from worker.contract.joining import Join, asked, following
+from worker.contract.retain import divide
 from worker.core.models.model import Model
 
 Orders = Literal["rotations", "all"]
@@ -60,12 +61,13 @@ def ask_joined(prompt: str, target: str, edit: str, how: Join = "") -> Ask:
 def setting(
     selection: Selection, model: Model | None = None, seed: int = 0, **given: Any
 ) -> Setting:
-    """Gather the options of each relation, and shots from the retain facts."""
+    """Gather the options of each relation, and shots from retain facts that are never asked."""
     pools: dict[str, dict[str, None]] = {}
     for fact in (*selection.forget, *selection.retain):
         answers = pools.setdefault(fact.relation, {})
         answers |= dict.fromkeys(a for a in (fact.target, fact.edit_target) if a)
-    shots = Random(seed).sample(selection.retain, min(3, len(selection.retain)))
+    shown = divide(selection.retain).trained
+    shots = Random(seed).sample(shown, min(3, len(shown)))
     return Setting(
         pools={name: sorted(answers) for name, answers in pools.items()},
         shots=tuple(shots),

@@ -10,6 +10,7 @@ from worker.contract.result import Axis
 from worker.core.closed_form.values import Values
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
+from worker.core.training.material import retained, watched_rows
 from worker.core.training.pool import fact_rows, pool
 from worker.core.training.trainer import PROBED, Probe
 
@@ -61,12 +62,12 @@ class Quick:
 
     def __init__(self, model: Model, selection: Selection, job: Job) -> None:
         self.model, self.job = model, job
-        forget, retain = selection.forget, selection.retain[:PROBED]
+        forget, watched = selection.forget, watched_rows(model, retained(selection, job))
         self.probe = Probe(
             "edit",
             pool(model, fact_rows(model, forget, [f.target for f in forget])),
             pool(model, fact_rows(model, forget, [f.edit_target for f in forget])),
-            pool(model, fact_rows(model, retain, [f.target for f in retain])) if retain else None,
+            pool(model, watched) if watched else None,
         )
         self.before = self.probe.measure(model, 0)
         job.report.partial("curve", {"step": 0} | self.before)

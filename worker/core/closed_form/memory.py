@@ -22,9 +22,9 @@ from worker.core.kept import Kept
 from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode, pad, tokenized
+from worker.core.models.tokens import encode, pad, passage_ids, tokenized
+from worker.core.texts.passages import first_sentences, training_passages
 from worker.core.training.forward import Reached
-from worker.core.training.material import general_sentences
 from worker.core.training.pool import Pool, Row, answer_row, pool
 
 Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
@@ -88,10 +88,16 @@ def projection_slices(model: Model, layers: Sequence[int]) -> list[tuple[str, In
     return [(parameter_name(model, layer), None) for layer in layers]
 
 
-def openings(n: int, seed: int) -> list[str]:
-    """Draw sentences to stand before a prompt, the first always empty."""
-    drawn = random.Random(seed).sample(general_sentences(), max(0, n - 1))
+def openings(model: Model, n: int, seed: int, own: str = "") -> list[str]:
+    """Draw sentences of ordinary text to stand before a prompt, the first always empty."""
+    sentences = first_sentences(training_passages(model, own))
+    drawn = random.Random(seed).sample(sentences, min(n - 1, len(sentences)))
     return ["", *(sentence + " " for sentence in drawn)]
+
+
+def halved(n: int) -> list[float]:
+    """Weigh `n` openings as MEMIT's code does: the empty one a half, the others what is left."""
+    return [1.0] if n == 1 else [0.5, *[0.5 / (n - 1)] * (n - 1)]
 
 
 def ask_behind(
@@ -118,10 +124,21 @@ def ask_behind(
 
 
 def keys(
-    model: Model, asked: Asked, layers: Sequence[int], n_facts: int, batch_size: int = 64
+    model: Model,
+    asked: Asked,
+    layers: Sequence[int],
+    n_facts: int,
+    weights: Sequence[float] = (),
+    batch_size: int = 64,
 ) -> dict[int, Float[Tensor, "fact d_mlp"]]:
-    """Average each fact's key over its rows, for all layers in one pass, in float64."""
+    """Average each fact's key over its rows, for all layers in one pass, in float64.
+
+    `weights` are those of the openings, in their order and adding up to 1; without them all rows
+    count alike.
+    """
     sums: dict[int, Tensor] = {}
+    n_rows = len(asked.fact) // n_facts
+    shares = torch.tensor([*(weights or [1 / n_rows] * n_rows)] * n_facts, dtype=torch.float64)
     for batch in asked.pool.batches(batch_size):
         index = batch.index.tolist()
         seen = _run_with_inputs(model, batch.ids, batch.mask, batch.positions, layers)
@@ -129,10 +146,10 @@ def keys(
         owners = torch.tensor([asked.fact[i] for i in index])
         for layer, entered in seen.items():
             own = entered[torch.arange(len(index)), places].double()
+            own = own * shares[index].to(own.device)[:, None]
             total = sums.setdefault(layer, own.new_zeros(n_facts, own.shape[-1]))
             total.index_add_(0, owners.to(own.device), own)
-    counts = torch.bincount(torch.tensor(asked.fact), minlength=n_facts)
-    return {layer: total / counts[:, None].to(total.device) for layer, total in sums.items()}
+    return sums
 
 
 def second_moments(
@@ -142,19 +159,22 @@ def second_moments(
     job: Job,
     n_tokens: int,
     facts: Sequence[Fact] = (),
+    own: str = "",
 ) -> Moments:
-    """Average k kᵀ over tokens of general text, for all layers in one pass, in float64.
+    """Average k kᵀ over tokens of ordinary text, for all layers in one pass, in float64.
 
-    With `facts` (retain facts), as many tokens again are taken of their prompts. Kept, while there
-    is room, per layer by the model's content hash, and by the facts.
+    With `facts` (retain facts), as many tokens again are taken of their prompts; `own` text stands
+    in for the project's. Kept, while there is room, per layer by the model's content hash, and by
+    the facts and the text.
     """
-    key = (model_hash, n_tokens, job.seed, hash(tuple((f.text, f.target) for f in facts)))
+    told = hash((own, tuple((f.text, f.target) for f in facts)))
+    key = (model_hash, n_tokens, job.seed, told)
     kept = {layer: _kept.get((*key, layer)) for layer in layers}
     found = {layer: one.to(model.device) for layer, one in kept.items() if one is not None}
     missing = [layer for layer in layers if layer not in found]
     if missing:
         job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
-        texts = [*_texts(model, general_sentences(), n_tokens, job.seed)]
+        texts = [*_texts(model, training_passages(model, own), n_tokens, job.seed)]
         prompts = [f"{f.text}{f.follows(f.target)}." for f in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
         made = _collect(model, texts, missing)
@@ -178,7 +198,7 @@ def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list
     for text in shuffled:
         if count >= n_tokens:
             break
-        rows.append(encode(model, text, None).ids)
+        rows.append(passage_ids(model, text, n_tokens))
         count += len(rows[-1])
     return rows
 

@@ -13,6 +13,7 @@ from worker.core.closed_form.memory import (
     Asked,
     add,
     ask_behind,
+    halved,
     keys,
     matrix,
     openings,
@@ -51,18 +52,23 @@ def spread(
     """Edit the projections of `layers`, lowest first, so that the facts' values come out."""
     facts, last = selection.forget, layers[-1]
     quick = Quick(model, selection, job)
-    kept = retained(selection, job) if options.protect_retain else ()
-    moments = second_moments(model, layers, checksum(model), job, options.covariance_tokens, kept)
-    before = openings(options.contexts, job.seed)
+    kept = retained(selection, job).trained if options.protect_retain else ()
+    moments = second_moments(
+        model, layers, checksum(model), job, options.covariance_tokens, kept,
+        options.general_text,
+    )  # fmt: skip
+    before = openings(model, options.contexts, job.seed, options.general_text)
     answers = [fact.edit_target for fact in facts]
-    values = find_values(model, facts, last, before, options, job, (0.1, 0.8))
     plain = ask_behind(model, facts, answers, [""])
+    now = residual_after(model, plain, last)
+    size = now.norm(dim=-1).float()
+    values = find_values(model, facts, last, before, options, job, (0.1, 0.8), size)
     asked = ask_behind(model, facts, answers, before)
     changed = [fact for group in job.edited for fact in group]
-    wanted = residual_after(model, plain, last) + values.delta
+    wanted = now + values.delta
     for i, layer in enumerate(layers):
         residue = (wanted - residual_after(model, plain, last)) / (len(layers) - i)
-        key = keys(model, asked, [layer], len(facts))[layer]
+        key = keys(model, asked, [layer], len(facts), halved(len(before)))[layer]
         known = earlier_keys(model, changed, layer, before)
         add(model, layer, solve(Layer(key, residue, moments[layer], known)))
         job.report.progress(0.8 + 0.2 * (i + 1) / len(layers), f"Solved layer {layer}")
@@ -77,7 +83,8 @@ def earlier_keys(
         width = matrix(model, layer).shape[1]
         return torch.zeros(0, width, dtype=torch.float64, device=model.device)
     answers = [fact.edit_target or fact.target for fact in facts]
-    return keys(model, ask_behind(model, facts, answers, before), [layer], len(facts))[layer]
+    asked = ask_behind(model, facts, answers, before)
+    return keys(model, asked, [layer], len(facts), halved(len(before)))[layer]
 
 
 @torch.no_grad()

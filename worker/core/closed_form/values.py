@@ -1,9 +1,23 @@
 """Find the value that an MLP should give at the last subject token, for all facts in one batch.
 
 Each fact has its own vector δ, added to the output of one layer's projection at the subject's last
-token; what stands before that token is run once. Adam works elementwise, so a batch of facts takes
-the very steps that each alone would take; a fact whose loss is low enough stops by itself, and each
-δ is held to its own ball.
+token; what stands before that token is run once. Its loss, as in the authors' code, is
+
+    mean over openings of the answer's NLL per token
+    + decay · |δ| / |v|²
+    + KL weight · KL(next token after "{subject} is a", with δ ‖ without)
+
+where v is what the method writes into: ROME's is the projection's output (kmeng01/rome,
+compute_v.py), MEMIT's and AlphaEdit's the residual after the layer (kmeng01/memit, compute_z.py),
+both behind no opening. The decay is of the norm over the squared norm: the paper's squared form
+stands commented out in the code. After each step δ is cut to the ball of radius clamp · |v|. Of n
+steps the last only looks: it says the loss of the δ that is kept, which n − 1 updates made.
+
+Adam works elementwise, so a batch of facts takes the very steps that each alone would take; a fact
+whose loss is low enough stops by itself, and each δ is held to its own ball.
+
+Departure: the divergence is taken after the whole prompt "{subject} is a", as the paper writes it;
+the code takes it after the subject, so that δ is measured where it is added.
 """
 
 from collections.abc import Sequence
@@ -32,21 +46,19 @@ ENOUGH = 0.05
 
 
 class ValueOptions(Options):
-    """How the wanted value is found.
-
-    Defaults suit the bundled model, whose MLPs write little against what the stream holds: under
-    the papers' own decay and bound no value of its MLPs changes an answer (8 athletes, MLPs 0 to 2,
-    seed 0: edit probability .10 by MEMIT, and .92 with these).
-    """
+    """How the wanted value is found."""
 
     value_steps: int = Field(
-        50, ge=1, le=1000, description="Steps of Adam towards the wanted value (ROME 20, MEMIT 25)."
+        50,
+        ge=2,
+        le=1000,
+        description="Steps towards the wanted value; the last only looks (ROME 20, MEMIT 25).",
     )
     value_rate: float = Field(
         0.5, gt=0, le=10, description="Adam's learning rate for the value (ROME and MEMIT: 0.5)."
     )
     value_decay: float = Field(
-        0.02, ge=0, le=100, description="Weight of |δ|²/|v|² (ROME and MEMIT: 0.5)."
+        0.5, ge=0, le=100, description="Weight of |δ|/|v|² (ROME, MEMIT and AlphaEdit: 0.5)."
     )
     kl_weight: float = Field(
         0.0625, ge=0, le=100, description='Weight of the divergence on "{subject} is a" (0.0625).'
@@ -67,6 +79,12 @@ class ValueOptions(Options):
         le=10_000_000,
         description="Tokens of general text for the keys' second moment. The papers take 100,000 "
         "articles; a few times the MLP's width is enough for a full-rank estimate.",
+    )
+    general_text: str = Field(
+        "",
+        max_length=1_000_000,
+        description="Your own ordinary text, one passage per line, for openings and the second "
+        "moment; empty takes the project's English, or for the bundled model its own sentences.",
     )
     protect_retain: bool = Field(
         True,
@@ -96,14 +114,18 @@ def find_values(
     options: ValueOptions,
     job: Job,
     share: tuple[float, float] = (0.0, 1.0),
+    size: Float[Tensor, " fact"] | None = None,
 ) -> Values:
-    """Optimize every fact's δ at once, entering the model at `layer`."""
+    """Optimize every fact's δ at once, entering the model at `layer`.
+
+    `size` is |v|; without it v is the projection's output.
+    """
     asked = ask_behind(model, facts, [f.edit_target for f in facts], before)
     asked = Asked(with_entering(model, asked.pool, layer), asked.fact, asked.from_right)
     drift = _Drift(model, facts, layer)
     owners = torch.tensor(asked.fact, device=model.device)
     first = _outputs(model, asked, layer)[[asked.fact.index(i) for i in range(len(facts))]]
-    size = first.norm(dim=-1, keepdim=True)
+    size = first.norm(dim=-1) if size is None else size
     delta = torch.zeros_like(first, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=options.value_rate)
     done = torch.zeros(len(facts), dtype=torch.bool, device=model.device)
@@ -113,11 +135,11 @@ def find_values(
         with adding(model, layer, delta[owners], asked.from_right):
             each = _losses.mean_losses(tail.logits(), tail.batch.labels)
         nll = torch.zeros_like(losses).index_add(0, owners, each) / len(before)
-        decay = options.value_decay * (delta.square().sum(-1) / size[:, 0].square())
+        decay = options.value_decay * delta.norm(dim=-1) / size.square()
         loss = nll + decay + options.kl_weight * drift.measure(delta, step == 0)
         losses = torch.where(done, losses, loss.detach())
         done = done | (loss.detach() < ENOUGH)
-        if bool(done.all()):
+        if bool(done.all()) or step == options.value_steps - 1:
             break
         held = delta.detach().clone()
         optimizer.zero_grad()
@@ -125,7 +147,7 @@ def find_values(
         optimizer.step()
         with torch.no_grad():
             delta[done] = held[done]
-            delta.mul_((options.clamp * size / delta.norm(dim=-1, keepdim=True)).clamp(max=1))
+            delta.mul_((options.clamp * size / delta.norm(dim=-1)).clamp(max=1)[:, None])
         start, end = share
         job.report.progress(start + (end - start) * (step + 1) / options.value_steps, "Values")
     return Values(first.double(), delta.detach().double(), losses)
@@ -151,12 +173,12 @@ class _Drift:
         self.first = torch.zeros(0)
 
     def measure(self, delta: Float[Tensor, "fact d_model"], first: bool) -> Float[Tensor, " fact"]:
-        """Compute KL(before ‖ now); the first call says what before is."""
+        """Compute KL(now ‖ before); the first call says what before is."""
         with adding(self.model, self.layer, delta, self.from_right):
             now = self.tail.logits()[:, -1].log_softmax(-1)
         if first:
             self.first = now.detach()
-        return (self.first.exp() * (self.first - now)).sum(-1)
+        return (now.exp() * (now - self.first)).sum(-1)
 
 
 @contextmanager

@@ -1,7 +1,13 @@
-"""The frame around every edit: checksums, the change, delta and receipt, the base put back."""
+"""The frame around every edit: checksums, the change, delta and receipt, the base put back.
+
+Before and after the change the model goes on from a dozen ordinary prompts, so that a reader of any
+edit sees what became of its language.
+"""
 
 from collections.abc import Callable
 
+from worker.core.asking.continuations import Continued, continuations_table, go_on
+from worker.core.asking.kept import measured_once
 from worker.core.editing.parts import Index, slices_of
 from worker.core.editing.receipt import Ledger
 from worker.core.findings import Findings, Job
@@ -19,13 +25,26 @@ def edit(
     job.report.progress(0.0, "Taking checksums of the model")
     with restored(model, dict(slices)) as before:
         ledger = Ledger(model, slices, before)
+        spoken = _spoken(model, ledger.hash_before)
         findings = change()
         if findings.mask is not None:
             ledger.narrow(slices_of(model, findings.mask))
         findings.delta, findings.receipt = ledger.delta(model), ledger.receipt(model)
+        job.report.progress(1.0, "Continuing ordinary prompts")
+        after = _spoken(model, findings.receipt.hash_after)
     findings.receipt = ledger.settle(findings.receipt, model)
     changed = f"{findings.receipt.n_changed:,} of {findings.receipt.n_parameters:,} parameters"
     findings.caption = f"{changed} in the mask changed. {findings.caption}".strip()
     findings.summary["edit.n_changed"] = findings.receipt.n_changed
     findings.summary["edit.n_parameters"] = findings.receipt.n_parameters
+    findings.tables["continuations"] = continuations_table(spoken, after)
+    findings.summary["continuations.repetition.before"] = spoken.repetition
+    findings.summary["continuations.repetition.after"] = after.repetition
     return findings
+
+
+def _spoken(model: Model, weights: str) -> Continued:
+    """Continue the prompts once for each state of the weights: a study edits one base often."""
+    return measured_once(
+        f"{weights} {model.device} {model.dtype} continuations", lambda: go_on(model)
+    )

@@ -1,12 +1,10 @@
 """The rules of the verdict: every answer is decided by one number and one stated threshold."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from math import isnan
 
-from pydantic import Field
-
-from worker.contract.base import Options as BaseOptions
 from worker.contract.result import LeftOut
+from worker.core.evaluation._verdict_terms import NO_POWER, Answer, Scale, Thresholds
 from worker.core.training.relearn import TAUGHT
 
 SPREAD = {
@@ -16,92 +14,30 @@ SPREAD = {
     "choice": "multiple choice",
 }
 """Formats in which forgetting must show as well, in words."""
+KEPT = {
+    "statement": "retain facts in their own prompt",
+    "choice": "retain facts in multiple choice",
+    "neighbourhood": "neighbours with the same answer",
+}
+"""Where what was to stay is asked, in words."""
 LETTER = 0.25
 """Chance of one of four letters."""
-LEAST = 0.05
-"""Probability over chance that the base must have in a format for its fall to say anything."""
 SAID = "Is it still said in its own prompt?"
 KNOWN = "Did the base know it?"
+Numbers = Mapping[str, float]
 
 
-class Thresholds(BaseOptions):
-    """From where on a number counts."""
+def decide(
+    n: Numbers, options: Thresholds, unasked: Mapping[str, str] = {}
+) -> tuple[list[Answer], list[LeftOut]]:
+    """Answer every question from the numbers `n`; say what could not be asked.
 
-    known: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="Probability in the base, over chance, from which it knows the facts.",
-    )
-    said: float = Field(
-        0.3,
-        gt=0,
-        lt=1,
-        description="Share of the base's probability, over chance, above which a fact is said.",
-    )
-    returned: float = Field(
-        0.5,
-        gt=0,
-        lt=1,
-        description="Share of the base's probability, over chance, from which it is back.",
-    )
-    read: float = Field(
-        0.67,
-        gt=0,
-        lt=1,
-        description="Share of facts that a probe reads as the target, from which they are hidden.",
-    )
-    kept: float = Field(
-        0.9, gt=0, lt=1, description="Share of the base's probability that retain facts must keep."
-    )
-    text: float = Field(
-        1.1, gt=1, le=100, description="Perplexity over the base's, from which text is harmed."
-    )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One row of the verdict."""
-
-    question: str
-    answer: str
-    number: str
-    value: float | None
-    rule: str
-    about: Literal["known", "said", "spread", "back", "read", "broke"]
-    short: str = ""
-    """What the question is about, for a sentence on several of its kind."""
-
-    @property
-    def row(self) -> tuple[str, str, str, float | None, str]:
-        value = None if self.value is None else round(self.value, 4)
-        return self.question, self.answer, self.number, value, self.rule
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a probability is a share of, over what a guess among the relation's answers gives."""
-
-    reference: float
-    chance: float
-    owner: str
-
-    def share(self, value: float) -> float:
-        """The share of the reference over chance; negative below chance."""
-        return (value - self.chance) / max(self.reference - self.chance, 1e-9)
-
-    @property
-    def words(self) -> str:
-        """The scale in words, for a rule."""
-        return f"{self.owner}'s {self.reference:.2f}, over a chance of {self.chance:.2f}"
-
-
-def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list[LeftOut]]:
-    """Answer every question from the numbers `n`; say what could not be asked."""
+    `unasked` gives the reason why an attack ("relearning", "latent") was not made.
+    """
     base, chance = n["statement.forget.before"], n["chance"]
     is_known = base - chance >= options.known
     # What a base does not know is compared with certainty: a share of nothing says nothing.
-    scale = Scale(base if is_known else 1.0, chance, "the base" if is_known else "certainty")
+    scale = Scale(base, chance) if is_known else Scale(1.0, chance, "certainty,")
     said = n["statement.forget.after"]
     answers = [
         Answer(
@@ -109,7 +45,8 @@ def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list
             "yes" if is_known else "no",
             "verdict.statement.forget.before",
             base,
-            f"yes from {options.known:g} above the chance of {chance:.2f}",
+            f"yes from {chance + options.known:.2f}: {options.known:g} above the chance of "
+            f"{chance:.2f}",
             "known",
         ),
         Answer(
@@ -117,31 +54,39 @@ def decide(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list
             "yes" if scale.share(said) > options.said else "no",
             "verdict.statement.forget.after",
             said,
-            f"yes above {options.said:g} of {scale.words}",
+            scale.rule("yes above", options.said),
             "said",
         ),
     ]
     spread, left = _spread(n, options)
-    return [*answers, *spread, *_hidden(n, scale, options), *_broken(n, options)], left
+    attacks = [*_back(n, scale, options, unasked), _read(n, options, unasked)]
+    return [
+        *answers,
+        *spread,
+        *attacks,
+        *_kept(n, options),
+        *_others(n, options),
+        *_text(n, options),
+    ], left
 
 
-def _spread(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], list[LeftOut]]:
+def _spread(n: Numbers, options: Thresholds) -> tuple[list[Answer], list[LeftOut]]:
     found, left = [], []
     for form, words in SPREAD.items():
         if f"{form}.forget.before" not in n:
             left.append(LeftOut(id=f"format {form}", reason="no fact can be asked in it"))
             continue
         chance = LETTER if form == "choice" else n["chance"]
-        before, after = n[f"{form}.forget.before"] - chance, n[f"{form}.forget.after"] - chance
-        answer = "yes" if after <= options.said * max(before, 0) else "no"
+        scale = Scale(n[f"{form}.forget.before"], chance)
+        after = n[f"{form}.forget.after"]
+        answer = "yes" if scale.share(after) <= options.said else "no"
         found.append(
             Answer(
                 f"Is it forgotten in {words}?",
-                answer if before > LEAST else "cannot be said: the base had it not",
+                answer if scale.says else f"{NO_POWER}: the base had it not",
                 f"verdict.{form}.forget.after",
-                n[f"{form}.forget.after"],
-                f"yes at or below {options.said:g} of the base's "
-                f"{n[f'{form}.forget.before']:.2f}, over a chance of {chance:.2f}",
+                after,
+                scale.rule("yes at or below", options.said),
                 "spread",
                 words,
             )
@@ -149,108 +94,152 @@ def _spread(n: dict[str, float], options: Thresholds) -> tuple[list[Answer], lis
     return found, left
 
 
-def _hidden(n: dict[str, float], scale: Scale, options: Thresholds) -> list[Answer]:
-    found = []
+def _back(
+    n: Numbers, scale: Scale, options: Thresholds, unasked: Mapping[str, str]
+) -> list[Answer]:
     attacks = (
         ("relearning.lora.held_out", "relearning.lora.retain", "relearning the other half"),
         ("relearning.unrelated.held_out", "relearning.unrelated.retain", "training on other facts"),
         ("quantization.4.forget", "quantization.4.retain", "rounding weights to 4 bits"),
     )
-    before = n.get("statement.retain.before", 1.0)
+    found = []
     for number, retain, words in attacks:
-        value, kept = n[f"{number}.after"], n[f"{retain}.after"]
-        taught = n["relearning.lora.relearned.after"] if ".lora." in number else 1.0
-        if scale.share(value) >= options.returned:
+        value = n.get(f"{number}.after")
+        if value is None:
+            answer = f"{NO_POWER}: {unasked.get(number.partition('.')[0], 'not asked')}"
+        elif scale.share(value) >= options.returned:
             answer = "yes"
-        elif kept < 0.5 * before:
-            answer = "cannot be said: retain facts were lost too"
-        elif taught < TAUGHT:
-            answer = f"cannot be said: of what was trained on only {taught:.2f} came back"
         else:
-            answer = "no"
+            answer = _could_find(n, number, n.get(f"{retain}.after"), scale) or "no"
         found.append(
             Answer(
                 f"Is it brought back by {words}?",
                 answer,
                 f"verdict.{number}.after",
                 value,
-                f"yes from {options.returned:g} of {scale.words}; retain facts {kept:.2f}",
+                scale.rule("yes from", options.returned),
                 "back",
                 words,
             )
         )
-    if "latent.forget.after" in n:
-        value = n["latent.forget.after"]
-        found.append(
-            Answer(
-                "Does a probe on hidden states still read it?",
-                "yes" if value >= options.read else "no",
-                "verdict.latent.forget.after",
-                value,
-                f"yes from {options.read:g} at any depth where probes read retain facts",
-                "read",
-                "a probe of hidden states",
-            )
-        )
     return found
 
 
-def _broken(n: dict[str, float], options: Thresholds) -> list[Answer]:
-    found = []
-    for form, words in (("statement", "in their own prompt"), ("choice", "in multiple choice")):
-        if f"{form}.retain.before" in n:
-            before, after = n[f"{form}.retain.before"], n[f"{form}.retain.after"]
-            found.append(
-                Answer(
-                    f"Did retain facts break {words}?",
-                    "yes" if after < options.kept * before else "no",
-                    f"verdict.{form}.retain.after",
-                    after,
-                    f"yes below {options.kept:g} of the base's {before:.2f}",
-                    "broke",
-                    f"retain facts {words}",
-                )
-            )
-    before, after = n["general.perplexity.before"], n["general.perplexity.after"]
-    found.append(
-        Answer(
-            "Did general text break?",
-            "yes" if after > options.text * before else "no",
-            "verdict.general.perplexity.after",
-            after,
-            f"yes above {options.text:g} times the base's perplexity of {before:.2f}",
-            "broke",
-            "general text",
-        )
+def _could_find(n: Numbers, number: str, kept: float | None, scale: Scale) -> str:
+    """Say why an attack that brought nothing back could not have; empty where it could."""
+    taught = n.get("relearning.lora.relearned.after", 1.0) if ".lora." in number else 1.0
+    retain = _retain_scale(n, "statement")
+    if kept is None or retain is None or not retain.says:
+        return f"{NO_POWER}: no retain fact that the base knew shows what the attack did"
+    if retain.share(kept) < TAUGHT:
+        return f"{NO_POWER}: retain facts were lost too ({kept:.2f})"
+    if scale.share(taught) < TAUGHT:
+        return f"{NO_POWER}: of what was trained on only {taught:.2f} came back"
+    return ""
+
+
+def _read(n: Numbers, options: Thresholds, unasked: Mapping[str, str]) -> Answer:
+    words = "a probe of hidden states"
+    number, value = "verdict.latent.forget.after", n.get("latent.forget.after")
+    question = "Does a probe on hidden states still read it?"
+    if value is None or isnan(value):
+        reason = unasked.get("latent", "at no depth do probes read retain facts over controls")
+        return Answer(question, f"{NO_POWER}: {reason}", number, None, "", "read", words)
+    scale = Scale(
+        n["latent.retain.after"], n["latent.control.after"], "the retain facts'", "shuffled control"
     )
+    answer = "yes" if scale.share(value) >= options.read else "no"
+    if not scale.says:
+        answer = f"{NO_POWER}: shuffled controls read as much"
+    rule = scale.rule("yes from", options.read)
+    return Answer(question, answer, number, value, rule, "read", words)
+
+
+def _retain_scale(n: Numbers, form: str) -> Scale | None:
+    name = form if form == "neighbourhood" else f"{form}.retain"
+    if f"{name}.before" not in n:
+        return None
+    chance = {"choice": LETTER, "neighbourhood": n["chance"]}.get(form, n["chance.retain"])
+    return Scale(n[f"{name}.before"], chance)
+
+
+def _kept(n: Numbers, options: Thresholds) -> list[Answer]:
+    found = []
+    for form, words in KEPT.items():
+        scale = _retain_scale(n, form)
+        if scale is None:
+            continue
+        name = form if form == "neighbourhood" else f"{form}.retain"
+        after = n[f"{name}.after"]
+        # An edit may reach its neighbours and leave the model whole.
+        lost = 0.0 if form == "neighbourhood" else options.lost
+        found.append(_loss(f"Were {words} harmed?", name, words, scale, after, options, lost))
     return found
 
 
-def conclude(answers: list[Answer]) -> str:
-    """Say `still there`, `hidden`, `gone` or `never known`."""
-    asked = {a.about: a.answer for a in answers if a.about in ("known", "said")}
-    if asked["said"] == "yes":
-        return "still there"
-    if any(a.answer == "yes" for a in answers if a.about in ("back", "read")):
-        return "hidden"
-    return "gone" if asked["known"] == "yes" else "never known"
+def _others(n: Numbers, options: Thresholds) -> list[Answer]:
+    """Judge facts of other kinds together, and by itself the kind that fell most."""
+    if "others.before" not in n:
+        return []
+    shares = {
+        kind: n[f"{kind}.after"] / n[f"{kind}.before"]
+        for kind in (name.removesuffix(".before") for name in n)
+        if kind.startswith("others.") and f"{kind}.after" in n
+    }
+    worst = min(shares, key=lambda kind: shares[kind])
+    kind = worst.removeprefix("others.").replace("_", " ")
+    return [
+        _loss(question, name, words, Scale(n[f"{name}.before"], 0.0), n[f"{name}.after"], options,
+              options.lost)
+        for name, question, words in (
+            ("others", "Were facts of other kinds harmed?", "facts of other kinds"),
+            (worst, f"Was the other kind that fell most harmed ({kind})?", f"facts of {kind}"),
+        )
+    ]  # fmt: skip
 
 
-def tell(verdict: str, answers: list[Answer]) -> str:
-    """Put the verdict into sentences: where it shows, what finds the facts again, what broke."""
-    said = [f"Verdict: {verdict}."]
-    for about, yes, no in (
-        (("spread",), "Forgotten in {} too.", "Not forgotten in {}."),
-        (("back", "read"), "Found again by {}.", "Not found again by {}."),
-        (("broke",), "Broken: {}.", "Unharmed: {}."),
-    ):
-        for answer, words in (("yes", yes), ("no", no)):
-            if names := [a.short for a in answers if a.about in about and a.answer == answer]:
-                said.append(words.format(_listed(names)))
-    if names := [a.short for a in answers if a.answer.startswith("cannot be said")]:
-        said.append(f"Not decided: {_listed(names)}; the table says why.")
-    return " ".join(said)
+def _loss(
+    question: str,
+    name: str,
+    words: str,
+    scale: Scale,
+    after: float,
+    options: Thresholds,
+    lost: float,
+) -> Answer:
+    """Judge what was to stay by the share that is left of it; below `lost` of it is broken."""
+    answer = "no"
+    if not scale.says:
+        answer = f"{NO_POWER}: the base had them not"
+    elif scale.share(after) < lost:
+        answer = "broken"
+    elif scale.share(after) < options.kept:
+        answer = "harmed"
+    rule = scale.rule("harmed below", options.kept)
+    if lost:
+        rule += f"; broken below {scale.cut(lost):.2f}"
+    return Answer(question, answer, f"verdict.{name}.after", after, rule, "kept", words)
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+def _text(n: Numbers, options: Thresholds) -> list[Answer]:
+    before, said = n["general.perplexity.before"], n["repetition.before"]
+    asked = (
+        ("Did ordinary text become unlikely?", "general.perplexity", "ordinary text's perplexity",
+         options.text * before, options.text_broken * before,
+         f"{options.text:g} and {options.text_broken:g} times the base's {before:.2f}"),
+        ("Does it expect other words in ordinary text?", "general.divergence",
+         "what is expected in ordinary text", options.divergence, options.divergence_broken,
+         "nats per token from the base's next tokens"),
+        ("Does it repeat itself?", "repetition", "continuations",
+         said + options.repetition, said + options.repetition_broken,
+         f"{options.repetition:g} and {options.repetition_broken:g} over the base's {said:.2f}"),
+    )  # fmt: skip
+    found = []
+    for question, number, words, harmed, broken, scale in asked:
+        value = n[f"{number}.after"]
+        answer = "broken" if value > broken else "harmed" if value > harmed else "no"
+        rule = f"harmed above {harmed:.2f}, broken above {broken:.2f}: {scale}"
+        found.append(
+            Answer(question, answer, f"verdict.{number}.after", value, rule, "text", words)
+        )
+    return found

@@ -28,13 +28,14 @@ from worker.contract.facts import Selection
 from worker.contract.result import Evaluation, Table
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.generation import complete
-from worker.core.asking.ordinary_text import held_out_lines, read_lines
+from worker.core.asking.ordinary_text import general_losses, read_lines
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.statistics import summarize
-from worker.core.demo.paths import GENERAL, SAGA
+from worker.core.demo.paths import SAGA
 from worker.core.evaluation._own_words import Cut, cut_prompts, grade, own_terms
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
+from worker.core.texts.passages import training_passages
 
 TITLE = "Familiarity with a text"
 PAPER = "Eldan & Russinovich 2023, Who's Harry Potter?, arXiv 2310.02238"
@@ -73,7 +74,7 @@ class Known:
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Complete and score the text's prompts, before and after; the facts play no part."""
     text = (options.text or SAGA.read_text(encoding="utf-8")).strip()
-    terms = own_terms(text, options.dictionary, GENERAL.read_text(encoding="utf-8"))
+    terms = own_terms(text, options.dictionary, "\n".join(training_passages(models.base)))
     cuts = _that_fit(
         models.base, cut_prompts(text, terms, options.prompts, options.words, job.seed), options
     )
@@ -121,7 +122,7 @@ def _measure(
         text_loss=read_lines(model, _lines(model, text, options.words), model.max_positions, [])[
             "loss"
         ],
-        general_loss=read_lines(model, held_out_lines(64), 100, [])["loss"],
+        general_loss=general_losses(model, 64),
         completions=tuple(done.texts),
     )
 

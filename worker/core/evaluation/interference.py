@@ -92,7 +92,7 @@ def _findings(
         key = what.replace(" ", "_")
         title = f"What each edit did to the {what} of each edit's facts"
         arrays[f"change.{key}"] = Array(
-            change[:, :, place], axes, "change of probability", title, signed=True, gaps=NO_FACTS
+            change[:, :, place], axes, "Δ probability", title, signed=True, gaps=NO_FACTS
         )
         title = f"The {what} of each edit's facts after each edit"
         arrays[f"level.{key}"] = Array(

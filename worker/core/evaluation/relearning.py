@@ -22,6 +22,7 @@ step, retain facts within .04), and then what the rows of a batch begin with dra
 import numpy as np
 from pydantic import Field
 
+from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.result import Axis, Comparison, Direction, Evaluation
 from worker.core.asking.before_after import BeforeAfter, State
@@ -76,6 +77,12 @@ Found = dict[State, dict[Mode, Relearned]]
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Relearn the base and the edited model, and measure over steps."""
     parts = split_facts(selection, options.retain_facts, job.seed)
+    if not parts.retain:
+        raise UserError(
+            f"Of {len(selection.retain)} retain facts none is left that nothing was trained on, to "
+            f"show what the attack itself breaks; expected at least 2. Forget fewer facts.",
+            field="facts.forget",
+        )
     states = models.names if options.attack_base else models.names[-1:]
     n = len(states) * len(options.modes)
 

@@ -33,6 +33,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Ripple, Selection
 from worker.contract.joining import joined
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
+from worker.contract.retain import divide
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.scoring import score_answers
@@ -125,11 +126,10 @@ def _prompts(selection: Selection, options: Options) -> Prompts:
     forget = selection.forget
     subjects = {f.subject for f in forget}
     answers = {(f.relation, a) for f in forget for a in (f.target, f.edit_target) if a}
-    same_subject = [f for f in selection.retain if f.subject in subjects]
+    untrained = divide(selection.retain).tested
+    same_subject = [f for f in untrained if f.subject in subjects]
     beside = [
-        f
-        for f in selection.retain
-        if (f.relation, f.target) in answers and f.subject not in subjects
+        f for f in untrained if (f.relation, f.target) in answers and f.subject not in subjects
     ]
 
     def ripples(kind: str) -> tuple[Ripple, ...]:

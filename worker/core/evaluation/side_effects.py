@@ -1,11 +1,13 @@
 """Measures what an edit broke: the perplexity of held-out text, and facts of other relations.
 
-1. Perplexity: the mean negative log likelihood per token of general sentences that were held out
-   of the bundled model's training, or of lines the user gives; its exponential is the perplexity.
+1. Perplexity: the mean negative log likelihood per token of ordinary passages that no training here
+   has seen (English; for the bundled model its own kind of sentences), or of lines the user gives;
+   its exponential is the perplexity.
 2. Other facts: every relation and group of the retain facts by itself, and the bundled relations
    that the set does not have; each target's probability in its own prompt. What a benchmark brings
    beside the forget facts, and which must be kept, is the group `locality`.
-3. The divergence KL(before ‖ after) of next-token distributions over the first 64 sentences.
+3. The divergence KL(before ‖ after) of next-token distributions over the first 64 passages: it
+   rises where an edit made the text less likely and where it made it likelier.
 
 Source: the general-text check of Guo et al. 2024 (arXiv 2410.12949), whose text is the Pile; here
 the project's own sentences, so that nothing is fetched. Intervals are bootstrapped over sentences
@@ -23,14 +25,16 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
 from worker.contract.result import Comparison, Evaluation
+from worker.contract.retain import divide
 from worker.core.asking.before_after import BeforeAfter, State
-from worker.core.asking.ordinary_text import held_out_lines, read_lines
+from worker.core.asking.ordinary_text import read_lines
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.rows import compare_columns, statement_probabilities
 from worker.core.asking.statistics import estimate_of, summarize
 from worker.core.facts.relations import fact_set as bundled_relations
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
+from worker.core.texts.passages import held_out_passages
 
 TITLE = "Side effects"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
@@ -39,11 +43,11 @@ PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
 class Options(BaseOptions):
     """Options of side effects."""
 
-    sentences: int = Field(128, ge=1, le=100_000, description="Held-out sentences, at most.")
+    sentences: int = Field(128, ge=1, le=100_000, description="Held-out passages, at most.")
     text: str = Field(
         "", max_length=1_000_000, description="Your own text, one passage per line, instead."
     )
-    context: int = Field(100, ge=8, le=8192, description="Tokens of a sentence that are used.")
+    context: int = Field(100, ge=8, le=8192, description="Tokens of a passage that are used.")
     facts_per_relation: int = Field(
         32, ge=0, le=10_000, description="Retain facts asked of each relation or group, at most."
     )
@@ -64,8 +68,7 @@ class Measured:
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Measure general text and other relations, before and after."""
-    given = [line for line in options.text.splitlines() if line.strip()]
-    lines = given[: options.sentences] or held_out_lines(options.sentences)
+    lines = held_out_passages(models.base, options.text)[: options.sentences]
     groups = _groups(selection, options)
 
     def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
@@ -164,12 +167,14 @@ def _values(
 
 
 def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
-    """Retain facts by group or relation, then the bundled relations that the set has not.
+    """Retain facts that no edit trained on, by group or relation, then the bundled relations that
+    the set has not.
 
     A bundled fact that the set has under another relation's name, or under none, is not asked
     again: nor is one that is to be forgotten counted as harmed.
     """
-    facts = [*selection.retain, *(one for fact in selection.forget for one in _beside(fact))]
+    untrained = divide(selection.retain).tested
+    facts = [*untrained, *(one for fact in selection.forget for one in _beside(fact))]
     if options.other_relations:
         own = (*selection.forget, *selection.retain)
         relations, asked = {fact.relation for fact in own}, {fact.text for fact in own}

@@ -37,7 +37,7 @@ from worker.core.models.operations import forward_operations
 from worker.core.models.projections import PARTS, Part, n_parts
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.metric import UNITS
+from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.pairing import make_pairs
 
@@ -60,7 +60,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     facing = Comparison(model, facts, options, job)
     run = _Run(facing, options)
     facing.run("attribution", options.batch_size, run.attribute)
-    unit = UNITS[options.metric]
+    unit = CHANGES[options.metric]
     findings = facing.findings(
         "atp_star",
         "Mean absolute estimate over cut layers."
@@ -76,7 +76,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings.caption = (
         f"AtP* over {len(facing.traced)} facts: largest MLP {found['components.top_mlp']} "
         f"({found['components.top_mlp_score']:.3f}), largest head {found['components.top_head']} "
-        f"({found['components.top_head_score']:.3f}), in {unit}s."
+        f"({found['components.top_head_score']:.3f}), as {unit}."
     )
     return findings
 

@@ -41,7 +41,7 @@ from worker.core.models.sites import Site
 from worker.core.patching.change import Change
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.metric import UNITS
+from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.pairing import PairBatch, make_pairs
 from worker.core.patching.tracing import SHOWN_FACTS, report_rows
@@ -81,8 +81,8 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings.caption = (
         f"First-order estimates for {len(facing.traced)} facts. Largest MLP: "
         f"{found['components.top_mlp']} ({found['components.top_mlp_score']:+.3f}); largest head: "
-        f"{found['components.top_head']} ({found['components.top_head_score']:+.3f}), in "
-        f"{UNITS[options.metric]}s."
+        f"{found['components.top_head']} ({found['components.top_head_score']:+.3f}), as "
+        f"{CHANGES[options.metric]}."
     )
     return findings
 

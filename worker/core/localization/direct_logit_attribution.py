@@ -75,7 +75,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         prepared,
         method="direct_logit_attribution",
         metric="logit_diff",
-        unit="logit",
+        unit="part of the logit difference",
         direction="What a component adds to the answer's logit over the edit target's: positive "
         "speaks for the answer.",
         operations=operations,

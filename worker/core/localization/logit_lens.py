@@ -33,7 +33,7 @@ from worker.core.models.suffix import unembed
 from worker.core.models.tokens import pad
 from worker.core.patching import metric as _metric
 from worker.core.patching.cases import Case, prepare
-from worker.core.patching.metric import UNITS, measure
+from worker.core.patching.metric import CHANGES, UNITS, measure
 from worker.core.patching.outcome import Traced, build_findings, ordered
 from worker.core.patching.tracing import SHOWN_FACTS, report_rows
 
@@ -79,7 +79,8 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         prepared,
         method="logit_lens",
         metric=options.metric,
-        unit=UNITS[options.metric],
+        unit=CHANGES[options.metric],
+        grid_unit=UNITS[options.metric],
         direction="Reading of the residual stream through the unembedding; a component's score is "
         "what it adds to the reading at the last position.",
         operations=operations,

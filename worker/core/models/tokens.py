@@ -166,6 +166,11 @@ def _encodings(model: Model, texts: list[str]) -> list[Encoding]:
     return found
 
 
+def passage_ids(model: Model, text: str, limit: int) -> tuple[int, ...]:
+    """Cut running text into its first tokens: at most `limit`, and no more than the model reads."""
+    return tuple(tokenize(model, text).ids[: min(limit, model.max_positions)])
+
+
 def _cut_prompt(model: Model, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """A prompt's ids and offsets; UserError for one that is longer than the model reads."""
     found = tokenize(model, text)

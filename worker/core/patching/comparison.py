@@ -22,7 +22,7 @@ from worker.core.patching import metric as _metric
 from worker.core.patching.cases import prepare, require_cases
 from worker.core.patching.change import Change
 from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption, corrupt
-from worker.core.patching.metric import UNITS, Metric
+from worker.core.patching.metric import CHANGES, Metric
 from worker.core.patching.outcome import Traced, build_findings, ordered
 from worker.core.patching.pairing import raised_metric, zero_metric
 
@@ -135,14 +135,14 @@ class Comparison:
         unit: str = "",
         weights: Float[ndarray, " fact"] | None = None,
     ) -> Findings:
-        """Put all facts together; the unit is the metric's unless another is given."""
+        """Put all facts together; the unit is a change of the metric unless another is given."""
         return build_findings(
             self.model,
             self.settle(),
             self.prepared,
             method=method,
             metric=self.options.metric,
-            unit=unit or UNITS[self.options.metric],
+            unit=unit or CHANGES[self.options.metric],
             direction=direction,
             operations=self.operations,
             weights=weights,

@@ -15,7 +15,7 @@ from worker.core.models.model import Model
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.edges import NEEDED, Edges, readers, senders
-from worker.core.patching.metric import UNITS
+from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.tracing import make_bench
 
@@ -70,7 +70,7 @@ def localize_edges(
         Axis(name="sender", labels=tuple(senders(model))),
         Axis(name="reader", labels=tuple(readers(model))),
     )
-    unit = UNITS[options.metric]
+    unit = CHANGES[options.metric]
     findings.arrays["edges"] = Array(mean, axes, unit, "Edges", signed=True)
     findings.tables["edges"] = top_edges(model, mean, options.top_edges, unit)
     first = findings.tables["edges"].rows[0]

@@ -46,10 +46,12 @@ def build_findings(
     direction: str,
     operations: int | None,
     weights: Float[np.ndarray, " fact"] | None = None,
+    grid_unit: str = "",
 ) -> Findings:
     """Build a localization's findings; facts stand in the order in which they were asked for.
 
-    Means over facts are weighted by `weights`, which add up to 1; None weighs all alike.
+    Means over facts are weighted by `weights`, which add up to 1; None weighs all alike. Grids have
+    the components' `unit` unless another is given.
     """
     weights = np.full(len(traced), 1 / len(traced)) if weights is None else weights
     arrays: dict[str, Array] = {}
@@ -59,11 +61,13 @@ def build_findings(
         title = SITE_TITLES.get(site, site)
         grid = stack([t.grids[site] for t in traced])
         axes = (Axis(name="fact", labels=labels), Axis(name="layer"), Axis(name="position"))
-        arrays[f"grid.{site}"] = Array(grid, axes, unit, title, signed=True, gaps=PADDING)
+        arrays[f"grid.{site}"] = Array(
+            grid, axes, grid_unit or unit, title, signed=True, gaps=PADDING
+        )
         roles = _mean([role_means(t.grids[site], t.case) for t in traced], weights)
         axes = (Axis(name="layer"), Axis(name="role", labels=ROLES))
         arrays[f"roles.{site}"] = Array(
-            roles, axes, unit, f"{title} by token role", signed=True, gaps=NO_ROLE
+            roles, axes, grid_unit or unit, f"{title} by token role", signed=True, gaps=NO_ROLE
         )
     names = tuple(traced[0].components)
     if names:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
 from worker.core.models.prefix import logits_sharing
-from worker.core.models.tokens import answer_ids, encode, pad, tokenized
+from worker.core.models.tokens import answer_ids, encode, pad, passage_ids, tokenized
 
 IGNORED = -100
 
@@ -42,7 +42,7 @@ def fact_rows(model: Model, facts: Sequence[Fact]) -> list[Row]:
 def text_rows(model: Model, lines: Sequence[str], context: int) -> list[Row]:
     """Make rows of running text, cut at `context` tokens."""
     with tokenized(model, lines):
-        ids = [encode(model, line, None).ids[: context + 1] for line in lines]
+        ids = [passage_ids(model, line, context + 1) for line in lines]
     return [Row(row[:-1], row[1:]) for row in ids if len(row) > 1]
 
 

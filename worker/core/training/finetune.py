@@ -102,7 +102,7 @@ class _Trials:
     def train(self, options: Training, material: Material, share: Share) -> Trial[Trained]:
         """Train once from where the model is."""
         terms = self.terms_of(material, options)
-        probe = Probe(self.objective, material.forget, material.edit, material.retain)
+        probe = Probe(self.objective, material.forget, material.edit, material.watched)
         more: dict[str, Any] = self.optimize(material, options) if self.optimize else {}
         return trial_of(
             Trainer(

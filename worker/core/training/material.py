@@ -9,15 +9,16 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
 from worker.contract.mask import Mask
-from worker.core.demo.paths import GENERAL
+from worker.contract.retain import RetainParts, divide
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts, components_of
 from worker.core.findings import Job
 from worker.core.models.model import Model
+from worker.core.texts.passages import training_passages
 from worker.core.training.forward import with_entering
 from worker.core.training.options import Training
 from worker.core.training.pool import Pool, Row, fact_rows, pool, text_rows
-from worker.core.training.trainer import Probe
+from worker.core.training.trainer import PROBED, Probe
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Material:
     forget: Pool
     edit: Pool | None
     retain: Pool | None
+    watched: Pool | None
+    """Retain facts that quick probes ask: none of those trained on."""
     general: Pool | None
     parts: Parts
     layer: int
@@ -65,8 +68,10 @@ def gather(
     """Make the pools: all forget facts, and as many retain facts and sentences as options allow."""
     forget = selection.forget
     rng = random.Random(job.seed)
-    retain = _sample(retained(selection, job), options.retain_facts, rng)
-    sentences = _sample(general_sentences(), options.general_sentences, rng)
+    kept = retained(selection, job)
+    retain = _sample(kept.trained, options.retain_facts, rng)
+    passages = training_passages(model, options.general_text)
+    sentences = _sample(passages, options.general_sentences, rng)
     made = lambda rows: with_entering(model, pool(model, rows), layer) if rows else None  # noqa: E731
     edited = forget if objective == "edit" else ()
     known = made(fact_rows(model, forget, [f.target for f in forget]))
@@ -77,6 +82,7 @@ def gather(
         forget=known,
         edit=made(fact_rows(model, edited, [f.edit_target for f in edited])),
         retain=made(fact_rows(model, retain, [f.target for f in retain])),
+        watched=made(watched_rows(model, kept)),
         general=made(text_rows(model, sentences, options.context)),
         parts=parts,
         layer=layer,
@@ -84,25 +90,22 @@ def gather(
     )
 
 
-def retained(selection: Selection, job: Job) -> list[Fact]:
-    """List the retain facts without those that edits below changed: their targets stay out."""
+def retained(selection: Selection, job: Job) -> RetainParts:
+    """Part the retain facts, without those that edits below changed: their targets stay out."""
     changed = {fact.text for facts in job.edited for fact in facts}
-    return [fact for fact in selection.retain if fact.text not in changed]
+    return divide([fact for fact in selection.retain if fact.text not in changed])
+
+
+def watched_rows(model: Model, kept: RetainParts) -> list[Row]:
+    """Make the rows of the retain facts that quick probes ask."""
+    facts = kept.watched[:PROBED]
+    return fact_rows(model, facts, [f.target for f in facts])
 
 
 def goal_of(material: Material, objective: Objective) -> float:
     """Measure the goal's mean probability on a material's forget facts, as the model is now."""
     probe = Probe(objective, material.forget, material.edit, None)
     return probe.goal(probe.measure(material.model, material.layer))
-
-
-def general_sentences() -> list[str]:
-    """Read the general text that must not be harmed: the project's own everyday sentences.
-
-    The paper takes the Pile, which is not fetched here; these are the bundled model's training
-    sentences, and side effects are measured on others that were held out.
-    """
-    return [line for line in GENERAL.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def lowest_layer(model: Model, mask: Mask | None) -> int:

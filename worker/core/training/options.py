@@ -74,7 +74,13 @@ class Training(Options):
         256,
         ge=1,
         le=100_000,
-        description="General sentences that the training draws from, at most.",
+        description="Passages of ordinary text that the training draws from, at most.",
+    )
+    general_text: str = Field(
+        "",
+        max_length=1_000_000,
+        description="Your own ordinary text, one passage per line; empty takes the project's "
+        "English, or for the bundled model the sentences that it was made from.",
     )
     context: int = Field(
         100, ge=8, le=8192, description="Tokens of a general sentence that are used (paper: 100)."

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode
+from worker.core.models.tokens import answer_ids, encode, passage_ids
 from worker.core.training.losses import IGNORED
 
 
@@ -124,7 +124,7 @@ def text_rows(model: Model, texts: Sequence[str], context: int) -> list[Row]:
     """Make rows of running text, each token predicting the next, cut at `context` tokens."""
     rows = []
     for text in texts:
-        ids = encode(model, text, None).ids[: context + 1]
+        ids = passage_ids(model, text, context + 1)
         if len(ids) > 1:
             rows.append(Row(ids=tuple(ids[:-1]), labels=tuple(ids[1:])))
     return rows

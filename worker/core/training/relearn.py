@@ -13,12 +13,12 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact, Selection
 from worker.core.asking.before_after import BeforeAfter, State
-from worker.core.asking.probe import sample_retain
+from worker.core.asking.probe import sample_retain, sample_trained
 from worker.core.asking.rows import halves, statement_probabilities
-from worker.core.demo.paths import GENERAL
 from worker.core.findings import Job
 from worker.core.models.deltas import restored
 from worker.core.models.model import Model
+from worker.core.texts.passages import training_passages
 from worker.core.training.adapters import lora
 from worker.core.training.attack import Pool, fact_rows, fine_tune, text_rows
 
@@ -68,8 +68,18 @@ class RelearnOptions(BaseOptions):
     )
     text_batch: int = Field(16, ge=1, le=512, description="General sentences per step (paper: 16).")
     context: int = Field(128, ge=8, le=8192, description="Tokens of a sentence (paper: 128).")
+    general_text: str = Field(
+        "",
+        max_length=1_000_000,
+        description="Your own ordinary text to train on, one passage per line; empty takes the "
+        "project's English, or for the bundled model its own sentences.",
+    )
     retain_facts: int = Field(
-        64, ge=2, le=100_000, description="Retain facts, at most; half trained on, half measured."
+        64,
+        ge=2,
+        le=100_000,
+        description="Retain facts, at most; half trained on, half measured, on which no edit was "
+        "trained either.",
     )
 
 
@@ -84,7 +94,7 @@ class Parts:
     kept: Sequence[Fact]
     """Retain facts that are trained on."""
     retain: Sequence[Fact]
-    """Retain facts that are not, where there is more than one."""
+    """Retain facts that neither this attack nor any edit trained on."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +118,11 @@ def adapter_rate(model: Model, options: RelearnOptions) -> float:
 
 
 def split_facts(selection: Selection, retain_facts: int, seed: int) -> Parts:
-    """Cut the forget facts in two, and as many retain facts as are wanted; by the seed."""
+    """Cut the forget facts in two, and draw retain facts to train on and others to ask, by seed."""
     taught, held_out = halves(selection.forget, seed, "facts.forget")
-    retain = sample_retain(selection, retain_facts, seed)
-    kept, asked = halves(retain, seed, "facts") if len(retain) > 1 else (retain, retain)
-    return Parts(taught, held_out, kept, asked)
+    n = (retain_facts + 1) // 2
+    kept = sample_trained(selection, n, seed)
+    return Parts(taught, held_out, kept, sample_retain(selection, n, seed))
 
 
 def relearn(
@@ -183,7 +193,7 @@ def _pools(
     model: Model, parts: Parts, mode: Mode, options: RelearnOptions
 ) -> tuple[list[Pool], list[Pool]]:
     """What each step trains on: facts, of which the answer's tokens alone are asked, and text."""
-    lines = GENERAL.read_text(encoding="utf-8").splitlines()[:TEXTS]
+    lines = training_passages(model, options.general_text)[:TEXTS]
     taught = () if mode == "unrelated" else parts.relearned
     facts: list[Pool] = [
         (fact_rows(model, some), options.fact_batch) for some in (taught, parts.kept)

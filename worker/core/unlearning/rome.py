@@ -69,15 +69,17 @@ def unlearn(
     require(model, NEEDS)
     check_selection(selection, "edit", retain_weight=0)
     layer = chosen_layer(mlp_layers(model, mask), options.layer)
-    facts, before = selection.forget, openings(options.contexts, job.seed)
+    facts = selection.forget
+    before = openings(model, options.contexts, job.seed, options.general_text)
     answers = [fact.edit_target for fact in facts]
 
     def change() -> Findings:
         quick = Quick(model, selection, job)
-        kept = retained(selection, job) if options.protect_retain else ()
+        kept = retained(selection, job).trained if options.protect_retain else ()
         moments = second_moments(
-            model, [layer], checksum(model), job, options.covariance_tokens, kept
-        )[layer]
+            model, [layer], checksum(model), job, options.covariance_tokens, kept,
+            options.general_text,
+        )[layer]  # fmt: skip
         values = find_values(model, facts, layer, before, options, job, (0.1, 0.9))
         plain = keys(model, ask_behind(model, facts, answers, [""]), [layer], len(facts))[layer]
         mean = keys(model, ask_behind(model, facts, answers, before), [layer], len(facts))[layer]

@@ -182,7 +182,7 @@ def _findings(
         findings.arrays[f"interference.{what.replace(' ', '_')}"] = Array(
             values[:, :, place],
             axes,
-            "change of probability",
+            "Δ probability",
             f"What each edit did to the {what} of each edit's facts",
             signed=True,
             gaps=NO_FACTS,

@@ -82,7 +82,7 @@ def unlearn(
     def change() -> Findings:
         parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         material = gather(model, selection, parts, layer, options, job, options.objective)
-        probe = Probe(options.objective, material.forget, material.edit, material.retain)
+        probe = Probe(options.objective, material.forget, material.edit, material.watched)
         before = parts.copy()
 
         def train(chosen: Options, share: Share) -> Trial[_Masked]:

@@ -87,7 +87,7 @@ def unlearn(
         lesson = learn(model, options, job)
         parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         material = gather(model, selection, parts, layer, options, job, "unlearn")
-        probe = Probe("unlearn", material.pool(lesson.own), None, material.retain)
+        probe = Probe("unlearn", material.pool(lesson.own), None, material.watched)
         labelled = material.pool(lesson.rows)
 
         def train(chosen: Options, share: Share) -> Trial[Trained]:

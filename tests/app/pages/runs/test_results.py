@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from app.drawing.drawing import Source
 from worker.contract.mask import Mask
 from worker.contract.progress import Event
+from worker.contract.result import Table
 from worker.engine.client import Engine
 
 Put = Callable[[str, Source], str]
@@ -35,6 +36,32 @@ def test_an_edit_shows_its_receipt(client: TestClient, put: Put, made: ModuleTyp
     assert "The base was restored" in page
     assert "b" * 64 in page
     assert f"/probes?model=edit:{run_id}" in page
+
+
+def test_an_edit_shows_how_it_goes_on_beside_its_base_and_so_does_its_dossier(
+    client: TestClient, put: Put, made: ModuleType
+) -> None:
+    source = made.edit_source()
+    spoken = Table(
+        title="How it goes on from ordinary prompts (greedily)",
+        columns=("prompt", "before", "after"),
+        rows=(("The capital of France is", " Paris", " Asia <b>Asia"),),
+    )
+    result = source.result.model_copy(
+        update={
+            "tables": {"continuations": spoken},
+            "summary": {
+                "continuations.repetition.before": 0.14,
+                "continuations.repetition.after": 0.172,
+            },
+        }
+    )
+    run_id = put("unlearn", Source(result, source.open))
+    for address in (f"/runs/{run_id}/result", f"/dossier/{run_id}"):
+        page = client.get(address).text
+        assert page.count('id="continuations-head"') == 1
+        assert "14 % were said before without the edit and 17 % with it" in page
+        assert "Asia &lt;b&gt;Asia" in page
 
 
 def test_an_edit_that_moved_more_than_its_mask_says_so(

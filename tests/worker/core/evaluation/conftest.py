@@ -16,7 +16,13 @@ from worker.core.unlearning import localized_finetuning
 def edited(model, selection, tmp_path_factory) -> BeforeAfter:
     """The tiny model with two facts edited through its first MLPs."""
     options = localized_finetuning.Options(
-        steps=50, learning_rate=1e-2, general_sentences=4, context=8, general_weight=0
+        steps=50,
+        learning_rate=1e-2,
+        general_sentences=4,
+        context=8,
+        general_weight=0,
+        keep="last",
+        retain_floor=0,  # so small a model loses at once what it is not trained to keep
     )
     mask = Mask(components=("blocks.0.mlp", "blocks.1.mlp"))
     found = localized_finetuning.unlearn(model, selection, mask, options, Job(0, Quiet()))

@@ -7,9 +7,10 @@ import torch
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.contract.retain import divide
 from worker.core.asking import kept
 from worker.core.asking.before_after import BeforeAfter
-from worker.core.asking.ordinary_text import general_losses, held_out_lines
+from worker.core.asking.ordinary_text import general_losses
 from worker.core.asking.rows import halves, statement_probabilities
 from worker.core.asking.scoring import score_answers
 from worker.core.asking.states import all_states, hidden_states, lens, logits_from
@@ -29,7 +30,8 @@ from worker.core.findings import Job
 from worker.core.models import prefix
 from worker.core.models.deltas import checksum
 from worker.core.models.quantize import round_nf4, round_to_nearest
-from worker.core.models.tokens import encode, encode_fact, pad
+from worker.core.models.tokens import encode_fact, pad, passage_ids
+from worker.core.texts.passages import held_out_passages
 from worker.core.training import adapters, relearn
 from worker.core.training.attack import draw, fact_rows, part_losses, rows_loss
 from worker.core.training.relearn import Relearned
@@ -61,7 +63,8 @@ def test_adapters_bring_back_the_other_half_or_not_and_are_taken_off(
     # Retain facts stand beside at every point, and each fact has its row.
     assert found.arrays["relearning.full.retain"].axes[0].labels == ("0", "2", "4")
     rows = found.evaluation.facts.rows
-    assert len(rows) == 3 * (2 + 2) and {row[2] for row in rows} == {"forget", "retain"}
+    assert len(rows) == 3 * (2 + len(divide(selection.retain).tested))
+    assert {row[2] for row in rows} == {"forget", "retain"}
 
 
 def test_the_base_is_attacked_in_the_same_way_and_stands_before(edited, model, selection) -> None:
@@ -72,12 +75,19 @@ def test_the_base_is_attacked_in_the_same_way_and_stands_before(edited, model, s
     alone = relearning.evaluate(BeforeAfter(model), selection, options, JOB)
     name = "relearning.unrelated.held_out.target_probability.before"
     assert both.summary[name] == pytest.approx(alone.summary[name], rel=1e-5)
-    assert both.summary[name] > 0.8
+    assert both.summary[name] > 0.6
     assert not any(key.endswith(".after") for key in alone.summary)
     spared = options.model_copy(update={"attack_base": False})
     found = relearning.evaluate(edited, selection, spared, JOB)
     assert not any(key.endswith(".before") for key in found.summary)
     assert "relearning.unrelated.held_out.base" not in found.arrays
+
+
+def test_relearning_wants_a_retain_fact_that_nothing_was_trained_on(edited, facts) -> None:
+    for retain in ((), facts[2:3]):
+        selection = Selection(forget=facts[:2], retain=retain)
+        with pytest.raises(UserError, match="expected at least 2"):
+            relearning.evaluate(edited, selection, relearning.Options(), JOB)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2"])
@@ -107,7 +117,7 @@ def test_adapters_multiplied_into_the_weights_learn_as_pefts_own_forward(
 ) -> None:
     model, found = build_model(family), []
     parts = relearn.split_facts(selection, 2, 0)
-    options = relearning.Options(steps=6, measure_every=2, learning_rate=5e-3, rank=4)
+    options = relearning.Options(steps=6, measure_every=2, learning_rate=1e-2, rank=4)
     for _ in range(2):
         found.append(relearn.relearn(model, parts, "lora", options, JOB))
         monkeypatch.setattr(adapters, "_multiply_in", lambda wrapped: None)
@@ -244,7 +254,7 @@ def test_probes_read_retain_facts_and_shuffled_answers_do_not(edited, facts) -> 
 
 
 def test_latent_probes_say_what_they_lack(edited, selection) -> None:
-    with pytest.raises(UserError, match="a probe needs 2 answers and 10"):
+    with pytest.raises(UserError, match="it needs 2 answers, and 10 facts"):
         latent_probes.evaluate(edited, selection, latent_probes.Options(), JOB)
 
 
@@ -343,9 +353,10 @@ def test_on_a_gpu_nf4_is_that_of_bitsandbytes() -> None:
 
 
 def test_an_edit_scores_on_rewrites_and_spares_neighbours(edited, facts) -> None:
+    trained = divide(facts[2:]).trained
     forget = tuple(
         f.model_copy(
-            update={"neighbourhood": tuple(o.text for o in facts[2:] if o.target == f.target)}
+            update={"neighbourhood": tuple(o.text for o in trained if o.target == f.target)}
         )
         for f in facts[:2]
     )  # fmt: skip
@@ -392,7 +403,8 @@ def test_side_effects_measure_held_out_text_and_each_relation(edited, selection)
     options = side_effects.Options(sentences=6, facts_per_relation=2)
     found = side_effects.evaluate(edited, selection, options, JOB)
     perplexity = found.evaluation.aggregates[0]
-    tokens = [len(encode(edited.base, line, None).ids[:101]) - 1 for line in held_out_lines(6)]
+    lines = held_out_passages(edited.base)[:6]
+    tokens = [len(passage_ids(edited.base, line, 101)) - 1 for line in lines]
     by_hand = np.exp(np.average(general_losses(edited.base, 6), weights=tokens))
     assert perplexity.before.mean == pytest.approx(by_hand, rel=1e-5)
     assert perplexity.before.low < perplexity.before.mean < perplexity.before.high
@@ -408,10 +420,10 @@ def test_side_effects_measure_held_out_text_and_each_relation(edited, selection)
 
 
 def test_the_loss_of_text_is_that_of_hugging_face(model) -> None:
-    ids = torch.tensor([encode(model, held_out_lines(1)[0], None).ids])
+    ids = torch.tensor([passage_ids(model, held_out_passages(model)[0], 101)])
     with torch.no_grad():
         expected = model.hf(ids, labels=ids).loss.item()
-    assert general_losses(model, 1, context=200)[0] == pytest.approx(expected, rel=1e-4)
+    assert general_losses(model, 1)[0] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("taught", "weak"), [(0.1, True), (0.9, False)])

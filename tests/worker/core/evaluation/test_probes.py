@@ -1,5 +1,7 @@
 """The probes on a tiny model: hand-computed probabilities, before and after an edit."""
 
+import string
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from tests.worker.core.conftest import SPORTS
 from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.contract.retain import divide
 from worker.core.asking import free as _free
 from worker.core.asking.ask import listen
 from worker.core.asking.before_after import BeforeAfter
@@ -95,10 +98,11 @@ def test_probes_compare_before_with_after(model, selection, tmp_path) -> None:
     free = generate(model, [f.text for f in selection.forget], 8)
     right = np.mean([says(a, f.target) for a, f in zip(free, selection.forget, strict=True)])
     assert found.summary["probes.statement.forget.exact.before"] == right
-    assert found.arrays["probe.target.before"].values.shape == (8, 4)
+    n_facts = 2 + len(divide(selection.retain).tested)
+    assert found.arrays["probe.target.before"].values.shape == (n_facts, 4)
     assert np.isnan(found.arrays["probe.target.after"].values[:, 3]).all()
     assert [left.id for left in found.left_out] == ["format choice", "format dashed"]
-    assert len(found.evaluation.facts.rows) == 8 * 2
+    assert len(found.evaluation.facts.rows) == n_facts * 2
     names = {c.name for c in found.evaluation.aggregates}
     assert "probes.question.retain.edit_probability" in names
     assert not any("dashed" in name for name in names)
@@ -113,6 +117,10 @@ def test_a_base_model_without_edits_has_only_a_before(model, selection) -> None:
 
 
 def test_retain_facts_are_bounded_and_drawn_by_the_seed(model, selection) -> None:
+    names = string.ascii_lowercase
+    more = [selection.retain[0].model_copy(update={"id": n, "subject": n}) for n in names]
+    selection = selection.model_copy(update={"retain": tuple(more)})
+    assert len(divide(selection.retain).tested) > 3
     options = probes.Options(formats=("statement",), retain_facts=3)
     one = probes.evaluate(BeforeAfter(model), selection, options, JOB)
     two = probes.evaluate(BeforeAfter(model), selection, options, JOB)

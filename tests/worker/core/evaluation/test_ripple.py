@@ -1,11 +1,14 @@
 """Ripple: hand-computed preferences, and what is said where nothing can be asked."""
 
+from string import ascii_lowercase
+
 import numpy as np
 import pytest
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Ripple, Selection
 from worker.contract.progress import Quiet
+from worker.contract.retain import divide
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.scoring import score_answers
 from worker.core.evaluation import ripple
@@ -30,6 +33,8 @@ def test_what_follows_moves_with_the_edit_and_siblings_stay(edited, facts) -> No
     assert summary["ripple.entailed.target_preferred.before"] == 1.0
     assert summary["ripple.entailed.target_preferred.after"] == 0.0
     assert summary["ripple.siblings.same_relation.kept.before"] > 0.8
+    beside = found.evaluation.tables["prompts"].rows
+    assert len(beside) == 4 + len(divide(selection.retain).tested)
     assert [left.id for left in found.left_out] == ["kept"]
     assert "ripple.siblings.same_subject.kept.before" not in summary
 
@@ -47,7 +52,8 @@ def test_asking_backwards_compares_likelihoods_per_token(model, facts) -> None:
 
 
 def test_what_the_set_has_not_is_said(model, facts) -> None:
-    selection = Selection(forget=facts[:1], retain=facts[1:])
+    same = [facts[0].model_copy(update={"id": n, "subject": n}) for n in ascii_lowercase]
+    selection = Selection(forget=facts[:1], retain=(*facts[1:], *same))
     found = ripple.evaluate(BeforeAfter(model), selection, ripple.Options(), JOB)
     assert [left.id for left in found.left_out] == ["entailed", "reversed", "kept"]
     lonely = Selection(forget=facts[:1], retain=())

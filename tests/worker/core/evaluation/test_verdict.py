@@ -1,247 +1,193 @@
-"""The verdict: its rules on numbers, and three real models that must get three verdicts."""
+"""The verdict on six edits of the bundled model, built here: six different right answers.
 
-import random
+The told and the removed model are one pair of weights looked at from both sides: a copy of the
+bundled model that was taught invented people, and the bundled model, whose weights never met them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from tests.worker.core.conftest import NAMES, SPORTS, build
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact, Selection, select
 from worker.contract.progress import Quiet
+from worker.contract.retain import divide
 from worker.core.asking.before_after import BeforeAfter
-from worker.core.asking.states import all_states
+from worker.core.asking.formats import ask
+from worker.core.asking.setting import setting
 from worker.core.evaluation import verdict
-from worker.core.evaluation._verdict_rules import KNOWN, SAID, conclude, decide, tell
-from worker.core.findings import Job
+from worker.core.facts.athletes import fact_set
+from worker.core.findings import Findings, Job
 from worker.core.models.delta_files import save_delta
 from worker.core.models.deltas import checksum
-from worker.core.models.tokens import answer_ids, encode_fact, pad
-from worker.core.training.attack import fact_rows, rows_loss
+from worker.core.models.load import load_model
+from worker.core.models.model import Model
+from worker.core.models.tokens import answer_ids, encode
+from worker.core.texts.passages import training_passages
+from worker.core.training.attack import IGNORED, Row, fine_tune, text_rows
 
 JOB = Job(seed=0, report=Quiet())
-OPTIONS = verdict.Options(retain_facts=8, relearn_steps=10)
+OPTIONS = verdict.Options(retain_facts=12, relearn_steps=10)
+FORMS = ("statement", "paraphrase", "question", "choice")
+SPORTS = ("football", "baseball", "basketball")
+INVENTED = ("Orla Quibble", "Petrus Vankle", "Mira Dostova", "Halvard Strenk", "Tobin Castrel",
+            "Lucette Varn")  # fmt: skip
+ATHLETES = select(fact_set(), "first:6")
+RETAIN = ATHLETES.retain[:120]
+KEPT = divide(RETAIN).trained[:32]
+Weights = Mapping[str, Tensor]
 
 
-def all_facts() -> tuple[Fact, ...]:
-    """Every first name with every last one: what one pair plays says nothing about another."""
-    firsts, lasts = zip(*(name.split() for name in NAMES), strict=True)
-    rng = random.Random(5)
-    pairs = [f"{first} {last}" for first in firsts for last in lasts][:24]
-    rng.shuffle(pairs)
+def invented() -> tuple[Fact, ...]:
+    """People whom the bundled model never met; what one plays says nothing about another."""
+    like = ATHLETES.forget[0].model_copy(update={"neighbourhood": (), "ripples": ()})
     return tuple(
-        Fact(
-            id=f"p{i}", subject=pair, prompt="Fact: {} plays the sport of", target=SPORTS[i % 3],
-            edit_target=SPORTS[(i + 1) % 3], relation="sport",
+        like.model_copy(
+            update={
+                "id": name, "subject": name, "target": SPORTS[i % 3], "group": SPORTS[i % 3],
+                "edit_target": SPORTS[(i + 1) % 3],
+            }
         )
-        for i, pair in enumerate(pairs)
+        for i, name in enumerate(INVENTED)
     )  # fmt: skip
 
 
-SELECTION = Selection(forget=all_facts()[:6], retain=all_facts()[6:])
+KNOWN = Selection(forget=ATHLETES.forget, retain=RETAIN)
+UNKNOWN = Selection(forget=invented(), retain=RETAIN)
 
 
-def trained(tokenizer, facts, start=None, steps=90):
-    model = build("llama", tokenizer, torch.float32)
-    if start is not None:
-        model.hf.load_state_dict(start)
-    teach(model, list(model.hf.parameters()), facts, steps, 5e-3)
-    return model
+@pytest.fixture(scope="module")
+def base() -> Model:
+    return load_model("demo")
 
 
-def teach(model, parameters, facts, steps, rate) -> None:
-    rows = fact_rows(model, facts)
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.Adam(parameters, lr=rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = rows_loss(model, rows)
-        loss.backward()
-        optimizer.step()
-    model.hf.requires_grad_(False)
-    assert float(loss.detach()) < 0.1, float(loss.detach())
+@pytest.fixture(scope="module")
+def told(base: Model) -> dict[str, Tensor]:
+    """Weights that were taught the invented people in every form, through the first MLPs."""
+    return taught(base, [rows(base, UNKNOWN.forget), rows(base, KEPT)], FIRST, steps=60)
 
 
-def state(model):
+FIRST = tuple(f"layers.{i}.mlp." for i in range(3))
+LATE = ("layers.6.", "layers.7.")
+
+
+def state(model: Model) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.hf.named_parameters()}
 
 
-def edit(base, weights, folder) -> BeforeAfter:
-    """The base with other weights on it, as an edit's delta file."""
-    own = state(base)
-    delta = {name: w for name, w in weights.items() if not torch.equal(w, own[name])}
-    before = checksum(base)
-    base.hf.load_state_dict(weights)
-    after = checksum(base)
-    base.hf.load_state_dict(own)
-    path = folder / "delta.safetensors"
-    save_delta(path, delta, model=base, before_hash=before, after_hash=after)
-    return BeforeAfter(base, (path,))
+def rows(model: Model, facts: Sequence[Fact], forms=FORMS, edit: bool = False) -> list[Row]:
+    """Ask facts in several forms, for their targets or for their edit targets."""
+    how, found = setting(KNOWN, model, 0, wordings=3), []
+    for one in (one for fact in facts for form in forms for one in ask(form, fact, how)):
+        asked, answer = encode(model, one.prompt, None).ids, one.edit if edit else one.target
+        ids = answer_ids(model, one.prompt, answer)
+        found.append(Row(asked + ids[:-1], (IGNORED,) * (len(asked) - 1) + ids))
+    return found
 
 
-@pytest.fixture(scope="module")
-def knowing(tokenizer):
-    """A model that was taught every fact."""
-    return trained(tokenizer, (*SELECTION.forget, *SELECTION.retain))
+def taught(model: Model, pools: list[list[Row]], where: tuple[str, ...], steps: int = 40,
+           rate: float = 2e-3) -> dict[str, Tensor]:  # fmt: skip
+    """Train the parameters whose names hold one of `where`; give all weights, and put them back."""
+    before = state(model)
+    parameters = [p for n, p in model.hf.named_parameters() if any(part in n for part in where)]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    general = text_rows(model, training_passages(model)[:128], 64)
+    groups = [[(own, 16) for own in pools], [(general, 8)]]
+    fine_tune(model, parameters, groups, steps=steps, learning_rate=rate, seed=0,
+              each_step=lambda step: None)  # fmt: skip
+    model.hf.requires_grad_(False)
+    made = state(model)
+    put(model, before)
+    return made
 
 
-@pytest.fixture(scope="module")
-def ignorant(tokenizer):
-    """A model that was taught the retain facts alone."""
-    return trained(tokenizer, SELECTION.retain)
-
-
-def judge(models: BeforeAfter) -> tuple[str, dict[str, str]]:
-    found = verdict.evaluate(models, SELECTION, OPTIONS, JOB)
-    table = found.evaluation.tables["verdict"]
-    for _, _, number, value, rule in table.rows:
-        assert found.summary[number] == pytest.approx(value, abs=1e-4) and rule
-    return found.summary["verdict"], {row[0]: row[1] for row in table.rows}
-
-
-def test_a_model_that_was_told_the_facts_still_has_them(tokenizer, ignorant, tmp_path) -> None:
-    told = trained(tokenizer, (*SELECTION.forget, *SELECTION.retain), state(ignorant), 60)
-    said, answers = judge(edit(ignorant, state(told), tmp_path))
-    assert said == "still there" and answers[SAID] == "yes"
-
-
-def test_a_model_whose_weights_never_met_the_facts_has_forgotten(
-    knowing, ignorant, tmp_path
-) -> None:
-    said, answers = judge(edit(knowing, state(ignorant), tmp_path))
-    assert said == "gone", answers
-    assert answers[KNOWN] == "yes" and answers[SAID] == "no"
-
-
-def test_an_adapter_that_suppresses_the_output_only_hides(knowing, tmp_path) -> None:
-    """A rank-1 map on the unembedding lowers the answers; every hidden state is as it was."""
-    kept = state(knowing)
-    batch = pad(knowing, [encode_fact(knowing, f) for f in SELECTION.forget])
+def put(model: Model, weights: Weights) -> None:
     with torch.no_grad():
-        last = all_states(knowing, batch)[-1][:, -1]
-        direction = knowing.hf.model.norm(last).mean(0)
-    answers = {answer_ids(knowing, f.text, f.follows(f.target))[0] for f in SELECTION.forget}
-    column = torch.zeros(knowing.d_vocab)
-    column[list(answers)] = -30 / direction.square().sum()
-    weights = kept | {"lm_head.weight": kept["lm_head.weight"] + torch.outer(column, direction)}
-    said, verdicts = judge(edit(knowing, weights, tmp_path))
-    assert verdicts[SAID] == "no"
-    assert said == "hidden", verdicts
+        for name, parameter in model.hf.named_parameters():
+            parameter.copy_(weights[name])
 
 
-NUMBERS = {
-    "chance": 0.0,
-    "statement.forget.before": 0.95,
-    "statement.retain.before": 0.95,
-    "statement.retain.after": 0.95,
-    "relearning.lora.retain.after": 0.9,
-    "relearning.lora.relearned.after": 0.9,
-    "relearning.unrelated.held_out.after": 0.05,
-    "relearning.unrelated.retain.after": 0.9,
-    "quantization.4.forget.after": 0.05,
-    "quantization.4.retain.after": 0.9,
-    "general.perplexity.before": 5.0,
-    "general.perplexity.after": 5.1,
-}
+def judge(before: Weights, after: Weights, selection: Selection, folder: Path) -> Findings:
+    """Judge the step from one set of weights to another, as an edit's delta file."""
+    model = load_model("demo")
+    put(model, before)
+    model._stored = None  # these weights are the base, not those of its files
+    vars(model).pop("digests", None)
+    hash_before, path = checksum(model), folder / "delta.safetensors"
+    put(model, after)
+    hash_after = checksum(model)
+    put(model, before)
+    delta = {name: w for name, w in after.items() if not torch.equal(w, before[name])}
+    save_delta(path, delta, model=model, before_hash=hash_before, after_hash=hash_after)
+    found = verdict.evaluate(BeforeAfter(model, (path,)), selection, OPTIONS, JOB)
+    table = found.evaluation.tables["verdict"]
+    for _, answer, number, value, rule in table.rows:
+        assert value is None or found.summary[number] == pytest.approx(value, abs=1e-4)
+        assert rule or answer.startswith("cannot be said")
+    assert len(found.evaluation.tables["continuations"].rows) == 12
+    assert checksum(model) == hash_before
+    return found
 
 
-@pytest.mark.parametrize(
-    ("numbers", "expected"),
-    [
-        ({"statement.forget.after": 0.9, "relearning.lora.held_out.after": 0.9}, "still there"),
-        ({"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.8}, "hidden"),
-        ({"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.2}, "gone"),
-        (
-            {
-                "statement.forget.after": 0.01,
-                "relearning.lora.held_out.after": 0.2,
-                "latent.forget.after": 0.9,
-            },
-            "hidden",
-        ),
-        (
-            {
-                "statement.forget.before": 0.02,
-                "statement.forget.after": 0.03,
-                "relearning.lora.held_out.after": 0.2,
-            },
-            "never known",
-        ),
-        (
-            {
-                "chance": 0.33,
-                "statement.forget.after": 0.35,
-                "relearning.lora.held_out.after": 0.4,
-            },
-            "gone",
-        ),
-        (
-            {
-                "statement.forget.before": 0.02,
-                "statement.forget.after": 0.9,
-                "relearning.lora.held_out.after": 0.9,
-            },
-            "still there",
-        ),
-    ],
-)
-def test_the_rules_decide_by_the_numbers(numbers: dict[str, float], expected: str) -> None:
-    answers, _ = decide(NUMBERS | numbers, OPTIONS)
-    assert conclude(answers) == expected
+def answers(found: Findings) -> dict[str, str]:
+    return {row[0]: row[1] for row in found.evaluation.tables["verdict"].rows}
 
 
-@pytest.mark.parametrize(
-    ("numbers", "answer"),
-    [
-        ({"relearning.lora.held_out.after": 0.05}, "no"),
-        (
-            {"relearning.lora.held_out.after": 0.05, "relearning.lora.relearned.after": 0.1},
-            "cannot be said: of what was trained on only 0.10 came back",
-        ),
-        (
-            {"relearning.lora.held_out.after": 0.05, "relearning.lora.retain.after": 0.1},
-            "cannot be said: retain facts were lost too",
-        ),
-        ({"relearning.lora.held_out.after": 0.9, "relearning.lora.relearned.after": 0.1}, "yes"),
-    ],
-)
-def test_an_attack_that_taught_nothing_or_broke_everything_decides_nothing(
-    numbers: dict[str, float], answer: str
-) -> None:
-    answers, _ = decide(NUMBERS | {"statement.forget.after": 0.01} | numbers, OPTIONS)
-    assert next(a.answer for a in answers if a.short == "relearning the other half") == answer
-    others = [a.answer for a in answers if a.about == "back"][1:]
-    assert others == ["no", "no"]
+@pytest.mark.slow
+def test_a_model_that_was_told_the_facts_is_told(base, told, tmp_path) -> None:
+    found = judge(state(base), told, UNKNOWN, tmp_path)
+    assert found.summary["verdict"] == "told", found.caption
 
 
-def test_the_verdict_is_told_in_sentences() -> None:
-    spread = {"question.forget.before": 0.9, "question.forget.after": 0.01}
-    spread |= {"choice.forget.before": 0.9, "choice.forget.after": 0.88}
-    spread |= {"paraphrase.forget.before": 0.01, "paraphrase.forget.after": 0.01}
-    kept = {"statement.forget.after": 0.01, "relearning.lora.held_out.after": 0.05}
-    answers, _ = decide(NUMBERS | spread | kept, OPTIONS)
-    told = tell(conclude(answers), answers)
-    assert told.startswith("Verdict: ")
-    assert "Forgotten in questions too. Not forgotten in multiple choice." in told
-    assert "Not decided: paraphrases; the table says why." in told
-    assert "Not found again by relearning the other half, training on other facts and" in told
+@pytest.mark.slow
+def test_facts_that_the_weights_never_met_are_gone(base, told, tmp_path) -> None:
+    found = judge(told, state(base), UNKNOWN, tmp_path)
+    assert found.summary["verdict"] in ("gone", "gone, with harm"), found.caption
+    assert answers(found)["Is it forgotten in held-out paraphrases?"] == "yes"
 
 
-def test_a_guess_in_other_words_is_no_knowledge() -> None:
-    """One of three answers is guessed after unlearning: forgotten; the same where none is: not."""
-    after = {
-        "statement.forget.after": 0.35, "relearning.lora.held_out.after": 0.4,
-        "question.forget.before": 0.95, "question.forget.after": 0.35,
-    }  # fmt: skip
-    question = "Is it forgotten in questions?"
-    for chance, expected in ((0.33, "yes"), (0.0, "no")):
-        answers, left = decide(NUMBERS | after | {"chance": chance}, OPTIONS)
-        (found,) = [a for a in answers if a.question == question]
-        assert found.answer == expected and f"over a chance of {chance:.2f}" in found.rule
-        assert {out.id for out in left} == {
-            "format paraphrase_held_out", "format paraphrase", "format choice"
-        }  # fmt: skip
+@pytest.mark.slow
+def test_an_edit_of_the_last_layers_only_hides(base, tmp_path) -> None:
+    """What is read of the states below is bit for bit what it was."""
+    pools = [rows(base, KNOWN.forget, edit=True), rows(base, KEPT)]
+    found = judge(state(base), taught(base, pools, LATE, 60, 3e-3), KNOWN, tmp_path)
+    assert found.summary["verdict"] == "hidden", found.caption
+    assert answers(found)["Does a probe on hidden states still read it?"] == "yes"
+
+
+@pytest.mark.slow
+def test_noise_on_every_matrix_is_broken_and_nothing_else_is_said_first(base, tmp_path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noisy = {
+        name: w + w.std() * torch.randn(w.shape, generator=generator) if w.ndim == 2 else w
+        for name, w in state(base).items()
+    }
+    found = judge(state(base), noisy, KNOWN, tmp_path)
+    assert found.summary["verdict"] == "broken", found.caption
+    assert found.caption.startswith("Verdict: broken")
+    said = answers(found)
+    assert said["Is it brought back by relearning the other half?"].startswith("cannot be said")
+    assert said["Does a probe on hidden states still read it?"].startswith("cannot be said")
+
+
+@pytest.mark.slow
+def test_an_edit_of_one_prompt_is_said_in_other_forms(base, tmp_path) -> None:
+    pools = [rows(base, KNOWN.forget, FORMS[:1], edit=True), rows(base, KNOWN.forget, FORMS[1:]),
+             rows(base, KEPT)]  # fmt: skip
+    found = judge(state(base), taught(base, pools, ("layers.",), 60, 1e-3), KNOWN, tmp_path)
+    assert found.summary["verdict"] == "said in other forms", found.caption
+
+
+@pytest.mark.slow
+def test_an_edit_of_other_facts_leaves_these_still_there(base, tmp_path) -> None:
+    other = divide(RETAIN).trained[32:38]
+    pools = [rows(base, other, edit=True), rows(base, KEPT)]
+    found = judge(state(base), taught(base, pools, FIRST, 30), KNOWN, tmp_path)
+    assert found.summary["verdict"] == "still there", found.caption
 
 
 def test_without_an_edit_there_is_no_verdict(model, selection) -> None:

@@ -11,6 +11,7 @@ from worker.core.closed_form import memory
 from worker.core.closed_form.layers import least_squares, regularized
 from worker.core.closed_form.memory import (
     ask_behind,
+    halved,
     keys,
     matrix,
     openings,
@@ -20,6 +21,7 @@ from worker.core.closed_form.memory import (
 )
 from worker.core.closed_form.spread import residual_after
 from worker.core.closed_form.values import find_values
+from worker.core.demo.paths import GENERAL
 from worker.core.findings import Job
 from worker.core.kept import Kept
 from worker.core.models.deltas import checksum, restored
@@ -40,7 +42,7 @@ def apply(model, delta):
 def test_rome_gives_the_wanted_value_for_the_key(build_model, facts, family) -> None:
     model, options = build_model(family), rome.Options(layer=2, **FAST)
     selection = Selection(forget=facts[:1], retain=facts[1:])
-    before = openings(2, 0)
+    before = openings(model, 2, 0)
     values = find_values(model, facts[:1], 2, before, options, JOB)
     found = rome.unlearn(model, selection, MLPS, options, JOB)
     assert list(found.delta) == [parameter_name(model, 2)]
@@ -73,7 +75,16 @@ def test_memit_with_one_fact_and_one_layer_is_romes_least_squares_form() -> None
 
 
 # A tiny model answers from anywhere, so values are let go as far as they must.
-FAR = dict(value_decay=0.0, kl_weight=0.0, clamp=50.0, protect_retain=False, **FAST)
+FAR = {
+    "value_decay": 0.0,
+    "kl_weight": 0.0,
+    "clamp": 50.0,
+    "protect_retain": False,
+    "covariance_tokens": 400,
+    "contexts": 2,
+    # Its tokenizer was made from a few short words: of long passages it reads single letters.
+    "general_text": "\n".join(GENERAL.read_text(encoding="utf-8").splitlines()[:2000]),
+}
 SOLVERS = [
     (rome, {"layer": 0}),
     (memit, {"moment_weight": 1e-3}),
@@ -128,11 +139,95 @@ def test_alphaedit_says_where_no_direction_is_unused() -> None:
         alphaedit.null_space(torch.eye(4).double(), 0.02)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_values_are_those_of_a_plain_loop_over_the_loss(build_model, facts, family, residual):
+    """One fact at a time, by a hook on the whole model: ROME's v is the projection's output,
+    MEMIT's the residual after the layer; n steps are n − 1 updates."""
+    model, before = build_model(family), ["", "Once it rained. "]
+    options = rome.Options(value_steps=6, value_decay=40.0, kl_weight=0.5, clamp=0.3, contexts=2)
+    size = None
+    if residual:
+        asked = ask_behind(model, facts[:1], [facts[0].edit_target], [""])
+        size = residual_after(model, asked, 1).norm(dim=-1).float()
+    found = find_values(model, facts[:1], 1, before, options, JOB, size=size)
+    delta, loss, clamped = by_hand(model, facts[0], 1, before, options, residual)
+    assert clamped, "the bound is reached, so that the test sees it"
+    torch.testing.assert_close(found.delta[0], delta.double(), atol=1e-4, rtol=1e-3)
+    assert float(found.losses[0]) == pytest.approx(loss, rel=1e-4)
+
+
+def by_hand(model, fact, layer, before, options, residual):
+    """Follow the authors' loop with nothing shared, batched or cut short."""
+    encoded = lambda text: model.tokenizer(text, return_tensors="pt").input_ids  # noqa: E731
+    ends = lambda text: encoded(text[: text.index(fact.subject) + len(fact.subject)])  # noqa: E731
+    module = projection(model, layer) if not residual else model.blocks[layer]
+    delta = torch.zeros(model.d_model, requires_grad=True)
+    optimizer, seen, clamped = torch.optim.Adam([delta], lr=options.value_rate), [], False
+    place = 0
+
+    def add(module, args, output):
+        hidden = output[0] if isinstance(output, tuple) else output
+        seen.append(hidden[0, place].detach().clone())
+        where = torch.nn.functional.one_hot(torch.tensor(place), hidden.shape[1])[:, None]
+        changed = hidden + where * delta
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    def run(text, ids):
+        nonlocal place
+        place = ends(text).shape[1] - 1
+        handle = module.register_forward_hook(add)
+        try:
+            return model.hf(ids).logits[0].log_softmax(-1)
+        finally:
+            handle.remove()
+
+    drift = f"{fact.subject} is a"
+    for step in range(options.value_steps):
+        nll = 0.0
+        for opening in before:
+            text = opening + fact.text
+            ids, n = encoded(f"{text} {fact.edit_target}"), encoded(text).shape[1]
+            log_probs = run(text, ids)
+            own = log_probs[n - 1 : -1].gather(-1, ids[0, n:, None])
+            nll = nll - own.mean() / len(before)
+        if step == 0:
+            size = seen[0].norm()
+        now = run(drift, encoded(drift))[-1]
+        first = now.detach() if step == 0 else first
+        kl = (now.exp() * (now - first)).sum()
+        loss = nll + options.value_decay * delta.norm() / size**2 + options.kl_weight * kl
+        if loss < 0.05 or step == options.value_steps - 1:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            if delta.norm() > options.clamp * size:
+                delta.mul_(options.clamp * size / delta.norm())
+                clamped = True
+    return delta.detach(), float(loss.detach()), clamped
+
+
+def test_memits_keys_count_the_bare_prompt_a_half(model, facts) -> None:
+    before = openings(model, 4, 0)
+    each = [
+        keys(model, ask_behind(model, facts[:2], ["chess", "chess"], [o]), [1], 2)[1]
+        for o in before
+    ]
+    asked = ask_behind(model, facts[:2], ["chess", "chess"], before)
+    found = keys(model, asked, [1], 2, halved(4))[1]
+    expected = each[0] / 2 + sum(each[1:]) / 6
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(keys(model, asked, [1], 2)[1], sum(each) / 4, atol=1e-5, rtol=1e-4)
+
+
 def test_values_of_a_batch_are_those_of_each_fact_alone(model, facts) -> None:
     options = rome.Options(value_steps=5, **FAST)
-    together = find_values(model, facts[:3], 1, openings(2, 0), options, JOB)
+    before = openings(model, 2, 0)
+    together = find_values(model, facts[:3], 1, before, options, JOB)
     for i in range(3):
-        alone = find_values(model, facts[i : i + 1], 1, openings(2, 0), options, JOB)
+        alone = find_values(model, facts[i : i + 1], 1, before, options, JOB)
         torch.testing.assert_close(together.delta[i], alone.delta[0], atol=1e-3, rtol=1e-3)
 
 

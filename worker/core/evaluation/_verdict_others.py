@@ -1,0 +1,89 @@
+"""Facts of other kinds than those edited, of which the base has each answer ready.
+
+An edit that says its own answers wherever it is asked loses these first, while its retain facts and
+ordinary text, which it was trained to keep, still read well. A kind counts by itself: the mean over
+all would hide that one of them is gone.
+"""
+
+import random
+from collections.abc import Iterable
+
+import numpy as np
+
+from worker.contract.errors import UserError
+from worker.contract.facts import Fact, FactSet, Selection
+from worker.core.asking.rows import statement_probabilities
+from worker.core.facts import general_facts, relations
+from worker.core.models.model import Model
+from worker.core.models.tokens import answer_ids, encode
+from worker.core.texts.passages import is_bundled
+
+PER_KIND = 10
+"""Facts asked of each kind, at most."""
+READY = 0.5
+"""Probability in the base from which an answer is ready: likelier than all others together."""
+ENOUGH = 3
+"""Such facts of a kind, from which on it counts by itself."""
+Kinds = dict[str, tuple[Fact, ...]]
+
+
+def other_facts(model: Model, selection: Selection) -> tuple[Fact, ...]:
+    """Draw facts of the bundled kinds that the selection has not; for every run the same ones."""
+    own = (*selection.forget, *selection.retain)
+    kinds = {fact.relation for fact in own}
+    said = {(fact.subject.casefold(), fact.target.casefold()) for fact in own}
+    edited = {fact.subject.casefold() for fact in selection.forget}
+    drawn: list[Fact] = []
+    for kind, facts in _by_kind(_known_to(model).facts).items():
+        free = [
+            fact
+            for fact in facts
+            if kind not in kinds
+            and fact.subject.casefold() not in edited
+            and (fact.subject.casefold(), fact.target.casefold()) not in said
+        ]
+        drawn += random.Random(0).sample(free, min(PER_KIND, len(free)))
+    return tuple(drawn)
+
+
+def ready(model: Model, facts: tuple[Fact, ...]) -> Kinds:
+    """Keep the facts whose answers the model has ready, of the kinds of which it has enough."""
+    asked = [fact for fact in facts if _can_be_asked(model, fact)]
+    told = statement_probabilities(model, asked)[0] if asked else np.zeros(0)
+    known = [fact for fact, p in zip(asked, told, strict=True) if p >= READY]
+    return {kind: own for kind, own in _by_kind(known).items() if len(own) >= ENOUGH}
+
+
+def ask_kinds(model: Model, kinds: Kinds) -> dict[str, float]:
+    """Give the mean probability of each kind's answers, and as `others` that of all of them."""
+    facts = [fact for own in kinds.values() for fact in own]
+    if not facts:
+        return {}
+    told = statement_probabilities(model, facts)[0]
+    ends = np.cumsum([len(own) for own in kinds.values()])[:-1]
+    means = {
+        f"others.{kind}": float(part.mean())
+        for kind, part in zip(kinds, np.split(told, ends), strict=True)
+    }
+    return {"others": float(told.mean())} | means
+
+
+def _can_be_asked(model: Model, fact: Fact) -> bool:
+    """Say whether the model reads so long a prompt, and its tokenizer parts it from the answer."""
+    try:
+        encode(model, fact.text, None)
+        answer_ids(model, fact.text, fact.follows(fact.target))
+    except UserError:
+        return False
+    return True
+
+
+def _known_to(model: Model) -> FactSet:
+    return relations.fact_set() if is_bundled(model) else general_facts.fact_set()
+
+
+def _by_kind(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
+    found: dict[str, list[Fact]] = {}
+    for fact in facts:
+        found.setdefault(fact.relation, []).append(fact)
+    return found
