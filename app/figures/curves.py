@@ -13,7 +13,7 @@ from worker.contract.components import parse_component
 from worker.contract.result import ArrayInfo, Result
 
 LOOKUP = ("probe.full_prompt", "probe.bare_name", "probe.control", "probe.confidence")
-CLAIMED = ("curve.", "components", *LOOKUP)
+CLAIMED = ("curve.", "components", "settings.", *LOOKUP)
 """Beginnings of the names that figures of their own draw."""
 
 

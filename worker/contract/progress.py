@@ -43,6 +43,27 @@ class Report(Protocol):
         """Write a line into the run's log."""
 
 
+class Within:
+    """A Report for a part of a run: its progress goes into `share` of the run's, from and to."""
+
+    def __init__(self, report: Report, share: tuple[float, float], words: str) -> None:
+        self._report, self._share, self._words = report, share, words
+
+    def progress(self, fraction: float, message: str) -> None:
+        start, end = self._share
+        done = start + (end - start) * min(max(fraction, 0.0), 1.0)
+        self._report.progress(done, f"{self._words}: {message}")
+
+    def expect(self, seconds: float) -> None:
+        """Leave it out: the run's time was said before."""
+
+    def partial(self, name: str, data: Any) -> None:
+        """Leave pieces of a part's own result out: the run shows another."""
+
+    def log(self, message: str) -> None:
+        self._report.log(f"{self._words}: {message}")
+
+
 class Quiet:
     """A Report that says nothing, or hands each event to one function."""
 

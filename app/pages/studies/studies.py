@@ -35,6 +35,7 @@ NAV = ("Studies", "/studies")
 TITLES = {
     "paper_comparison": "The paper's comparison on the bundled model",
     "paper_comparison_equal_options": "The same at equal options for every group",
+    "every_method": "Every method with its defaults alone",
 }
 
 

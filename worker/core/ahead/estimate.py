@@ -5,8 +5,9 @@ lengths (`of_localization.py`, `of_unlearning.py`, `of_evaluation.py`). 2. The d
 measured once (`rate.py`). 3. What this machine's finished runs took, over what they had been told,
 corrects each part (`Inputs.paces`). Nothing of the run is tried, and no weights are needed.
 
-Limits: where a training stops early, or facts are left out, it takes less. Loading a model is not
-counted.
+Limits: a search for settings is counted as USUAL_TRIALS trainings, and takes three to seven, or
+none where it was made before; where a training stops early, or facts are left out, it takes less.
+Loading a model is not counted.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from worker.core.ahead.rate import rate_of
 from worker.core.ahead.scene import Scene, look
 from worker.core.models.model import Model
 from worker.core.registry import method
+from worker.core.training.auto import USUAL_TRIALS, is_asked, starting_point
+from worker.core.training.options import Training
 
 FORMULAS = {
     "localization": of_localization.FORMULAS,
@@ -117,6 +120,11 @@ def _part(kind: MethodKind, name: str, given: dict[str, Any], scene: Scene, mode
     formula = FORMULAS[kind].get(name)
     if formula is None:
         return Part(work_name(kind, name), None)
-    work = formula(scene, method(kind, name).options.model_validate(given))
+    options = method(kind, name).options.model_validate(given)
+    if isinstance(options, Training) and is_asked(model, options):
+        # A search comes first, whose trials are trainings of the same size.
+        work = formula(scene, starting_point(model, options)) * (1 + USUAL_TRIALS)
+    else:
+        work = formula(scene, options)
     seconds = rate_of(scene.size, model.device, model.dtype).seconds(work)
     return Part(work_name(kind, name), seconds)

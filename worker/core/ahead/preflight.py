@@ -34,6 +34,8 @@ from worker.core.models.tokens import answer_ids, encode, tokenized
 from worker.core.patching.cases import prepare
 from worker.core.patching.shared_answers import shared_answers
 from worker.core.registry import method
+from worker.core.training.auto import FEWEST_TRIALS, MOST_TRIALS, is_asked, starting_point
+from worker.core.training.options import Training
 
 __all__ = ["preflight"]
 
@@ -82,6 +84,8 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
             elif isinstance(spec, UnlearnSpec):
                 _note_unknown(model, looked)
         _refuse(spec, facts, looked)
+    if isinstance(spec, UnlearnSpec):
+        _note_search(model, spec, looked)
     left_out = [
         RefusedRow(row=row, reason=looked.reasons[fact.id], text=fact.subject[:200])
         for row, fact in enumerate(facts)
@@ -227,6 +231,19 @@ def _seconds(spec: Spec, inputs: Inputs, model: Model, looked: _Looked) -> float
             f"How long it takes is not known beforehand: {unknown[0]} has no formula of its work."
         )
     return estimate_seconds(parts, inputs.paces)
+
+
+def _note_search(model: Model, spec: UnlearnSpec, looked: _Looked) -> None:
+    """Say that settings will be searched first, and what that costs; the time told holds it."""
+    options = method("unlearning", spec.method).options.model_validate(spec.options)
+    if isinstance(options, Training) and is_asked(model, options):
+        start = starting_point(model, options)
+        looked.notes.append(
+            f"No learning rate is given, so rate, forget weight and steps are searched first, from "
+            f"{start.learning_rate:g} and {start.steps} steps on: {FEWEST_TRIALS} to {MOST_TRIALS} "
+            f"trainings on facts that are not forgotten here, each as long as the edit's own. "
+            f"The same question asked again takes none. Give a rate to use it as it is."
+        )
 
 
 def _rounded(seconds: float | None) -> float | None:

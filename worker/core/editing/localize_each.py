@@ -12,6 +12,7 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask, MaskRule
+from worker.contract.progress import Within
 from worker.core.editing.parts import components_of
 from worker.core.findings import Job
 from worker.core.models.components import component_parameters
@@ -21,32 +22,13 @@ from worker.core.registry import method
 FIELD = "options.localize_each"
 
 
-class _Within:
-    """A report that tells a localization's words, and leaves the run's progress where it is."""
-
-    def __init__(self, job: Job, done: float, words: str) -> None:
-        self._job, self._done, self._words = job, done, words
-
-    def progress(self, fraction: float, message: str) -> None:
-        self._job.report.progress(self._done, f"{self._words}: {message}")
-
-    def expect(self, seconds: float) -> None:
-        """Leave it out: the run's time was said before."""
-
-    def partial(self, name: str, data: object) -> None:
-        """Leave pieces of a heatmap out: the run shows a training."""
-
-    def log(self, message: str) -> None:
-        self._job.report.log(f"{self._words}: {message}")
-
-
 def locate(
     model: Model, facts: Sequence[Fact], mask: Mask | None, name: str, job: Job, number: int, n: int
 ) -> Mask:
     """Locate partition `number` of `n` by the method `name`, within the budget of `mask`."""
     found = method("localization", name, FIELD)
     words = f"Localizing partition {number + 1}"
-    own = Job(job.seed, _Within(job, number / n, words), job.pool)
+    own = Job(job.seed, Within(job.report, (number / n, number / n), words), job.pool)
     attribution = found.function(model, facts, found.options(), own)
     array = attribution.arrays.get("components")
     labels = array.axes[0].labels if array is not None else None

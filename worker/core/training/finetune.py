@@ -1,7 +1,7 @@
 """What every gradient method does around its own loss.
 
-1. Check the facts, pad forget, retain and general rows into pools, keep what enters the lowest
-   trained layer.
+1. Check the facts, find the settings where none are given (`settle.py`), pad forget, retain and
+   general rows into pools, keep what enters the lowest trained layer.
 2. Train the mask's parts on the method's terms; in a search, once per trial from the same start.
 3. Take the delta and the receipt, put the base back bit for bit, and prove it.
 """
@@ -25,6 +25,7 @@ from worker.core.training.curves import describe, trained_findings
 from worker.core.training.material import Material, gather, goal_of, lowest_layer, partition
 from worker.core.training.options import Training
 from worker.core.training.search import Searched, Share, Trial, plan, try_each
+from worker.core.training.settle import Settled, settle
 from worker.core.training.trainer import Probe, Term, Trained, Trainer
 
 TermsOf = Callable[[Material, Training], list[Term]]
@@ -53,19 +54,24 @@ def finetune(
     check_selection(selection, objective, options.retain_weight)
     groups = partition(selection.forget, partitions)
 
-    trials = _Trials(terms_of, objective, optimize, job)
+    trials = _Trials(terms_of, objective, optimize)
 
     def material(chosen: Mask | None) -> Material:
         parts, layer = parts_of(model, chosen), lowest_layer(model, chosen)
         return gather(model, selection, parts, layer, options, job, objective)
 
+    def settled() -> Settled[Training]:
+        parts, layer = parts_of(model, mask), lowest_layer(model, mask)
+        return settle(model, selection, parts, layer, options, job, objective, trials.train)
+
     def change() -> Findings:
-        shared = material(mask)
+        found, shared = settled(), material(mask)
         materials = [shared.about(group) for group in groups]
-        return _train_each(materials, options, trials, lambda i: materials[i])
+        return _train_each(materials, found, trials, lambda i: materials[i], job)
 
     def change_each() -> Findings:
         # What enters a layer is not kept here: a later partition may train below an earlier one.
+        found = settled()
         whole = gather(model, selection, parts_of(model, mask), 0, options, job, objective)
         asked = [whole.about(group) for group in groups]
         masks: list[Mask] = []
@@ -74,7 +80,7 @@ def finetune(
             masks.append(locate(model, groups[i], mask, localize_each, job, i, len(groups)))
             return material(masks[-1]).about(groups[i])
 
-        findings = _train_each(asked, options, trials, located)
+        findings = _train_each(asked, found, trials, located, job)
         findings.mask = union(masks, component_parameters(model))
         findings.tables["masks"] = _tabulate(masks)
         return findings
@@ -97,9 +103,10 @@ class _Trials:
     terms_of: TermsOf
     objective: Objective
     optimize: Optimize | None
-    job: Job
 
-    def train(self, options: Training, material: Material, share: Share) -> Trial[Trained]:
+    def train(
+        self, material: Material, options: Training, share: Share, job: Job
+    ) -> Trial[Trained]:
         """Train once from where the model is."""
         terms = self.terms_of(material, options)
         probe = Probe(self.objective, material.forget, material.edit, material.watched)
@@ -111,7 +118,7 @@ class _Trials:
                 terms,
                 probe,
                 options,
-                self.job,
+                job,
                 lowest_layer=material.layer,
                 share=share,
                 **more,
@@ -127,7 +134,11 @@ def trial_of(trained: Trained) -> Trial[Trained]:
 
 
 def _train_each(
-    asked: list[Material], options: Training, trials: _Trials, prepare: Callable[[int], Material]
+    asked: list[Material],
+    settled: Settled[Training],
+    trials: _Trials,
+    prepare: Callable[[int], Material],
+    job: Job,
 ) -> Findings:
     """Train on one partition after another; a search's choice on the first serves for all.
 
@@ -137,11 +148,13 @@ def _train_each(
     runs: list[Trained] = []
     between: list[list[float]] = []
     searched: Searched[Trained, Training] | None = None
+    start, end = settled.share
     for i in range(len(asked)):
-        share = (i / len(asked), (i + 1) / len(asked))
-        tried = plan(options) if searched is None else [searched.options]
+        share = tuple(start + (end - start) * n / len(asked) for n in (i, i + 1))
+        tried = plan(settled.options) if searched is None else [searched.options]
         material = prepare(i)
-        found = try_each(tried, material.parts, partial(_train_on, trials, material), share)
+        train = partial(_train_on, trials, material, job)
+        found = try_each(tried, material.parts, train, (share[0], share[1]))
         searched = searched or found
         runs.append(found.outcome)
         between.append([goal_of(one, trials.objective) for one in asked])
@@ -149,10 +162,11 @@ def _train_each(
     findings = trained_findings(runs, trials.objective, between)
     findings.caption = describe(runs, trials.objective, searched.options)
     searched.tell(findings)
+    settled.tell(findings)
     return findings
 
 
 def _train_on(
-    trials: _Trials, material: Material, options: Training, share: Share
+    trials: _Trials, material: Material, job: Job, options: Training, share: Share
 ) -> Trial[Trained]:
-    return trials.train(options, material, share)
+    return trials.train(material, options, share, job)

@@ -108,8 +108,11 @@ class Training(Options):
         le=1,
         description="Stop as lost once retain probability falls below this share of what it was.",
     )
-    search: Literal["off", "small"] = Field(
-        "off",
-        description="Small: try the learning rate × and ÷ 3 and two forget weights (× and ÷ 2.5 of "
-        "the given ones), keep the best by the same score, and report every trial.",
+    search: Literal["auto", "off", "small"] = Field(
+        "auto",
+        description="Auto: where no learning rate is given and the model is not the bundled one, "
+        "rate, forget weight and steps are searched first, on facts that are neither forgotten nor "
+        "asked later, at the cost of three to seven trainings. Off: as given. Small: try the "
+        "learning rate × and ÷ 3 and two forget weights (× and ÷ 2.5 of the given ones), keep the "
+        "best by the product of goal and retain probability, and report every trial.",
     )

@@ -51,7 +51,7 @@ class Searched(Generic[Outcome, Chosen]):
 
 def plan(options: Chosen, weights: Sequence[float] = WEIGHTS) -> list[Chosen]:
     """List the options to try: the given ones first; without `weights` only rates are searched."""
-    if options.search == "off":
+    if options.search != "small":
         return [options]
     rate, weight = options.learning_rate, options.forget_weight
     pairs = [(rate * r, weight * w) for r in RATES for w in weights or (1.0,)]

@@ -28,9 +28,10 @@ from worker.core.editing.parts import Parts, parts_of, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
-from worker.core.training.material import gather, lowest_layer
+from worker.core.training.material import Material, gather, lowest_layer
 from worker.core.training.options import Training
 from worker.core.training.search import Share, Trial, plan, try_each
+from worker.core.training.settle import settle
 from worker.core.training.terms import forget_term
 from worker.core.training.trainer import Probe, Trainer
 
@@ -78,25 +79,28 @@ def unlearn(
     def change() -> Findings:
         parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         material = gather(model, selection, parts, layer, options, job, "unlearn")
+        before = parts.copy()
         probe = Probe("unlearn", material.forget, None, material.watched)
-        first, before = probe.measure(model, layer), parts.copy()
-        term = forget_term(
-            material, options, lambda logits, b: _losses.cross_entropy(logits, b.labels)
-        )
+        first = probe.measure(model, layer)
 
-        def best(tried: list[Tried]) -> Tried:
-            least = options.retain_kept * first.get("retain_probability", 0.0)
-            return _best(tried, probe.score(first), least)
+        def best(tried: list[Tried], asked: Probe, begun: dict[str, float]) -> Tried:
+            least = options.retain_kept * begun.get("retain_probability", 0.0)
+            return _best(tried, asked.score(begun), least)
 
-        def train(chosen: Options, share: Share) -> Trial[list[Tried]]:
+        def train(given: Material, chosen: Options, share: Share, job: Job) -> Trial[list[Tried]]:
+            asked = Probe("unlearn", given.forget, None, given.watched)
+            begun = asked.measure(model, layer)
+            term = forget_term(
+                given, chosen, lambda logits, b: _losses.cross_entropy(logits, b.labels)
+            )
             learn = chosen.model_copy(update={"keep": "last", "retain_floor": 0.0})
             Trainer(
-                model, parts, [term], probe, learn, job, lowest_layer=layer, share=share
+                model, parts, [term], asked, learn, job, lowest_layer=layer, share=share
             ).train()
             vector = [b - a for a, b in zip(before, parts.copy(), strict=True)]
-            tried = _walk(model, parts, probe, layer, before, vector, chosen.scales, job)
-            score, scale, last = best(tried)
-            if not score > probe.score(first):
+            tried = _walk(model, parts, asked, layer, before, vector, chosen.scales, job)
+            score, scale, last = best(tried, asked, begun)
+            if not score > asked.score(begun):
                 raise Diverged(
                     f"No scale of {chosen.scales} is better than the beginning; the model is "
                     f"untouched. Try other scales or more steps."
@@ -104,8 +108,15 @@ def unlearn(
             _subtract(parts, before, vector, scale)
             return Trial(tried, score, last.get("retain_probability"), f"scale {scale:g}")
 
-        searched = try_each(plan(options, weights=()), parts, train)
-        findings = _findings(searched.outcome, best(searched.outcome), first)
+        settled = settle(model, selection, parts, layer, options, job, "unlearn", train)
+        searched = try_each(
+            plan(settled.options, weights=()),
+            parts,
+            lambda chosen, share: train(material, chosen, share, job),
+            settled.share,
+        )
+        findings = _findings(searched.outcome, best(searched.outcome, probe, first), first)
+        settled.tell(findings)
         searched.tell(findings)
         return findings
 

@@ -34,6 +34,7 @@ from worker.core.training import losses as _losses
 from worker.core.training.material import Material, gather, lowest_layer
 from worker.core.training.options import Training
 from worker.core.training.search import Share, Trial, plan, try_each
+from worker.core.training.settle import settle
 from worker.core.training.terms import forget_term, kept_terms
 from worker.core.training.trainer import Probe, Term, Trainer
 
@@ -72,7 +73,7 @@ def unlearn(
 ) -> Findings:
     """Mask single weights of the mask's components."""
     check_selection(selection, options.objective, options.retain_weight)
-    if options.optimizer == "published" and options.search != "off":
+    if options.optimizer == "published" and options.search == "small":
         raise UserError(
             "The published optimizer has one rate, 1e-3, and a search over rates is asked; "
             "expected one of them. Choose adamw or sgd, or switch the search off.",
@@ -82,10 +83,10 @@ def unlearn(
     def change() -> Findings:
         parts, layer = parts_of(model, mask), lowest_layer(model, mask)
         material = gather(model, selection, parts, layer, options, job, options.objective)
-        probe = Probe(options.objective, material.forget, material.edit, material.watched)
         before = parts.copy()
 
-        def train(chosen: Options, share: Share) -> Trial[_Masked]:
+        def train(material: Material, chosen: Options, share: Share, job: Job) -> Trial[_Masked]:
+            probe = Probe(options.objective, material.forget, material.edit, material.watched)
             end = share[0] + 0.8 * (share[1] - share[0])
             trained = Trainer(
                 model,
@@ -106,8 +107,17 @@ def unlearn(
                 _Masked(curve, best, trained.losses), probe.score(curve[best]), kept, ended
             )
 
-        searched = try_each(plan(options), parts, train)
+        fixed = options.optimizer == "published"
+        asked = options.model_copy(update={"search": "off"}) if fixed else options
+        settled = settle(model, selection, parts, layer, asked, job, options.objective, train)
+        searched = try_each(
+            plan(settled.options),
+            parts,
+            lambda chosen, share: train(material, chosen, share, job),
+            settled.share,
+        )
         findings = _findings(searched.outcome)
+        settled.tell(findings)
         searched.tell(findings)
         return findings
 

@@ -20,6 +20,7 @@ Limits: the rules know persons from places by the word before them; look at the 
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from pydantic import Field
 
@@ -58,6 +59,11 @@ class Options(Training, ReadingOptions):
     forget_batch: int = Field(4, ge=1, le=512, description="Blocks of text per backward pass.")
     learning_rate: float = Field(
         1e-3, gt=0, le=1, description="AdamW's peak rate of the final training (paper: 1e-6)."
+    )
+    search: Literal["auto", "off", "small"] = Field(
+        "off",
+        description="Small: try the learning rate × and ÷ 3 and two forget weights. Auto is the "
+        "same as off here: what is forgotten is a text, for which no facts can stand in.",
     )
     retain_facts: int = Field(64, ge=1, le=100_000, description="Retain facts used, at most.")
 

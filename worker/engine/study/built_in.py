@@ -98,9 +98,50 @@ def _at_equal_options() -> dict[str, Any]:
     return spec
 
 
+METHODS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("Localized fine-tuning, edit", "localized_finetuning", {"objective": "edit"}),
+    ("Localized fine-tuning, unlearn", "localized_finetuning", {"objective": "unlearn"}),
+    ("Weight masking", "weight_masking", {}),
+    ("Gradient difference", "grad_diff", {}),
+    ("Gradient ascent", "gradient_ascent", {}),
+    ("NPO", "npo", {}),
+    ("SimNPO", "simnpo", {}),
+    ("IdkDPO", "idk_dpo", {}),
+    ("RMU", "rmu", {}),
+    ("UNDIAL", "undial", {}),
+    ("ROME", "rome", {}),
+    ("MEMIT", "memit", {}),
+    ("AlphaEdit", "alphaedit", {}),
+    ("FT-L", "ft_l", {}),
+    ("Task vector", "task_vector", {}),
+)
+"""Title, method and options of every edit of facts."""
+
+EVERY_METHOD: dict[str, Any] = {
+    "kind": "study",
+    "model": BUNDLED_MODEL,
+    "facts": {"set": "athletes", "forget": "random:16"},
+    "masks": {"fact_lookup": PAPER_COMPARISON["masks"]["fact_lookup"]},
+    "methods": {
+        "_".join([method, *map(str, options.values())]): {
+            "title": title,
+            "method": method,
+            "options": options,
+        }
+        for title, method, options in METHODS
+    },
+    "seeds": [0],
+    "evaluations": ["probes", "side_effects"],
+    "options": {"probes": {"formats": ["statement"], "retain_facts": 64}},
+}
+"""Every method with its defaults alone, through fact lookup's own choice: on another model than the
+bundled one each trained method searches its settings first. One seed; untrained retain facts and
+ordinary text say what each edit harmed."""
+
 STUDIES: dict[str, dict[str, Any]] = {
     "paper_comparison": PAPER_COMPARISON,
     "paper_comparison_equal_options": _at_equal_options(),
+    "every_method": EVERY_METHOD,
 }
 
 
@@ -118,10 +159,10 @@ def built_in_study(name: str, model: str = "", facts: str = "") -> StudySpec:
     if model and model != spec["model"]:
         spec["model"] = model
         spec["facts"] |= {"forget": "random:16", "known": REAL_KNOWN}
-        spec["evaluations"] = [*spec["evaluations"], "side_effects"]
+        spec["evaluations"] = list(dict.fromkeys([*spec["evaluations"], "side_effects"]))
         for method in spec["methods"].values():
             if "search" in method:
                 method["search"]["learning_rate"] = REAL_RATES
-            else:
+            elif "learning_rate" in method["options"]:
                 method["options"]["learning_rate"] = REAL_RATES[-1]
     return StudySpec.model_validate(spec)

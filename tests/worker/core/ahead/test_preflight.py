@@ -127,3 +127,14 @@ def test_a_brief_look_refuses_by_the_tokens_and_runs_no_model(
     assert found.seconds is not None and found.memory_bytes is not None
     with pytest.raises(UserError):
         brief(merged, merged.model_copy(update={"id": "too"}))
+
+
+def test_a_search_for_settings_is_said_before_with_what_it_costs(
+    model: Model, facts: tuple[Fact, ...]
+) -> None:
+    kind = {**UNLEARN, "method": "localized_finetuning"}
+    told = [note for note in ask(model, facts, kind).notes if "No learning rate is given" in note]
+    assert len(told) == 1 and "3 to 7 trainings" in told[0]
+    for options in ({"learning_rate": 1e-3}, {"search": "off"}):
+        notes = ask(model, facts, {**kind, "options": options}).notes
+        assert not any("No learning rate" in note for note in notes)

@@ -115,7 +115,9 @@ def test_a_closed_form_on_experts_is_refused_in_words_before_it_begins(
 
 
 def test_what_needs_no_matrix_edits_the_experts(root: Path, tmp_path: Path) -> None:
-    spec = spec_of("localized_finetuning", "mixtral") | {"options": {"steps": 2}}
+    spec = spec_of("localized_finetuning", "mixtral") | {
+        "options": {"steps": 2, "learning_rate": 1e-3}
+    }
     inputs = Inputs(out=str(tmp_path), fact_set=FACTS, mask=MASK)
     found = run(parse_spec(spec), inputs, Quiet(), ModelCache(roots=[root]))
     assert found.receipt is not None and found.receipt.outside_unchanged

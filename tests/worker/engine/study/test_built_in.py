@@ -4,6 +4,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import besides, select
 from worker.contract.named import study_problems
 from worker.core.facts.athletes import fact_set
+from worker.core.registry import methods
 from worker.engine.study.built_in import STUDIES, built_in_study
 from worker.engine.study.search import check_search_facts, facts_of
 
@@ -20,7 +21,8 @@ def test_every_built_in_study_is_whole(name: str, of: tuple[str, str]) -> None:
 
 
 def test_equal_options_are_equal_for_every_group_and_the_rest_is_the_searched_studys() -> None:
-    searched, equal = (built_in_study(name) for name in STUDIES)
+    names = ("paper_comparison", "paper_comparison_equal_options")
+    searched, equal = (built_in_study(name) for name in names)
     assert not any(method.search for method in equal.methods.values()) and equal.score is None
     assert (searched.masks, searched.seeds, searched.facts) == (
         equal.masks, equal.seeds, equal.facts,
@@ -42,6 +44,17 @@ def test_another_model_begins_at_lower_rates_and_forgets_what_it_knows() -> None
     (method,) = spec.methods.values()
     assert max(method.search["learning_rate"]) < 1e-3
     assert spec.facts.known is not None and "side_effects" in spec.evaluations
+
+
+def test_the_table_of_all_methods_has_every_method_of_editing_facts_with_its_defaults() -> None:
+    spec = built_in_study("every_method", "smollm2", "continents")
+    not_of_facts = {"stack_edits", "whos_harry_potter"}
+    assert {one.method for one in spec.methods.values()} == set(
+        methods("unlearning")
+    ) - not_of_facts
+    assert all(set(one.options) <= {"objective"} for one in spec.methods.values())
+    objectives = [one.options.get("objective") for one in spec.methods.values()]
+    assert {"edit", "unlearn"} <= set(objectives)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""The search for settings: where it walks, what it tries, what it is judged by, what it leaves."""
+
+import math
+
+import pytest
+import torch
+
+from worker.contract.errors import Diverged
+from worker.contract.mask import Mask
+from worker.contract.progress import Event, Quiet
+from worker.contract.retain import divide
+from worker.core.asking.kept import forget_all
+from worker.core.editing.parts import parts_of
+from worker.core.findings import Job
+from worker.core.models.deltas import checksum
+from worker.core.registry import method
+from worker.core.training import settle as _settle
+from worker.core.training.auto import (
+    FACTOR,
+    MOST_RATES,
+    Tried,
+    best_of,
+    is_asked,
+    search,
+    starting_point,
+)
+from worker.core.training.judge import Judge, Judged
+from worker.core.training.material import gather
+from worker.core.training.options import Training
+from worker.core.training.rehearsal import rehearse_on
+
+MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
+JOB = Job(seed=0, report=Quiet())
+FAST = {"general_sentences": 4, "context": 8, "general_batch": 2, "steps": 6}
+
+
+def peak(best: float, width: float = 1.0, **judged: float):
+    """An attempt whose score falls off from the best rate, in half orders of magnitude."""
+
+    def attempt(options: Training, number: int) -> Tried[Training]:
+        away = abs(math.log10(options.learning_rate / best)) / width
+        given = {"goal": 0.9, "retain": 1.0, "divergence": 0.0} | judged
+        return Tried(options, Judged(**given, score=-away), "done")
+
+    return attempt
+
+
+@pytest.mark.parametrize("best", [1e-3, 3e-3, 4e-4, 1e-2])
+def test_rates_are_tried_until_the_best_has_a_worse_neighbour_on_either_side(best: float) -> None:
+    tried = search(Training(learning_rate=1e-3), peak(best), set())
+    rates = sorted(one.options.learning_rate for one in tried)
+    chosen = best_of(tried).options.learning_rate
+    assert abs(math.log10(chosen / best)) <= math.log10(FACTOR) / 2 + 0.01
+    assert rates[0] < chosen < rates[-1] and len(tried) <= MOST_RATES
+
+
+def test_a_best_far_away_is_walked_to_no_longer_than_the_search_may_take() -> None:
+    tried = search(Training(learning_rate=1e-3), peak(1e-9), set())
+    assert len(tried) == MOST_RATES
+    assert best_of(tried).options.learning_rate == min(t.options.learning_rate for t in tried)
+
+
+def test_rates_above_a_lost_one_are_not_tried() -> None:
+    def attempt(options: Training, number: int) -> Tried[Training]:
+        if options.learning_rate > 2e-4:
+            return Tried(options, None, "lost")
+        return peak(1e-4)(options, number)
+
+    tried = search(Training(learning_rate=1e-3), attempt, set())
+    assert max(one.options.learning_rate for one in tried) == 1e-3
+    assert best_of(tried).options.learning_rate == pytest.approx(1e-4, rel=0.01)
+
+
+def test_where_every_trial_is_lost_the_first_reason_is_said() -> None:
+    attempt = lambda options, number: Tried(options, None, f"lost {number}.")  # noqa: E731
+    with pytest.raises(Diverged, match=r"All 5 trials .* lost 0\. Give a learning rate"):
+        search(Training(), attempt, set())
+
+
+def test_what_is_lacking_is_tried_and_what_was_given_by_hand_is_not() -> None:
+    start = Training(learning_rate=1e-3, steps=10, forget_weight=1.0)
+    weak = search(start, peak(1e-3, goal=0.2), set())[3:]
+    assert [(t.options.forget_weight, t.options.steps) for t in weak] == [(2.5, 10), (1.0, 20)]
+    harmful = search(start, peak(1e-3, retain=0.3), set())[3:]
+    assert [(t.options.forget_weight, t.options.steps) for t in harmful] == [(0.4, 10)]
+    assert len(search(start, peak(1e-3, goal=0.2), {"forget_weight", "steps"})) == 3
+    assert len(search(start, peak(1e-3), set())) == 3, "what fits needs no more"
+
+
+def test_the_start_is_scaled_by_width_and_a_given_number_of_steps_stays(model) -> None:
+    own = starting_point(model, Training())
+    assert own.learning_rate == pytest.approx(2e-3 * min(1, 128 / model.d_model), rel=0.01)
+    assert own.search == "off"
+    assert starting_point(model, Training(steps=7)).steps == 7
+
+
+def test_a_rate_given_by_hand_and_a_search_switched_off_are_used_as_given(model) -> None:
+    assert is_asked(model, Training())
+    assert not is_asked(model, Training(learning_rate=2e-3))
+    assert not is_asked(model, Training(search="off"))
+    assert not is_asked(model, Training(search="small"))
+
+
+def test_nothing_that_the_edit_is_judged_by_is_rehearsed_on(model, selection) -> None:
+    stage = rehearse_on(model, selection, Training(), "edit", JOB)
+    assert stage is not None
+    used = {f.id for f in (*stage.selection.forget, *stage.selection.retain)}
+    parts = divide(selection.retain)
+    assert not used & {f.id for f in (*parts.tested, *selection.forget)}
+    assert {f.id for f in stage.selection.forget} <= {f.id for f in parts.trained}
+    assert not set(stage.passages) & set(stage.general_text.splitlines())
+    again = rehearse_on(model, selection, Training(), "edit", Job(9, Quiet()))
+    assert again == stage, "whatever the seed"
+
+
+def test_too_few_retain_facts_leave_the_rate_by_width_and_it_is_said(model, selection) -> None:
+    few = selection.model_copy(update={"retain": selection.retain[:1]})
+    found = run(model, few)
+    assert "settings.trials" not in found.summary
+    assert "from the model's width alone" in found.caption
+
+
+def test_the_score_goes_on_where_probabilities_are_at_one(model, selection) -> None:
+    parts = parts_of(model, MLPS)
+    options = Training(**FAST)
+    material = gather(model, selection, parts, 0, options, JOB, "unlearn")
+    judge = Judge(model, material, "unlearn", ["one two three four five.", "six seven eight nine."])
+    before = judge.measure()
+    assert before.divergence == pytest.approx(0, abs=1e-6)
+    assert before.retain == pytest.approx(1, abs=1e-6)
+    start, scores = parts.copy(), []
+    for size in (0.01, 0.1, 1.0):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            parts.load([value + size * torch.randn_like(value) for value in start])
+        scores.append(judge.measure())
+    parts.load(start)
+    harms = [one.divergence for one in scores]
+    assert harms == sorted(harms) and harms[0] < harms[-1]
+
+
+def run(model, selection, seed: int = 0, events: list[Event] | None = None, **options):
+    found = method("unlearning", "localized_finetuning")
+    job = Job(seed, Quiet(events.append if events is not None else None))
+    return found.function(model, selection, MLPS, found.options(**FAST | options), job)
+
+
+def test_a_run_without_a_rate_searches_first_tells_every_trial_and_keeps_them(
+    model, selection, monkeypatch
+) -> None:
+    forget_all()
+    before, events = checksum(model), []
+    found = run(model, selection, events=events, retain_floor=0)
+    rows = found.tables["settings"].rows
+    assert 3 <= len(rows) <= 7 and found.summary["settings.trials"] == len(rows)
+    scored = [row for row in rows if row[3] is not None]
+    best = max(scored, key=lambda row: row[3])
+    assert found.summary["settings.learning_rate"] == best[0]
+    assert f"peak learning rate of {best[0]:g}" in found.caption
+    assert "settings come from" in found.caption
+    assert checksum(model) == before and found.receipt.base_restored
+    done = [event.fraction for event in events if event.type == "progress"]
+    assert done == sorted(done), "the search is the first stage of the run"
+    assert found.arrays["settings.goal"].axes[0].name == "rate"
+
+    monkeypatch.setattr(_settle, "search", lambda *_: pytest.fail("searched again"))
+    again = run(model, selection, seed=5, retain_floor=0)
+    assert again.tables["settings"].rows == rows
+
+
+@pytest.mark.parametrize("name", ["weight_masking", "task_vector", "npo", "rmu"])
+def test_every_kind_of_training_searches_in_the_same_way(name, model, selection) -> None:
+    forget_all()
+    found = method("unlearning", name)
+    before = checksum(model)
+    options = FAST | {"steps": 10, "retain_floor": 0, "keep": "last"}
+    options |= {"beta": 0.1} if name == "weight_masking" else {}
+    try:
+        edit = found.function(model, selection, MLPS, found.options(**options), JOB)
+    except Diverged as error:
+        assert "settings" not in str(error), error
+    else:
+        assert edit.summary["settings.trials"] >= 3
+    assert checksum(model) == before

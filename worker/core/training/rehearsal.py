@@ -1,0 +1,68 @@
+"""Facts and text on which settings are tried out: disjoint from all that the edit is judged by.
+
+Of the retain facts that an edit may train on, as many as are to be forgotten (at most MOST) stand
+in for them; the rest is retained, the watched facts are asked, and the tested ones are not touched.
+Some of the ordinary passages for training are kept back to measure divergence on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.contract.facts import Fact, Selection
+from worker.core.editing.check import Objective
+from worker.core.findings import Job
+from worker.core.models.model import Model
+from worker.core.texts.passages import training_passages
+from worker.core.training.material import retained
+from worker.core.training.options import Training
+
+MOST, FEWEST = 16, 2
+"""Facts that stand in for the forget facts."""
+PASSAGES = 12
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What trials are run on."""
+
+    selection: Selection
+    passages: tuple[str, ...]
+    """Ordinary text that no trial is trained on."""
+    general_text: str
+    """The rest of it, one passage a line."""
+
+
+def rehearse_on(
+    model: Model, selection: Selection, options: Training, objective: Objective, job: Job
+) -> Rehearsal | None:
+    """Choose the facts and passages; None where too few retain facts may be trained on.
+
+    The same retain facts give the same rehearsal whatever the run's seed.
+    """
+    parts = retained(selection, job)
+    usable = [f for f in parts.trained if objective == "unlearn" or _is_editable(f)]
+    n = min(len(selection.forget), MOST, len(usable) // 2)
+    if n < min(FEWEST, len(selection.forget)) or n == 0:
+        return None
+    standing_in = set(_draw(usable, n))
+    rest = tuple(f for f in (*parts.trained, *parts.watched) if f not in standing_in)
+    passages = training_passages(model, options.general_text)
+    kept_back = _draw(passages, min(PASSAGES, len(passages) // 4))
+    others = [passage for passage in passages if passage not in set(kept_back)]
+    return Rehearsal(
+        Selection(forget=tuple(f for f in usable if f in standing_in), retain=rest),
+        tuple(kept_back),
+        "\n".join(others),
+    )
+
+
+def _is_editable(fact: Fact) -> bool:
+    edit = fact.edit_target.strip()
+    return bool(edit) and edit != fact.target.strip()
+
+
+def _draw(values: Sequence, n: int) -> list:  # type: ignore[type-arg]
+    return random.Random(0).sample(list(values), n)
