@@ -28,12 +28,16 @@ class Array:
     """What NaN stands for in words; empty where every value was computed."""
 
 
+Summary = dict[str, float | int | bool | str | None]
+"""Number's or word's dotted name -> what a result says of it."""
+
+
 @dataclass
 class Findings:
     """A method's result. `run` turns it into a Result and writes its arrays and delta."""
 
     arrays: dict[str, Array] = field(default_factory=dict)
-    summary: dict[str, float | int | bool | str | None] = field(default_factory=dict)
+    summary: Summary = field(default_factory=dict)
     caption: str = ""
     left_out: list[LeftOut] = field(default_factory=list)
     attribution: Attribution | None = None

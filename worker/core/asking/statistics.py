@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from worker.contract import bootstrap
 from worker.contract.result import Comparison, Direction, Estimate
+from worker.core.findings import Summary
 
 RESAMPLES = 1000
 
@@ -79,7 +80,7 @@ def compare(
     )
 
 
-def summarize(comparisons: list[Comparison]) -> dict[str, float]:
+def summarize(comparisons: list[Comparison]) -> Summary:
     """Name every mean `<comparison>.before` and `<comparison>.after`, as summaries do."""
     return {
         f"{c.name}.{state}": value.mean

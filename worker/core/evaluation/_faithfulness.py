@@ -82,15 +82,16 @@ def compare_mask(
 def compare_areas(lines: Lines, state: State, n: int) -> list[Comparison]:
     """Compare CPR and CMD with those of random rankings."""
     found = []
-    for name, words, better in (
+    kinds: tuple[tuple[str, str, Direction], ...] = (
         ("cpr", "CPR: area under the curve", "higher"),
         ("cmd", "CMD: area between the curve and 1", "lower"),
-    ):
+    )
+    for name, words, better in kinds:
         own = getattr(lines.ranked, name)
         bounds = [getattr(Curve(lines.ranked.sizes, b), name) for b in (lines.low, lines.high)]
         others = [getattr(curve, name) for curve in lines.draws]
         found += [
-            _compare(name, words, better, state, _estimate(own, min(bounds), max(bounds), n)),  # type: ignore[arg-type]
+            _compare(name, words, better, state, _estimate(own, min(bounds), max(bounds), n)),
             _compare(f"random.{name}", f"{words}, random rankings", "none", state, _spread(others)),
         ]
     return found
@@ -98,7 +99,7 @@ def compare_areas(lines: Lines, state: State, n: int) -> list[Comparison]:
 
 def _compare(name: str, title: str, better: Direction, state: State, found: Estimate) -> Comparison:
     both = {"before": found} if state == "before" else {"after": found}
-    return Comparison(name=f"faithfulness.{name}", title=title, better=better, **both)  # type: ignore[arg-type]
+    return Comparison(name=f"faithfulness.{name}", title=title, better=better, **both)
 
 
 def _estimate(mean: float, low: float, high: float, n: int) -> Estimate:

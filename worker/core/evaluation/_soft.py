@@ -119,12 +119,14 @@ def _train(
 def _start(model: Model, options: SoftOptions, seed: int) -> Float[Tensor, "vector d_model"]:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(options.n_vectors, model.d_model, generator=generator)
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    return torch.div(drawn, drawn.norm(dim=1, keepdim=True))
 
 
 def _unit(model: Model) -> float:
     """The mean norm of a token's embedding."""
-    return float(model.hf.get_input_embeddings().weight.detach().float().norm(dim=1).mean())
+    embeddings = model.hf.get_input_embeddings().weight
+    assert isinstance(embeddings, Tensor)
+    return float(embeddings.detach().float().norm(dim=1).mean())
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     n_states = len(models.names)
 
     def measure(model: Model, state: str) -> dict[str, Estimate]:
-        share = models.names.index(state) / n_states  # type: ignore[arg-type]
+        share = models.names.index(state) / n_states
         job.report.progress(share, f"{', '.join(options.tasks)} {state}")
         return score_tasks(model, tasks, options, job.seed)
 

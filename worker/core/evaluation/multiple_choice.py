@@ -19,7 +19,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
-from worker.contract.result import Axis, Evaluation
+from worker.contract.result import Axis, Direction, Evaluation
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.fact_table import fact_table, heatmaps
 from worker.core.asking.formats import CHOICES
@@ -75,8 +75,8 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             right = {s: t.best[rows, j] for s, t in told.items()}
             if np.isnan(target["before"]).all():
                 continue
-            wanted = "lower" if group == "forget" else "higher"
-            other = "higher" if group == "forget" else "lower"
+            wanted: Direction = "lower" if group == "forget" else "higher"
+            other: Direction = "higher" if group == "forget" else "lower"
             name = f"multiple_choice.{form}.{group}"
             made = (
                 ("target_probability", "target among the letters", wanted, target),

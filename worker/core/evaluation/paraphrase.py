@@ -188,7 +188,7 @@ def _table(facts: tuple[Fact, ...], found: dict[State, Scored]) -> Table:
 
 def _caption(aggregates: list[Comparison]) -> str:
     said = [
-        f"{c.title.partition(':')[0]} {(c.after or c.before).mean:.2f}"  # type: ignore[union-attr]
+        f"{c.title.partition(':')[0]} {(c.after or c.before).mean:.2f}"
         for c in aggregates
         if c.name.endswith("score") and c.before
     ]

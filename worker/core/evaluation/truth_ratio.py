@@ -35,7 +35,7 @@ from worker.core.asking.probe import sample_retain
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.statistics import summarize
 from worker.core.asking.wordings import Worded, hear
-from worker.core.findings import Findings, Job
+from worker.core.findings import Findings, Job, Summary
 from worker.core.models.model import Model
 
 TITLE = "Truth ratio"
@@ -162,7 +162,7 @@ def _rows(group: Group, found: dict[State, dict[str, Values]]) -> Rows:
     return Rows(group.facts, group.name, "statement", values)
 
 
-def _caption(aggregates: Sequence[Comparison], summary: dict[str, float]) -> str:
+def _caption(aggregates: Sequence[Comparison], summary: Summary) -> str:
     said = []
     for one in aggregates:
         if one.name.endswith("chosen") and one.before:

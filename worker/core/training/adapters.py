@@ -14,6 +14,7 @@ same map, with a third of the work where a step has more tokens than the model i
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,7 +38,7 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
     transposed = is_transposed(model.blocks[0].get_submodule(model.layout.o))
     config = LoraConfig(
         r=min(rank, model.d_model),
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides it, and takes any number
         lora_dropout=dropout,
         target_modules="all-linear",
         fan_in_fan_out=transposed,
@@ -70,10 +71,13 @@ def _multiply_in(wrapped: nn.Module) -> None:
         if isinstance(layer, LoraLayer) and isinstance(layer.base_layer, nn.Linear | Conv1D):
             dtypes = {layer.lora_A["default"].weight.dtype, layer.base_layer.weight.dtype}
             if len(dtypes) == 1:
-                layer.forward = _merged_forward(layer, layer.base_layer)
+                delta: Any = layer.get_delta_weight
+                layer.forward = _merged_forward(delta, layer.base_layer)
 
 
-def _merged_forward(layer: nn.Module, base: nn.Linear | Conv1D) -> Callable[[Tensor], Tensor]:
+def _merged_forward(
+    delta: Callable[[str], Tensor], base: nn.Linear | Conv1D
+) -> Callable[[Tensor], Tensor]:
     """Give a forward that multiplies the adapters into the weight once per step of training."""
     made: Tensor | None = None
 
@@ -85,7 +89,7 @@ def _merged_forward(layer: nn.Module, base: nn.Linear | Conv1D) -> Callable[[Ten
         nonlocal made
         weight = made
         if weight is None or not torch.is_grad_enabled():
-            weight = base.weight + layer.get_delta_weight("default")
+            weight = base.weight + delta("default")
         if made is None and weight.requires_grad:
             # Forwards share it until its gradient comes, so their losses have to go back together.
             made = weight

@@ -95,7 +95,7 @@ def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
     below: list[nn.Module] = list(model.blocks[:layer])
     first = _return_first
     for block in below:
-        block.forward = first  # type: ignore[method-assign]
+        block.forward = first
     hook = model.blocks[layer].register_forward_pre_hook(_replace(batch.hidden), with_kwargs=True)
     try:
         yield

@@ -72,14 +72,14 @@ class Pool:
     def batch(self, index: Int[Tensor, " batch"]) -> Batch:
         """Cut the rows out, no wider than the longest of them."""
         width, keep = int(self.lengths[index].max()), int(self.kept[index].max())
-        cut = lambda values: values[index, -width:]  # noqa: E731
+        hidden = self.all.hidden
         return Batch(
-            ids=cut(self.all.ids),
-            mask=cut(self.all.mask),
-            positions=cut(self.all.positions),
+            ids=self.all.ids[index, -width:],
+            mask=self.all.mask[index, -width:],
+            positions=self.all.positions[index, -width:],
             labels=self.all.labels[index, -keep:],
             index=index,
-            hidden=None if self.all.hidden is None else cut(self.all.hidden),
+            hidden=None if hidden is None else hidden[index, -width:],
         )
 
     def pieces(self, index: Int[Tensor, " batch"], n_predictions: int) -> list[Batch]:
@@ -140,7 +140,10 @@ def pool(model: Model, rows: Sequence[Row]) -> Pool:
     """Pad rows on the left into one pool on the model's device."""
     width = max(len(row.ids) for row in rows)
     kept = [_reach(row.labels) for row in rows]
-    left = lambda values, fill: [fill] * (width - len(values)) + list(values)  # noqa: E731
+
+    def left(values: Sequence[int], fill: int) -> list[int]:
+        return [fill] * (width - len(values)) + list(values)
+
     ids = torch.tensor([left(row.ids, model.pad_id) for row in rows])
     mask = torch.tensor([left([1] * len(row.ids), 0) for row in rows])
     labels = torch.tensor([left(row.labels, IGNORED) for row in rows])

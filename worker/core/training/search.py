@@ -70,7 +70,8 @@ def try_each(
     Raises Diverged where every trial does, in the trial's own words where there is but one.
     """
     several = len(asked) > 1
-    start, rows = parts.copy() if several else [], []
+    start = parts.copy() if several else []
+    rows: list[tuple[float, float, float | None, float | None, str]] = []
     best: tuple[Trial[Outcome], Chosen, list[Tensor]] | None = None
     width = (share[1] - share[0]) / len(asked)
     for i, options in enumerate(asked):

@@ -86,7 +86,8 @@ def null_space(moments: Float[Tensor, "d d"], threshold: float) -> Float[Tensor,
             f"mean. Raise the threshold.",
             field="options.threshold",
         )
-    return unused @ unused.T
+    projector: Tensor = unused @ unused.T
+    return projector
 
 
 def solve_inside(
@@ -101,4 +102,5 @@ def solve_inside(
     system = inside @ keys + ridge * torch.eye(len(projector), dtype=keys.dtype, device=keys.device)
     if earlier is not None:
         system = system + projector @ (earlier.T @ earlier)
-    return torch.linalg.solve(system, inside @ residue).T
+    change: Tensor = torch.linalg.solve(system, inside @ residue).T
+    return change

@@ -77,7 +77,10 @@ def unlearn(
 def _terms(material: Material, options: Training) -> list[Term]:
     own = cast(Options, options)
     model, after = material.model, own.layer + 1
-    forward = lambda batch, layer: hidden_before(model, batch, after, layer)  # noqa: E731
+
+    def forward(batch: Batch, layer: int) -> Tensor:
+        return hidden_before(model, batch, after, layer)
+
     with torch.no_grad():
         known = torch.cat([
             forward(batch, material.layer)[:, -1].float()

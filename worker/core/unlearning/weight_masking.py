@@ -13,6 +13,7 @@ a few steps; `optimizer: published` takes the paper's SGD with its own rate, mom
 Limits: whatever has m = 1 cannot be chosen, so the curve ends where these begin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -148,10 +149,14 @@ def _terms(material: Material, options: Options, before: list[Tensor]) -> list[T
         options.beta,
         material.forget,
         1,
-        lambda masters, batch: sum(m.abs().sum() for m in material.parts.masters) / total,  # type: ignore[return-value]
+        lambda masters, batch: _size(material.parts.masters) / total,
         lambda batch, layer: torch.zeros(0),
     )
     return [forget, *kept_terms(material, options), size]
+
+
+def _size(masters: Sequence[Tensor]) -> Tensor:
+    return torch.stack([master.abs().sum() for master in masters]).sum()
 
 
 def _optimizer(material: Material, options: Options, before: list[Tensor]) -> dict[str, Any]:
@@ -228,9 +233,9 @@ def _findings(masked: _Masked) -> Findings:
         findings.arrays[f"masked.{name}"] = Array(values, (axis,), "probability", name)
         findings.summary[f"quick.{name}.before"] = curve[0][name]
         findings.summary[f"quick.{name}.after"] = curve[best][name]
-    for name, values in losses.items():
-        step = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(values))))
-        findings.arrays[f"curve.{name}_loss"] = Array(np.array(values), (step,), "nats", name)
+    for name, seen in losses.items():
+        step = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(seen))))
+        findings.arrays[f"curve.{name}_loss"] = Array(np.array(seen), (step,), "nats", name)
     findings.caption = (
         f"{best:,} weights were set to 0 and all others left as they were; by quick probes the "
         f"target's mean probability on forget facts went from "
