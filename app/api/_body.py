@@ -1,11 +1,6 @@
 """Reads request bodies: JSON in words, and files on their way to the artifact store."""
 
 import json
-import secrets
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Header
@@ -61,12 +56,3 @@ async def read_json(request: Request) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-@contextmanager
-def temporary_copy(data: bytes) -> Iterator[Path]:
-    """Keep bytes in a local file for as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="lethe-") as folder:
-        path = Path(folder) / secrets.token_hex(4)
-        path.write_bytes(data)
-        yield path

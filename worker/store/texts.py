@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-from pathlib import Path
 
 from sqlalchemy import delete, select
 
@@ -42,10 +41,6 @@ class TextStore:
         """A stored text, whole."""
         with self.artifacts.open(_file(self.text_info(name).hash)) as file:
             return file.read().decode()
-
-    def text_path(self, name: str) -> Path:
-        """A local path with the text in UTF-8."""
-        return self.artifacts.local(self.text_file(name))
 
     def text_file(self, name: str) -> str:
         """The artifact that holds the text in UTF-8."""

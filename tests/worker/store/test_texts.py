@@ -17,7 +17,7 @@ def test_a_text_is_stored_listed_read_and_deleted(store: Store) -> None:
     store.save_text("the same", "Zoë went home.")
     assert (info.n_characters, info.n_words) == (14, 3)
     assert [one.name for one in store.texts()] == ["saga of mine", "the same"]
-    assert store.text("the same") == store.text_path("saga of mine").read_text(encoding="utf-8")
+    assert store.text_file("the same") == store.text_file("saga of mine")
     store.delete_text("saga of mine")
     assert store.text("the same") == "Zoë went home."
     store.delete_text("the same")

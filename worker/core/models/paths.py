@@ -79,7 +79,6 @@ class _Paths:
 
     def __post_init__(self) -> None:
         self.rows = self.pairs.corrupted.repeat(len(self.senders))
-        self.clean_rows = self.pairs.clean.repeat(len(self.senders))
         self.received: dict[Component, Tensor] = {}
 
     def send(self) -> Tensor:

@@ -39,10 +39,6 @@ class Read:
     def dictionary(self) -> dict[str, str]:
         return {anchor.expression: anchor.counterpart for anchor in self.anchors}
 
-    def by_character(self, values: list[Float[np.ndarray, " token"]]) -> Float[np.ndarray, " char"]:
-        """Spread values of tokens over the tokens' characters."""
-        return spread(self.text, self.blocks, values)
-
 
 @contextmanager
 def reading(
