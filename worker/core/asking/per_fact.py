@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from worker.contract.facts import Fact
 from worker.contract.result import Table
 from worker.core.asking.before_after import State
 
-Values = Mapping[str, Mapping[State, Sequence[float]]]
+Values = Mapping[str, Mapping[State, Sequence[float] | Float[np.ndarray, " fact"]]]
 """Quantity in words -> state -> one value per fact."""
 
 

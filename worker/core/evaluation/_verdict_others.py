@@ -51,7 +51,7 @@ def ready(model: Model, facts: tuple[Fact, ...]) -> Kinds:
     asked = [fact for fact in facts if _can_be_asked(model, fact)]
     told = statement_probabilities(model, asked)[0] if asked else np.zeros(0)
     known = [fact for fact, p in zip(asked, told, strict=True) if p >= READY]
-    return {kind: own for kind, own in _by_kind(known).items() if len(own) >= ENOUGH}
+    return {kind: tuple(own) for kind, own in _by_kind(known).items() if len(own) >= ENOUGH}
 
 
 def ask_kinds(model: Model, kinds: Kinds) -> dict[str, float]:

@@ -16,6 +16,7 @@ Departures: prompts and grades are made by rules; the expected expression is the
 the judge knows expressions, not ideas: a theme without a name or the text's words is graded 0.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Selection
-from worker.contract.result import Evaluation, Table
+from worker.contract.result import Direction, Evaluation, Table
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.generation import complete
 from worker.core.asking.ordinary_text import general_losses, read_lines
@@ -136,7 +137,7 @@ def _lines(model: Model, text: str, n_words: int) -> list[str]:
 def _findings(
     found: dict[State, Known], cuts: tuple[Cut, ...], n_terms: int, seed: int
 ) -> Findings:
-    made = (
+    made: tuple[tuple[str, str, Direction, Callable[[Known], np.ndarray]], ...] = (
         ("completion.familiar", "Completions graded 2 or 3", "lower", lambda k: k.grades >= 2),
         ("completion.own_expression", "Completions graded 3", "lower", lambda k: k.grades == 3),
         ("expression.probability", "Probability of the text's own expression", "lower",
@@ -147,7 +148,7 @@ def _findings(
     )  # fmt: skip
     aggregates = [
         compare_columns(
-            f"familiarity.{name}", title, better,  # type: ignore[arg-type]
+            f"familiarity.{name}", title, better,
             {state: np.asarray(take(known), dtype=float) for state, known in found.items()}, seed,
         )
         for name, title, better, take in made
@@ -180,7 +181,7 @@ def _table(found: dict[State, Known], cuts: tuple[Cut, ...]) -> Table:
     last = found.get("after", found["before"])
     expected = np.nan_to_num(last.probability)
     order = sorted(range(len(cuts)), key=lambda i: (-last.grades[i], -expected[i]))
-    columns = ("prompt", "the text's own")
+    columns: tuple[str, ...] = ("prompt", "the text's own")
     for words in ("completion", "grade", "probability"):
         columns += tuple(f"{words} {state}" for state in found)
     rows = []

@@ -20,7 +20,7 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, Selection
-from worker.contract.result import Axis, Evaluation, LeftOut
+from worker.contract.result import Axis, Direction, Evaluation, LeftOut
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.readers import Read, read, readable
@@ -77,7 +77,7 @@ def _findings(
     left: list[LeftOut],
     seed: int,
 ) -> Findings:
-    quantities = {
+    quantities: dict[str, tuple[str, str, Direction]] = {
         "retain.accuracy": ("test", "Held-out retain facts read right", "higher"),
         "retain.shuffled": ("shuffled", "The same with shuffled answers (control)", "none"),
         "forget.target_read": ("target", "Forget facts read as the target", "lower"),

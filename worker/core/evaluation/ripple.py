@@ -23,6 +23,7 @@ before the edit, and then the number after it says nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -214,14 +215,14 @@ def _table(asked: Prompts, found: dict[State, Values]) -> Table:
 
     Own is what follows from the target, the subject after its target, and a sibling's answer.
     """
-    kinds: tuple[tuple[str, str, Sequence[Ripple] | Sequence[Fact]], ...] = (
+    kinds: tuple[tuple[str, str, Sequence[Ripple | Fact]], ...] = (
         ("entailed", "entailed.target_preferred", asked.entailed),
         ("reversed", "reversed.target_preferred", asked.backwards),
         ("kept", "kept.said", asked.kept),
         ("sibling, same subject", "siblings.same_subject.kept", asked.same_subject),
         ("sibling, same relation", "siblings.same_relation.kept", asked.same_relation),
     )
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for kind, name, prompts in kinds:
         for i, one in enumerate(prompts):
             text = one.text if isinstance(one, Fact) else one.prompt

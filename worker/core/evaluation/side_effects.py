@@ -140,7 +140,7 @@ def _weighted(
     loss: Float[np.ndarray, "sample line"], tokens: Float[np.ndarray, "sample line"]
 ) -> Float[np.ndarray, " sample"]:
     """The perplexity over all tokens of a sample's lines."""
-    return np.exp((loss * tokens).sum(1) / tokens.sum(1))
+    return np.asarray(np.exp((loss * tokens).sum(1) / tokens.sum(1)))
 
 
 def _perplexity(one: Measured) -> float:

@@ -72,7 +72,10 @@ def gather(
     retain = _sample(kept.trained, options.retain_facts, rng)
     passages = training_passages(model, options.general_text)
     sentences = _sample(passages, options.general_sentences, rng)
-    made = lambda rows: with_entering(model, pool(model, rows), layer) if rows else None  # noqa: E731
+
+    def made(rows: Sequence[Row]) -> Pool | None:
+        return with_entering(model, pool(model, rows), layer) if rows else None
+
     edited = forget if objective == "edit" else ()
     known = made(fact_rows(model, forget, [f.target for f in forget]))
     assert known is not None
