@@ -30,9 +30,9 @@ def kernels(
 
 
 def _kernel(features: Float[Tensor, "fact d_model"]) -> Float[Tensor, "fact fact"]:
-    features = features.float()
+    rounded_as, features = features.dtype, features.float()
     mean, std = features.mean(0), features.std(0)
-    varies = std > rounding_at(mean.abs(), features.dtype)
+    varies = std > rounding_at(mean.abs(), rounded_as)
     scaled = torch.where(varies, (features - mean) / torch.where(varies, std, 1.0), 0.0)
     return scaled @ scaled.T / features.shape[-1]
 

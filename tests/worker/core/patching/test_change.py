@@ -146,6 +146,16 @@ def test_a_feature_that_varies_by_rounding_alone_is_not_scaled_up() -> None:
     feature = 3.0 * (1 + steps)  # the same number from four kernels
     real = torch.tensor([1.0, 2.0, 3.0, 4.0])
     x = torch.stack([feature, real], -1)[None]
-    for scaled in (standardize(x)[0], _probe.standardize(x, x)[0]):
-        assert scaled[..., 0].abs().max() < 1e-5
-        assert scaled[..., 1].std() == pytest.approx(1.0)
+    (scaled,) = standardize(x)
+    assert scaled[..., 0].abs().max() < 1e-5
+    assert scaled[..., 1].std() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_probes_kernel_leaves_out_what_varies_by_rounding_alone(dtype: torch.dtype) -> None:
+    steps = torch.tensor([0.0, 1.0, -1.0, 0.0]) * torch.finfo(dtype).eps
+    real = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    x = torch.stack([3.0 * (1 + steps), real], -1)[None].to(dtype)
+    (kernel,) = _probe.kernels(x)
+    scaled = (real - real.mean()) / real.std()
+    torch.testing.assert_close(kernel, scaled[:, None] * scaled / 2)
