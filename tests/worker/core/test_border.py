@@ -109,6 +109,14 @@ def test_half_precision_that_overflows_is_told_its_largest_number() -> None:
         score_answers(model, [("So Ann is at", " golf")])
 
 
+def test_half_precision_without_numbers_at_its_end_names_the_unembedding() -> None:
+    made = make_model.__wrapped__("llama")
+    model = Model("m", made.hf.half(), made.tokenizer)
+    model.hf.get_output_embeddings().weight.data[3] = math.nan
+    with pytest.raises(NotFinite, match=r"the output of the unembedding has"):
+        score_answers(model, [("So Ann is at", " golf")])
+
+
 def test_an_edit_that_is_no_number_is_not_kept(tmp_path: Path) -> None:
     model = make_model("llama")
     values = {"model.norm.weight": torch.full((32,), math.nan)}

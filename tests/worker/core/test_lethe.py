@@ -87,7 +87,7 @@ def test_facts_are_read_by_name_or_from_a_file(tmp_path: Path) -> None:
         (lambda m, f, e: lethe.facts("athlets"), "athletes"),
         (lambda m, f, e: lethe.localize(m, NOTHING, "tracing"), "There are"),
         (lambda m, f, e: lethe.mask(m, f, top=1, threshold=0.1), "exactly one of"),
-        (lambda m, f, e: lethe.mask(m, f), "suggests no mask"),
+        (lambda m, f, e: lethe.mask(m, f), "suggests no components"),
         (lambda m, f, e: lethe.mask(m, e, top=1), "no score per component"),
         (lambda m, f, e: lethe.edited(m, f).__enter__(), "no edit"),
         (lambda m, f, e: lethe.save(m, f, Path("nowhere")), "no edit"),

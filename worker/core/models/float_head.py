@@ -41,9 +41,14 @@ def unembed_in_float32(hf: PreTrainedModel) -> None:
         _answer_by(norm, _Norm(norm))
 
 
+def computes_in_float32(module: nn.Module) -> bool:
+    """Whether a module's own forward is computed here in float32."""
+    return isinstance(vars(module).get("forward"), _Norm | _Head)
+
+
 def _answer_by(module: nn.Module, forward: Any) -> None:
     """Put a forward in the place of a module's own, once."""
-    if not isinstance(vars(module).get("forward"), _Norm | _Head):
+    if not computes_in_float32(module):
         module.__dict__["forward"] = forward
 
 

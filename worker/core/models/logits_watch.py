@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.contract.errors import NotFinite, UserError
 from worker.core.finite import count_words, is_finite
+from worker.core.models.float_head import computes_in_float32
 from worker.core.models.intercept import first_tensor
 from worker.core.models.layout import read_layout
 
@@ -36,7 +37,7 @@ def _look(hf: PreTrainedModel, args: Any, kwargs: dict[str, Any], output: Any) -
 
 def _words(hf: PreTrainedModel, args: Any, kwargs: dict[str, Any], logits: Tensor) -> str:
     name, values = _first(hf, args, kwargs) or ("its last layers", logits)
-    dtype = str(logits.dtype).removeprefix("torch.")
+    dtype = str(values.dtype).removeprefix("torch.")
     cure = "Look at what was put on it: an edit, a rate that was too high, noise that was too large"
     if values.itemsize < 4 and bool(values.isinf().any()):
         largest = torch.finfo(values.dtype).max
@@ -60,9 +61,11 @@ def _first(hf: PreTrainedModel, args: Any, kwargs: dict[str, Any]) -> tuple[str,
 
     def note(name: str, module: nn.Module, output: Any) -> None:
         values = first_tensor(output)
-        # A module whose forward is replaced gives what was put in its place.
+        # A module whose forward is replaced gives what was put in its place, unless its own numbers
+        # are computed there in another dtype.
         if isinstance(values, Tensor) and not is_finite(values):
-            whose = f"what was put in place of {name}" if "forward" in vars(module) else name
+            is_replaced = "forward" in vars(module) and not computes_in_float32(module)
+            whose = f"what was put in place of {name}" if is_replaced else name
             found.append((whose, values.detach()))
 
     with ExitStack() as stack:

@@ -66,7 +66,7 @@ def test_the_edit_target_is_written_as_the_target_was() -> None:
 
 
 def test_a_bare_fact_is_asked_in_every_format_or_says_why_not() -> None:
-    facts = tuple(bare(i) for i in range(5))
+    facts = tuple(bare(i) for i in range(12))
     how = setting(Selection(forget=facts[:2], retain=facts[2:]))
     asked, reasons = {}, {}
     for info in format_infos():
