@@ -54,10 +54,10 @@ class Lab:
         store.save_fact_set(FACTS)
         self.study = self.submit(STUDY)
 
-    def submit(self, spec: Spec, **given: Any) -> str:
+    def submit(self, spec: Spec, *, session: str = "", **given: Any) -> str:
         values = {"owner": "", "title": "", "tags": (), "parents": None, "priority": 10, **given}
-        with self.store.database.write() as session:
-            return insert_run(session, spec, **values)
+        with self.store.database.write() as database:
+            return insert_run(database, spec, **values, browser=session)
 
     def cancel(self, run_id: str) -> None:
         self.store.request_cancel(run_id, run_is_computed())
