@@ -12,6 +12,7 @@ from worker.contract.inputs import AskReadFacts, Inputs
 from worker.contract.menu import Announcement
 from worker.contract.spec import LocalizeSpec
 from worker.engine import slot as slots
+from worker.engine.facing import Place
 from worker.engine.lane import Lane
 from worker.engine.slot import Died, Slot
 from worker.engine.wire import Announced, Answered, Ask, Began, Cancel, Failed, Start
@@ -129,7 +130,7 @@ def test_only_a_question_that_is_computed_for_too_long_is_ended(
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(slots.time, "monotonic", lambda: now)
-    lane = Lane(None, slot, "127.0.0.1", longest=10.0)  # type: ignore[arg-type]
+    lane = Lane(None, slot, Place("127.0.0.1", "127.0.0.1"), longest=10.0)  # type: ignore[arg-type]
     slow, second = slot.ask("slow", question()), slot.ask("second", question())
     slot.start("r", run("r"))
     now += 9.0

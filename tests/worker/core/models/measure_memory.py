@@ -72,7 +72,7 @@ def jobs(name: str, model: Model, out: Path, models: ModelCache) -> Iterator[str
         run(parse_spec({"model": name, "facts": chosen, **spec}), given, Quiet(), models)
 
     # Whether a random model's edit is better than its beginning is left to chance: keep the last.
-    trained = {"steps": 2, "keep": "last", "retain_floor": 0.0}
+    trained = {"learning_rate": 1e-3, "steps": 2, "keep": "last", "retain_floor": 0.0}
     first = {"set": "s", "forget": "first:4"}
     do({"kind": "localize", "method": "causal_tracing", "facts": first,
         "options": {"min_probability": 0.0, "keep_raised": True}})  # fmt: skip
