@@ -20,7 +20,8 @@ def compute(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "worker.engine.compute", "--door", "fake_door"]
     process = subprocess.Popen(
         [*command, "--parent", str(os.getpid()), "--lease", "120"],
-        env=os.environ | {"LETHE_DATA": str(tmp_path), "PYTHONPATH": f".:{FOLDER}"},
+        env=os.environ
+        | {"LETHE_DATA": str(tmp_path), "LETHE_DEVICE": "cpu", "PYTHONPATH": f".:{FOLDER}"},
         cwd=FOLDER.parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

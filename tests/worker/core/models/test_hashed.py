@@ -17,6 +17,7 @@ from worker.core.models.deltas import NotRestored, parameter_checksums, restored
 from worker.core.models.digests import digest
 from worker.core.models.model import Model
 from worker.core.registry import method
+from worker.core.training.attack import fine_tune, text_rows
 
 INSIDE = "model.layers.1.mlp.up_proj.weight"
 
@@ -103,3 +104,21 @@ def test_a_write_past_torch_is_found_by_a_full_pass(loaded: tuple[ModelCache, Mo
     dict(model.hf.named_parameters())[INSIDE].detach().numpy()[0, 0] += 1.0
     assert models.verify("llama"), "no count tells of it"
     assert not models.verify("llama", full=True)
+
+
+def test_what_an_attack_trains_is_hashed_anew_though_its_kernel_counts_nothing(
+    loaded: tuple[ModelCache, Model],
+) -> None:
+    model = loaded[1]
+    before = parameter_checksums(model)
+    rows = text_rows(model, ["Ann plays golf and Bob plays golf."], 16)
+    with restored(model):
+        parameter = model.hf.get_parameter(INSIDE).requires_grad_(True)
+        fine_tune(
+            model, [parameter], [[(rows, 1)]], steps=2, learning_rate=0.01, seed=0,
+            each_step=lambda step: None,
+        )  # fmt: skip
+        during = parameter_checksums(model)
+        assert [name for name in before if during[name] != before[name]] == [INSIDE]
+        assert during == parameter_checksums(model, full=True)
+    assert parameter_checksums(model, full=True) == before
