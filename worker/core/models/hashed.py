@@ -2,8 +2,8 @@
 
 torch counts, for every tensor, how often it was written in place. A parameter that is the same
 object, at the same place in memory, with the same count as when it was hashed holds the same bits.
-What this cannot see, a write past torch, through `.data` or by a fused optimizer that nobody counted
-(`torch.autograd.graph.increment_version`), a full pass finds.
+What this cannot see, a full pass finds: a write past torch, through `.data`, or by a fused
+optimizer that nobody counted (`torch.autograd.graph.increment_version`).
 """
 
 from __future__ import annotations
