@@ -43,6 +43,8 @@ _UNEMBEDDED = 256
 """Rows whose logits are held at a time."""
 _TRAINED_FACTS, _TRAINED_TEXTS = 16, 8
 """Rows of a training's batches: of facts only answers are unembedded, of texts every token."""
+_PASSAGE = 100
+"""Tokens of a passage of ordinary text that a training reads."""
 _ASKED_ROWS = 64
 """Prompts that an evaluation asks together."""
 _PROCESS = {"cpu": 0, "cuda": 600 * 2**20}
@@ -135,10 +137,10 @@ def _training_bytes(model: Model, n_changed: int, size: int) -> int:
     # Best, gradients and two moments; of half precision also the values that are trained.
     own = 4 * n_changed * (4 if size == 4 else 5)
     # What a block keeps for its backward: eight residuals and four intermediates of every token.
-    kept = PROMPT * size * model.n_layers * 4 * (2 * model.d_model + _mlp_width(model))
-    unembedded = 3 * 4 * PROMPT * model.d_vocab
-    texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * PROMPT * model.d_vocab)))
-    return own + max(_TRAINED_FACTS * kept, texts * (kept + unembedded))
+    kept = size * model.n_layers * 4 * (2 * model.d_model + _mlp_width(model))
+    texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * _PASSAGE * model.d_vocab)))
+    of_text = texts * _PASSAGE * (kept + 3 * 4 * model.d_vocab)
+    return own + max(_TRAINED_FACTS * PROMPT * kept, of_text)
 
 
 def _mlp_width(model: Model) -> int:
