@@ -7,13 +7,13 @@ from typing import Any
 
 from app.submission import submit
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskFactTokens, Inputs
 from worker.contract.known import Asked, Known, Recalled
 from worker.contract.menu import FactSetInfo
 from worker.contract.recalled import EVALUATION, recalled_of
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import EvaluateSpec
 from worker.contract.tokens import FactTokens
 from worker.engine.client import Engine

@@ -15,10 +15,11 @@ from app.schema import Problems, check_options
 from worker.contract.ability import why_nobody
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
-from worker.contract.facts import FactSet, select
+from worker.contract.facts import FactSet
 from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.menu import Announcement, MethodInfo, MethodKind, Preflight
 from worker.contract.named import methods_of, study_problems, unable
+from worker.contract.selection import select
 from worker.contract.spec import (
     AddSpec,
     EvaluateSpec,

@@ -26,10 +26,11 @@ import torch
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.choose import choose, control, suggested_mask
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, Selection, select
+from worker.contract.facts import Fact, FactSet
 from worker.contract.mask import ControlKind, Mask, MaskRule
 from worker.contract.menu import MethodKind
 from worker.contract.progress import Quiet, Report
+from worker.contract.selection import Selection, select
 from worker.contract.settings import settings
 from worker.core.asking.scoring import score_answers
 from worker.core.border import FiniteReport, check_findings

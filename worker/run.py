@@ -11,7 +11,7 @@ import torch
 
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
-from worker.contract.facts import FactSet, Selection, select
+from worker.contract.facts import FactSet
 from worker.contract.inputs import (
     AskExplore,
     AskFactTokens,
@@ -24,6 +24,7 @@ from worker.contract.menu import Announcement, FactSetInfo, MethodKind, Prefligh
 from worker.contract.pace import work_name
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
+from worker.contract.selection import Selection, select
 from worker.contract.settings import Settings, settings
 from worker.contract.spec import (
     AddSpec,

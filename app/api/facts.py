@@ -11,9 +11,10 @@ from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, select
+from worker.contract.facts import Fact
 from worker.contract.menu import FactSetInfo, RefusedRow, ToldRow
 from worker.contract.records import RunRecord
+from worker.contract.selection import select
 from worker.contract.spec import ModelSpec
 from worker.contract.tokens import FactTokens
 from worker.store.store import Store

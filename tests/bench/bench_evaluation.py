@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from sklearn.linear_model import LogisticRegression
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, Selection, select
+from worker.contract.facts import Fact, FactSet
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection, select
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.logistic import fit, predict, standardize
 from worker.core.asking.states import hidden_states

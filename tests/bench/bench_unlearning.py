@@ -39,9 +39,9 @@ from transformers import (
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.bench.interleaved import Run, Timed, interleave, synchronize
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet, Report
+from worker.contract.selection import Selection
 from worker.core.closed_form import memory as _memory
 from worker.core.demo.paths import GENERAL
 from worker.core.facts.athletes import fact_set

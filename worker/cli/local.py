@@ -9,11 +9,12 @@ from worker.cli.server import find_fact_set, find_mask, find_run
 from worker.contract.base import unknown
 from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, retarget
+from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs, StackedEdit
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import ModelInfo
 from worker.contract.result import Result
+from worker.contract.selection import retarget
 from worker.contract.settings import settings
 from worker.contract.shots import forgotten
 from worker.contract.spec import (

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from worker.contract.facts import Fact, FactSet, FactsSpec, retarget, select
+from worker.contract.facts import Fact, FactSet
 from worker.contract.result import Provenance
+from worker.contract.selection import FactsSpec, retarget, select
 
 
 def relation_of(fact: Fact) -> str:

@@ -14,8 +14,8 @@ from pydantic import (
 
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskSpec
+from worker.contract.selection import FactsSpec
 from worker.contract.study import Score, StudyMask, StudyMethod
 
 RunKind = Literal["localize", "unlearn", "evaluate", "explore", "study", "export", "add"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactSet, retarget
+from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.known import BUNDLED_MODEL, Asked, Recalled
 from worker.contract.mask import Mask, MaskSpec
@@ -17,6 +17,7 @@ from worker.contract.named import methods_of
 from worker.contract.pace import work_name
 from worker.contract.recalled import recalled_of
 from worker.contract.result import Result
+from worker.contract.selection import retarget
 from worker.contract.spec import (
     EvaluateSpec,
     ExploreSpec,

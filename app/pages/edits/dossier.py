@@ -15,8 +15,9 @@ from app.figure_frames import figure_of
 from app.probe_table import aggregates
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import Fact, FactsSpec
+from worker.contract.facts import Fact
 from worker.contract.records import RunRecord
+from worker.contract.selection import FactsSpec
 from worker.contract.shots import forgotten
 from worker.store.store import Store
 

@@ -12,8 +12,8 @@ from app.backend import StoreDep
 from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import UserError
-from worker.contract.facts import select
 from worker.contract.menu import FactSetInfo
+from worker.contract.selection import select
 from worker.store.store import Store
 
 NAV = ("Facts", "/facts")

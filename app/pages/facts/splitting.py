@@ -16,7 +16,8 @@ from app.pages.facts.facts import listing
 from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactSet, FactsSpec, retarget, select
+from worker.contract.facts import FactSet
+from worker.contract.selection import FactsSpec, retarget, select
 from worker.contract.texts import decode
 from worker.store.store import Store
 

@@ -3,10 +3,10 @@
 import pytest
 
 from worker.contract.ability import can, demands, has_room, takers, why_nobody
-from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskSpec
 from worker.contract.menu import Announcement, MethodInfo, ModelInfo, RecipeInfo
 from worker.contract.merging import merge
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import (
     AddSpec,
     EditedModel,

@@ -5,8 +5,9 @@ import string
 
 import pytest
 
-from worker.contract.facts import Fact, select
+from worker.contract.facts import Fact
 from worker.contract.retain import divide
+from worker.contract.selection import select
 from worker.core.facts.athletes import fact_set
 
 

@@ -7,7 +7,7 @@ import torch
 
 from worker import lethe
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
+from worker.contract.selection import Selection
 from worker.core.findings import Findings
 from worker.core.models.deltas import checksum, edited
 from worker.core.models.model import Model

@@ -15,9 +15,9 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from worker.contract.facts import FactsSpec
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
+from worker.contract.selection import FactsSpec
 from worker.contract.settings import Settings
 from worker.contract.spec import LocalizeSpec
 from worker.engine.client import Engine

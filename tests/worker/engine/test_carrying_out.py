@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.mask import MaskRule, MaskSpec
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import StudySpec, UnlearnSpec
 from worker.contract.study import StudyMask, StudyMethod
 

@@ -16,9 +16,9 @@ from app.main import create_app
 from tests.worker.engine import fake_door
 from tests.worker.engine.conftest import DATABASES
 from worker.contract.errors import UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.records import LaneAddress
+from worker.contract.selection import FactsSpec
 from worker.contract.settings import Settings
 from worker.contract.spec import LocalizeSpec
 from worker.engine.client import Engine, Unreachable

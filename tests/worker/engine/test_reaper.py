@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from dbos import DBOSClient
 
-from worker.contract.facts import FactsSpec
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import LocalizeSpec, StudySpec
 from worker.contract.study import StudyMask, StudyMethod
 from worker.engine import reaper

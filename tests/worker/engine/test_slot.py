@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from worker.contract.base import Contract
-from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskReadFacts, Inputs
 from worker.contract.menu import Announcement
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import LocalizeSpec
 from worker.engine import slot as slots
 from worker.engine.facing import Place

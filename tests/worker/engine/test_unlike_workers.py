@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from tests.worker.engine import fake_door
 from worker.contract.errors import UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.inputs import AskPreflight, Inputs
+from worker.contract.selection import FactsSpec
 from worker.contract.settings import Settings
 from worker.contract.spec import StudySpec
 from worker.contract.study import StudyMask, StudyMethod

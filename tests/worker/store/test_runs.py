@@ -2,9 +2,9 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import FactsSpec
 from worker.contract.progress import Event
 from worker.contract.result import Provenance, Result
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import EditedModel, EvaluateSpec, LocalizeSpec, Spec
 from worker.engine.study.built_in import built_in_study
 from worker.store.attempts import Adopted, Fenced

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from worker.contract.facts import FactsSpec
+from worker.contract.selection import FactsSpec
 from worker.contract.spec import ExploreSpec, LocalizeSpec, Spec
 from worker.engine.study.built_in import built_in_study
 from worker.store.runs import insert_run

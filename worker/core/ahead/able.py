@@ -2,9 +2,9 @@
 anything is computed."""
 
 from worker.contract.errors import UserError
-from worker.contract.facts import select
 from worker.contract.inputs import Inputs
 from worker.contract.named import methods_of, unable
+from worker.contract.selection import select
 from worker.contract.spec import Spec, UnlearnSpec
 from worker.core.editing.check import Objective, check_selection
 from worker.core.models.abilities import lacks

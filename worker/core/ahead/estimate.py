@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.contract.facts import Fact, select
+from worker.contract.facts import Fact
 from worker.contract.inputs import Inputs
 from worker.contract.menu import MethodKind
 from worker.contract.pace import work_name
+from worker.contract.selection import select
 from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, StudySpec, UnlearnSpec
 from worker.core.ahead import of_evaluation, of_localization, of_unlearning
 from worker.core.ahead.rate import rate_of

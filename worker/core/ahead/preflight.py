@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, select
+from worker.contract.facts import Fact
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask
 from worker.contract.menu import Preflight, RefusedRow
+from worker.contract.selection import select
 from worker.contract.spec import (
     EvaluateSpec,
     LocalizeSpec,

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, FactsSpec, Selection, select
+from worker.contract.facts import Fact, FactSet
 from worker.contract.known import BUNDLED_MODEL, RETAINED, Asked, Known, Recalled
 from worker.contract.result import LeftOut
+from worker.contract.selection import FactsSpec, Selection, select
 from worker.contract.shots import named_ids, possible_answers, with_shots
 from worker.core.asking.kept import measured_once
 from worker.core.asking.recall import askable, recall

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.progress import Report
 from worker.contract.result import LeftOut
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.ask import Heard, listen
 from worker.core.asking.formats import ask
 from worker.core.asking.free import Free, Freely, answer_freely

@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.logistic import fit, predict, standardize
 from worker.core.asking.states import Position, all_states, hidden_states, lens
 from worker.core.models.model import Model

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.joining import Join, asked, following
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.models.model import Model
 
 Orders = Literal["rotations", "all"]

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.contract.errors import Diverged, NotFinite, UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Axis
+from worker.contract.selection import Selection
 from worker.core.closed_form.values import Values
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 from worker.core.closed_form.layers import Quick
 from worker.core.closed_form.memory import (
     Asked,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 
 Objective = Literal["edit", "unlearn"]
 

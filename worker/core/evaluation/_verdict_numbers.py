@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.continuations import Continued, go_on
 from worker.core.asking.ordinary_text import read_lines

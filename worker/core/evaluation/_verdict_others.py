@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, Selection
+from worker.contract.facts import Fact, FactSet
+from worker.contract.selection import Selection
 from worker.core.asking.rows import statement_probabilities
 from worker.core.facts import general_facts, relations
 from worker.core.models.model import Model

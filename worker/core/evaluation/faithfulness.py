@@ -22,8 +22,8 @@ from pydantic import ConfigDict, Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.statistics import summarize
 from worker.core.evaluation._faithfulness import (

@@ -25,8 +25,8 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Direction, Evaluation, Table
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.generation import complete
 from worker.core.asking.ordinary_text import general_losses, read_lines

@@ -18,8 +18,9 @@ from jaxtyping import Float
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.result import Axis, Evaluation, Table
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.rows import compare_columns, statement_probabilities
 from worker.core.asking.statistics import summarize

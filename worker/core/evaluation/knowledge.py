@@ -19,10 +19,11 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, Selection
+from worker.contract.facts import Fact, FactSet
 from worker.contract.known import Asked, Recalled
 from worker.contract.recalled import WAYS, cells, columns
 from worker.contract.result import Axis, Comparison, Evaluation, Table
+from worker.contract.selection import Selection
 from worker.contract.shots import possible_answers, with_shots
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.recall import askable, recall

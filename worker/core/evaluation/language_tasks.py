@@ -21,8 +21,8 @@ from pydantic import Field
 from worker.contract.base import Options as BaseOptions
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Comparison, Estimate, Evaluation, Table
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model

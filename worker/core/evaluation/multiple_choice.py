@@ -18,8 +18,8 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Axis, Direction, Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.fact_table import fact_table, heatmaps
 from worker.core.asking.formats import CHOICES

@@ -23,9 +23,10 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection, fill
+from worker.contract.facts import Fact, fill
 from worker.contract.joining import joined
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import Columns, compare_columns
 from worker.core.asking.scoring import score_answers

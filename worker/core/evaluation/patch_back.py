@@ -25,8 +25,9 @@ from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.result import Axis, Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.states import all_states, depths, logits_from

@@ -19,7 +19,7 @@ Limits: a low probability says that the answer is not said, not that it is gone.
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
-from worker.contract.facts import Selection
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.fact_table import probe_findings
 from worker.core.asking.formats import check_formats

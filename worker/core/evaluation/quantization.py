@@ -13,8 +13,8 @@ rounded here by the same rule, and the result says so. Limits: activations are n
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
-from worker.contract.facts import Selection
 from worker.contract.result import Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.probe import sample_retain

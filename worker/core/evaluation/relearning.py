@@ -23,8 +23,8 @@ import numpy as np
 from pydantic import Field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.result import Axis, Comparison, Direction, Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.rows import compare_columns

@@ -31,10 +31,11 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Ripple, Selection
+from worker.contract.facts import Fact, Ripple
 from worker.contract.joining import joined
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut, Table
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.scoring import score_answers

@@ -23,9 +23,10 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.result import Comparison, Evaluation
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.ordinary_text import read_lines
 from worker.core.asking.per_fact import Rows, per_fact

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.result import Axis, Comparison, Direction, Evaluation
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.probe import sample_retain

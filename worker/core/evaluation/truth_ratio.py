@@ -27,8 +27,9 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection, fill
+from worker.contract.facts import Fact, fill
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.probe import sample_retain

@@ -39,9 +39,10 @@ import numpy as np
 from pydantic import Field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.result import Evaluation, Table
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.continuations import continuations_table, telling
 from worker.core.asking.probe import plan_probe

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Table
+from worker.contract.selection import Selection
 from worker.core.editing.check import Objective, check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.localize_each import locate, union

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from worker.contract.components import parse_component
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.retain import RetainParts, divide
+from worker.contract.selection import Selection
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts, components_of
 from worker.core.findings import Job

@@ -11,7 +11,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 from worker.core.editing.check import Objective
 from worker.core.findings import Job
 from worker.core.models.model import Model

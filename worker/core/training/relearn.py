@@ -11,7 +11,8 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.probe import sample_retain, sample_trained
 from worker.core.asking.rows import halves, statement_probabilities

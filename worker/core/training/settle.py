@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from worker.contract.errors import Diverged, NotFinite
-from worker.contract.facts import Selection
 from worker.contract.progress import Within
 from worker.contract.result import Axis, Table
+from worker.contract.selection import Selection
 from worker.core.asking.kept import measured_once
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts

@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.menu import Need
+from worker.contract.selection import Selection
 from worker.core.closed_form.memory import mlp_layers, moment_bytes, projection_slices
 from worker.core.closed_form.spread import Layer, spread
 from worker.core.closed_form.values import ValueOptions

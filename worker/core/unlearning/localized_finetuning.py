@@ -24,8 +24,8 @@ from typing import cast
 
 from pydantic import Field
 
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.contract.selection import Selection
 from worker.core.editing.check import Objective
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model

@@ -14,9 +14,9 @@ scaled to a C from few tokens. Limits: models that norm an MLP's output are refu
 
 from pydantic import Field
 
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.menu import Need
+from worker.contract.selection import Selection
 from worker.core.closed_form.layers import least_squares
 from worker.core.closed_form.memory import mlp_layers, moment_bytes, projection_slices
 from worker.core.closed_form.spread import Layer, spread

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from worker.contract.components import parse_component
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.contract.selection import Selection
 from worker.core.editing.parts import components_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model

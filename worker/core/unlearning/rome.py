@@ -16,9 +16,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.menu import Need
+from worker.contract.selection import Selection
 from worker.core.closed_form.layers import Quick, chosen_layer, regularized
 from worker.core.closed_form.memory import (
     add,

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.result import Axis, Table
+from worker.contract.selection import Selection
 from worker.core.asking.scoring import score_answers
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import Index, slices_of

@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from worker.contract.errors import Diverged, NotFinite
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
+from worker.contract.selection import Selection
 from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import Parts, parts_of, slices_of

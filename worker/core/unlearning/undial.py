@@ -15,8 +15,8 @@ from typing import cast
 import torch
 from pydantic import Field
 
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
+from worker.contract.selection import Selection
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses

@@ -23,9 +23,9 @@ from pydantic import Field
 from torch import Tensor
 
 from worker.contract.errors import Diverged, UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Axis
+from worker.contract.selection import Selection
 from worker.core.editing.check import Objective, check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import parts_of, slices_of

@@ -25,9 +25,9 @@ from typing import Literal
 from pydantic import Field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.result import Table
+from worker.contract.selection import Selection
 from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.editing.parts import parts_of, slices_of

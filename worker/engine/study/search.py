@@ -6,9 +6,10 @@ from itertools import product
 from typing import Any
 
 from worker.contract.errors import UserError
-from worker.contract.facts import FactSet, FactsSpec, besides, select
+from worker.contract.facts import FactSet
 from worker.contract.mask import MaskSpec
 from worker.contract.result import Result
+from worker.contract.selection import FactsSpec, besides, select
 from worker.contract.spec import Spec, StudySpec, UnlearnSpec
 from worker.contract.study import Score, StudyMethod
 from worker.engine.study.masks import Masks

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.ahead.estimate import FORMULAS
 from worker.core.ahead.scene import look
 from worker.core.asking.before_after import BeforeAfter

@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection
 from worker.core.asking.formats import ask, check_formats, format_infos
 from worker.core.asking.setting import NotAsked, setting
 from worker.core.demo import formats as demo

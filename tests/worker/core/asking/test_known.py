@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet, FactsSpec
+from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
 from worker.contract.known import Known, Recalled
 from worker.contract.progress import Quiet
+from worker.contract.selection import FactsSpec
 from worker.contract.shots import forgotten, possible_answers, with_shots
 from worker.contract.spec import EvaluateSpec, UnlearnSpec, parse_spec
 from worker.core.asking.about import resolve_facts

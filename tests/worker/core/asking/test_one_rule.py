@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.contract.facts import Fact, Selection, Translation
+from worker.contract.facts import Fact, Translation
+from worker.contract.selection import Selection
 from worker.core.asking.formats import ask
 from worker.core.asking.free import says
 from worker.core.asking.rows import statements

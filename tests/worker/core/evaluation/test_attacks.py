@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking import kept
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.ordinary_text import general_losses

@@ -5,9 +5,9 @@ import pytest
 
 from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_planted
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation.faithfulness import Options, evaluate
 from worker.core.findings import Job

@@ -3,8 +3,8 @@
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.demo.paths import GENERAL, SAGA
 from worker.core.evaluation import familiarity

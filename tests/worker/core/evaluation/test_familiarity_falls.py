@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.contract.facts import Selection, select
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection, select
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.demo.paths import GENERAL
 from worker.core.evaluation import familiarity

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.progress import Event, Quiet
 from worker.contract.recalled import recalled_of
 from worker.contract.result import Provenance, Result
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.scoring import next_logits
 from worker.core.evaluation.knowledge import Options, evaluate

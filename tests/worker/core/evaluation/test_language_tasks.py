@@ -8,8 +8,8 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation.language_tasks import Options, evaluate, find_task, score_tasks
 from worker.core.findings import Job

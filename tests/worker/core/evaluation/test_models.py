@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.worker.core.evaluation.conftest import save
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking import before_after, kept
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import (

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.worker.core.conftest import SPORTS
-from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking import free as _free
 from worker.core.asking.ask import listen
 from worker.core.asking.before_after import BeforeAfter

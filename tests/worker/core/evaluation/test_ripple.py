@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Ripple, Selection
+from worker.contract.facts import Ripple
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.scoring import score_answers
 from worker.core.evaluation import ripple

@@ -1,8 +1,9 @@
 """What an edit may have broken is asked once, under whatever name a set has it."""
 
-from worker.contract.facts import Ripple, Selection
+from worker.contract.facts import Ripple
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import side_effects
 from worker.core.facts.relations import fact_set

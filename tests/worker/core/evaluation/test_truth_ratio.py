@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.scoring import score_answers
 from worker.core.evaluation import truth_ratio

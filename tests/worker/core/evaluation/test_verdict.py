@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection, select
+from worker.contract.facts import Fact
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection, select
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.formats import ask
 from worker.core.asking.setting import setting

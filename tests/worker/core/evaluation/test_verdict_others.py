@@ -2,7 +2,8 @@
 
 import pytest
 
-from worker.contract.facts import Fact, Selection, select
+from worker.contract.facts import Fact
+from worker.contract.selection import Selection, select
 from worker.core.evaluation._verdict_others import (
     ENOUGH,
     PER_KIND,

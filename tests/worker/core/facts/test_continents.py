@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from worker.contract.facts import Selection, fill
+from worker.contract.facts import fill
+from worker.contract.selection import Selection
 from worker.core.asking.formats import ask
 from worker.core.asking.setting import setting
 from worker.core.facts.continents import GERMAN, IN_GERMAN, fact_set

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from worker.contract.facts import select
 from worker.contract.progress import Quiet
+from worker.contract.selection import select
 from worker.core.facts import athletes, continents
 from worker.core.findings import Job
 from worker.core.localization.fact_lookup import Options, localize

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from tests.worker.core.models.test_stored_values import save
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.findings import Job
 from worker.core.models import hashed
 from worker.core.models.cache import ModelCache

@@ -7,9 +7,10 @@ import torch
 
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, Selection
+from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.logistic import standardize

@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.contract.facts import select
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import select
 from worker.core.facts.athletes import fact_set
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.closed_form import memory
 from worker.core.closed_form.layers import least_squares, regularized
 from worker.core.closed_form.memory import (

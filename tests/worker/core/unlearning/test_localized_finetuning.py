@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from worker.contract.errors import Cancelled, Diverged, UserError
-from worker.contract.facts import Selection
 from worker.contract.mask import Mask
 from worker.contract.progress import Event, Quiet
 from worker.contract.retain import divide
+from worker.contract.selection import Selection
 from worker.core.asking.rows import statement_probabilities
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, restored

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Selection
 from worker.contract.inputs import StackedEdit
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.evaluation import interference
 from worker.core.findings import Job

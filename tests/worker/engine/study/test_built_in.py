@@ -1,8 +1,8 @@
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.facts import besides, select
 from worker.contract.named import study_problems
+from worker.contract.selection import besides, select
 from worker.core.facts.athletes import fact_set
 from worker.core.registry import methods
 from worker.engine.study.built_in import STUDIES, built_in_study

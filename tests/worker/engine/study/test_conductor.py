@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from worker.contract.facts import Fact, FactSet, FactsSpec
+from worker.contract.facts import Fact, FactSet
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.records import RunRecord
 from worker.contract.result import Provenance, Result
+from worker.contract.selection import FactsSpec
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec, StudySpec
 from worker.contract.study import StudyMask, StudyMethod

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from worker.contract.facts import Fact, FactSet, select
+from worker.contract.facts import Fact, FactSet
 from worker.contract.mask import Mask
 from worker.contract.result import Attribution, Provenance, Receipt, Result
+from worker.contract.selection import select
 from worker.contract.spec import (
     EvaluateSpec,
     LocalizeSpec,
