@@ -5,6 +5,7 @@ Loaded only in the compute process and by `lethe run`, because it imports torch.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -166,16 +167,18 @@ def check(spec: Spec) -> dict[str, Contract]:
     return {name: parse(method(kind, name, field).options, spec.options, "options")}
 
 
-def answer(question: Question, models: ModelCache) -> Contract:
-    """Answer a quick question; raise UserError in words."""
+def answer(question: Question, models: ModelCache, report: Report | None = None) -> Contract:
+    """Answer a quick question; raise UserError in words, and Cancelled when the report says so."""
+    report = report or Quiet()
+    tell = partial(report.progress, 0.0)
     if isinstance(question, AskReadFacts):
         return read_facts(Path(question.path), question.filename, question.mapping)
     if isinstance(question, AskExplore):
-        return run(question.spec, question.inputs, Quiet(), models)
+        return run(question.spec, question.inputs, report, models)
     if isinstance(question, AskFactTokens):
         assert question.inputs.fact_set is not None, "an evaluation's inputs hold its facts"
         return look_at_tokens(
-            models.get(question.spec.base, dtype=question.spec.dtype),
+            models.get(question.spec.base, tell, dtype=question.spec.dtype),
             question.inputs.fact_set.facts,
         )
     assert isinstance(question, AskPreflight)
@@ -184,7 +187,7 @@ def answer(question: Question, models: ModelCache) -> Contract:
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
     asked = question.spec
-    look = models.sizes if question.brief else models.get
+    look = models.sizes if question.brief else partial(models.get, tell=tell)
     model = look(asked.base, load_in=asked.load_in, dtype=asked.dtype)
     return preflight(asked, question.inputs, model, question.brief)
 

@@ -49,7 +49,15 @@ class Inputs(Contract):
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 
 
-class AskPreflight(Contract):
+class FromReader(Contract):
+    """A question of somebody who may meanwhile ask something else."""
+
+    reader: str = Field("", max_length=200)
+    """Who waits for the answer, as one figure in one tab of a browser. Its newer question ends an
+    older one, which nobody looks at any more. Empty ends none."""
+
+
+class AskPreflight(FromReader):
     """Could this run start, on which facts, how long would it take? Answered by a Preflight."""
 
     ask: Literal["preflight"] = "preflight"
@@ -59,7 +67,7 @@ class AskPreflight(Contract):
     """Neither load nor run the model: what it does not know is not said."""
 
 
-class AskReadFacts(Contract):
+class AskReadFacts(FromReader):
     """What is in this uploaded file? Answered by a ReadFacts."""
 
     ask: Literal["read_facts"] = "read_facts"
@@ -70,7 +78,7 @@ class AskReadFacts(Contract):
     """Field of a fact -> column of the file; empty finds the columns by name."""
 
 
-class AskFactTokens(Contract):
+class AskFactTokens(FromReader):
     """How does the spec's model cut the facts of the spec's set? Answered by a FactTokens."""
 
     ask: Literal["fact_tokens"] = "fact_tokens"
@@ -80,7 +88,7 @@ class AskFactTokens(Contract):
     """Look at this many facts of the set only; 0 looks at all."""
 
 
-class AskExplore(Contract):
+class AskExplore(FromReader):
     """One explore view. Answered by a Result with `view`."""
 
     ask: Literal["explore"] = "explore"

@@ -1,5 +1,8 @@
 """Asking a live supervisor over HTTP, past the queue: for answers that a reader waits for."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -7,8 +10,9 @@ import httpx
 from worker.contract.ability import demands, hindrances, why_nobody
 from worker.contract.errors import NotFound, UserError
 from worker.contract.inputs import AskReadFacts, Inputs, Question
+from worker.contract.progress import Event
 from worker.contract.records import LaneAddress
-from worker.engine.reach import post, unreachable
+from worker.engine.reach import begin, post, unreachable
 from worker.store.store import Store
 
 CONNECT_SECONDS = 2.0
@@ -26,33 +30,57 @@ class WorkerBusy(NoWorker):
     """A worker is alive and starts, or computes something else for longer than one can wait."""
 
 
+class Superseded(UserError):
+    """The same reader asked something newer, and looks at that."""
+
+
 def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
     """Ask the live workers that can answer, in turn until one does.
 
-    Raises NoWorker when none is alive, Unreachable with what kept each from answering, and
-    UserError when none has what the question is about.
+    Raises NoWorker when none is alive, Unreachable with what kept each from answering, Superseded
+    when the reader asked something newer, and UserError when no worker has what the question is
+    about.
     """
-    limits = httpx.Timeout(timeout + 1.0, connect=min(CONNECT_SECONDS, timeout))
-    body = {"question": _bare(question).model_dump(mode="json"), "timeout": timeout}
     troubles = []
     for lane in _lanes(store, question):
         try:
-            response = post(lane, "/ask", body, limits)
-        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
-            raise WorkerBusy(_too_slow(timeout)) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            troubles.append(unreachable(lane, error))
-            continue
-        except httpx.TransportError:
-            troubles.append(f"The worker {lane.id} broke the connection off. Ask again.")
+            response = post(lane, "/ask", _body(question, timeout), _limits(timeout))
+        except httpx.TransportError as error:
+            troubles.append(_trouble(lane, error, timeout))
             continue
         if response.status_code == 401:
             troubles.append(unreachable(lane, None))
             continue
-        return _read(response, timeout)
-    if troubles:
-        raise Unreachable(" ".join(troubles))
-    raise NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+        return _read(response.status_code, response.json(), timeout)
+    raise _nobody(troubles)
+
+
+async def follow(
+    store: Store, question: Question, timeout: float
+) -> AsyncIterator[Event | dict[str, Any]]:
+    """Ask as `ask` does; yield what the worker tells while it computes, and last the answer.
+
+    Who closes the iterator waits no longer, and the computing ends at its next report. Close it
+    with contextlib.aclosing.
+    """
+    body = _body(question, timeout) | {"follow": True}
+    troubles = []
+    for lane in await asyncio.to_thread(_lanes, store, question):
+        try:
+            async with begin(lane, "/ask", body, _limits(timeout)) as response:
+                if response.status_code == 401:
+                    troubles.append(unreachable(lane, None))
+                    continue
+                async for line in response.aiter_lines():
+                    data = json.loads(line)
+                    if "events" not in data:
+                        yield _read(data.get("status", response.status_code), data, timeout)
+                        return
+                    for event in data["events"]:
+                        yield Event.model_validate(event)
+        except httpx.TransportError as error:
+            troubles.append(_trouble(lane, error, timeout))
+    raise _nobody(troubles)
 
 
 def _lanes(store: Store, question: Question) -> list[LaneAddress]:
@@ -69,24 +97,44 @@ def _lanes(store: Store, question: Question) -> list[LaneAddress]:
     return sorted(able, key=lambda lane: -met[lane.id])
 
 
-def _bare(question: Question) -> Question:
+def _body(question: Question, timeout: float) -> dict[str, Any]:
     """Leave the inputs out: the worker resolves the spec itself, with the paths of its own host."""
-    if isinstance(question, AskReadFacts):
-        return question
-    return question.model_copy(update={"inputs": Inputs(out="")})
+    if not isinstance(question, AskReadFacts):
+        question = question.model_copy(update={"inputs": Inputs(out="")})
+    return {"question": question.model_dump(mode="json"), "timeout": timeout}
 
 
-def _read(response: httpx.Response, timeout: float) -> dict[str, Any]:
-    if response.status_code == 504:
+def _limits(timeout: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout + 1.0, connect=min(CONNECT_SECONDS, timeout))
+
+
+def _trouble(lane: LaneAddress, error: httpx.TransportError, timeout: float) -> str:
+    """Say what kept a lane from answering; raises WorkerBusy where it is there and slow."""
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+        raise WorkerBusy(_too_slow(timeout)) from None
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return unreachable(lane, error)
+    return f"The worker {lane.id} broke the connection off. Ask again."
+
+
+def _nobody(troubles: list[str]) -> NoWorker:
+    if troubles:
+        return Unreachable(" ".join(troubles))
+    return NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+
+
+def _read(status: int, data: dict[str, Any], timeout: float) -> dict[str, Any]:
+    if status == 504:
         raise WorkerBusy(_too_slow(timeout))
-    if response.status_code == 503:
-        raise WorkerBusy(str(response.json()["message"]))
-    data: dict[str, Any] = response.json()
-    if response.status_code == 422:
+    if status == 503:
+        raise WorkerBusy(str(data["message"]))
+    if status == 409:
+        raise Superseded("A newer question took the place of this one.")
+    if status == 422:
         problems = [(str(field), str(sentence)) for field, sentence in data["problems"]]
         raise (NotFound if data["missing"] else UserError)(problems=problems)
-    if response.status_code != 200:
-        raise RuntimeError(f"the worker answered {response.status_code}: {data['message']}")
+    if status != 200:
+        raise RuntimeError(f"the worker answered {status}: {data['message']}")
     answer: dict[str, Any] = data["answer"]
     return answer
 

@@ -11,7 +11,7 @@ from worker.contract.inputs import Question
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec
-from worker.engine.asking import NoWorker, Unreachable, WorkerBusy, ask
+from worker.engine.asking import NoWorker, Superseded, Unreachable, WorkerBusy, ask, follow
 from worker.engine.reach import Reach
 from worker.engine.watch import Watch
 from worker.store.runs import insert_run
@@ -23,7 +23,7 @@ from worker.store.workers import run_is_computed
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
-__all__ = ["Engine", "NoWorker", "Unreachable", "WorkerBusy"]
+__all__ = ["Engine", "NoWorker", "Superseded", "Unreachable", "WorkerBusy"]
 log = logging.getLogger(__name__)
 TROUBLE_SECONDS = 1.0
 
@@ -137,9 +137,19 @@ class Engine:
         """Ask a live worker and wait for the answer, as the answering contract's JSON.
 
         Raises UserError as the worker said it, NoWorker when none is alive, and
-        WorkerBusy when it starts or takes longer than `timeout` seconds.
+        WorkerBusy when it starts or takes longer than `timeout` seconds. Raises Superseded when
+        the question's reader asks something newer meanwhile.
         """
         return ask(self.store, question, timeout)
+
+    def answer(
+        self, question: Question, timeout: float = 10
+    ) -> AsyncIterator[Event | dict[str, Any]]:
+        """Ask as `ask` does; yield what is told while it is computed, and last the answer.
+
+        Who closes the iterator (contextlib.aclosing) ends the computing at its next report.
+        """
+        return follow(self.store, question, timeout)
 
     def close(self) -> None:
         """Close every connection."""

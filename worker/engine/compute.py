@@ -84,7 +84,7 @@ class Pipe:
 
 
 class PipeReport:
-    """A run's Report: events are gathered and sent every FLUSH_SECONDS; cancels are raised."""
+    """A job's Report: events are gathered and sent every FLUSH_SECONDS; cancels are raised."""
 
     def __init__(self, pipe: Pipe, job: str) -> None:
         self._pipe, self._job = pipe, job
@@ -228,11 +228,7 @@ def work(door: ModuleType, models: Any, pipe: Pipe, job: Start | Ask) -> None:
         if job.job in pipe.cancelled:
             raise Cancelled("It was cancelled before it began.")
         pipe.send(Began(job=job.job))
-        if isinstance(job, Start):
-            reply = Ended(job=job.job, result=_run(door, models, pipe, job))
-        else:
-            answer = door.answer(job.question, models)
-            reply = Answered(job=job.job, answer=answer.model_dump(mode="json"))
+        reply = _reply(door, models, PipeReport(pipe, job.job), job)
     except Exception as error:
         reply = _failure(job.job, error)
     if isinstance(reply, Failed) and reply.kind == "oom":
@@ -241,10 +237,13 @@ def work(door: ModuleType, models: Any, pipe: Pipe, job: Start | Ask) -> None:
     pipe.send(reply)
 
 
-def _run(door: ModuleType, models: Any, pipe: Pipe, job: Start) -> Any:
-    report = PipeReport(pipe, job.job)
+def _reply(door: ModuleType, models: Any, report: PipeReport, job: Start | Ask) -> Ended | Answered:
     try:
-        return door.run(job.spec, job.inputs, report, models)
+        if isinstance(job, Start):
+            result = door.run(job.spec, job.inputs, report, models)
+            return Ended(job=job.job, result=result)
+        answer = door.answer(job.question, models, report)
+        return Answered(job=job.job, answer=answer.model_dump(mode="json"))
     finally:
         report.close()
 

@@ -7,35 +7,32 @@ answers only who knows the token that the workers' table holds.
 import asyncio
 import json
 import logging
-import re
 import secrets
 import threading
+from collections.abc import AsyncIterator, Awaitable
+from functools import partial
+from typing import Any
 
 import uvicorn
-from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.facts import Fact
-from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, Inputs, Question
+from worker.engine.asked import LATE, LEFT, NEWER, Asked, Over, Readers
 from worker.engine.facing import Place, address_of, listen
-from worker.engine.resolve import paces_of, resolve
 from worker.engine.slot import Died, Slot
+from worker.engine.understanding import understand
 from worker.engine.wire import Answered, Failed
 from worker.store.store import Store
 from worker.store.trouble import trouble
 
 log = logging.getLogger(__name__)
-_QUESTION: TypeAdapter[Question] = TypeAdapter(Question)
-_UPLOAD = re.compile(r"uploads(/[\w-]+){1,2}")
+LINES = "application/x-ndjson"
 LONGEST_BODY = 20_000_000
-OF_A_FACT = (
-    "id", "subject", "prompt", "target", "edit_target", "group", "relation", "join",
-)  # fmt: skip
-"""What is asked of a fact before its run, without the prompts around it."""
+Reply = tuple[int, dict[str, Any]]
+"""A status of HTTP's, and what is said with it."""
 
 
 class Lane:
@@ -46,6 +43,8 @@ class Lane:
         self.token = secrets.token_urlsafe(32)
         self._where = where
         self._thread: threading.Thread | None = None
+        self._readers = Readers()
+        self._answering: set[asyncio.Task[Reply]] = set()
         self._open()
 
     def _open(self) -> None:
@@ -94,6 +93,7 @@ class Lane:
         return _json(200 if self._is_known(request) else 401, {})
 
     async def _ask(self, request: Request) -> Response:
+        """Answer a question; where it asks to `follow`, with lines of what is told meanwhile."""
         if not self._is_known(request):
             return _json(401, {"message": "the token is wrong"})
         if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
@@ -101,73 +101,59 @@ class Lane:
         body = json.loads(await request.body())
         if self._slot.announcement is None and body["question"]["ask"] != "read_facts":
             return _json(503, {"message": "The worker is starting; ask again in a few seconds."})
-        return await self._answer(body["question"], float(body["timeout"]))
+        asked = Asked(self._slot, float(body["timeout"]))
+        # Of its own, so that it takes the question back in good order if the reader leaves.
+        answering = asyncio.create_task(self._answer(request, asked, body["question"]))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+        if body.get("follow"):
+            return StreamingResponse(_lines(asked, answering), media_type=LINES)
+        return _json(*await asyncio.shield(answering))
 
-    async def _answer(self, data: object, timeout: float) -> Response:
+    async def _answer(self, request: Request, asked: Asked, data: Any) -> Reply:
         """Wait for the answer without holding a thread, so that no question waits for one."""
-        job = f"ask.{secrets.token_hex(6)}"
+        reader = str(data.get("reader", ""))
+        watching = asyncio.create_task(asked.watch(request))
+        self._readers.begin(reader, asked)
         try:
-            question = await asyncio.to_thread(self._understand, data)
-            answered = asyncio.wrap_future(await asyncio.to_thread(self._slot.ask, job, question))
-            reply = await asyncio.wait_for(asyncio.shield(answered), timeout)
-        except UserError as error:
-            return _refusal(error.problems, missing=isinstance(error, NotFound))
-        except TimeoutError:
-            self._slot.drop(job)
-            return _json(504, {"message": f"no answer within {timeout} s"})
-        except Died as died:
-            return _refusal([("", f"{died} Ask again.")])
-        except Exception as error:
-            if words := trouble(error):
-                return _json(503, {"message": words})
-            raise
-        if isinstance(reply, Answered):
-            return _json(200, {"answer": reply.answer})
-        return _failed(reply)
-
-    def _understand(self, data: object) -> Question:
-        return self._localize(_QUESTION.validate_python(data))
-
-    def _localize(self, question: Question) -> Question:
-        """Resolve a question's spec here, so that its paths are this host's."""
-        if isinstance(question, AskReadFacts):
-            # Who knows the token may have uploads read, and no other of this worker's files.
-            if not _UPLOAD.fullmatch(question.path):
-                raise UserError(
-                    f"{question.path[:80]!r} is no upload's name; expected one as uploads/ID/file.",
-                    field="path",
-                )
-            path = str(self._store.artifacts.local(question.path))
-            return question.model_copy(update={"path": path})
-        assert self._slot.announcement is not None, "a starting worker refuses questions"
-        if isinstance(question, AskFactTokens):
-            # Of 22,000 CounterFact records the prompts around each fact are nine tenths: writing
-            # and reading them would take as long as the cutting.
-            fact_set = self._store.bare_fact_set(question.spec.facts.set, question.first)
-            inputs = Inputs(out="", fact_set=fact_set)
-        else:
-            menu = self._slot.announcement
-            inputs = resolve(question.spec, self._store, menu, "")
-            paces = paces_of(question.spec, self._store, menu)
-            inputs = inputs.model_copy(update={"paces": paces})
-            if isinstance(question, AskPreflight) and question.brief:
-                inputs = _bare(inputs)
-        return question.model_copy(update={"inputs": inputs})
+            return await _in_words(
+                asked.answer(partial(understand, data, self._store, self._slot.announcement))
+            )
+        finally:
+            self._readers.end(reader, asked)
+            watching.cancel()
 
 
-def _bare(inputs: Inputs) -> Inputs:
-    """Leave out what is around facts, of which a brief look reads nothing: it is nine tenths."""
-    if inputs.fact_set is None:
-        return inputs
-    facts = tuple(
-        Fact.model_construct(**{name: getattr(fact, name) for name in OF_A_FACT})
-        for fact in inputs.fact_set.facts
-    )
-    fact_set = inputs.fact_set.model_copy(update={"facts": facts})
-    return inputs.model_copy(update={"fact_set": fact_set})
+async def _in_words(answering: Awaitable[Answered | Failed]) -> Reply:
+    """Say how a question ended: a status and what is sent with it."""
+    try:
+        reply = await answering
+    except UserError as error:
+        return _refusal(error.problems, missing=isinstance(error, NotFound))
+    except Over as over:
+        return {LATE: 504, NEWER: 409, LEFT: 499}[over.why], {"message": over.why}
+    except Died as died:
+        return _refusal([("", f"{died} Ask again.")])
+    except Exception as error:
+        if words := trouble(error):
+            return 503, {"message": words}
+        log.exception("a question failed")
+        return 500, {"message": repr(error)}
+    if isinstance(reply, Answered):
+        return 200, {"answer": reply.answer}
+    return _failed(reply)
 
 
-def _failed(reply: Failed) -> Response:
+async def _lines(asked: Asked, answering: "asyncio.Task[Reply]") -> AsyncIterator[bytes]:
+    """What is told while the question is computed, then its status with the answer."""
+    async for events in asked.told():
+        told = [event.model_dump(mode="json", exclude_defaults=True) for event in events]
+        yield json.dumps({"events": told}).encode() + b"\n"
+    status, data = await asyncio.shield(answering)
+    yield json.dumps({"status": status, **data}).encode() + b"\n"
+
+
+def _failed(reply: Failed) -> Reply:
     if reply.kind in ("user", "missing"):
         return _refusal(list(reply.problems), missing=reply.kind == "missing")
     if reply.kind == "disk":
@@ -175,11 +161,11 @@ def _failed(reply: Failed) -> Response:
     if reply.kind == "oom":
         return _refusal([("", "The device has too little memory for this question.")])
     log.error("a question failed:\n%s", "\n".join(reply.traceback))
-    return _json(500, {"message": reply.message})
+    return 500, {"message": reply.message}
 
 
-def _refusal(problems: list[tuple[str, str]], missing: bool = False) -> Response:
-    return _json(422, {"problems": problems, "missing": missing})
+def _refusal(problems: list[tuple[str, str]], missing: bool = False) -> Reply:
+    return 422, {"problems": problems, "missing": missing}
 
 
 def _json(status: int, data: object) -> Response:

@@ -7,7 +7,10 @@ means nothing here.
 
 import threading
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
@@ -19,14 +22,32 @@ LOOK_SECONDS = 2.0
 KEEP_SECONDS = 5.0
 """For so long what was found is said again, however often it is asked."""
 
+PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}
+"""No proxy of the environment for a neighbour; and no certificates, which take 20 ms to read, for
+an address that is plain http."""
+
 
 def post(lane: LaneAddress, path: str, body: object, timeout: httpx.Timeout) -> httpx.Response:
     """Send a lane JSON with its token; raises httpx.TransportError where nobody answers."""
-    # No proxy of the environment for a neighbour; and no certificates, which take 20 ms to read,
-    # for an address that is plain http.
-    with httpx.Client(timeout=timeout, trust_env=False, verify=False) as client:
-        headers = {"Authorization": f"Bearer {lane.token}"}
-        return client.post(f"{lane.address}{path}", json=body, headers=headers)
+    with httpx.Client(timeout=timeout, **PLAIN) as client:
+        return client.post(f"{lane.address}{path}", json=body, headers=_token(lane))
+
+
+@asynccontextmanager
+async def begin(
+    lane: LaneAddress, path: str, body: object, timeout: httpx.Timeout
+) -> AsyncIterator[httpx.Response]:
+    """Send as `post` does; give the response while it comes, and close it with the block."""
+    where = f"{lane.address}{path}"
+    async with (
+        httpx.AsyncClient(timeout=timeout, **PLAIN) as client,
+        client.stream("POST", where, json=body, headers=_token(lane)) as response,
+    ):
+        yield response
+
+
+def _token(lane: LaneAddress) -> dict[str, str]:
+    return {"Authorization": f"Bearer {lane.token}"}
 
 
 def unreachable(lane: LaneAddress, error: httpx.TransportError | None) -> str:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from worker.contract.inputs import Question
 from worker.contract.menu import Announcement
+from worker.contract.progress import Event
 from worker.engine.child import Child
 from worker.engine.wire import (
     Announced,
@@ -39,6 +40,8 @@ class Died(Exception):
 
 
 Reply = Told | Ended | Failed | Died
+Hear = Callable[[tuple[Event, ...]], None]
+"""Is given what a question's computing tells; called on the thread that reads the process."""
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Job:
     """When the process began to compute it, on the monotonic clock; None while it waits there."""
     dropped: bool = False
     """Nobody waits for it any more."""
+    hear: Hear = lambda events: None
+    """Of a question: who hears what is told before the answer."""
 
     def tell(self, message: Told | Ended | Answered | Failed) -> None:
         """Hand a message to who waits."""
@@ -61,6 +66,8 @@ class Job:
             self.replies.put(message)
         elif isinstance(message, Answered | Failed):
             self.replies.set_result(message)
+        elif isinstance(message, Told):
+            self.hear(message.events)
 
     def bury(self, died: Died) -> None:
         """Tell who waits that the process died."""
@@ -121,10 +128,13 @@ class Slot:
         self._give(job, Job(message, replies))
         return replies
 
-    def ask(self, job: str, question: Question) -> Future[Answered | Failed]:
-        """Send a question; the future gives the answer, or raises Died."""
+    def ask(
+        self, job: str, question: Question, hear: Hear = lambda events: None
+    ) -> Future[Answered | Failed]:
+        """Send a question; the future gives the answer, or raises Died, and cannot be cancelled."""
         future: Future[Answered | Failed] = Future()
-        self._give(job, Job(Ask(job=job, question=question), future))
+        future.set_running_or_notify_cancel()
+        self._give(job, Job(Ask(job=job, question=question), future, hear=hear))
         return future
 
     def cancel(self, job: str) -> None:
@@ -135,12 +145,12 @@ class Slot:
 
     def drop(self, job: str) -> bool:
         """Take a job back; False when it is computed already. Nobody is told of it any more."""
-        self.cancel(job)
         with self._lock:
             known = self._jobs.get(job)
             if known is None:
                 return True
             known.dropped = True
+            self.cancel(job)
             return known.began is None
 
     def end(self, job: str) -> None:

@@ -65,7 +65,7 @@ class Began(Contract):
 
 
 class Told(Contract):
-    """What happened to a run since the last time, in order."""
+    """What happened to a job since the last time, in order."""
 
     say: Literal["told"] = "told"
     job: str

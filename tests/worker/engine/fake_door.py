@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.contract.errors import Diverged, UserError
+from worker.contract.errors import Cancelled, Diverged, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs, Question
 from worker.contract.menu import (
@@ -131,7 +131,7 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: Models) -> Result:
     )
 
 
-def answer(question: Question, models: Models) -> ReadFacts | Preflight:
+def answer(question: Question, models: Models, report: Report) -> ReadFacts | Preflight:
     if isinstance(question, AskPreflight):
         return Preflight(notes=(settings().device,))
     assert isinstance(question, AskReadFacts)
@@ -139,7 +139,23 @@ def answer(question: Question, models: Models) -> ReadFacts | Preflight:
         raise UserError("The file is wrong.", field="file")
     if question.filename == "slow":
         time.sleep(60)
+    if question.filename.startswith("steps "):
+        _step_by_step(int(question.filename.split()[1]), report)
     return ReadFacts(format="csv", facts=(), notes=(str(os.getpid()), question.path))
+
+
+def _step_by_step(steps: int, report: Report) -> None:
+    """Tell step after step, and note how it ended."""
+    asked = settings().data / "asked"
+    _note(asked, "start")
+    try:
+        for step in range(steps):
+            report.partial("row", {"step": step})
+            time.sleep(0.02)
+    except Cancelled:
+        _note(asked, "cancelled")
+        raise
+    _note(asked, "end")
 
 
 def _raise(name: str | None) -> None:
