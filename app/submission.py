@@ -32,7 +32,7 @@ from worker.engine.client import Engine, NoWorker, Unreachable, WorkerBusy
 from worker.engine.resolve import resolve
 from worker.engine.study.search import check_search_facts
 
-MOMENT, PATIENCE = 0.5, 30.0
+MOMENT, PATIENCE = 0.3, 30.0
 """Seconds for which a worker is asked about what is submitted, and about what is only looked at."""
 SPEC_LIMIT = 500_000
 """Characters of a spec as JSON; a mask that names every head of a large model has fewer."""

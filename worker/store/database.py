@@ -1,9 +1,10 @@
 """The database of the tables and of DBOS: SQLite with the locking DBOS needs, or Postgres."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
+        # SQLite lets who finds its write lock taken sleep, ever longer, and wakes nobody: threads
+        # of one process wait here instead, and go on at once.
+        self._turn = threading.RLock()
         if self.url.get_backend_name() == "sqlite":
             _prepare_file(self.url)
             self.engine = _sqlite(self.url, "BEGIN IMMEDIATE")
@@ -51,7 +55,11 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a session that commits at the end of the block and rolls back on an exception."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn if self.is_sqlite else nullcontext(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def lock(self, session: Session, name: str) -> None:

@@ -12,6 +12,7 @@ from worker.store.database import Database
 from worker.store.facts import FactStore
 from worker.store.knowledge import KnowledgeStore
 from worker.store.masks import MaskStore
+from worker.store.menus import Menus
 from worker.store.migrate import migrate
 from worker.store.paces import PaceStore
 from worker.store.runs import RunStore
@@ -38,6 +39,7 @@ class Store(
     def __init__(self, database: Database, artifacts: Artifacts) -> None:
         self.database = database
         self.artifacts = artifacts
+        self.announced = Menus()
 
     @classmethod
     def open(cls, settings: Settings) -> Self:

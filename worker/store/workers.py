@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.contract.menu import Announcement
@@ -12,6 +12,7 @@ from worker.contract.progress import Event
 from worker.contract.records import LaneAddress, WorkerRecord
 from worker.store.attempts import Adopted, add_events
 from worker.store.database import Database
+from worker.store.menus import Menus
 from worker.store.tables import Run, WorkerRow, database_time, moment
 
 ALIVE_SECONDS = 15.0
@@ -22,6 +23,7 @@ class WorkerStore:
     """The `workers` table."""
 
     database: Database
+    announced: Menus
 
     def workers(self) -> list[WorkerRecord]:
         """Every known worker, those alive first."""
@@ -35,12 +37,13 @@ class WorkerStore:
 
         Those that are ready come first, and those that cannot start are left out where one can.
         """
-        query = select(WorkerRow).where(WorkerRow.announcement.is_not(None), alive())
-        query = query.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
+        said = select(WorkerRow.id, WorkerRow.announced, WorkerRow.ready, WorkerRow.problem)
+        said = said.where(WorkerRow.announcement.is_not(None), alive())
+        said = said.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
         with self.database.read() as session:
-            rows = session.scalars(query).all()
-        well = [row for row in rows if row.ready or not row.problem] or rows
-        return {row.id: Announcement.model_validate(row.announcement) for row in well}
+            rows = session.execute(said).all()
+            well = [row for row in rows if row.ready or not row.problem] or rows
+            return self.announced.of(session, [(row.id, row.announced) for row in well])
 
     def menus_stamp(self) -> tuple[tuple[str, float | None, bool, str], ...]:
         """A value that is another whenever `menus` would be."""
@@ -113,7 +116,10 @@ class WorkerStore:
     def announce(self, id: str, generation: str, announcement: Announcement) -> None:
         """Store what a worker can do."""
         body = announcement.model_dump(mode="json")
-        self.beat(id, generation, announcement=body, announced=database_time(), ready=True)
+        # Later than the one before it, however coarse the clock: readers tell them apart by this.
+        before = func.coalesce(WorkerRow.announced, 0.0)
+        moment = case((database_time() > before, database_time()), else_=before + 1e-6)
+        self.beat(id, generation, announcement=body, announced=moment, ready=True)
 
     def release_worker(self, id: str, generation: str) -> None:
         """Say that this process stops in good order."""
