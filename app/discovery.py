@@ -1,11 +1,18 @@
-"""Finds pages and API resources: one file in the folder, or in a room of it, is one of them."""
+"""Finds pages and API resources: one file in the folder, or in a room of it, is one of them.
+
+The plugins' folders `pages/` and `api/` are searched after Lethe's own.
+"""
 
 import importlib
-import pkgutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from fastapi import APIRouter
+
+from worker.contract.errors import UserError
+from worker.contract.plugins import public_modules
 
 MENU = (
     ("/",),
@@ -45,11 +52,10 @@ class NavItem:
 
 
 def modules(package: str) -> list[ModuleType]:
-    """Import every public module of `package` and of its rooms, in the order of their names."""
+    """Import every public module of `package` and of its rooms: its own by name, then plugins'."""
     folder = importlib.import_module(package)
-    found = [m for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")]
     imported: list[ModuleType] = []
-    for module in sorted(found, key=lambda m: m.name):
+    for module in public_modules(folder, package.removeprefix("app.").replace(".", "/")):
         name = f"{package}.{module.name}"
         imported += modules(name) if module.ispkg else [importlib.import_module(name)]
     return imported
@@ -61,6 +67,27 @@ def router(module: ModuleType) -> APIRouter:
     if not isinstance(found, APIRouter):
         raise TypeError(f"{module.__file__} has no `router`; every page and API file needs one")
     return found
+
+
+def routes(of: Any) -> Iterator[Any]:
+    """Every route of a router, and of those that it includes."""
+    for route in of.routes:
+        nested = getattr(route, "original_router", None)
+        yield from routes(nested) if nested is not None else [route]
+
+
+def refuse_twice(modules: Iterable[ModuleType]) -> None:
+    """Raise UserError where two modules answer the same address: one would never be asked."""
+    first: dict[tuple[str, str], ModuleType] = {}
+    for module in modules:
+        for route in routes(router(module)):
+            for verb in sorted(route.methods):
+                before = first.setdefault((verb, route.path), module)
+                if before is not module:
+                    raise UserError(
+                        f"{module.__file__} answers {verb} {route.path}, as {before.__file__} does "
+                        f"already; expected another address."
+                    )
 
 
 def nav(pages: list[ModuleType]) -> tuple[NavItem, ...]:

@@ -28,9 +28,13 @@ LARGER |= {"/facts/paste": uploads.PASTE_BODY_LIMIT}
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
-    """Make the application; an engine is opened at start when none is given."""
+    """Make the application; an engine is opened at start when none is given.
+
+    Plugins are those that the environment names.
+    """
     settings = settings or from_environment()
-    pages = discovery.modules("app.pages")
+    pages, resources = discovery.modules("app.pages"), discovery.modules("app.api")
+    discovery.refuse_twice((*pages, *resources))
     app = FastAPI(
         title="Lethe",
         summary="Where a language model keeps a fact, and whether it is gone.",
@@ -52,7 +56,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         app.include_router(
             discovery.router(page), dependencies=[Depends(csrf.check)], include_in_schema=False
         )
-    for resource in discovery.modules("app.api"):
+    for resource in resources:
         app.include_router(discovery.router(resource), dependencies=[Depends(csrf.check)])
     openapi.install(app)
     app.mount("/static", Static(directory=STATIC), name="static")

@@ -1,7 +1,8 @@
 """Renders templates: a whole page on direct load, a fragment for htmx.
 
 A page's template extends `layout` (base.html, or fragment.html for htmx) and fills `title` and
-`main`. With `block="rows"`, an htmx request gets that block alone.
+`main`. With `block="rows"`, an htmx request gets that block alone. Templates of plugins are named
+`plugins/…`.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from starlette.responses import HTMLResponse
 from app import formats
 from app.access import csrf
 from app.forms import SUBMISSION
+from worker.contract import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "static"
@@ -79,7 +81,7 @@ def wants_fragment(request: Request) -> bool:
 def environment() -> jinja2.Environment:
     """The Jinja environment: escapes everything, and a misspelt name is an error."""
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=_loader(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -97,6 +99,15 @@ def environment() -> jinja2.Environment:
     # A block that is rendered alone does not see its template's imports.
     env.globals["ui"] = env.get_template("fragments/ui.html").module
     return env
+
+
+def _loader() -> jinja2.BaseLoader:
+    """Lethe's templates and, under `plugins/`, those of the plugins' folder."""
+    own, folder = jinja2.FileSystemLoader(TEMPLATES), plugins.plugins_folder()
+    if folder is None:
+        return own
+    brought = jinja2.FileSystemLoader(folder / plugins.TEMPLATES)
+    return jinja2.ChoiceLoader([jinja2.PrefixLoader({"plugins": brought}), own])
 
 
 def static_url(name: str) -> str:

@@ -5,9 +5,13 @@
 as it found it. It lies under LETHE_TEST_CACHE, by default ~/.cache/lethe. Tests that ask for any of
 these carry the mark `real`; without a network and without a cache they are skipped, each with what
 it would have shown.
+
+`plugins` is a folder of plugins for one test.
 """
 
 import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +64,36 @@ def real_model(real_root: Path) -> Any:
     model = load_model(NAME, roots=[real_root])
     assert model.digests, "read while nothing has changed a weight, as a worker's cache does"
     return model
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Write a folder of plugins, given as place -> source; after the test it was never there."""
+    from app import templating
+    from app.drawing import find
+    from worker.contract.settings import settings
+
+    folder = (tmp_path / "plugins").resolve()
+    caches = (settings, find.figures, templating.environment)
+
+    def write(sources: Mapping[str, str]) -> Path:
+        for place, source in sources.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_text(source)
+        monkeypatch.setenv("LETHE_PLUGINS", str(folder))
+        for kept in caches:
+            kept.cache_clear()
+        return folder
+
+    yield write
+    monkeypatch.undo()
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
+        elif name.startswith(("app.", "worker.")) and hasattr(module, "__path__"):
+            module.__path__[:] = [p for p in module.__path__ if not p.startswith(str(folder))]
+    for kept in caches:
+        kept.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

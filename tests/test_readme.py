@@ -9,25 +9,23 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.readme import BLOCKS, README, ROOT, block, examples
+from worker import lethe
 from worker.contract.settings import Settings
 from worker.contract.spec import parse_spec
+from worker.core.asking.before_after import BeforeAfter
+from worker.core.registry import method
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line for language, text in BLOCKS if language == "sh" for line in text.splitlines() if line
 ]
 BIN = Path(sys.executable).parent
-
-
-def block(language: str, begins: str = "") -> str:
-    (found,) = [text for name, text in BLOCKS if name == language and text.startswith(begins)]
-    return found
 
 
 def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -114,11 +112,22 @@ def test_the_example_in_python_edits_and_reverts(tmp_path: Path) -> None:
     assert float(last.removeprefix("reverted: ")) > 0.9
 
 
-def test_the_example_method_is_found_and_runs(tmp_path: Path) -> None:
-    (tmp_path / "localization").mkdir()
-    (tmp_path / "localization/weight_norm.py").write_text(block("python", '"""Scores every MLP'))
-    listed = run("lethe menu", LETHE_PLUGINS=str(tmp_path)).stdout
-    assert "localization weight_norm: Scores every MLP by the norm of its output weights." in listed
+def test_the_examples_are_found_and_run(plugins: Callable[..., Path], tmp_path: Path) -> None:
+    folder = plugins(examples())
+    listed = run("lethe menu", LETHE_PLUGINS=str(folder)).stdout
+    assert "localization weight_norm: Scores every MLP by the norm of its weights." in listed
+    assert "evaluation said_first: Counts the facts" in listed
+    model, facts = lethe.load("demo"), lethe.facts("athletes", forget="first:4")
+    scores = lethe.localize(model, facts, "weight_norm").arrays["components"].values
+    mlp = model.blocks[0].get_submodule(model.layout.mlp)
+    norm = torch.cat([part.detach().flatten() for part in mlp.parameters()]).norm()
+    assert len(scores) == model.n_layers and scores[0] == pytest.approx(float(norm), rel=1e-5)
+    said_first = method("evaluation", "said_first")
+    found = said_first.function(BeforeAfter(model), facts, said_first.options(), None)
+    assert found.summary["said_first.forget.before"] == 1.0
+    table = tmp_path / "mine.bar"
+    table.write_text("Ann Able|{} plays|golf\n")
+    assert lethe.facts(table, forget="first:1").forget[0].text == "Ann Able plays"
 
 
 def test_the_doctor_finds_this_machine_well(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
-"""Finds figures: one file in `app/figures` is one figure.
+"""Finds figures: one file in `app/figures`, or in the plugins' `figures/`, is one figure.
 
 A figure's module has `offers(result)`, which says in which forms this result can be drawn by it,
 and `draw(source, ask)`, where `ask` holds the parameters of the figure's address.
 """
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import lru_cache
 from types import ModuleType
 
 from app.drawing.drawing import Drawing, Offer, Source
 from worker.contract.base import unknown
+from worker.contract.plugins import public_modules
 from worker.contract.result import Result
 
 ORDER = ("prompt_heatmap", "roles_heatmap", "components_heatmap", "probes_heatmap")
@@ -22,7 +22,7 @@ ORDER = ("prompt_heatmap", "roles_heatmap", "components_heatmap", "probes_heatma
 def figures() -> dict[str, ModuleType]:
     """Every figure's module, by name, in the order in which a page shows them."""
     package = importlib.import_module("app.figures")
-    names = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
+    names = [module.name for module in public_modules(package, "figures")]
     names.sort(key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n))
     return {name: importlib.import_module(f"app.figures.{name}") for name in names}
 

@@ -31,11 +31,13 @@ ALLOWED = {
     },
     "worker.cli.serving": {"worker.contract"},
     "worker.cli.doctor": {
+        "worker.cli.doctor_plugins",
         "worker.cli.doctor_storage",
         "worker.cli.finding",
         "worker.core",
         "worker.contract",
     },
+    "worker.cli.doctor_plugins": {"worker.cli.finding", "worker.contract"},
     "worker.cli.doctor_storage": {"worker.cli.finding", "worker.store", "worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from worker.cli.doctor_plugins import look_at_plugins
 from worker.cli.doctor_storage import (
     look_at_artifacts,
     look_at_database,
@@ -35,7 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
         look_at_port,
         _model,
         _roots,
-        _plugins,
+        look_at_plugins,
         _browser,
     ]
     return [_finding(look, settings) for look in looks]
@@ -121,13 +122,6 @@ def _roots(settings: Settings) -> Finding:
     if missing:
         return Finding(False, f"model roots: {missing[0]} is no folder", "Mend LETHE_MODEL_ROOTS.")
     return Finding(True, f"model roots: {len(settings.model_roots)} beside the bundled model")
-
-
-def _plugins(settings: Settings) -> Finding:
-    folder = settings.plugins
-    if folder is not None and not folder.is_dir():
-        return Finding(False, f"plugins: {folder} is no folder", "Mend LETHE_PLUGINS.")
-    return Finding(True, f"plugins: {'none' if folder is None else folder}")
 
 
 def _browser(settings: Settings) -> Finding:

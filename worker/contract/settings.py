@@ -74,8 +74,9 @@ class Settings(BaseSettings):
     )
     plugins: Path | None = Field(
         None,
-        description="Folder with more methods in localization/, unlearning/, evaluation/, "
-        "explore/ and facts/: each file there is found like the built-in ones.",
+        description="Folder with more methods in localization/, unlearning/, evaluation/ and "
+        "explore/, fact sets and formats in facts/, pages in pages/ (their templates in "
+        "templates/), figures in figures/: each file there is found like the built-in ones.",
     )
 
     @field_validator("model_roots", mode="before")

@@ -10,17 +10,15 @@ names are searched too.
 """
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
 from worker.contract.base import Options, unknown
 from worker.contract.menu import MethodInfo, MethodKind
-from worker.contract.settings import settings
+from worker.contract.plugins import public_modules
 
 FUNCTIONS: dict[str, str] = {
     "localization": "localize",
@@ -73,15 +71,8 @@ def modules(folder: str) -> list[ModuleType]:
         if error.name != f"worker.core.{folder}":
             raise
         return []
-    plugins = settings().plugins
-    if (
-        plugins
-        and (path := str(Path(plugins).resolve() / folder.replace(".", "/")))
-        not in package.__path__
-    ):
-        package.__path__.append(path)
-    names = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
-    return [importlib.import_module(f"worker.core.{folder}.{name}") for name in names]
+    found = public_modules(package, folder.replace(".", "/"))
+    return [importlib.import_module(f"worker.core.{folder}.{module.name}") for module in found]
 
 
 def summary_of(module: ModuleType) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.readme import EXAMPLES, block
 from tests.worker.core.facts import benchmarks
 from tests.worker.core.facts.malformed import parquet
 from worker.contract.errors import UserError
@@ -317,21 +318,6 @@ def test_facts_that_ask_the_same_are_counted() -> None:
     assert "1 fact asks what an earlier one asks" in read([row, row]).notes[0]
 
 
-PLUGIN = '''
-"""Facts from lines with a bar."""
-
-from worker.core.facts.rows import Row, read_rows
-
-TITLE = "bars"
-ENDINGS = (".bar",)
-
-
-def read(data, mapping):
-    columns = ("subject", "prompt", "target")
-    lines = [dict(zip(columns, line.split("|"))) for line in data.decode().splitlines()]
-    rows = [Row(number, number, cells) for number, cells in enumerate(lines, 1)]
-    return read_rows(rows, columns, mapping, TITLE, "line")
-'''
 LAYOUT = '''
 """Facts of a benchmark of one's own."""
 
@@ -345,9 +331,14 @@ def rows(record):
 
 
 def test_a_plugin_brings_a_format_and_a_layout(
-    tmp_path: Path, plugins: Callable[..., None]
+    tmp_path: Path, plugins: Callable[..., Path]
 ) -> None:
-    plugins(bar_table=PLUGIN, our_benchmark=LAYOUT)
+    plugins(
+        {
+            "facts/bar_table.py": block("python", EXAMPLES["facts/bar_table.py"]),
+            "facts/our_benchmark.py": LAYOUT,
+        }
+    )
     path = tmp_path / "upload"
     path.write_text("Ann|{} is|tall\nBo|nobody|x\n")
     found = read_facts(path, "mine.bar", {})
