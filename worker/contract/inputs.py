@@ -9,7 +9,7 @@ from worker.contract.facts import Fact, FactSet
 from worker.contract.known import Asked, Recalled
 from worker.contract.mask import Mask
 from worker.contract.result import Result
-from worker.contract.spec import EvaluateSpec, Spec
+from worker.contract.spec import EvaluateSpec, ExploreSpec, Spec
 
 
 class StackedEdit(Contract):
@@ -89,10 +89,10 @@ class AskFactTokens(FromReader):
 
 
 class AskExplore(FromReader):
-    """One explore view. Answered by a Result with `view`."""
+    """One explore view. Answered by a Result with `view`, which holds its arrays itself."""
 
     ask: Literal["explore"] = "explore"
-    spec: Spec
+    spec: ExploreSpec
     inputs: Inputs
 
 

@@ -23,7 +23,8 @@ class ArrayInfo(Contract):
     """Where an array lies and what its numbers mean."""
 
     file: str
-    """File name beside result.json (npz); the array's key in it is its name."""
+    """File name beside result.json (npz); the array's key in it is its name. Empty where nothing
+    was written, and `values` holds the numbers."""
     axes: tuple[Axis, ...]
     unit: str
     title: str = ""
@@ -31,6 +32,8 @@ class ArrayInfo(Contract):
     """Signed values are drawn on a diverging scale that is symmetric about 0."""
     gaps: str = ""
     """What NaN stands for in words; empty where every value was computed."""
+    values: list[Any] | None = Field(None, exclude_if=lambda value: value is None)
+    """The numbers, nested by axis, of an answer that no file was written for; None for a gap."""
 
 
 class Table(Contract):

@@ -1,6 +1,8 @@
 """Write what a run found: its arrays, and `result.json` with the spec and the provenance."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +11,14 @@ from worker.contract.inputs import Inputs
 from worker.contract.result import ArrayInfo, Provenance, Result
 from worker.contract.spec import EvaluateSpec, Spec
 from worker.core.border import check_findings
-from worker.core.findings import Findings
+from worker.core.findings import Array, Findings
 from worker.core.machine import Spending, read_versions
 from worker.core.models.card import read_note
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
+
+SHOWN_DIGITS = 6
+"""Of a number that is sent to be looked at, not kept."""
 
 
 def write_result(
@@ -26,15 +31,32 @@ def write_result(
 ) -> Result:
     """Write what was found into `inputs.out`: arrays.npz and result.json; return the result.
 
-    Raises NotFinite, and writes nothing, where a number is none.
+    Without `inputs.out`, as for a quick question, nothing is written and the result holds its
+    arrays. Raises NotFinite, and writes nothing, where a number is none.
     """
     check_findings(found)
+    if not inputs.out:
+        return _result(spec, inputs, model, found, spent, options, inline=True)
     out = Path(inputs.out)
     out.mkdir(parents=True, exist_ok=True)
     if found.arrays:
         arrays = {name: np.asarray(array.values) for name, array in found.arrays.items()}
         np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
-    result = Result(
+    result = _result(spec, inputs, model, found, spent, options, inline=False)
+    (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    return result
+
+
+def _result(
+    spec: Spec,
+    inputs: Inputs,
+    model: Model,
+    found: Findings,
+    spent: Spending,
+    options: dict[str, Contract],
+    inline: bool,
+) -> Result:
+    return Result(
         kind=spec.kind,
         spec=_filled(spec, options),
         provenance=_provenance(spec, inputs, model, found),
@@ -43,12 +65,13 @@ def write_result(
         peak_memory_bytes=spent.peak_bytes,
         arrays={
             name: ArrayInfo(
-                file="arrays.npz",
+                file="" if inline else "arrays.npz",
                 axes=array.axes,
                 unit=array.unit,
                 title=array.title,
                 signed=array.signed,
                 gaps=array.gaps,
+                values=nested(array) if inline else None,
             )
             for name, array in found.arrays.items()
         },
@@ -63,8 +86,19 @@ def write_result(
         files=found.files | ({"delta": "delta.safetensors"} if found.delta is not None else {}),
         view=found.view,
     )
-    (out / "result.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
-    return result
+
+
+def nested(array: Array) -> Any:
+    """Give an array's numbers as nested lists of SHOWN_DIGITS digits, None for a gap."""
+    return _plain_numbers(np.asarray(array.values).tolist())
+
+
+def _plain_numbers(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_plain_numbers(value) for value in values]
+    if isinstance(values, float):
+        return None if math.isnan(values) else float(f"{values:.{SHOWN_DIGITS}g}")
+    return values
 
 
 def _filled(spec: Spec, options: dict[str, Contract]) -> dict[str, object]:

@@ -1,0 +1,299 @@
+"""The prompts and answers that a view looks at, checked and run once.
+
+Answers of several tokens are scored whole: each token is asked after the prompt and the answer's
+tokens before it, so a prompt stands in one row per proper beginning of an answer (`contexts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.contract.errors import UserError
+from worker.contract.joining import asked, following
+from worker.core.explore._options import SubjectOptions
+from worker.core.explore._words import token_text
+from worker.core.models.base_run import BaseRun, embed, run_base
+from worker.core.models.model import Model
+from worker.core.models.sites import Site
+from worker.core.models.tokens import Prompt, answer_ids, encode, pad
+
+CLEAN, CORRUPTED = 0, 1
+NAMES = ("clean", "corrupted")
+MOST_TOKENS = 2048
+"""Of a prompt; every view keeps each layer's activations of all of them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer in tokens; `proposed` where the model's prediction chose it."""
+
+    text: str
+    ids: tuple[int, ...]
+    proposed: bool = False
+
+    def as_json(self, model: Model) -> dict[str, Any]:
+        words = [token_text(model, token) for token in self.ids]
+        return {
+            "text": self.text,
+            "ids": list(self.ids),
+            "tokens": words,
+            "proposed": self.proposed,
+        }
+
+
+Context = tuple[int, tuple[int, ...]]
+"""A prompt (CLEAN or CORRUPTED) and the beginning of an answer that follows it."""
+
+
+@dataclass
+class Subject:
+    """What is looked at. `base` has a row per prompt, left-padded."""
+
+    model: Model
+    options: SubjectOptions
+    prompts: tuple[Prompt, ...]
+    noise: Float[Tensor, "pos width"] | None
+    """Added to the embeddings of the corrupted prompt; None where another prompt corrupts."""
+    base: BaseRun = field(init=False)
+    target: Answer = field(init=False)
+    distractor: Answer | None = field(init=False, default=None)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def n_positions(self) -> int:
+        """Tokens of the clean prompt."""
+        return len(self.prompts[CLEAN].ids)
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """Target and, where there is one, distractor."""
+        found = {"target": self.target}
+        return found if self.distractor is None else found | {"distractor": self.distractor}
+
+    def run(self, contexts: Sequence[Context], sites: Sequence[Site] = ()) -> BaseRun:
+        """Run rows of prompts and beginnings of answers, left-padded, keeping `sites`."""
+        rows = [(*self.prompts[which].ids, *begun) for which, begun in contexts]
+        longest, most = max(map(len, rows)), self.model.max_positions
+        if longest > most:
+            raise UserError(
+                f"Prompt and answer have {longest:,} tokens; {self.model.id!r} reads at most "
+                f"{most:,}. Shorten the prompt.",
+                field="options.prompt",
+            )
+        batch = pad(self.model, rows)
+        if self.noise is None:
+            return run_base(self.model, batch, None, sites)
+        embeds = embed(self.model, batch.ids).clone()
+        for row, (which, begun) in enumerate(contexts):
+            if which == CORRUPTED:
+                stop = embeds.shape[1] - len(begun)
+                embeds[row, stop - len(self.noise) : stop] += self.noise
+        return run_base(self.model, batch, embeds, sites)
+
+    def offset(self, which: int) -> int:
+        """Padding before a prompt's first token in `base`."""
+        return self.base.n_positions - len(self.prompts[which].ids)
+
+    def as_json(self) -> dict[str, Any]:
+        """What every view says of its subject."""
+        prompts = [self._prompt_json(which) for which in range(len(self.prompts))]
+        distractor = self.distractor
+        return {
+            "prompts": prompts,
+            "target": self.target.as_json(self.model),
+            "distractor": None if distractor is None else distractor.as_json(self.model),
+            "problems": list(self.problems),
+        }
+
+    def _prompt_json(self, which: int) -> dict[str, Any]:
+        prompt = self.prompts[which]
+        start, stop = prompt.subject
+        tokens = [
+            {"text": text, "id": token, "subject": start <= place < stop}
+            for place, (text, token) in enumerate(zip(prompt.tokens, prompt.ids, strict=True))
+        ]
+        return {
+            "name": NAMES[which],
+            "text": prompt.text,
+            "tokens": tokens,
+            "subject": [start, stop],
+            "noise": which == CORRUPTED and self.noise is not None,
+        }
+
+
+@torch.no_grad()
+def look(model: Model, options: SubjectOptions, seed: int, sites: Sequence[Site] = ()) -> Subject:
+    """Check the prompts, run them once keeping `sites`, and settle the answers.
+
+    Raises UserError with the option's field for what cannot be looked at.
+    """
+    clean = _prompt(model, options.prompt, options.subject, "prompt")
+    prompts: tuple[Prompt, ...] = (clean,)
+    noise = None
+    if options.noise:
+        noise = _noise(model, clean, options, seed)
+        prompts = (clean, clean)
+    elif options.corrupted.strip():
+        prompts = (clean, _prompt(model, options.corrupted, None, "corrupted"))
+    subject = Subject(model, options, prompts, noise)
+    subject.base = subject.run([(which, ()) for which in range(len(prompts))], sites)
+    subject.problems += _problems(subject)
+    _settle_answers(subject)
+    return subject
+
+
+def require_pair(subject: Subject) -> None:
+    """Raise UserError unless there are two prompts that can be compared token by token."""
+    if len(subject.prompts) == 1:
+        raise UserError(
+            "There is one prompt, and what is swapped comes from a second; expected a corrupted "
+            "prompt of as many tokens, or noise on the subject.",
+            field="options.corrupted",
+        )
+    clean, corrupted = subject.prompts
+    if len(clean.ids) != len(corrupted.ids):
+        raise UserError(_unequal(clean, corrupted), field="options.corrupted")
+    if clean.ids == corrupted.ids and subject.noise is None:
+        raise UserError(
+            "The corrupted prompt has the same tokens as the clean one, so there is nothing to "
+            "swap; expected another subject.",
+            field="options.corrupted",
+        )
+
+
+def _prompt(model: Model, text: str, subject: str | None, name: str) -> Prompt:
+    """Cut a prompt, without a space or an end token after which nothing would be continued."""
+    if not text.strip():
+        raise UserError(
+            "The prompt is empty; expected text that the model goes on from.",
+            field=f"options.{name}",
+        )
+    found = _encode(model, asked(text), None, name)
+    if subject:
+        found = _encode(model, asked(text), subject, "subject")
+    n = len(found.ids)
+    while n > 1 and found.ids[n - 1] == model.end_id:
+        n -= 1
+    if not n:
+        raise UserError(
+            f"The prompt {text!r} has no tokens; expected text.", field=f"options.{name}"
+        )
+    if n > MOST_TOKENS:
+        raise UserError(
+            f"The prompt has {n:,} tokens; expected at most {MOST_TOKENS:,}, which can be looked "
+            f"at token by token. Shorten it.",
+            field=f"options.{name}",
+        )
+    return Prompt(found.text, found.ids[:n], found.tokens[:n], found.subject)
+
+
+def _encode(model: Model, text: str, subject: str | None, name: str) -> Prompt:
+    try:
+        return encode(model, text, subject)
+    except UserError as error:
+        raise UserError(error.message, field=f"options.{name}") from None
+
+
+def _noise(
+    model: Model, prompt: Prompt, options: SubjectOptions, seed: int
+) -> Float[Tensor, "pos width"]:
+    """Draw noise for the subject's tokens, `noise_level` of their standard deviations."""
+    start, stop = prompt.subject
+    if stop <= start:
+        raise UserError(
+            "Noise goes onto the subject's tokens, and no subject is marked; expected the words of "
+            "the prompt that are its subject.",
+            field="options.subject",
+        )
+    ids = torch.tensor([prompt.ids], device=model.device)
+    embeds = embed(model, ids)[0]
+    drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.zeros_like(embeds)
+    scale = options.noise_level * float(embeds[start:stop].float().std())
+    noise[start:stop] = (scale * drawn[start:stop]).to(noise)
+    return noise
+
+
+def _problems(subject: Subject) -> list[str]:
+    """What is worth knowing of the prompts, though they can be looked at."""
+    found = []
+    for name, prompt in zip(NAMES, subject.prompts, strict=False):
+        unknown = subject.model.tokenizer.unk_token_id
+        if unknown is not None and unknown in prompt.ids:
+            n = prompt.ids.count(unknown)
+            found.append(
+                f"{n} piece{'s' if n > 1 else ''} of the {name} prompt "
+                f"{'are' if n > 1 else 'is'} not in the model's vocabulary and read as unknown; "
+                f"write them in letters that it was trained on."
+            )
+    if len(subject.prompts) == 2 and len({len(prompt.ids) for prompt in subject.prompts}) == 2:
+        found.append(_unequal(*subject.prompts))
+    return found
+
+
+def _unequal(clean: Prompt, corrupted: Prompt) -> str:
+    more, fewer = sorted((len(clean.ids), len(corrupted.ids)), reverse=True)
+    which = NAMES[len(corrupted.ids) > len(clean.ids)]
+    return (
+        f"The clean prompt has {len(clean.ids)} tokens and the corrupted one "
+        f"{len(corrupted.ids)}; expected as many, because patches go from position to position. "
+        f"Take {more - fewer} token{'s' if more - fewer > 1 else ''} from the {which} prompt, or "
+        f"choose a subject of as many tokens."
+    )
+
+
+def _settle_answers(subject: Subject) -> None:
+    options, logits = subject.options, subject.base.logits
+    likeliest = logits.topk(min(2, logits.shape[-1]), dim=-1).indices.tolist()
+    target = _answer(subject, options.target, options.target_ids, "target")
+    subject.target = target or _proposed(subject.model, likeliest[CLEAN][0])
+    distractor = _answer(subject, options.distractor, options.distractor_ids, "distractor")
+    if distractor is None:
+        others = [row[0] for row in likeliest[1:]] + likeliest[CLEAN]
+        token = next((t for t in others if t != subject.target.ids[0]), None)
+        distractor = None if token is None else _proposed(subject.model, token)
+    subject.distractor = distractor
+    if distractor is not None and distractor.ids == subject.target.ids:
+        raise UserError(
+            f"Target and distractor are both {distractor.text!r}, so their difference is always "
+            f"zero; expected another distractor.",
+            field="options.distractor",
+        )
+
+
+def _proposed(model: Model, token: int) -> Answer:
+    return Answer(token_text(model, token), (token,), proposed=True)
+
+
+def _answer(subject: Subject, typed: str, ids: tuple[int, ...], name: str) -> Answer | None:
+    """The answer that was typed or chosen; None where it is to be proposed."""
+    model, prompt, where = subject.model, subject.prompts[CLEAN].text, f"options.{name}"
+    if ids:
+        wrong = [token for token in ids if not 0 <= token < min(model.n_rows, model.d_vocab)]
+        if wrong:
+            raise UserError(
+                f"{name}_ids has {wrong[0]}; expected ids of {model.id!r}'s tokens, 0 to "
+                f"{min(model.n_rows, model.d_vocab) - 1}.",
+                field=f"{where}_ids",
+            )
+        return Answer("".join(token_text(model, token) for token in ids), ids)
+    if not typed:
+        return None
+    text = following(prompt, typed)
+    try:
+        found = answer_ids(model, prompt, text or typed)
+    except UserError as error:
+        raise UserError(error.message, field=where) from None
+    if model.tokenizer.unk_token_id in found:
+        raise UserError(
+            f"The {name} {typed!r} is not in the vocabulary of {model.id!r}; expected words that "
+            f"its tokenizer has.",
+            field=where,
+        )
+    return Answer(text, found)
