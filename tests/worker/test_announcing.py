@@ -26,9 +26,9 @@ def test_the_models_that_are_held_are_announced_as_loaded(folder: Any) -> None:
     )
     sent: list[Any] = []
     models = SimpleNamespace(held=("hot",))
-    said = announce(door, models, SimpleNamespace(send=sent.append))
+    told, known = announce(door, models, SimpleNamespace(send=sent.append))
     assert {m.id: m.loaded for m in sent[0].announcement.models} == {"cold": False, "hot": True}
-    assert said == what_models(models), "nothing has changed since, so nothing is said again"
+    assert known == what_models(models, told), "nothing has changed since, so nothing is said again"
 
 
 def test_a_model_that_is_loaded_dropped_or_added_is_a_reason_to_say_it_anew(folder: Any) -> None:
@@ -45,5 +45,15 @@ def test_a_model_that_is_loaded_dropped_or_added_is_a_reason_to_say_it_anew(fold
     assert what_models(models) != before
 
 
+def test_a_listed_model_whose_folder_is_deleted_is_a_reason_too(folder: Any) -> None:
+    own = folder / "elsewhere" / "mine"
+    own.mkdir(parents=True)
+    listed = (ModelInfo(id="mine", title="", path=str(own)), ModelInfo(id="made", title=""))
+    before = what_models({}, listed)
+    assert what_models({}, listed) == before
+    own.rmdir()
+    assert what_models({}, listed) != before
+
+
 def test_a_door_without_a_cache_holds_no_model(folder: Any) -> None:
-    assert what_models({}) == ((), ())
+    assert what_models({}) == ((), (), ())

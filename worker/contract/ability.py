@@ -4,7 +4,7 @@ A spec makes one demand, to be met by one worker; a study makes one for each kin
 these may go to different workers. Workers are told apart by what each announced.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.contract.base import Contract
@@ -97,16 +97,30 @@ def takers(spec: Spec, menus: Mapping[str, Announcement]) -> frozenset[str]:
 def why_nobody(spec: Spec, menus: Mapping[str, Announcement]) -> Problems:
     """Why none of these workers can do what a spec demands; empty when each demand has one."""
     found: dict[str, str] = {}
+    for demand, field, words in _unmet(spec, menus):
+        found.setdefault(field, f"{words} {_cure(demand)}")
+    return list(found.items())
+
+
+def why_waits(spec: Spec, menus: Mapping[str, Announcement]) -> str:
+    """Why a run that was queued is taken by none of these workers, and the cure; empty when one
+    takes it. What it demands was there when it was queued."""
+    words = next((said for _, _, said in _unmet(spec, menus)), "")
+    return words and (
+        f"{words} The run waits and nothing of it is lost. Put back what is missing, or start a "
+        f"worker that has it; or cancel the run."
+    )
+
+
+def _unmet(spec: Spec, menus: Mapping[str, Announcement]) -> Iterator[tuple[Demand, str, str]]:
+    """The demands that nobody meets, each with a field of the spec and a sentence."""
     for demand in demands(spec):
         reasons = {id: hindrances(demand, menu) for id, menu in menus.items()}
         if not reasons or not all(reasons.values()):
             continue
         field = next(iter(reasons.values()))[0][0]
         said = "; ".join(f"{id} {problems[0][1]}" for id, problems in reasons.items())
-        found.setdefault(
-            field, f"No worker that is alive can {_what(demand)}: {said}. {_cure(demand)}"
-        )
-    return list(found.items())
+        yield demand, field, f"No worker that is alive can {_what(demand)}: {said}."
 
 
 def model_of(menu: Announcement, id: str) -> ModelInfo | None:

@@ -29,6 +29,8 @@ class RunRecord(Contract):
     seconds_left: float | None = None
     ahead: int = 0
     """Queued runs that come before this one."""
+    hindrance: str = ""
+    """Why no worker that is alive takes it, or what its study waits for; empty when one does."""
     worker: str = ""
     parents: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

@@ -18,11 +18,13 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
 from worker.contract.disk import disk_trouble
 from worker.contract.errors import Cancelled, Diverged, NotFound, UserError
+from worker.contract.menu import ModelInfo
 from worker.contract.progress import Event
 from worker.contract.settings import settings
 from worker.engine.wire import (
@@ -47,6 +49,8 @@ LOOK_SECONDS = 5.0
 FLUSH_SECONDS = 0.1
 """Events are sent together this often, so that a fast loop does not write thousands of rows."""
 PR_SET_PDEATHSIG = 1
+Listed = tuple[ModelInfo, ...]
+Known = tuple[tuple[str, ...], ...]
 
 
 class Pipe:
@@ -157,13 +161,13 @@ def main(arguments: list[str] | None = None) -> None:
     threading.Thread(target=pipe.listen, name="listen", daemon=True).start()
     door = importlib.import_module(chosen.door)
     models = door.open_models(settings())
-    announced = announce(door, models, pipe)
+    listed, known = announce(door, models, pipe)
     while True:
         job = next_job(pipe)
         if job is not None:
             work(door, models, pipe, job)
-        if what_models(models) != announced:
-            announced = announce(door, models, pipe)
+        if what_models(models, listed) != known:
+            listed, known = announce(door, models, pipe)
 
 
 def next_job(pipe: Pipe) -> Start | Ask | None:
@@ -174,27 +178,29 @@ def next_job(pipe: Pipe) -> Start | Ask | None:
         return None
 
 
-def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[tuple[str, ...], ...]:
-    """Say what can be done and which models are loaded; return `what_models` as it was said."""
-    known = what_models(models)
+def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[Listed, Known]:
+    """Say what can be done and which models are loaded; return the models and what is known of
+    them now (`what_models`)."""
+    held = what_models(models)[0]
     found = door.announce(settings())
     placed = getattr(models, "placements", {})
     listed = tuple(
-        m.model_copy(
-            update={"loaded": m.id in known[0], "placement": placed.get(m.id, m.placement)}
-        )
+        m.model_copy(update={"loaded": m.id in held, "placement": placed.get(m.id, m.placement)})
         for m in found.models
     )
     bundled = tuple(door.bundled_fact_sets())
     said = found.model_copy(update={"models": listed})
+    known = what_models(models, listed)
     pipe.send(Announced(announcement=said, fact_sets=bundled))
-    return known
+    return listed, known
 
 
-def what_models(models: Any) -> tuple[tuple[str, ...], ...]:
-    """The models that are held, and the folders that `lethe model add` has made so far."""
+def what_models(models: Any, listed: Listed = ()) -> Known:
+    """The models that are held, the folders that `lethe model add` has made so far, and of the
+    listed ones those whose folder is still there."""
     added = settings().own_models.rglob("config.json")
-    return tuple(sorted(getattr(models, "held", ()))), tuple(sorted(map(str, added)))
+    there = (one.path for one in listed if one.path and Path(one.path).is_dir())
+    return tuple(sorted(getattr(models, "held", ()))), tuple(sorted(map(str, added))), tuple(there)
 
 
 def take_pipes() -> Pipe:

@@ -1,14 +1,21 @@
 """Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
+from worker.contract.ability import why_waits
 from worker.contract.records import RunRecord
+from worker.contract.spec import parse_spec
+from worker.store.menus import Menus
 from worker.store.tables import Run, RunParent, RunTag, moment
-from worker.store.turns import places
+from worker.store.turns import WAITS, places
+from worker.store.workers import menus
+
+OPEN = ("loading", "running")
+"""The states in which a study has children."""
 
 
 class RunFilter(TypedDict, total=False):
@@ -47,8 +54,9 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def records(session: Session, query: Select[Run]) -> list[RunRecord]:
-    """Read the runs of a query with their tags, their lineage and their place in the queue."""
+def records(session: Session, query: Select[Run], announced: Menus) -> list[RunRecord]:
+    """Read the runs of a query with their tags, their lineage, their place in the queue and what
+    hinders them."""
     rows = session.scalars(query).all()
     waits = any(run.state == "queued" for run in rows)
     ahead = places(session) if waits else {}
@@ -60,11 +68,34 @@ def records(session: Session, query: Select[Run]) -> list[RunRecord]:
     lineage = select(RunParent).where(RunParent.run_id.in_(ids)).order_by(RunParent.position)
     for link in session.scalars(lineage):
         parents[link.run_id].append(link.parent_id)
-    return [_record(run, ahead, tags[run.id], parents[run.id]) for run in rows]
+    why = _hindered(session, rows, announced)
+    return [_record(run, ahead, why, tags[run.id], parents[run.id]) for run in rows]
 
 
-def _record(run: Run, ahead: Mapping[str, int], tags: list[str], parents: list[str]) -> RunRecord:
-    names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead"}
+def _hindered(session: Session, rows: Sequence[Run], announced: Menus) -> dict[str, str]:
+    """Why nobody takes the waiting ones among these runs; of a study, its waiting children."""
+    specs = [(run.id, run.spec) for run in rows if run.state in WAITS]
+    studies = [run.id for run in rows if run.kind == "study" and run.state in OPEN]
+    if studies:
+        child = select(RunParent.parent_id, Run.spec).join(Run, Run.id == RunParent.run_id)
+        children = child.where(RunParent.parent_id.in_(studies), Run.state.in_(WAITS))
+        specs += [(row.parent_id, row.spec) for row in session.execute(children)]
+    known = menus(session, announced) if specs else {}
+    found: dict[str, str] = {}
+    for id, spec in specs if known else ():
+        if words := why_waits(parse_spec(spec), known):
+            found[id] = words
+    return found
+
+
+def _record(
+    run: Run,
+    ahead: Mapping[str, int],
+    why: Mapping[str, str],
+    tags: list[str],
+    parents: list[str],
+) -> RunRecord:
+    names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead", "hindrance"}
     plain = {name: getattr(run, name) for name in names - {"tags", "parents"}}
     return RunRecord(
         **plain,
@@ -72,6 +103,7 @@ def _record(run: Run, ahead: Mapping[str, int], tags: list[str], parents: list[s
         started=None if run.started is None else moment(run.started),
         finished=None if run.finished is None else moment(run.finished),
         ahead=ahead.get(run.id, 0) if run.state == "queued" else 0,
+        hindrance=why.get(run.id, ""),
         tags=tuple(tags),
         parents=tuple(parents),
     )

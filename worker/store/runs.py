@@ -27,6 +27,7 @@ from worker.store.attempts import add_events, end_run
 from worker.store.database import Database
 from worker.store.describe import parents_of, search_text, title_of
 from worker.store.listing import RunFilter, matching, records
+from worker.store.menus import Menus
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
 
@@ -35,11 +36,12 @@ class RunStore:
 
     database: Database
     artifacts: Artifacts
+    announced: Menus
 
     def run(self, id: str) -> RunRecord:
         """One run; raises NotFound."""
         with self.database.read() as session:
-            found = records(session, select(Run).where(Run.id == id))
+            found = records(session, select(Run).where(Run.id == id), self.announced)
         if not found:
             raise _no_run(id)
         return found[0]
@@ -50,7 +52,7 @@ class RunStore:
         """Runs that match every given filter, newest first."""
         newest = select(Run).where(*matching(which)).order_by(Run.created.desc(), Run.id.desc())
         with self.database.read() as session:
-            return records(session, newest.limit(limit).offset(offset))
+            return records(session, newest.limit(limit).offset(offset), self.announced)
 
     def count_runs(self, **which: Unpack[RunFilter]) -> int:
         """How many runs match."""
@@ -123,7 +125,8 @@ class RunStore:
         """Runs that were made from this one, oldest first."""
         ids = select(RunParent.run_id).where(RunParent.parent_id == id)
         with self.database.read() as session:
-            return records(session, select(Run).where(Run.id.in_(ids)).order_by(Run.created))
+            found = select(Run).where(Run.id.in_(ids)).order_by(Run.created)
+            return records(session, found, self.announced)
 
     def orphans(self) -> list[str]:
         """Ids of runs that a study asked for and that go on although it failed or was cancelled."""

@@ -37,13 +37,8 @@ class WorkerStore:
 
         Those that are ready come first, and those that cannot start are left out where one can.
         """
-        said = select(WorkerRow.id, WorkerRow.announced, WorkerRow.ready, WorkerRow.problem)
-        said = said.where(WorkerRow.announcement.is_not(None), alive())
-        said = said.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
         with self.database.read() as session:
-            rows = session.execute(said).all()
-            well = [row for row in rows if row.ready or not row.problem] or rows
-            return self.announced.of(session, [(row.id, row.announced) for row in well])
+            return menus(session, self.announced)
 
     def menus_stamp(self) -> tuple[tuple[str, float | None, bool, str], ...]:
         """A value that is another whenever `menus` would be."""
@@ -55,8 +50,8 @@ class WorkerStore:
     def announcement(self) -> Announcement | None:
         """What the live workers announced, merged, else what was announced last; None if nothing
         ever was."""
-        if menus := self.menus():
-            return merge(tuple(menus.values()))
+        if said_now := self.menus():
+            return merge(tuple(said_now.values()))
         last = select(WorkerRow.announcement).where(WorkerRow.announcement.is_not(None))
         last = last.order_by(WorkerRow.announced.desc()).limit(1)
         with self.database.read() as session:
@@ -161,6 +156,16 @@ class WorkerStore:
             for id in found:
                 _interrupt_runs(session, id)
         return list(found)
+
+
+def menus(session: Session, announced: Menus) -> dict[str, Announcement]:
+    """See WorkerStore.menus."""
+    said = select(WorkerRow.id, WorkerRow.announced, WorkerRow.ready, WorkerRow.problem)
+    said = said.where(WorkerRow.announcement.is_not(None), alive())
+    said = said.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
+    rows = session.execute(said).all()
+    well = [row for row in rows if row.ready or not row.problem] or rows
+    return announced.of(session, [(row.id, row.announced) for row in well])
 
 
 def alive(seconds: float = ALIVE_SECONDS) -> ColumnElement[bool]:

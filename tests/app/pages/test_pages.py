@@ -239,6 +239,21 @@ def test_a_queued_run_says_where_it_stands(
     assert "No worker is alive" in client.get(f"/runs/{second}").text
 
 
+def test_a_run_whose_model_vanished_says_why_it_waits_on_its_page_in_the_list_and_in_the_api(
+    client: TestClient, engine: Any, run_id: str
+) -> None:
+    known = engine.store.menus()[WORKER]
+    engine.store.announce(WORKER, "g", known.model_copy(update={"models": ()}))
+    why = "test-host:cpu does not have the model &#39;demo&#39;"
+    for address in (f"/runs/{run_id}", "/runs"):
+        text = client.get(address).text
+        assert why in text and "cancel the run" in text
+        assert "next in line" not in text
+    assert "cancel the run" in client.get(f"/api/runs/{run_id}").json()["hindrance"]
+    engine.store.announce(WORKER, "g", known)
+    assert why not in client.get(f"/runs/{run_id}").text + client.get("/runs").text
+
+
 def test_a_failed_run_keeps_its_reason_and_its_log(
     client: TestClient, engine: Engine, run_id: str
 ) -> None:

@@ -109,6 +109,7 @@ def test_what_a_worker_announces_anew_is_followed_and_a_dead_ones_runs_wait_for_
     late = fleet.engine.submit(fleet.spec("late"))
     fleet.state(fleet.submit(), "done")
     assert fleet.store.run(late).state == "queued"
+    assert "w1 does not have the model 'late'" in fleet.store.run(late).hindrance
     fleet.enable("w1", models={"demo": 1, "late": 1})
     fleet.state(late, "done")
     fleet.enable("w1", models={"demo": 1})
