@@ -33,6 +33,7 @@ SWAPPED: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
 }
+LARGE = 1000
 TYPES = {"Literal", "Annotated", "Union", "Optional", "TypeVar", "TypeAlias", "Callable"}
 
 
@@ -74,6 +75,8 @@ def _places(node: ast.AST) -> Iterator[tuple[ast.stmt | ast.expr, list[ast.AST]]
     """Walk what runs, and give each place with what may stand there instead."""
     if isinstance(node, ast.stmt | ast.expr) and (others := list(_others(node))):
         yield node, others
+    if isinstance(node, ast.If | ast.While | ast.IfExp) and not list(_others(node.test)):
+        yield node.test, [ast.UnaryOp(ast.Not(), node.test)]
     for child in _running(node):
         yield from _places(child)
 
@@ -114,13 +117,11 @@ def _others(node: ast.stmt | ast.expr) -> Iterator[ast.AST]:
             yield node.operand
         case ast.UnaryOp(op=ast.USub()) if not isinstance(node.operand, ast.Constant):
             yield node.operand
-        case ast.IfExp():
-            yield _with(node, test=ast.UnaryOp(ast.Not(), node.test))
         case ast.BinOp() if type(node.op) in SWAPPED:
             yield _with(node, op=SWAPPED[type(node.op)]())
         case ast.Constant():
             yield from _constants(node.value)
-        case ast.Return(value=ast.expr()) if not _is_none(node.value):
+        case ast.Return(value=ast.expr()) if not _is_nothing(node.value):
             yield ast.Return(ast.Constant(None))
         case (
             ast.Expr(value=ast.Call() | ast.Await()) | ast.AugAssign() | ast.Raise() | ast.Delete()
@@ -137,10 +138,13 @@ def _others(node: ast.stmt | ast.expr) -> Iterator[ast.AST]:
 
 
 def _constants(value: object) -> Iterator[ast.AST]:
-    """Change truth values, numbers, and words that are names rather than sentences."""
+    """Change truth values, numbers, and words that are names rather than sentences.
+
+    Whole numbers from a thousand on are left: limits of size, on whose last digit nothing hangs.
+    """
     if isinstance(value, bool):
         yield ast.Constant(not value)
-    elif isinstance(value, int | float):
+    elif isinstance(value, float) or (isinstance(value, int) and value < LARGE):
         yield ast.Constant(value + 1)
     elif isinstance(value, str) and value.isidentifier():
         yield ast.Constant(f"{value}_")
@@ -157,8 +161,9 @@ def _unfiltered(
             yield other
 
 
-def _is_none(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr | None) -> bool:
+    """Whether None in its place says the same, or its own change says more."""
+    return isinstance(node, ast.Constant) and (not node.value or node.value is True)
 
 
 def _with(node: ast.AST, **fields: object) -> ast.AST:

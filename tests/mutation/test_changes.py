@@ -13,6 +13,8 @@ def grade(n: int = 3, *, strict: bool = True) -> str | None:
     """Another."""
     if not strict and n < 2:
         raise ValueError(f"{n} is small")
+    if strict:
+        n = 5000
     return "good" if n * 2 > 5 else None
 '''
 
@@ -31,12 +33,12 @@ def test_every_kind_of_change_is_made_once_in_its_place() -> None:
             "def grade(n: int = 3, *, strict: bool = (False)) -> str | None:",
             "if (not strict or n < 2):",
             "if (strict) and n < 2:",
+            "if (not strict):",
             "if not strict and (n <= 2):",
             "if not strict and (n >= 2):",
             "if not strict and n < (3):",
             "pass",
             "return None",
-            'return ("good" if not n * 2 > 5 else None)'.replace('"', "'"),
             "return ('good_') if n * 2 > 5 else None",
             'return "good" if (n * 2 >= 5) else None',
             'return "good" if (n * 2 <= 5) else None',

@@ -1,15 +1,11 @@
-"""Stored texts, and the memory of what was measured of a model's knowledge."""
+"""Stored texts."""
 
 import pytest
 
 from worker.contract.errors import NotFound, UserError
-from worker.contract.spec import parse_spec
 from worker.contract.texts import piece_bounds
 from worker.store import texts
-from worker.store.runs import insert_run
 from worker.store.store import Store
-
-SPEC = {"kind": "evaluate", "facts": {"set": "sports"}, "evaluations": ["knowledge"]}
 
 
 def test_a_text_is_stored_listed_read_and_deleted(store: Store) -> None:
@@ -64,33 +60,3 @@ def test_a_name_that_a_text_cannot_have_is_refused(store: Store, name: str) -> N
     with pytest.raises(UserError, match="name"):
         store.save_text(name, "words")
     assert [one.name for one in store.texts()] == ["taken"]
-
-
-def queue(store: Store) -> str:
-    with store.database.write() as session:
-        return insert_run(
-            session, parse_spec(SPEC), owner="", title="", tags=(), parents=None, priority=1
-        )
-
-
-def test_what_was_measured_is_found_by_its_contents_until_it_fails(store: Store) -> None:
-    run_id = queue(store)
-    store.remember_knowledge(run_id, "facts", (), model="demo", weights_hash="w")
-    assert store.knowledge_run("facts", (), weights_hash="w") == run_id
-    assert store.knowledge_run("facts", (), model="demo") == run_id
-    assert store.knowledge_run("facts", ("edit",), weights_hash="w") is None
-    assert store.knowledge_run("others", (), weights_hash="w") is None
-    assert store.knowledge_run("facts", (), weights_hash="v") is None
-    again = queue(store)
-    key = {"model": "demo", "weights_hash": "w"}
-    assert store.remember_knowledge(again, "facts", (), **key) == run_id, "the first one stands"
-    assert store.remember_knowledge(again, "facts", (), **key, in_place_of="other") == run_id
-    assert store.knowledge_run("facts", (), weights_hash="w") == run_id
-    assert store.remember_knowledge(again, "facts", (), **key, in_place_of=run_id) == again
-    assert store.knowledge_run("facts", (), weights_hash="w") == again
-    store.claim_worker("host:cpu", "g", {}, "cpu", 1e9, lambda holder: True)
-    attempt = store.begin_attempt(again, "host:cpu", "g")
-    assert attempt is not None
-    store.finish(again, attempt.number, "failed", "no")
-    assert store.knowledge_run("facts", (), weights_hash="w") is None
-    store.delete_run(again)
