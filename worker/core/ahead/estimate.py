@@ -30,6 +30,7 @@ from worker.core.models.model import Model
 from worker.core.registry import method
 from worker.core.training.auto import USUAL_TRIALS, is_asked, starting_point
 from worker.core.training.options import Training
+from worker.core.training.rehearsal import in_trials
 
 FORMULAS = {
     "localization": of_localization.FORMULAS,
@@ -123,8 +124,9 @@ def _part(kind: MethodKind, name: str, given: dict[str, Any], scene: Scene, mode
         return Part(work_name(kind, name), None)
     options = method(kind, name).options.model_validate(given)
     if isinstance(options, Training) and is_asked(model, options):
-        # A search comes first, whose trials are trainings of the same size.
-        work = formula(scene, starting_point(model, options)) * (1 + USUAL_TRIALS)
+        start = starting_point(model, options)
+        trial = formula(scene, in_trials(start, ""))
+        work = formula(scene, start) + trial * USUAL_TRIALS
     else:
         work = formula(scene, options)
     seconds = rate_of(scene.size, model.device, model.dtype).seconds(work)

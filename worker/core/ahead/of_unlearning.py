@@ -168,7 +168,8 @@ def _entering(s: Scene, options: Any) -> Work:
     if not s.lowest:
         return NOTHING
     facts = 2 * s.facts + min(options.retain_facts, s.retain)
-    sentences = options.general_sentences
+    drawn = options.steps * options.accumulation * options.general_batch
+    sentences = min(options.general_sentences, drawn)
     tokens = facts * s.length + sentences * min(options.context, s.sentence)
     return s.size.blocks(tokens, s.length, s.lowest, (facts + sentences) / 32)
 

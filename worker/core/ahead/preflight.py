@@ -242,7 +242,7 @@ def _note_search(model: Model, spec: UnlearnSpec, looked: _Looked) -> None:
         looked.notes.append(
             f"No learning rate is given, so rate, forget weight and steps are searched first, from "
             f"{start.learning_rate:g} and {start.steps} steps on: {FEWEST_TRIALS} to {MOST_TRIALS} "
-            f"trainings on facts that are not forgotten here, each as long as the edit's own. "
+            f"trainings on facts that are not forgotten, over smaller batches than here. "
             f"The same question asked again takes none. Give a rate to use it as it is."
         )
 

@@ -48,15 +48,20 @@ def find_by_probe(
     model: Model, facts: Sequence[Fact], pool: Sequence[Fact], job: Job, asked: Probing
 ) -> Findings:
     """Probe every layer, test whether the accuracy rises at all, and choose the lookup layers."""
-    prepared = prepare(model, facts, asked.min_probability, needs_foil=False, at_least=0)
     classes = shared_answers(facts, pool)
     if not classes:
         raise UserError(
             f"A probe needs two answers or more with at least {MIN_PER_ANSWER} facts each, the "
-            f"chosen facts' among them; this set has {len(pool)} facts of "
+            f"answers of some chosen facts among them; this set has {len(pool)} facts of "
             f"{len({f.target for f in pool})} answers. Choose path_patching.",
             field="options.by",
         )
+    usual = [fact for fact in facts if fact.target.strip() in classes]
+    prepared = prepare(model, usual, asked.min_probability, needs_foil=False, at_least=0)
+    for fact in facts:
+        if fact not in usual:
+            why = f"Fewer than {MIN_PER_ANSWER} facts have the answer {fact.target.strip()!r}."
+            prepared.leave_out(fact, f"Not probed: {why}")
     chosen = sample([f for f in pool if f.target.strip() in classes], asked.n_facts, job.seed)
     cases, labels = encode_probed(model, chosen, classes, prepared)
     known = knowledge(model, cases, labels, classes)

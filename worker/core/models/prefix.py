@@ -17,8 +17,10 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.core.models.model import Model
 
-LEAST_SAVED = 256
-"""Tokens that must be saved: a second, short forward costs as much on a small model."""
+LEAST_SAVED, AT_WIDTH = 256, 128
+"""Tokens that must be saved at this width, where a second, short forward costs as much."""
+LEAST_OF_ALL = 16
+"""Tokens that must be saved at any width: a second forward reads all weights again."""
 BEGINNING = 6
 """First tokens by which rows are put together, so that a batch has a beginning to share."""
 FEWEST = 8
@@ -35,12 +37,19 @@ def shared_length(
     n_rows, width = ids.shape
     lengths = mask.sum(1)
     most = min(int(lengths.min()) - 1, width - keep)
-    if most * (n_rows - 1) < LEAST_SAVED or windowed(model, width):
+    least = _least_saved(model)
+    if most * (n_rows - 1) < least or windowed(model, width):
         return 0
     places = (width - lengths)[:, None] + torch.arange(most, device=ids.device)
     begun = ids.gather(1, places)
     n = int((begun == begun[:1]).all(0).long().cumprod(0).sum())
-    return n if n * (n_rows - 1) >= LEAST_SAVED else 0
+    return n if n * (n_rows - 1) >= least else 0
+
+
+def _least_saved(model: Model) -> float:
+    """Give the tokens that pay for a second forward: a token's work goes as the width squared,
+    a short forward's as the number of its operations."""
+    return min(LEAST_SAVED, max(LEAST_OF_ALL, LEAST_SAVED * (AT_WIDTH / model.d_model) ** 2))
 
 
 def windowed(model: Model, width: int) -> bool:

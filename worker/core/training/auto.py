@@ -2,10 +2,12 @@
 
 1. Start at the method's own rate, scaled by the models' widths (Yang et al. 2022, μP: Adam's rate
    goes as 1 / width), and at fewer steps for more parameters (100 for the bundled model's two
-   million; Guo et al. 2024 take 50 for billions; between them by the logarithm).
-2. Train on facts that stand in for the forget facts (`rehearsal.py`), at the start, a half order of
-   magnitude above and one below, and on in the better direction until the best rate has a worse
-   neighbour on either side. A trial whose watched facts fall below half is stopped.
+   million, 20 from a hundred million on, between them by the logarithm): a step costs as the
+   parameters do, and what fewer steps lack the rate makes up for. Two passages of ordinary text a
+   step are as many tokens as eight of the bundled model's sentences.
+2. Train on facts that stand in for the forget facts (`rehearsal.py`), at the start and a half order
+   of magnitude below, and on in the better direction until the best rate has a worse neighbour on
+   either side. A trial whose watched facts fall below half is stopped.
 3. Where the best is not yet as meant (`Judged.fits`): another forget weight in the direction of
    what is lacking, and twice the steps where the goal is.
 4. Keep the trial of the best score (`judge.py`).
@@ -30,12 +32,11 @@ from worker.core.training.options import Training
 Chosen = TypeVar("Chosen", bound=Training)
 WIDTH, PARAMETERS, STEPS = 128, 2e6, 100
 """Of the bundled model, which the defaults suit."""
-MANY_PARAMETERS, MANY_STEPS = 7e9, 50
+MANY_PARAMETERS, MANY_STEPS = 1e8, 20
+PASSAGES_PER_STEP = 2
 FACTOR = math.sqrt(10)
 WEIGHT_FACTOR = 2.5
-MOST_RATES, FEWEST_TRIALS, USUAL_TRIALS, MOST_TRIALS = 5, 3, 5, 7
-FLOOR = 0.5
-"""Share of the watched facts' probability below which a trial is stopped."""
+MOST_RATES, FEWEST_TRIALS, USUAL_TRIALS, MOST_TRIALS = 5, 3, 4, 7
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,14 @@ def is_asked(model: Model, options: Training) -> bool:
 
 
 def starting_point(model: Model, options: Chosen) -> Chosen:
-    """Scale the rate by the width and the steps by the parameter count, where neither is given."""
-    rate = options.learning_rate * min(1.0, WIDTH / model.d_model)
-    changed: dict[str, float | int | str] = {"learning_rate": float(f"{rate:.3g}"), "search": "off"}
-    if "steps" not in options.model_fields_set:
-        changed["steps"] = max(1, round(options.steps * _step_share(model)))
-    return options.model_copy(update=changed)
+    """Scale what goes by the width, the steps by the parameter count, and the passages of a step
+    by their length, each where it is not given."""
+    narrower = min(1.0, WIDTH / model.d_model)
+    scaled = {name: float(f"{getattr(options, name) * narrower:.3g}") for name in options.BY_WIDTH}
+    scaled["steps"] = max(1, round(options.steps * _step_share(model)))
+    scaled["general_batch"] = min(options.general_batch, PASSAGES_PER_STEP)
+    own = {name: value for name, value in scaled.items() if name not in options.model_fields_set}
+    return options.model_copy(update=own | {"search": "off"})
 
 
 def _step_share(model: Model) -> float:
@@ -108,15 +111,13 @@ def _rates(start: Chosen, attempt: Attempt[Chosen]) -> list[Tried[Chosen]]:
         options = start.model_copy(update={"learning_rate": rate})
         by_place[place] = attempt(options, len(by_place))
 
-    for place in (0, -1, 1):
-        if place == 1 and by_place[0].judged is None:
-            continue  # lost already at less
+    for place in (0, -1):
         go(place)
     while len(by_place) < MOST_RATES:
         best = max(by_place, key=lambda place: by_place[place].score)
         if by_place[best].judged is None or best == min(by_place):
             go(min(by_place) - 1)
-        elif best == max(by_place):
+        elif best == max(by_place):  # nothing above it was lost or worse
             go(best + 1)
         else:
             break

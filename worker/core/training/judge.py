@@ -28,7 +28,7 @@ from worker.core.training.terms import reference_log_probs
 RETAIN, TEXT = 3.0, 10.0
 LOWEST, MOST_FALLEN = -10.0, 5.0
 """Nats at which a single fact's goal and fall are cut off."""
-CONTEXT = 48
+CONTEXT = 32
 """Tokens of a passage that are read."""
 GOAL, KEPT, DIVERGED = 0.8, 0.95, 0.03
 """Goal, retain share and divergence from which on an edit is as it was meant."""

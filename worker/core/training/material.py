@@ -72,7 +72,8 @@ def gather(
     kept = retained(selection, job)
     retain = _sample(kept.trained, options.retain_facts, rng)
     passages = training_passages(model, options.general_text)
-    sentences = _sample(passages, options.general_sentences, rng)
+    drawn = options.steps * options.accumulation * options.general_batch
+    sentences = _sample(passages, min(options.general_sentences, drawn), rng)
 
     def made(rows: Sequence[Row]) -> Pool | None:
         return with_entering(model, pool(model, rows), layer) if rows else None

@@ -1,6 +1,6 @@
 """The options that every gradient method shares: schedule, batches, weights, stopping, search."""
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,11 @@ class Training(Options):
     Defaults suit the bundled model (2 million parameters); a method's own file overrides those
     that its paper sets otherwise.
     """
+
+    BY_WIDTH: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    """Options whose defaults are divided by how much wider a model is than the bundled one."""
+    REHEARSED: ClassVar[dict[str, Any]] = {}
+    """Options of the method's own with which a trial of a search is cheaper."""
 
     steps: int = Field(
         100,

@@ -3,13 +3,18 @@
 Of the retain facts that an edit may train on, as many as are to be forgotten (at most MOST) stand
 in for them; the rest is retained, the watched facts are asked, and the tested ones are not touched.
 Some of the ordinary passages for training are kept back to measure divergence on.
+
+A trial takes as many steps as the edit, over smaller batches: Adam's steps are as large over fewer
+rows, and the rate at which they begin to harm is what is looked for.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
@@ -20,9 +25,19 @@ from worker.core.texts.passages import training_passages
 from worker.core.training.material import retained
 from worker.core.training.options import Training
 
-MOST, FEWEST = 16, 2
+Chosen = TypeVar("Chosen", bound=Training)
+MOST, FEWEST = 8, 2
 """Facts that stand in for the forget facts."""
-PASSAGES = 12
+PASSAGES = 8
+"""Of those kept back, at most."""
+BATCHES = {"forget_batch": 8, "retain_batch": 4, "general_batch": 1}
+"""Rows of a step of a trial, at most."""
+CONTEXT = 40
+"""Tokens of a passage that a trial trains on, at most."""
+PROBES = 3
+"""Looks at a trial while it runs, about."""
+FLOOR = 0.5
+"""Share of the watched facts' probability below which a trial is stopped."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,15 @@ def rehearse_on(
         tuple(kept_back),
         "\n".join(others),
     )
+
+
+def in_trials(options: Chosen, general_text: str) -> Chosen:
+    """Give the options with which a trial of these ones is run."""
+    smaller: dict[str, Any] = {name: min(getattr(options, name), n) for name, n in BATCHES.items()}
+    smaller["context"] = min(options.context, CONTEXT)
+    smaller["probe_every"] = max(options.probe_every, math.ceil(options.steps / PROBES))
+    own = {"retain_floor": FLOOR, "general_text": general_text}
+    return options.model_copy(update=smaller | options.REHEARSED | own)
 
 
 def _is_editable(fact: Fact) -> bool:

@@ -19,7 +19,6 @@ from worker.core.findings import Array, Findings, Job
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.auto import (
-    FLOOR,
     MOST_TRIALS,
     Tried,
     best_of,
@@ -31,11 +30,11 @@ from worker.core.training.auto import (
 from worker.core.training.judge import Judge
 from worker.core.training.material import Material, gather
 from worker.core.training.options import Training
-from worker.core.training.rehearsal import Rehearsal, rehearse_on
+from worker.core.training.rehearsal import Rehearsal, in_trials, rehearse_on
 
 Chosen = TypeVar("Chosen", bound=Training)
-SHARE = MOST_TRIALS / (MOST_TRIALS + 1)
-"""Of a run's progress, where settings are searched: trials take about as long as the edit."""
+SHARE = 0.7
+"""Of a run's progress, where settings are searched: a trial takes a third of the edit's time."""
 Train = Callable[[Material, Chosen, tuple[float, float], Job], Any]
 """Trains on a material and leaves the edit in the model."""
 
@@ -130,9 +129,7 @@ class _Stand(Generic[Chosen]):
         share = (SHARE * number / MOST_TRIALS, SHARE * (number + 1) / MOST_TRIALS)
         words = f"Settings, trial {number + 1} (rate {options.learning_rate:.2g})"
         job = Job(self._job.seed, Within(self._job.report, share, words), self._job.pool)
-        used = options.model_copy(
-            update={"retain_floor": FLOOR, "general_text": self._stage.general_text}
-        )
+        used = in_trials(options, self._stage.general_text)
         material, judge = self._ready(used)
         try:
             trial = self._train(material, used, (0.0, 1.0), job)

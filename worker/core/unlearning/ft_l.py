@@ -31,6 +31,8 @@ PAPER = "Zhu et al. 2020, Modifying Memories in Transformer Models, arXiv 2012.0
 class Options(Training):
     """Options of FT-L."""
 
+    BY_WIDTH = ("learning_rate", "epsilon")
+
     epsilon: float = Field(
         0.02,
         gt=0,

@@ -47,6 +47,8 @@ PUBLISHED_RATE, PUBLISHED_DECAY = 1e-3, 0.01
 class Options(Training):
     """Options of weight masking."""
 
+    REHEARSED = {"points": 6}
+
     objective: Objective = Field(
         "unlearn", description="edit: bring out the edit target. unlearn: lower the target."
     )

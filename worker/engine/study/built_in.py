@@ -132,7 +132,10 @@ EVERY_METHOD: dict[str, Any] = {
     },
     "seeds": [0],
     "evaluations": ["probes", "side_effects"],
-    "options": {"probes": {"formats": ["statement"], "retain_facts": 64}},
+    "options": {
+        "probes": {"formats": ["statement"], "retain_facts": 64},
+        "side_effects": {"sentences": 64, "facts_per_relation": 8},
+    },
 }
 """Every method with its defaults alone, through fact lookup's own choice: on another model than the
 bundled one each trained method searches its settings first. One seed; untrained retain facts and

@@ -23,7 +23,7 @@ FEW: dict[str, Any] = {
     "steps": 3, "value_steps": 3, "reinforce_steps": 2, "bootstrap": 10, "covariance_tokens": 200,
     "general_sentences": 16, "draws": 1, "sentences": 8, "min_probability": 0.0, "keep": "last",
     "keep_raised": True, "retain_floor": 0.0, "stop_goal": 0.0, "generate": False,
-    "formats": ("statement", "question"), "modes": ("lora",),
+    "formats": ("statement", "question"), "modes": ("lora",), "search": "off",
 }  # fmt: skip
 """Options of the counted runs, where a method has them: short, and nothing left out by chance."""
 NOT_ALONE = {

@@ -51,6 +51,16 @@ def test_facts_of_many_answers_are_looked_up_by_path_patching():
         find(model, planted.FACTS[:4], by="probe")
 
 
+def test_a_chosen_fact_of_a_rare_answer_is_left_out_of_the_probe_by_name():
+    rare = lookup.FACTS[0].model_copy(update={"id": "odd one", "target": "hockey"})
+    found = find(lookup.make_lookup(), (*lookup.FACTS[1:4], rare), (*lookup.FACTS, rare))
+    assert found.summary["lookup.by"] == "probe"
+    assert [(one.id, "'hockey'" in one.reason) for one in found.left_out] == [("odd one", True)]
+    assert found.attribution.suggested.components == (f"blocks.{lookup.LOOKUP_LAYER}.mlp",)
+    with pytest.raises(UserError, match="at least 10 facts each"):
+        find(lookup.make_lookup(), [rare], (*lookup.FACTS, rare), by="probe")
+
+
 def answers(curve, n_facts=2000, seed=0):
     """Right and wrong answers of facts, each right where its own draw is below the curve."""
     drawn = np.random.default_rng(seed).random(n_facts)

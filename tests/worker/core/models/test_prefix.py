@@ -65,6 +65,14 @@ def test_few_tokens_are_not_worth_a_second_forward():
     assert shared_length(model, batch.ids, batch.mask, 1) == 0
 
 
+def test_a_wide_model_shares_what_a_narrow_one_computes_twice(monkeypatch):
+    model = make_model("gpt2")
+    few, fewer = pad(model, rows(3)), pad(model, [[*BEGINNING[:6], 30], [*BEGINNING[:6], 31]])
+    monkeypatch.setattr(prefix, "AT_WIDTH", model.d_model // 8)
+    assert shared_length(model, few.ids, few.mask, 1) == len(BEGINNING)
+    assert shared_length(model, fewer.ids, fewer.mask, 1) == 0, "weights are read twice"
+
+
 def test_rows_of_one_beginning_stand_together_from_short_to_long():
     others = [[i, i + 1] for i in range(30, 33)]
     order = in_order([*others, *rows(9)])

@@ -1,6 +1,7 @@
 """The search for settings: where it walks, what it tries, what it is judged by, what it leaves."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from worker.core.training.auto import (
 from worker.core.training.judge import Judge, Judged
 from worker.core.training.material import gather
 from worker.core.training.options import Training
-from worker.core.training.rehearsal import rehearse_on
+from worker.core.training.rehearsal import in_trials, rehearse_on
 
 MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
 JOB = Job(seed=0, report=Quiet())
@@ -71,6 +72,11 @@ def test_rates_above_a_lost_one_are_not_tried() -> None:
     assert best_of(tried).options.learning_rate == pytest.approx(1e-4, rel=0.01)
 
 
+def test_nothing_above_the_start_is_tried_where_below_it_is_better() -> None:
+    tried = search(Training(learning_rate=1e-3), peak(3e-4), set())
+    assert [one.options.learning_rate for one in tried] == pytest.approx([1e-3, 3.16e-4, 1e-4])
+
+
 def test_where_every_trial_is_lost_the_first_reason_is_said() -> None:
     attempt = lambda options, number: Tried(options, None, f"lost {number}.")  # noqa: E731
     with pytest.raises(Diverged, match=r"All 5 trials .* lost 0\. Give a learning rate"):
@@ -92,6 +98,47 @@ def test_the_start_is_scaled_by_width_and_a_given_number_of_steps_stays(model) -
     assert own.learning_rate == pytest.approx(2e-3 * min(1, 128 / model.d_model), rel=0.01)
     assert own.search == "off"
     assert starting_point(model, Training(steps=7)).steps == 7
+
+
+def wide(d_model: int, parameters: int):
+    """What a starting point looks at of a model."""
+    hf = SimpleNamespace(parameters=lambda: [torch.empty(parameters, device="meta")])
+    return SimpleNamespace(d_model=d_model, hf=hf)
+
+
+@pytest.mark.parametrize(
+    ("d_model", "parameters", "rate", "steps"),
+    [(128, 2_000_000, 2e-3, 100), (576, 134_515_008, 4.44e-4, 20), (4096, 7 * 10**9, 6.25e-5, 20)],
+)
+def test_the_start_goes_by_the_models_size(d_model, parameters, rate, steps) -> None:
+    own = starting_point(wide(d_model, parameters), Training())
+    assert own.learning_rate == pytest.approx(rate, rel=0.01)
+    assert own.steps == steps and own.general_batch == 2
+
+
+def test_a_methods_own_sizes_are_scaled_too_and_what_is_given_is_not() -> None:
+    options = method("unlearning", "ft_l").options
+    own = starting_point(wide(576, 10**8), options())
+    assert own.epsilon == pytest.approx(0.02 * 128 / 576, rel=0.01)
+    given = starting_point(wide(576, 10**8), options(epsilon=0.1, general_batch=5, steps=9))
+    assert (given.epsilon, given.general_batch, given.steps) == (0.1, 5, 9)
+
+
+@pytest.mark.parametrize("given", [{}, {"forget_batch": 2, "context": 16, "general_batch": 1}])
+def test_a_trial_takes_as_many_steps_over_no_more_rows(given) -> None:
+    options = Training(**given)
+    trial = in_trials(options, "some text")
+    assert (trial.steps, trial.learning_rate) == (options.steps, options.learning_rate)
+    for name in ("forget_batch", "retain_batch", "general_batch", "context"):
+        assert getattr(trial, name) <= getattr(options, name), name
+    assert trial.general_text == "some text" and trial.steps / trial.probe_every <= 3
+
+
+def test_no_more_passages_are_kept_than_the_steps_draw(model, selection) -> None:
+    parts = parts_of(model, MLPS)
+    options = Training(**FAST | {"general_sentences": 100, "steps": 3})
+    material = gather(model, selection, parts, 0, options, JOB, "unlearn")
+    assert material.general is not None and len(material.general) == 3 * FAST["general_batch"]
 
 
 def test_a_rate_given_by_hand_and_a_search_switched_off_are_used_as_given(model) -> None:
