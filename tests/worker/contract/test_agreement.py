@@ -25,3 +25,12 @@ def test_what_one_run_did_not_measure_takes_no_part():
     one = {"a": 3.0, "b": 2.0, "c": 1.0, "d": float("nan")}
     assert rank_correlation(one, {"a": 3.0, "b": 2.0, "c": 1.0, "d": 9.0}) > 0.999
     assert math.isnan(top_overlap(one, {"e": 1.0}, 2))
+
+
+def test_the_top_are_the_largest_and_a_tie_goes_by_name():
+    one = {"a": 3.0, "b": -2.0, "c": 1.0, "d": 0.5}
+    assert top_overlap(one, {"a": 9.0, "b": 0.1, "c": 8.0, "d": 0.2}, 2) == 1 / 3
+    assert top_overlap(one, {"a": 0.1, "b": 9.0, "c": 8.0, "d": 0.2}, 1) == 0
+    level = dict.fromkeys("abcd", 1.0)
+    assert top_overlap(one, level, 2) == 1
+    assert top_overlap(one, {"d": 1.0, "c": 1.0, "b": 0.0, "a": 0.0}, 3) == 0.5

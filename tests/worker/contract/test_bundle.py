@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from worker.contract.bundle import Edit, open_bundle, read_bundle, write_bundle
+from worker.contract.bundle import (
+    Edit,
+    is_plain,
+    open_bundle,
+    read_bundle,
+    result_files,
+    write_bundle,
+)
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import Inputs
+from worker.contract.inputs import Inputs, StackedEdit
 from worker.contract.mask import Mask
-from worker.contract.result import ArrayInfo, Axis, Provenance, Result, Table
+from worker.contract.result import ArrayInfo, Axis, Evaluation, Provenance, Result, Table
 from worker.contract.spec import parse_spec
 
 UNLEARN = {
@@ -132,12 +139,13 @@ def test_a_results_file_with_a_path_for_a_name_is_refused(bundle: Path, tmp_path
 
 
 def test_a_bundle_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
-    bundle: Path, tmp_path: Path
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change(bundle, "bomb", "0" * 5_000_000)
+    change(bundle, "bomb", "0" * 1_000_000)
     with pytest.raises(UserError, match="expected at most"):
-        open_bundle(bundle, tmp_path / "in", max_bytes=1_000_000)
-    change(bundle, "spec.json", json.dumps({"kind": "x" * 70_000_000}))
+        open_bundle(bundle, tmp_path / "in", max_bytes=100_000)
+    monkeypatch.setattr("worker.contract.bundle.MAX_JSON", 70_000)
+    change(bundle, "spec.json", json.dumps({"kind": "x" * 70_000}))
     with pytest.raises(UserError, match=r"spec\.json has"):
         open_bundle(bundle, tmp_path / "in")
     assert not (tmp_path / "in").exists()
@@ -195,3 +203,64 @@ def test_a_table_whose_rows_have_another_length_is_refused(bundle: Path, tmp_pat
     change(bundle, "result/result.json", result(tables={"t": table}).model_dump_json())
     with pytest.raises(UserError, match="'Numbers' has rows of another length"):
         open_bundle(bundle, tmp_path / "in")
+
+
+def test_every_path_among_the_inputs_is_packed_once_and_found_again(tmp_path: Path) -> None:
+    one, other, recorded = tmp_path / "One.SAFETENSORS", tmp_path / "t.txt", tmp_path / "r"
+    one.write_bytes(b"one")
+    other.write_text("words")
+    recorded.write_text(result().model_dump_json())
+    stacked = {"e": StackedEdit(deltas=(str(one),))}
+    inputs = Inputs(out="", deltas=(str(one),), texts={"mine": str(other)}, stacked=stacked)
+    with (tmp_path / "b.zip").open("wb") as file:
+        write_bundle(file, "my run", SPEC, inputs, {"result.json": recorded})
+    with zipfile.ZipFile(tmp_path / "b.zip") as packed:
+        assert sorted(packed.namelist()) == [
+            "README.txt",
+            "edits.json",
+            "files/0.safetensors",
+            "files/1.txt",
+            "inputs.json",
+            "result/result.json",
+            "spec.json",
+        ]
+        assert "lethe run my run --out repeated" in packed.read("README.txt").decode()
+        said = json.loads(packed.read("inputs.json"))
+    assert "out" not in said and "batch_scale" not in said
+    found = open_bundle(tmp_path / "b.zip", tmp_path / "in")
+    assert Path(found.inputs.texts["mine"]).read_text() == "words"
+    assert found.inputs.deltas == found.inputs.stacked["e"].deltas
+    assert (found.inputs.out, found.edits, found.files) == ("", (), {})
+
+
+def test_weights_and_arrays_are_stored_as_they_are(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as packed:
+        how = {info.filename: info.compress_type for info in packed.infolist()}
+    assert how["files/0.safetensors"] == how["result/arrays.npz"] == zipfile.ZIP_STORED
+    assert how["spec.json"] == how["result/result.json"] == zipfile.ZIP_DEFLATED
+
+
+def test_a_bundle_may_be_as_large_as_is_allowed(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as packed:
+        total = sum(info.file_size for info in packed.infolist())
+    assert open_bundle(bundle, tmp_path / "in", max_bytes=total)
+    with pytest.raises(UserError, match=f"{total:,} bytes; expected at most") as caught:
+        open_bundle(bundle, tmp_path / "in", max_bytes=total - 1)
+    assert caught.value.problems[0][0] == "bundle"
+
+
+def test_an_exported_model_does_not_travel_with_its_run() -> None:
+    info = ArrayInfo(file="arrays.npz", axes=(), unit="")
+    files = {"model": "model.zip", "delta": "delta.safetensors"}
+    made = result(arrays={"a": info, "b": info}, files=files)
+    assert result_files(made) == ["arrays.npz", "delta.safetensors"]
+    assert is_plain("a b é") and not is_plain("a\tb")
+
+
+def test_tables_of_evaluations_are_looked_at_too(bundle: Path, tmp_path: Path) -> None:
+    ragged = Table(title="Facts", columns=("a",), rows=((1, 2),))
+    for number, fields in enumerate(({"facts": ragged}, {"tables": {"t": ragged}})):
+        made = Evaluation(name="e", title="E", caption="", aggregates=(), **fields)
+        change(bundle, "result/result.json", result(evaluations={"e": made}).model_dump_json())
+        with pytest.raises(UserError, match="'Facts' has rows of another length"):
+            open_bundle(bundle, tmp_path / f"in{number}")

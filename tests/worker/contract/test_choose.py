@@ -1,6 +1,6 @@
 import pytest
 
-from worker.contract.choose import choose, control, suggested_mask
+from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import UserError
 from worker.contract.mask import Mask, MaskRule
 from worker.contract.result import Attribution
@@ -100,3 +100,55 @@ def test_a_score_that_is_no_number_chooses_nothing(score: float) -> None:
         choose(SCORES | {"blocks.1.mlp": score}, PARAMETERS, MaskRule(top=1))
     heads = choose(SCORES | {"blocks.1.mlp": score}, PARAMETERS, MaskRule(top=1, only="head"))
     assert heads.components == ("blocks.0.attn.head.0",), "it is not among those that are asked"
+
+
+@pytest.mark.parametrize("rule", [{"threshold": 2.0}, {"parameters": 140}, {"parameters": 121}])
+def test_a_bound_that_is_just_reached_is_enough(rule: dict[str, object]) -> None:
+    mask = choose(SCORES, PARAMETERS, MaskRule.model_validate(rule), "said")
+    assert (mask.components, mask.source) == (("blocks.0.attn", "blocks.0.mlp"), "said")
+
+
+def test_equal_scores_are_taken_by_layer_and_then_by_name() -> None:
+    level = dict.fromkeys(["blocks.1.attn", "blocks.0.mlp", "blocks.0.attn"], 1.0)
+    assert choose(level, PARAMETERS, MaskRule(top=1)).components == ("blocks.0.attn",)
+    assert choose(level, PARAMETERS, MaskRule(top=2)).components == (
+        "blocks.0.attn",
+        "blocks.0.mlp",
+    )
+
+
+def test_a_component_that_the_model_has_not_is_refused_and_layers_count_as_numbers() -> None:
+    with pytest.raises(UserError, match=r"no component 'blocks.7.mlp'; it has 6, from") as caught:
+        mask_of(["blocks.7.mlp"], PARAMETERS)
+    assert "from blocks.0.mlp to blocks.1.attn." in caught.value.message
+    assert caught.value.problems[0][0] == "mask.components"
+    with pytest.raises(UserError, match="choose at least one") as caught:
+        mask_of([], PARAMETERS)
+    assert caught.value.problems[0][0] == "mask.components"
+    deep = {"blocks.10.mlp": 1, "blocks.9.mlp": 1}
+    assert mask_of(["blocks.10.mlp", "blocks.9.mlp"] * 2, deep) == Mask(
+        components=("blocks.9.mlp", "blocks.10.mlp"), n_parameters=2
+    )
+
+
+def test_a_refusal_stands_beside_its_field_and_a_control_says_what_it_is() -> None:
+    for wrong, field in (
+        (lambda: choose(SCORES, PARAMETERS, MaskRule(threshold=5)), "mask.rule"),
+        (lambda: choose({}, PARAMETERS, MaskRule(top=1)), "mask.rule"),
+        (lambda: suggested_mask(None, PARAMETERS), "mask.rule"),
+        (lambda: control("random", PARAMETERS), "mask.control.parameters"),
+        (
+            lambda: choose({"blocks.0.mlp": float("nan")}, PARAMETERS, MaskRule(top=1)),
+            "mask.localization",
+        ),
+    ):
+        with pytest.raises(UserError) as caught:
+            wrong()
+        assert caught.value.problems[0][0] == field
+    assert control("all", PARAMETERS).source == "control: all"
+    assert control("random", PARAMETERS, 1, seed=4).source == "control: random, seed 4"
+    drawn = {control("random", PARAMETERS, 40, seed=seed).components for seed in range(20)}
+    assert len(drawn) > 1, "another seed draws another control"
+    assert all(".head." not in name for names in drawn for name in names)
+    exact = control("random_mlps", PARAMETERS, 100)
+    assert exact.n_parameters == 100 and exact.components[0].endswith(".mlp")

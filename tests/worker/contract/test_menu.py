@@ -5,8 +5,21 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from worker.contract.base import Contract
 from worker.contract.facts import Fact, Ripple
-from worker.contract.menu import ReadFacts, RefusedRow
+from worker.contract.menu import (
+    Announcement,
+    FactSetInfo,
+    FileFormat,
+    FormatInfo,
+    MethodInfo,
+    ModelInfo,
+    Placement,
+    Preflight,
+    ReadFacts,
+    RefusedRow,
+    ToldRow,
+)
 
 FACTS = (
     Fact(
@@ -35,3 +48,42 @@ def test_read_facts_cross_as_one_text_and_arrive_as_they_were() -> None:
 def test_facts_that_are_none_are_refused_on_arrival(facts: str) -> None:
     with pytest.raises(ValidationError):
         ReadFacts.model_validate({"format": "CSV", "facts": facts})
+
+
+def test_where_blocks_are_kept_is_said_in_one_sentence() -> None:
+    spread = Placement(
+        main="cuda:0", blocks=("cuda:0", "cuda:1", "cpu", "cuda:0", "disk"), times_slower=3.25
+    )
+    assert spread.counts == {"cuda:0": 2, "cuda:1": 1, "cpu": 1, "disk": 1}
+    assert list(spread.counts) == ["cuda:0", "cuda:1", "cpu", "disk"]
+    assert spread.words == (
+        "2 of 5 blocks are held on cuda:0, 1 on cuda:1, 1 in the CPU's memory (offload) and 1 on "
+        "disk (offload): up to about 3.2 times slower than all on cuda:0."
+    )
+    whole = Placement(main="cuda:0", blocks=("cuda:0",))
+    assert whole.words.startswith("1 of 1 blocks are held on cuda:0: up to about 1 times")
+    none = Placement(main="cuda:0", blocks=("cpu",))
+    assert none.words.startswith("0 of 1 blocks are held on cuda:0 and 1 in the CPU's memory")
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        (MethodInfo, {"kind": "explore", "name": "n", "title": "t", "summary": "", "options": {}}),
+        (ModelInfo, {"id": "m", "title": "t"}),
+        (FactSetInfo, {"name": "s", "title": "t", "n_facts": 1, "hash": "h"}),
+        (FormatInfo, {"name": "s", "title": "t"}),
+        (FileFormat, {"title": "t", "summary": "s"}),
+        (Announcement, {"methods": (), "models": (), "fact_sets": (), "device": "cpu"}),
+        (RefusedRow, {"row": 3, "reason": "r"}),
+        (ToldRow, {"row": 3, "note": "n"}),
+        (ReadFacts, {"format": "CSV", "facts": ()}),
+        (Preflight, {}),
+    ],
+)
+def test_what_is_not_said_is_nothing(model: type[Contract], given: dict[str, object]) -> None:
+    """Only a row's number counts rows where nothing else is said; all else is empty."""
+    said = {k: v for k, v in vars(model.model_validate(given)).items() if k not in given}
+    assert {k: v for k, v in said.items() if v} == (
+        {"counted": "row"} if model is ReadFacts else {}
+    )

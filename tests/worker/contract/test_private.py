@@ -1,14 +1,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from worker.contract import private
 from worker.contract.errors import Unavailable, UserError
-from worker.contract.private import is_open, make_file, make_folder, secret
+from worker.contract.private import (
+    OWN,
+    is_open,
+    keep_private,
+    make_file,
+    make_folder,
+    secret,
+    write_whole,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +176,74 @@ def test_a_full_disk_leaves_no_secret_that_could_be_guessed(full_disk: Path) -> 
     assert [path.name for path in full_disk.iterdir()] == ["filler"]
     (full_disk / "filler").unlink()
     assert len(secret(full_disk / "session.key")) == 32
+
+
+def test_a_folder_is_known_by_what_lies_in_it_and_its_parents_are_made(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a/b/c")
+    make_folder(tmp_path / "a/b/c")
+    for name in OWN | {"lost+found"}:
+        folder = tmp_path / f"of {name}"
+        (folder / name).mkdir(parents=True)
+        folder.chmod(0o755)
+        make_folder(folder)
+        assert mode(folder) == 0o700
+    assert {"session.key", "lethe.sqlite", "artifacts", "models", "logs", "work", "cache"} == OWN
+
+
+def test_a_written_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the file's bytes are brought to the disk, then the folder that names it."""
+    real, synced = os.fsync, []
+
+    def sync(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").is_dir(), (tmp_path / "f").exists()))
+        real(handle)
+
+    monkeypatch.setattr(private.os, "fsync", sync)
+    write_whole(tmp_path / "f", b"whole")
+    assert synced == [(False, False), (True, True)]
+    assert mode(tmp_path / "f") == 0o600
+    write_whole(tmp_path / "f", b"new")
+    assert (tmp_path / "f").read_bytes() == b"new"
+    write_whole(tmp_path / "f", b"late", replace=False)
+    assert (tmp_path / "f").read_bytes() == b"new", "the first one stays"
+    write_whole(tmp_path / "g", b"first", replace=False)
+    assert (tmp_path / "g").read_bytes() == b"first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "g"]
+
+
+def test_where_there_are_no_links_a_file_is_put_in_its_place_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    write_whole(tmp_path / "f", b"x", replace=False)
+    assert (tmp_path / "f").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("what", [make_folder, make_file, secret])
+def test_a_disk_that_may_recover_is_told_from_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Callable[[Path], object]
+) -> None:
+    def broken(code: int) -> Callable[..., object]:
+        def fail(*_: object, **__: object) -> object:
+            raise OSError(code, os.strerror(code))
+
+        return fail
+
+    for code, kind in ((5, Unavailable), (30, UserError)):
+        with monkeypatch.context() as patched:
+            for name in ("mkdir", "exists"):
+                patched.setattr(Path, name, broken(code))
+            patched.setattr(private.os, "open", broken(code))
+            with pytest.raises(kind, match=str(tmp_path / "x")):
+                what(tmp_path / "x")
+
+
+def test_a_process_makes_files_for_its_owner_alone(tmp_path: Path) -> None:
+    keep_private()
+    (tmp_path / "f").touch()
+    assert mode(tmp_path / "f") == 0o600

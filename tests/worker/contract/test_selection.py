@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, FactSet
-from worker.contract.selection import FactsSpec, retarget, select
+from worker.contract.facts import Fact, FactSet, Ripple, Translation
+from worker.contract.known import Known
+from worker.contract.selection import FactsSpec, besides, retarget, select
 
 
 def fact(name: str, group: str = "g") -> Fact:
@@ -82,3 +85,82 @@ def test_a_whole_group_is_edited_to_one_other_answer() -> None:
     with pytest.raises(UserError, match="1 of the 3 chosen facts have the target 'golf'") as caught:
         retarget(known, FactsSpec(set="sports", forget="first:3", edit_to="golf"))
     assert caught.value.problems[0][0] == "facts.edit_to"
+
+
+def test_a_draw_besides_a_rule_takes_none_that_it_chooses_under_its_seeds() -> None:
+    words = besides("random:3", (0, 1))
+    assert words == "random:* besides random:3@0,1"
+    taken = set(ids("random:3", 0)) | set(ids("random:3", 1))
+    drawn = ids(words, 5)
+    assert len(drawn) == 3 and not taken & set(drawn)
+    assert len({tuple(ids(words, seed)) for seed in range(9)}) > 1
+    assert len(ids("random:* besides first:5@0")) == 5, "as many are left as are needed"
+
+
+@pytest.mark.parametrize(
+    ("forget", "words"),
+    [
+        ("random:* besides first:6@0", "4 others are left, and as many as 6 are needed"),
+        ("random:* besides first:6", "names no rule and seeds; expected"),
+        ("random:* besides first:6@x", "names no rule and seeds; expected"),
+        ("random:* besides @0", "names no rule and seeds; expected"),
+        ("everything", "or a split (mine)."),
+        ("random:11", "from 1 to 10"),
+        ('ids:["f2"', "no list of ids"),
+        ("ids:f33", "Did you mean 'f3'"),
+    ],
+)
+def test_a_draw_that_cannot_be_made_says_why(forget: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ids(forget)
+    assert words in caught.value.message
+    assert [field for field, _ in caught.value.problems] == ["facts.forget"]
+
+
+def test_ids_may_be_spaced_or_hold_commas_and_a_set_of_some_facts_takes_those_it_has() -> None:
+    assert ids(" ids: f2 , f1 ") == ["f1", "f2"]
+    assert ids("random:10") == [fact.id for fact in SET.facts]
+    odd = FactSet(name="o", facts=(fact("a,b"), fact("c")))
+    assert [f.id for f in select(odd, 'ids:["a,b"]').forget] == ["a,b"]
+    some = SET.model_copy(update={"facts": SET.facts[:5]})
+    chosen = select(some, "random:* besides ids:f1,f9@0", 0).forget
+    assert len(chosen) == 1 and chosen[0].id != "f1"
+
+
+def test_another_edit_target_takes_along_what_was_written_for_the_old_one() -> None:
+    kept = Ripple(kind="kept", prompt="p", target="y")
+    entailed = Ripple(kind="entailed", prompt="q", target="y")
+    old = fact("f").model_copy(
+        update={
+            "edit_target": "z",
+            "edit_aliases": ("Z",),
+            "edit_neighbourhood": ("n",),
+            "translations": (Translation(prompt="{} ist", target="t", edit_target="z"),),
+            "ripples": (entailed, kept),
+        }
+    )
+    spec = FactsSpec(set="s", forget="first:1", edit_to=" golf ")
+    [new] = retarget(FactSet(name="s", facts=(old,)), spec).facts
+    assert (new.edit_target, new.edit_aliases, new.edit_neighbourhood) == ("golf", (), ())
+    assert new.translations == (Translation(prompt="{} ist", target="t"),)
+    assert new.ripples == (kept,)
+    assert new.target == old.target
+
+
+def test_a_spec_of_facts_says_only_what_is_unusual() -> None:
+    plain = FactsSpec(set="s")
+    assert plain.model_dump() == {"set": "s", "forget": "first:16", "edit_to": ""}
+    known = FactsSpec(set="s", shot="one", known=Known(rank=1))
+    assert set(known.model_dump()) == {"set", "forget", "edit_to", "shot", "known"}
+    assert FactsSpec.model_validate(known.model_dump()) == known
+
+
+@given(st.sampled_from(["first", "random"]), st.integers(1, 10), st.integers(0, 99))
+@settings(derandomize=True, max_examples=40)
+def test_a_selection_takes_so_many_and_keeps_the_sets_order(rule: str, n: int, seed: int) -> None:
+    chosen = select(SET, f"{rule}:{n}", seed)
+    assert len(chosen.forget) == n
+    order = [fact.id for fact in SET.facts]
+    for part in (chosen.forget, chosen.retain):
+        assert [f.id for f in part] == sorted((f.id for f in part), key=order.index)
+    assert {f.id for f in (*chosen.forget, *chosen.retain)} == set(order)

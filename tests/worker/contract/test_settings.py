@@ -1,10 +1,15 @@
 """What the environment says, and how a wrong value is refused."""
 
+from pathlib import Path
+
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from worker.contract.errors import UserError
-from worker.contract.settings import Settings, hidden, settings
+from worker.contract.settings import Settings, _wrong, hidden, settings
 
 
 def test_bounds_of_memory_are_read_with_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +57,75 @@ def test_a_wrong_setting_is_refused_by_its_variable(
 )
 def test_passwords_in_urls_are_hidden(url: str, shown: str) -> None:
     assert hidden(url) == shown
+
+
+def test_what_is_not_set_is_private_and_on_this_machine() -> None:
+    own = Settings(data="d")
+    assert (own.host, own.port, own.device, own.lanes, own.verify) == (
+        "127.0.0.1",
+        8420,
+        "auto",
+        2,
+        "changed",
+    )
+    assert (own.token, own.plugins, own.model_roots) == (None, None, ())
+    assert {own.database_url, own.artifacts_url, own.proxies, own.worker_host} == {""}
+    here = Path("d").resolve()
+    assert own.database == f"sqlite:///{here}/lethe.sqlite"
+    assert own.artifacts == f"file://{here}/artifacts"
+    assert own.own_models == here / "models"
+    assert Settings().data == Path("data")
+
+
+def test_what_is_set_is_taken_instead() -> None:
+    set_ = Settings(database_url="sqlite:////x", artifacts_url="s3://b/x", model_roots="/a::/b")
+    assert (set_.database, set_.artifacts) == ("sqlite:////x", "s3://b/x")
+    assert set_.model_roots == (Path("/a"), Path("/b"))
+    assert set_.roots == (Path("/a"), Path("/b"), set_.own_models)
+
+
+@pytest.mark.parametrize(
+    ("amount", "n_bytes"),
+    [("1KB", 10**3), ("1.5 MB", 1_500_000), ("2GB", 2 * 10**9), ("1TB", 10**12), ("0GB", 0)],
+)
+def test_units_of_memory_are_powers_of_a_thousand(amount: str, n_bytes: int) -> None:
+    assert Settings(max_memory=f" cpu = {amount} ,").max_memory == {"cpu": n_bytes}
+    assert Settings(max_memory={"cpu": 5}).max_memory == {"cpu": 5}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["KB", "MB", "GB", "TB"]))
+@hypothesis.settings(derandomize=True, max_examples=30)
+def test_a_larger_unit_is_a_thousand_smaller_ones(n: int, unit: str) -> None:
+    units = ["KB", "MB", "GB", "TB"]
+    below = units[max(units.index(unit) - 1, 0)]
+    read = Settings(max_memory=f"cpu={n}{unit},cuda:0={n}{below}").max_memory
+    assert read["cpu"] == read["cuda:0"] * (1000 if unit != below else 1)
+
+
+@pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 65536}, {"lanes": 0}, {"lanes": 3}])
+def test_a_setting_out_of_its_bounds_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)
+    assert (Settings(port=0).port, Settings(port=65535).port, Settings(lanes=1).lanes) == (
+        0,
+        65535,
+        1,
+    )
+
+
+def test_a_wrong_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = {"loc": ("token",), "input": "geheim", "msg": "Value error, It is short"}
+    assert _wrong(error) == "LETHE_TOKEN: it is short."
+    monkeypatch.setenv("LETHE_PORT", "-1")
+    monkeypatch.setenv("LETHE_LANES", "9")
+    settings.cache_clear()
+    with pytest.raises(UserError) as refused:
+        settings()
+    assert [field for field, _ in refused.value.problems] == ["", ""]
+    settings.cache_clear()
+
+
+def test_a_url_hides_every_kind_of_key() -> None:
+    assert (
+        hidden("x?a=1&api_key=k&Token=t;password=p") == "x?a=1&api_key=***&Token=***;password=***"
+    )

@@ -1,7 +1,7 @@
 import pytest
 
 from worker.contract.errors import UserError
-from worker.contract.spec import UnlearnSpec, parse_spec
+from worker.contract.spec import SPECS, UnlearnSpec, parse_spec
 
 LOCALIZE = {"kind": "localize", "facts": {"set": "athletes"}, "method": "causal_tracing"}
 UNLEARN = {
@@ -44,3 +44,101 @@ def test_a_wrong_spec_names_its_field_and_what_was_expected(
         parse_spec(data)
     fields = [f for f, sentence in caught.value.problems if words in sentence]
     assert fields == [field], caught.value.problems
+
+
+EDITED = {"model": {"base": "demo", "edits": ["a"]}}
+STUDY = {
+    "kind": "study",
+    "facts": {"set": "athletes"},
+    "masks": {"all": {"title": "All", "control": "all"}},
+    "methods": {"ft": {"title": "FT"}},
+}
+SMALL = {
+    "localize": LOCALIZE,
+    "unlearn": UNLEARN,
+    "evaluate": {"kind": "evaluate", "facts": {"set": "athletes"}},
+    "explore": {"kind": "explore", "view": "lens"},
+    "study": STUDY,
+    "export": {"kind": "export", **EDITED},
+    "add": {"kind": "add", "model": "smollm2"},
+}
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_every_kind_comes_back_as_it_was_written_and_knows_itself(kind: str) -> None:
+    spec = parse_spec(SMALL[kind])
+    assert type(spec) is SPECS[kind]
+    assert type(spec)(**{k: v for k, v in SMALL[kind].items() if k != "kind"}) == spec
+    assert parse_spec(spec.model_dump(mode="json")) == spec
+
+
+def test_what_is_left_out_is_the_usual() -> None:
+    said = {kind: parse_spec(data).model_dump() for kind, data in SMALL.items()}
+    usual = {
+        "localize": {"options": {}},
+        "unlearn": {"options": {}, "method": "localized_finetuning"},
+        "evaluate": {"evaluations": ("probes",), "options": {}, "mask": None},
+        "explore": {"options": {}},
+        "study": {
+            "seeds": (0, 1, 2, 3, 4),
+            "evaluations": ("probes",),
+            "options": {},
+            "budget": None,
+            "reference": None,
+            "score": None,
+        },
+        "export": {"results": ()},
+        "add": {},
+    }
+    for kind, given in SMALL.items():
+        every = usual[kind] | {"seed": 0} | ({} if "model" in given else {"model": "demo"})
+        assert {k: v for k, v in said[kind].items() if k not in given} == every, kind
+
+
+def test_eight_bits_are_for_a_localization_of_a_base_alone() -> None:
+    spec = parse_spec({**LOCALIZE, "load_in": "8bit", "dtype": "bfloat16"})
+    assert spec.model_dump(mode="json")["load_in"] == "8bit"
+    assert spec.model_dump(mode="json")["dtype"] == "bfloat16"
+    bare = {**LOCALIZE, "model": {"base": "demo"}, "load_in": "8bit"}
+    assert parse_spec(bare).edits == ()
+    assert parse_spec({**LOCALIZE, **EDITED}).edits == ("a",)
+    assert parse_spec({**UNLEARN, "load_in": None}).load_in is None
+    for wrong, words in (
+        ({**UNLEARN, "load_in": "8bit"}, "only a localization"),
+        ({**LOCALIZE, **EDITED, "load_in": "8bit"}, "the model has edits"),
+    ):
+        with pytest.raises(UserError, match=words):
+            parse_spec(wrong)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"budget": "none"}, "budget is 'none', which is no mask of this study; expected one of"),
+        ({"reference": "none"}, "reference is 'none', which is no mask"),
+        ({"methods": {"ft": {"title": "FT", "search": {"a": [1]}}}}, "expected score"),
+        ({"seeds": [1, 2, 1]}, "seeds occur twice"),
+        ({"seeds": []}, "at least 1"),
+        ({"masks": {}}, "at least 1"),
+        ({"methods": {}}, "at least 1"),
+    ],
+)
+def test_a_study_names_its_own_masks_and_says_how_it_searches(
+    fields: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        parse_spec({**STUDY, **fields})
+    sound = {**STUDY, "budget": "all", "reference": "all", "score": {"names": ["edit"]}}
+    assert parse_spec({**sound, "methods": {"ft": {"title": "F", "search": {"a": [1]}}}})
+
+
+def test_an_export_has_an_edit_and_a_seed_is_a_number_that_every_generator_takes() -> None:
+    with pytest.raises(UserError, match="expected at least one edit"):
+        parse_spec({"kind": "export"})
+    assert parse_spec({**LOCALIZE, "seed": 2**31 - 1}).seed == 2**31 - 1
+    with pytest.raises(UserError, match="less than or equal to 2147483647"):
+        parse_spec({**LOCALIZE, "seed": 2**31})
+    for wrong in (None, 3, ["localize"]):
+        with pytest.raises(UserError, match="No kind of run") as caught:
+            parse_spec({"kind": wrong})
+        assert caught.value.problems[0][0] == "kind"
