@@ -14,6 +14,7 @@ from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.session import Sessions
+from app.exploring import Answers
 from app.opening import Opening
 from app.templating import STATIC
 from worker.contract.settings import Settings
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.sessions = Sessions(settings)
     app.state.nav = discovery.nav(pages)
     app.state.opening = Opening(settings, engine)
+    app.state.answers = Answers()
     app.add_middleware(BodyLimit, larger=LARGER)
     app.add_middleware(
         Guard, settings=settings, sessions=app.state.sessions, in_trouble=failures.in_trouble

@@ -99,7 +99,9 @@ class Source:
         return self.result.arrays[name]
 
     def array(self, name: str) -> NDArray[Any]:
-        """Read one array."""
+        """Read one array, from its file or from the result itself."""
+        if (values := self.info(name).values) is not None:
+            return np.array(values, float)
         return np.asarray(self._file(self.info(name).file)[name])
 
     def _file(self, file: str) -> Mapping[str, NDArray[Any]]:

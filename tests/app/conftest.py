@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import AskReadFacts, Question
+from worker.contract.inputs import AskExplore, AskReadFacts, Question
 from worker.contract.menu import Announcement, FormatInfo, MethodInfo, ModelInfo, Preflight
+from worker.contract.result import Provenance, Result
 from worker.contract.settings import Settings
 from worker.core.facts.reading import file_formats, read_facts
 from worker.engine.client import Engine, NoWorker
@@ -128,6 +129,15 @@ class AskedEngine(Engine):
             path = self.store.artifacts.local(question.path)
             found = read_facts(path, question.filename, question.mapping)
             return found.model_dump(mode="json")
+        if isinstance(question, AskExplore):
+            made = Provenance(
+                model=question.spec.base, weights_hash="w", seed=0, device="cpu", dtype="float32",
+                versions={},
+            )  # fmt: skip
+            shown = Result(
+                kind="explore", spec={}, provenance=made, seconds=0.1, peak_memory_bytes=1
+            )
+            return shown.model_dump(mode="json")
         return Preflight(n_facts=16, n_tokens=200, seconds=12.0).model_dump(mode="json")
 
 

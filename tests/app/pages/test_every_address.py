@@ -70,6 +70,7 @@ def parts(run: str, ending: str) -> dict[str, str]:
     names = dict.fromkeys(every, run)
     return names | {
         "name": "sports",
+        "view": "lens",
         "figure": "components",
         "ending": ending,
         "what": "delta",

@@ -1,0 +1,110 @@
+"""Asks explore views of a worker, and keeps their answers by weights, prompt and interventions."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import Future
+from contextlib import aclosing
+from typing import Any, cast
+
+from worker.contract.inputs import AskExplore, Inputs
+from worker.contract.progress import Event
+from worker.contract.result import Result
+from worker.contract.spec import ExploreSpec
+from worker.engine.client import Engine, Superseded
+
+PATIENCE = 60.0
+"""Seconds within which a view must be there; the first of a model waits until it is loaded."""
+MOST = 256
+"""Answers that are kept, of some tens of kilobytes each."""
+TRUSTED = 600.0
+"""Seconds after which a worker is asked anew which weights a model has."""
+
+
+class Answers:
+    """Answers that were given, the oldest forgotten first; who asks the same meanwhile waits.
+
+    Every answer tells the hash of its base's weights. One that tells another than before makes
+    all that was answered on the weights before it unfindable.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str], Result] = OrderedDict()
+        self._asked: dict[str, Future[Result]] = {}
+        self._weights: dict[str, tuple[str, float]] = {}
+
+    def ask(self, engine: Engine, spec: ExploreSpec, reader: str = "") -> Result:
+        """A view's answer; raises UserError as the worker says it, and NoWorker.
+
+        Raises Superseded when the same reader asks something newer meanwhile.
+        """
+        asked = spec.model_dump_json()
+        while True:
+            with self._lock:
+                if found := self._find(spec.base, asked):
+                    return found
+                waiting = self._asked.get(asked)
+                if waiting is None:
+                    mine = self._asked[asked] = Future[Result]()
+                    break
+            try:
+                return waiting.result()
+            except Superseded:  # another reader's newer question ended what both waited for
+                continue
+        try:
+            question = AskExplore(spec=spec, inputs=Inputs(out=""), reader=reader)
+            answer = Result.model_validate(engine.ask(question, timeout=PATIENCE))
+        except BaseException as error:
+            with self._lock:
+                del self._asked[asked]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._asked[asked]
+            self._keep(spec.base, asked, answer)
+        mine.set_result(answer)
+        return answer
+
+    def known(self, spec: ExploreSpec) -> Result | None:
+        """An answer that is kept."""
+        with self._lock:
+            return self._find(spec.base, spec.model_dump_json())
+
+    async def follow(
+        self, engine: Engine, spec: ExploreSpec, reader: str = ""
+    ) -> AsyncIterator[Event | Result]:
+        """What is told while a view is computed, and last its answer; closing it ends the work."""
+        if found := self.known(spec):
+            yield found
+            return
+        question = AskExplore(spec=spec, inputs=Inputs(out=""), reader=reader)
+        answering = cast(
+            "AsyncGenerator[Event | dict[str, Any], None]", engine.answer(question, PATIENCE)
+        )
+        async with aclosing(answering) as told:
+            async for one in told:
+                if isinstance(one, Event):
+                    yield one
+                else:
+                    answer = Result.model_validate(one)
+                    with self._lock:
+                        self._keep(spec.base, spec.model_dump_json(), answer)
+                    yield answer
+
+    def _find(self, base: str, asked: str) -> Result | None:
+        weights, told = self._weights.get(base, ("", 0.0))
+        if not weights or time.monotonic() - told > TRUSTED:
+            return None
+        if (found := self._known.get((weights, asked))) is not None:
+            self._known.move_to_end((weights, asked))
+        return found
+
+    def _keep(self, base: str, asked: str, answer: Result) -> None:
+        weights = answer.provenance.weights_hash
+        self._weights[base] = weights, time.monotonic()
+        self._known[weights, asked] = answer
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)

@@ -1,0 +1,147 @@
+"""Grids of cells as the page's tables show them: token rows, layer columns, one shade per cell."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.drawing.words import show_token
+from app.formats import number
+
+Values = NDArray[np.float64]
+DEEP = (("d1", 57), ("d2", 72), ("d3", 92))
+"""Classes of cells whose shade is so deep, in per cent, that one theme or the other turns the
+text's colour around."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; `at` is what a click chooses, `tip` what hovering shows, one line each."""
+
+    at: str
+    text: str
+    value: str
+    share: int
+    """Per cent of the range, by which it is shaded."""
+    below: bool = False
+    """A negative value, which has a hue of its own."""
+    tip: str = ""
+
+    @property
+    def tone(self) -> str:
+        """Its classes."""
+        deep = [name for name, least in DEEP if self.share >= least]
+        return " ".join([*deep, *(["below"] if self.below else [])])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a token of the prompt, or a layer."""
+
+    place: int
+    label: str
+    cells: tuple[Cell, ...]
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One grid, of one model or of the difference between two."""
+
+    title: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Shade:
+    """How values become shades. `share` gives numbers from -1 to 1."""
+
+    words: str
+    share: Callable[[Values], Values]
+    signed: bool = False
+    range: str = ""
+    """In words, what the deepest shade stands for."""
+
+
+def token_rows(tokens: Sequence[Mapping[str, Any]], first: int = 0) -> list[tuple[int, str, bool]]:
+    """Place, label and mark of the rows of a prompt's tokens."""
+    return [
+        (first + i, show_token(str(one["text"])), bool(one.get("subject")))
+        for i, one in enumerate(tokens)
+    ]
+
+
+def panel(
+    title: str,
+    rows: Sequence[tuple[int, str, bool]],
+    columns: Sequence[str],
+    values: Values,
+    shade: Shade,
+    at: Callable[[int, int], str],
+    *,
+    texts: Callable[[int, int], str] | None = None,
+    tips: Callable[[int, int], str] | None = None,
+    corner: str = "token",
+) -> Panel:
+    """Make a grid of values (row, column); a value that is none leaves its cell empty."""
+    shares = np.clip(np.nan_to_num(shade.share(values)), -1, 1)
+    return Panel(
+        title=title,
+        corner=corner,
+        columns=tuple(columns),
+        signed=shade.signed,
+        rows=tuple(
+            Row(
+                place,
+                label,
+                tuple(
+                    Cell(
+                        at=at(i, j),
+                        text=texts(i, j) if texts else short(values[i, j]),
+                        value=number(float(values[i, j])),
+                        share=round(abs(float(shares[i, j])) * 100),
+                        below=bool(shares[i, j] < 0),
+                        tip=tips(i, j) if tips else "",
+                    )
+                    for j in range(values.shape[1])
+                ),
+                marked,
+            )
+            for i, (place, label, marked) in enumerate(rows)
+        ),
+    )
+
+
+def difference(shade: Shade, before: Values, after: Values) -> Shade:
+    """How the change from one grid to the other is shaded, on the range of both."""
+    change = shade.share(after) - shade.share(before)
+    return Shade(f"change of the {shade.words}", lambda _: change, True, shade.range)
+
+
+def over(words: str, arrays: Sequence[Values], signed: bool = False) -> Shade:
+    """The shade whose range holds all arrays: one range, so that panels can be compared."""
+    sizes = [np.abs(a[np.isfinite(a)]) for a in arrays]
+    extent = max((float(s.max()) for s in sizes if s.size), default=0.0) or 1.0
+    return Shade(words, lambda v: v / extent, signed, f"{'±' if signed else ''}{number(extent)}")
+
+
+def short(value: float) -> str:
+    """A value in a cell's few letters."""
+    if not np.isfinite(value):
+        return ""
+    return f"{value:.2f}".replace("-", "−") if abs(value) < 100 else f"{value:.0f}"
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The panels of one figure: one model's, or base, difference and edited on one range."""
+
+    panels: tuple[Panel, ...]
+    shade: Shade
+    problems: tuple[str, ...] = ()
+    more: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,303 @@
+/* Explore. The page's state is its address; every view says which parts of it it needs.
+
+   data-view="URL" data-needs="a b"  loaded into its [data-place] when it comes into view, and again
+                                     when one of those parts of the address changes
+   data-set="a=1&b="                 a click changes these parts of the address (empty: takes out)
+   data-param="a"                    a select or box whose value is a part of the address
+   data-grid="select|patch"          a table whose cells (data-at) arrows reach; Enter or a click
+                                     chooses, with Shift more than one, Escape clears
+   data-chips                        tokens that are dragged over to mark the subject
+   data-again                        asks its view once more */
+
+(() => {
+if (window.letheExplore) return;
+window.letheExplore = true;
+
+const busy = new WeakMap(); // view -> AbortController of the request under way
+const drawn = new WeakMap(); // view -> what it was asked with
+const tab = crypto.randomUUID?.() ?? String(Math.random()); // newer questions of a tab end older ones
+const announce = (words) => { document.getElementById("said").textContent = words; };
+const state = () => new URLSearchParams(location.search);
+const tip = () => document.getElementById("explore-tip");
+
+/* Views */
+
+function asked(view) {
+  const all = state();
+  const some = new URLSearchParams();
+  for (const name of view.dataset.needs.split(" ")) if (all.get(name)) some.set(name, all.get(name));
+  return some.toString();
+}
+
+async function load(view) {
+  busy.get(view)?.abort();
+  const request = new AbortController();
+  busy.set(view, request);
+  const query = asked(view);
+  drawn.set(view, query);
+  view.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(`${view.dataset.view}?${query}`, {
+      signal: request.signal,
+      headers: { "HX-Request": "true", "X-Tab": tab },
+    });
+    if (answer.redirected) throw new Error("the session has ended; load the page again");
+    if (answer.status !== 204) fill(view, await answer.text());
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    const note = document.createElement("p");
+    note.className = "error";
+    note.setAttribute("role", "alert");
+    note.textContent = `This could not be asked: ${error.message}.`;
+    view.querySelector("[data-place]").replaceChildren(note);
+  }
+  if (busy.get(view) === request) view.removeAttribute("aria-busy");
+}
+
+function fill(view, text) {
+  const here = document.activeElement;
+  const held = view.contains(here) && { at: here.dataset.at, id: here.id, set: here.dataset.set };
+  const place = view.querySelector("[data-place]");
+  const scrolls = [...place.querySelectorAll(".grid-scroll")].map((one) => one.scrollLeft);
+  place.innerHTML = text;
+  place.querySelectorAll(".grid-scroll").forEach((one, i) => { one.scrollLeft = scrolls[i] ?? 0; });
+  const again = !held ? null : [...place.querySelectorAll("[data-at], [id], [data-set]")].find((one) =>
+    held.at ? one.dataset.at === held.at : held.id ? one.id === held.id : held.set && one.dataset.set === held.set);
+  again?.focus({ preventScroll: true });
+  mark();
+}
+
+const inView = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      inView.unobserve(target);
+      load(target);
+    }
+  },
+  { rootMargin: "200px" },
+);
+
+function meet() {
+  for (const view of document.querySelectorAll("[data-view]:not([data-met])")) {
+    view.dataset.met = "true";
+    inView.observe(view);
+  }
+}
+
+function refresh() {
+  for (const view of document.querySelectorAll("[data-view]"))
+    if (drawn.has(view) && drawn.get(view) !== asked(view)) load(view);
+  mark();
+}
+
+function change(parts, keep = false) {
+  const url = new URL(location.href);
+  for (const [name, value] of parts) value ? url.searchParams.set(name, value) : url.searchParams.delete(name);
+  if (url.href === location.href) return;
+  history[keep ? "replaceState" : "pushState"]({ explore: true }, "", url);
+  toForm();
+  refresh();
+}
+
+/* The form and the choosers say what the address says. */
+function toForm() {
+  const all = state();
+  for (const input of document.querySelectorAll("[data-explore-form] [name]")) {
+    if (input.name === "set" || input.name === "fact") continue;
+    if (input.type === "checkbox") input.checked = all.get(input.name) === input.value;
+    else if (input.value !== (all.get(input.name) ?? "") && (all.has(input.name) || input.name !== "model"))
+      input.value = all.get(input.name) ?? "";
+  }
+  for (const input of document.querySelectorAll("[data-param]")) {
+    const value = all.get(input.dataset.param);
+    if (input.type === "checkbox") input.checked = value === input.value;
+    else if (input.tagName === "SELECT" && value === null) input.selectedIndex = 0;
+    else input.value = value ?? "";
+  }
+}
+
+/* Grids: one cell of each can be reached with Tab, the others with the arrow keys. */
+
+const chosenCells = () => (state().get("cells") ?? "").split(",").filter(Boolean);
+const nameOf = (cell) => {
+  const prefix = cell.closest("[data-grid]").dataset.prefix;
+  return prefix ? `${prefix}.${cell.dataset.at}` : cell.dataset.at;
+};
+
+function mark() {
+  const at = state().get("at");
+  const cells = new Set(chosenCells());
+  for (const grid of document.querySelectorAll("[data-grid]")) {
+    const patches = grid.dataset.grid === "patch";
+    let first = null;
+    for (const cell of grid.querySelectorAll("[data-at]")) {
+      const is = patches ? cells.has(nameOf(cell)) : cell.dataset.at === at;
+      const beside = patches && cell.dataset.at === at;
+      if (is) cell.setAttribute("aria-selected", "true");
+      else cell.removeAttribute("aria-selected");
+      cell.classList.toggle("here", beside);
+      if ((is || beside) && !first) first = cell;
+      cell.tabIndex = -1;
+    }
+    (first ?? grid.querySelector("[data-at]"))?.setAttribute("tabindex", "0");
+  }
+}
+
+function words(cell) {
+  const row = cell.closest("tr").querySelector("th");
+  const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
+  const corner = cell.closest("table").tHead.rows[0].cells[0].textContent;
+  return `${corner} ${row.innerText.replace(/\s+/g, " ")}, layer ${head.textContent}: ${cell.textContent}, ${cell.dataset.value}`;
+}
+
+function choose(cell, more) {
+  const grid = cell.closest("[data-grid]");
+  if (grid.dataset.grid !== "patch") return change([["at", cell.dataset.at]]);
+  const name = nameOf(cell);
+  const before = chosenCells();
+  const after = !more ? [name] : before.includes(name) ? before.filter((one) => one !== name) : [...before, name];
+  const at = grid.dataset.prefix === "head" ? [] : [["at", cell.dataset.at]];
+  change([["cells", after.join(",")], ...at]);
+}
+
+function walk(cell, key) {
+  const row = cell.parentElement;
+  const table = cell.closest("table");
+  const rows = [...table.tBodies[0].rows];
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key];
+  const place = rows.indexOf(row);
+  if (key === "Home") return row.cells[1];
+  if (key === "End") return row.cells[row.cells.length - 1];
+  return rows[place + step[0]]?.cells[cell.cellIndex + step[1]];
+}
+
+document.addEventListener("keydown", (event) => {
+  const cell = event.target.closest?.("[data-grid] [data-at]");
+  if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    choose(cell, event.shiftKey);
+  } else if (event.key === "Escape") {
+    change([["cells", ""], ["at", ""]]);
+    hide();
+  } else if (/^(Arrow|Home$|End$)/.test(event.key)) {
+    event.preventDefault();
+    const next = walk(cell, event.key);
+    if (!next?.dataset.at) return;
+    cell.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+});
+
+/* What a cell holds, beside it: on hover and on focus. */
+
+function show(cell) {
+  const note = tip();
+  if (!note) return;
+  note.replaceChildren();
+  const head = document.createElement("strong");
+  head.textContent = words(cell);
+  note.append(head);
+  for (const line of (cell.dataset.tip ?? "").split("\n").filter(Boolean)) {
+    const one = document.createElement("span");
+    one.textContent = line;
+    note.append(one);
+  }
+  note.hidden = false;
+  const box = cell.getBoundingClientRect();
+  const left = Math.min(box.right + 8, innerWidth - note.offsetWidth - 8);
+  const below = box.bottom + note.offsetHeight + 8 < innerHeight;
+  note.style.left = `${Math.max(8, left)}px`;
+  note.style.top = `${below ? box.bottom + 4 : Math.max(8, box.top - note.offsetHeight - 4)}px`;
+}
+const hide = () => { const note = tip(); if (note) note.hidden = true; };
+
+document.addEventListener("mouseover", (event) => {
+  const cell = event.target.closest?.("[data-grid] [data-at]");
+  cell ? show(cell) : hide();
+});
+document.addEventListener("focusin", (event) => {
+  const cell = event.target.closest?.("[data-grid] [data-at]");
+  if (!cell) return hide();
+  cell.setAttribute("aria-label", words(cell));
+  if (cell.matches(":focus-visible")) show(cell);
+});
+document.addEventListener("scroll", hide, true);
+
+/* Clicks and choices */
+
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest?.("[data-grid] [data-at]");
+  if (cell) {
+    cell.focus({ preventScroll: true });
+    return choose(cell, event.shiftKey);
+  }
+  const button = event.target.closest?.("[data-set], [data-again]");
+  if (!button) return;
+  if (button.matches("[data-again]")) return load(button.closest("[data-view]"));
+  change(new URLSearchParams(button.dataset.set));
+  if (button.dataset.says) announce(button.dataset.says);
+});
+document.addEventListener("mousedown", (event) => {
+  // Shift and a click would mark the page's text.
+  if (event.shiftKey && event.target.closest?.("[data-grid]")) event.preventDefault();
+});
+document.addEventListener("change", (event) => {
+  const input = event.target;
+  if (!input.matches?.("[data-param]")) return;
+  const isFirst = input.tagName === "SELECT" && input.selectedIndex === 0;
+  const value = input.type === "checkbox" ? (input.checked ? input.value : "") : isFirst ? "" : input.value;
+  change([[input.dataset.param, value]], true);
+});
+
+/* The subject is marked by dragging over tokens. */
+
+let from = null;
+const chips = (one) => [...one.closest("[data-chips]").children];
+const between = (a, b) => {
+  const all = chips(a);
+  const [low, high] = [all.indexOf(a), all.indexOf(b)].sort((x, y) => x - y);
+  return all.map((chip, i) => [chip, i >= low && i <= high]);
+};
+document.addEventListener("pointerdown", (event) => {
+  from = event.target.closest?.("[data-chips] .token") ?? null;
+  if (from) event.preventDefault();
+});
+document.addEventListener("pointermove", (event) => {
+  const to = from && document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-chips] .token");
+  if (to && chips(from).includes(to))
+    for (const [chip, is] of between(from, to)) chip.classList.toggle("subject", is);
+});
+document.addEventListener("pointerup", (event) => {
+  if (!from) return;
+  const to = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-chips] .token") ?? from;
+  const start = from;
+  from = null;
+  if (!chips(start).includes(to)) return;
+  const text = between(start, to).filter(([, is]) => is).map(([chip]) => chip.dataset.text).join("").trim();
+  change([["subject", text]]);
+  announce(text ? `Subject: ${text}` : "No subject");
+});
+
+/* The form is sent without empty fields, and with how the views are looked at. */
+
+const KEPT = ["shade", "after", "which", "map", "metric", "direction", "scale", "of", "by"];
+document.addEventListener("formdata", (event) => {
+  if (!event.target.matches("[data-explore-form]")) return;
+  const sent = event.formData;
+  const was = state();
+  if (sent.get("target") !== (was.get("target") ?? "")) sent.delete("target_ids");
+  if (sent.get("distractor") !== (was.get("distractor") ?? "")) sent.delete("distractor_ids");
+  for (const [name, value] of [...sent]) if (value === "" && name !== "prompt") sent.delete(name);
+  for (const name of KEPT) if (was.get(name)) sent.set(name, was.get(name));
+});
+addEventListener("popstate", () => {
+  if (!document.querySelector("[data-explore-form]")) return;
+  toForm();
+  refresh();
+});
+if (!history.state?.explore) history.replaceState({ explore: true }, "");
+meet();
+})();

@@ -1,0 +1,124 @@
+"""An engine that answers explore views by hand, one token of the prompt per word."""
+
+from typing import Any
+
+import pytest
+
+from tests.app.conftest import AskedEngine
+from worker.contract.inputs import AskExplore, Question
+from worker.contract.menu import MethodInfo
+from worker.contract.result import ArrayInfo, Axis, Provenance, Result
+
+WORDS = (" golf", " tennis", " <b>sumo", " chess", " judo")
+LAYERS = 3
+
+
+class ExploredEngine(AskedEngine):
+    """Counts what it is asked; `weights` is what every answer tells of its base."""
+
+    weights = "w"
+
+    def ask(self, question: Question, timeout: float = 10) -> dict[str, Any]:
+        if not isinstance(question, AskExplore):
+            return super().ask(question, timeout)
+        super().ask(question, timeout)  # no worker, or a refusal
+        self.asked.append(question)
+        return answer(question, self.weights).model_dump(mode="json")
+
+    @property
+    def asked(self) -> list[AskExplore]:
+        """Every explore view that was asked, of whichever session."""
+        found: list[AskExplore] = self.store.__dict__.setdefault("asked", [])
+        return found
+
+
+@pytest.fixture
+def empty_engine(settings: Any) -> Any:
+    engine = ExploredEngine.open(settings)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def explored(engine: Any) -> ExploredEngine:
+    """The engine, whose worker has the views."""
+    found = engine.store.announcement()
+    more = tuple(
+        MethodInfo(kind="explore", name=name, title=name, summary="", options={})
+        for name in ("predictions", "lens")
+    )
+    changed = found.model_copy(update={"methods": found.methods + more})
+    engine.store.announce("test-host:cpu", "g", changed)
+    assert isinstance(engine, ExploredEngine)
+    return engine
+
+
+def answer(question: AskExplore, weights: str) -> Result:
+    """A view's answer in the form in which the core gives it."""
+    options = question.spec.options
+    prompts = [prompt("clean", options["prompt"], options.get("subject", ""))]
+    if options.get("corrupted"):
+        prompts.append(prompt("corrupted", options["corrupted"], ""))
+    shift = len(question.spec.edits)
+    view = {
+        "prompts": prompts,
+        "target": {"text": WORDS[0], "ids": [0], "tokens": [WORDS[0]], "proposed": True},
+        "distractor": None,
+        "problems": ["The subject was not found."] if options.get("subject") == "nobody" else [],
+    }
+    made = {"predictions": predictions, "lens": lens}[question.spec.view]
+    arrays, more = made(prompts, options, shift)
+    provenance = Provenance(
+        model=question.spec.base, weights_hash=weights, seed=0, device="cpu", dtype="float32",
+        versions={},
+    )  # fmt: skip
+    return Result(
+        kind="explore", spec=question.spec.model_dump(mode="json"), provenance=provenance,
+        seconds=0.1, peak_memory_bytes=1, arrays=arrays, view=view | more,
+    )  # fmt: skip
+
+
+def prompt(name: str, text: str, subject: str) -> dict[str, Any]:
+    words = text.split(" ")
+    marked = subject.split(" ") if subject else []
+    tokens = [
+        {"text": word if i == 0 else f" {word}", "id": 100 + i, "subject": word in marked}
+        for i, word in enumerate(words)
+    ]
+    return {"name": name, "text": text, "tokens": tokens, "subject": [0, 1]}
+
+
+def predictions(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    top = []
+    for number, one in enumerate(prompts):
+        order = WORDS[number:] + WORDS[:number]
+        for rank, word in enumerate(order):
+            row = {"prompt": one["name"], "token": word, "id": WORDS.index(word), "rank": rank}
+            share = 0.5 ** (rank + 1) / (1 + shift)
+            top.append(row | {"probability": share, "logit": 9.0 - rank})
+    said = [{"prompt": one["name"], "text": " golf and on", "tokens": []} for one in prompts]
+    return {}, {"top": top, "answers": [], "continuation": said}
+
+
+def lens(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    which = options.get("which", "clean")
+    n = len(next(one for one in prompts if one["name"] == which)["tokens"])
+    first, end = options.get("positions") or (max(0, n - 64), n)
+    end = min(end, n)
+    rows = ("embed", *(f"{i}.{kind}" for i in range(LAYERS) for kind in ("attn", "mlp")))
+    shape = len(rows), end - first
+    values = [
+        [(i + j) / (sum(shape) * (1 + shift)) for j in range(shape[1])] for i in range(shape[0])
+    ]
+    tokens = tuple(str(i) for i in range(first, end))
+    axes = (Axis(name="row", labels=rows), Axis(name="token", labels=tokens))
+    arrays = {
+        f"lens.{name}": ArrayInfo(file="", axes=axes, unit="", title=name, values=values)
+        for name in ("probability", "target", "rank", "entropy", "divergence")
+    }
+    places = (*axes, Axis(name="place", labels=None))
+    shares = [[[0.5, 0.25, 0.1, 0.05, 0.01] for _ in row] for row in values]
+    arrays["lens.top"] = ArrayInfo(file="", axes=places, unit="", values=shares)
+    ids = [[[(i + j + shift) % 5, *range(4)] for j in range(shape[1])] for i in range(shape[0])]
+    names = {str(i): word for i, word in enumerate(WORDS)}
+    return arrays, {"top": ids, "vocabulary": names, "which": which, "positions": [first, end]}

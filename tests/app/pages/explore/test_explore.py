@@ -1,0 +1,223 @@
+"""Explore: the subject in the address, the views as parts of the page, what is said instead."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.app.pages.explore.conftest import ExploredEngine
+from worker.contract.errors import UserError
+
+PAIR = {
+    "prompt": "Athlete 1 plays the sport of",
+    "corrupted": "Athlete 2 plays the sport of",
+    "subject": "Athlete 1",
+}
+
+
+def part(client: TestClient, view: str, **asked: str) -> Any:
+    return client.get(f"/explore/views/{view}", params={**PAIR, **asked})
+
+
+def where(answer: Any) -> dict[str, str]:
+    """The address that an answer goes on to."""
+    query = parse_qs(urlsplit(answer.headers["location"]).query)
+    return {name: values[0] for name, values in query.items()}
+
+
+def test_a_page_without_a_prompt_begins_with_a_fact_and_a_pair(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    answer = client.get("/explore", follow_redirects=False)
+    assert answer.status_code == 303
+    found = where(answer)
+    assert found["prompt"] == "Athlete 0 plays the sport of" and found["subject"] == "Athlete 0"
+    assert found["corrupted"] == "Athlete 1 plays the sport of"
+    page = client.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert found["corrupted"] in page.text and 'data-view="/explore/views/lens"' in page.text
+
+
+def test_without_a_worker_the_page_says_so_and_every_view_too(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    explored.is_alive = False
+    assert client.get("/explore").status_code == 200
+    for view in ("predictions", "lens"):
+        answer = part(client, view)
+        assert answer.status_code == 503 and "No worker is alive" in answer.text, view
+
+
+def test_what_a_worker_refuses_is_a_sentence_in_the_place_of_the_view(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    explored.refusal = UserError("The prompt has 3,000 tokens; <em>expected</em> at most 2,048.")
+    answer = part(client, "lens")
+    assert answer.status_code == 422
+    assert "&lt;em&gt;expected" in answer.text and "<table" not in answer.text
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "x" * 20_001])
+def test_what_is_no_prompt_is_said_beside_it(
+    client: TestClient, explored: ExploredEngine, prompt: str
+) -> None:
+    answer = client.get("/explore", params={"prompt": prompt})
+    assert answer.status_code == 422 and 'id="f-prompt-error"' in answer.text
+    assert explored.asked == []
+
+
+def test_markup_emoji_and_right_to_left_text_are_shown_as_they_are(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = "<script>alert(1)</script> 🐸 שלום is"
+    page = client.get("/explore", params={"prompt": text})
+    shown = part(client, "predictions", prompt=text, subject="", corrupted="")
+    for answer in (page, shown):
+        assert "<script>alert" not in answer.text and "&lt;script&gt;alert" in answer.text
+        assert "🐸" in answer.text and "שלום" in answer.text
+    assert "&lt;b&gt;sumo" in shown.text
+
+
+def test_predictions_name_target_and_ranks_of_both_prompts(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = part(client, "predictions").text
+    assert "Clean prompt" in text and "Corrupted prompt" in text
+    assert text.count("␣golf") >= 2 and "golf and on" in text
+    assert 'aria-pressed="true" aria-label="Take  golf as target"' in text
+
+
+def test_the_lens_is_a_grid_of_tokens_by_layers_with_its_words(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = part(client, "lens").text
+    assert text.count("<td ") == 6 * 4  # six words, the embedding and three blocks
+    both = part(client, "lens", after="both").text
+    assert both.count("<td ") == 6 * 7
+    assert 'data-at="2.5"' in text and 'data-at="embed.0"' in text
+    cell = re.search(r'data-at="0.0" data-value="([^"]+)" data-tip="([^"]+)"', text)
+    assert cell and "0.5" in cell[2] and cell[2].count("\n") == 4
+
+
+def test_an_unknown_shade_names_those_there_are(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    answer = part(client, "lens", shade="colour")
+    assert answer.status_code == 422 and "entropy" in answer.text
+
+
+def test_a_selected_cell_shows_both_places_of_its_layer(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = part(client, "cell", at="1.2").text
+    assert "After attention" in text and "After MLP" in text and "␣plays" in text
+    for odd in ("", "1", "1.x", "1.9999", "9.1.2", "1.-1"):
+        assert (
+            "Click a cell" in part(client, "cell", at=odd).text
+            or "Layer" in part(client, "cell", at=odd).text
+        )
+
+
+def test_long_prompts_are_seen_through_a_window(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    long = " ".join(f"w{i}" for i in range(200))
+    text = part(client, "lens", prompt=long, subject="").text
+    assert "Earlier tokens" in text and "Later tokens" not in text and "␣w199" in text
+    first = part(client, "lens", prompt=long, subject="", **{"from": "0"}).text
+    assert "Later tokens" in first and "␣w63" in first and "␣w64" not in first
+
+
+def test_swapping_exchanges_prompts_and_answers(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    asked = {**PAIR, "target": "golf", "distractor_ids": "3"}
+    found = where(client.get("/explore/swap", params=asked, follow_redirects=False))
+    assert found["prompt"] == PAIR["corrupted"] and found["corrupted"] == PAIR["prompt"]
+    assert found["distractor"] == "golf" and found["target_ids"] == "3"
+    alone = client.get("/explore/swap", params={"prompt": "x"}, follow_redirects=False)
+    assert alone.status_code == 422 and "no corrupted prompt" in alone.text
+
+
+def test_a_fact_is_taken_by_its_id_or_its_words(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    for words in ("fact-7", "Athlete 7"):
+        asked = {"set": "sports", "fact": words}
+        found = where(client.get("/explore/take", params=asked, follow_redirects=False))
+        assert found["subject"] == "Athlete 7" and "Athlete 7" not in found["corrupted"]
+    gone = client.get("/explore/take", params={"set": "sports", "fact": "nobody at all"})
+    assert gone.status_code == 404 and "nobody at all" in gone.text
+
+
+def test_a_corrupted_prompt_is_proposed_for_a_typed_one(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    asked = {"prompt": "I think that Ann 1 likes", "subject": "Ann 1", "set": "sports"}
+    found = where(client.get("/explore/propose", params=asked, follow_redirects=False))
+    assert re.fullmatch(r"I think that Athlete \d+ likes", found["corrupted"])
+    unmarked = client.get("/explore/propose", params={"prompt": "Nobody likes", "set": "sports"})
+    assert unmarked.status_code == 422 and "mark them" in unmarked.text
+
+
+def test_answers_are_kept_by_weights_prompt_and_model(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    first = part(client, "lens")
+    assert part(client, "lens").text == first.text
+    assert part(client, "lens", shade="entropy").status_code == 200
+    assert len(explored.asked) == 1
+    part(client, "lens", subject="")
+    assert len(explored.asked) == 2
+    explored.weights = "others"
+    part(client, "lens", prompt="Another one")
+    part(client, "lens")
+    assert len(explored.asked) == 4
+
+
+def test_a_tab_that_asks_again_is_named_as_the_reader(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    client.get("/explore/views/lens", params=PAIR, headers={"X-Tab": "t" * 500})
+    part(client, "lens", subject="")
+    named, nobody = explored.asked
+    assert "t" * 40 in named.reader and named.reader.endswith(":lens") and nobody.reader == ""
+
+
+@pytest.mark.parametrize("view", ["predictions", "lens"])
+def test_every_figure_has_its_picture_its_table_and_its_csv(
+    client: TestClient, explored: ExploredEngine, view: str
+) -> None:
+    for ending, words in (("json", "golf"), ("csv", "golf"), ("html", "<table>")):
+        answer = client.get(f"/explore/figures/{view}.{ending}", params=PAIR)
+        assert answer.status_code == 200 and words in answer.text, ending
+    refused = client.get(f"/explore/figures/{view}.json", params={"prompt": ""})
+    assert refused.status_code == 422
+    assert "prompt is empty" in refused.json()["detail"][0]["message"]
+
+
+def test_the_api_answers_a_view_with_its_arrays(
+    script: TestClient, explored: ExploredEngine
+) -> None:
+    body = {"model": "demo", "options": {"prompt": "a b c"}}
+    answer = script.post("/api/explore/lens", json=body)
+    assert answer.status_code == 200
+    assert len(answer.json()["arrays"]["lens.rank"]["values"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ([], "no JSON object"),
+        ({"view": "lens"}, "address says already"),
+        ({"optons": {}}, "Did you mean"),
+        ({"model": 3}, "model"),
+    ],
+)
+def test_the_api_says_what_is_wrong_with_a_body(
+    script: TestClient, explored: ExploredEngine, body: Any, words: str
+) -> None:
+    answer = script.post("/api/explore/lens", json=body)
+    assert answer.status_code == 422 and words in answer.text
