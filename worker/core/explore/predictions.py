@@ -6,17 +6,14 @@ continuation is greedy.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pydantic import Field
 
 from worker.contract.result import Table
-from worker.core.explore._answers import Scored, score
+from worker.core.explore._answers import ask, said_json, top_json
 from worker.core.explore._greedy import go_on
 from worker.core.explore._options import SubjectOptions
-from worker.core.explore._subject import NAMES, Subject, look
-from worker.core.explore._words import token_text
+from worker.core.explore._subject import NAMES, look
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 
@@ -34,12 +31,14 @@ class Options(SubjectOptions):
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Ask each prompt once; see the module's docstring."""
     subject = look(model, options, job.seed)
-    top = [row for which in range(len(subject.prompts)) for row in _top(subject, which, options.k)]
-    answers = [
-        _answer(subject, which, name, scored)
-        for which in range(len(subject.prompts))
-        for name, scored in score(subject, which).items()
+    base, prompts = subject.base, range(len(subject.prompts))
+    top = [
+        {"prompt": NAMES[which], **row}
+        for which in prompts
+        for row in top_json(subject, base.logits[which], options.k)
     ]
+    answers = [answer for which in prompts for answer in ask(subject, which)]
+    said = [said_json(subject, ids) for ids in go_on(base, options.n_new, job.report)]
     first, target = top[0], answers[0]
     return Findings(
         summary={
@@ -67,60 +66,6 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
             **subject.as_json(),
             "top": top,
             "answers": answers,
-            "continuation": _continuations(subject, options.n_new),
+            "continuation": [{"prompt": NAMES[which], **said[which]} for which in prompts],
         },
     )
-
-
-def _top(subject: Subject, which: int, k: int) -> list[dict[str, Any]]:
-    logits = subject.base.logits[which]
-    probabilities = logits.softmax(-1)
-    found = logits.topk(min(k, len(logits))).indices.tolist()
-    return [
-        {
-            "prompt": NAMES[which],
-            "token": token_text(subject.model, token),
-            "id": token,
-            "probability": float(probabilities[token]),
-            "logit": float(logits[token]),
-            "rank": rank,
-        }
-        for rank, token in enumerate(found)
-    ]
-
-
-def _answer(subject: Subject, which: int, name: str, scored: Scored) -> dict[str, Any]:
-    answer = subject.answers[name]
-    total = float(scored.log_probs.double().sum())
-    tokens = [
-        {
-            "text": token_text(subject.model, token),
-            "id": token,
-            "probability": float(scored.log_probs[place].exp()),
-            "logit": float(scored.logits[place]),
-            "rank": scored.ranks[place],
-        }
-        for place, token in enumerate(answer.ids)
-    ]
-    return {
-        "prompt": NAMES[which],
-        "answer": name,
-        "text": answer.text,
-        "probability": float(scored.log_probs.double().sum().exp()),
-        "log_probability": total,
-        "logit": float(scored.logits.double().sum()),
-        "rank": scored.ranks[0],
-        "tokens": tokens,
-    }
-
-
-def _continuations(subject: Subject, n_new: int) -> list[dict[str, Any]]:
-    model = subject.model
-    return [
-        {
-            "prompt": NAMES[which],
-            "text": str(model.tokenizer.decode(ids, skip_special_tokens=True)),
-            "tokens": [token_text(model, token) for token in ids],
-        }
-        for which, ids in enumerate(go_on(subject.base, n_new))
-    ]

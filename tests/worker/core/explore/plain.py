@@ -42,7 +42,7 @@ NAMES = {
 CLEAN, OTHER = "ab cd is at", "ab xz is at"
 DEMO = (
     "Fact: Tiger Woods plays the sport of golf\nFact: LeBron James plays the sport of",
-    "Fact: Tiger Woods plays the sport of golf\nFact: Babe Ruth plays the sport of",
+    "Fact: Tiger Woods plays the sport of golf\nFact: Mariano Rivera plays the sport of",
 )
 
 
