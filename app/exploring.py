@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import aclosing
 from typing import Any, cast
@@ -36,7 +36,9 @@ class Answers:
         self._asked: dict[str, Future[Result]] = {}
         self._weights: dict[str, tuple[str, float]] = {}
 
-    def ask(self, engine: Engine, spec: ExploreSpec, reader: str = "") -> Result:
+    def ask(
+        self, engine: Engine, spec: ExploreSpec, reader: str = "", patience: float = PATIENCE
+    ) -> Result:
         """A view's answer; raises UserError as the worker says it, and NoWorker.
 
         Raises Superseded when the same reader asks something newer meanwhile.
@@ -56,7 +58,7 @@ class Answers:
                 continue
         try:
             question = AskExplore(spec=spec, inputs=Inputs(out=""), reader=reader)
-            answer = Result.model_validate(engine.ask(question, timeout=PATIENCE))
+            answer = Result.model_validate(engine.ask(question, timeout=patience))
         except BaseException as error:
             with self._lock:
                 del self._asked[asked]
@@ -75,7 +77,7 @@ class Answers:
 
     async def follow(
         self, engine: Engine, spec: ExploreSpec, reader: str = ""
-    ) -> AsyncIterator[Event | Result]:
+    ) -> AsyncGenerator[Event | Result, None]:
         """What is told while a view is computed, and last its answer; closing it ends the work."""
         if found := self.known(spec):
             yield found

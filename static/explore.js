@@ -2,6 +2,7 @@
 
    data-view="URL" data-needs="a b"  loaded into its [data-place] when it comes into view, and again
                                      when one of those parts of the address changes
+   data-rows="URL"                   the same as it is computed, a JSON string of HTML in each line
    data-set="a=1&b="                 a click changes these parts of the address (empty: takes out)
    data-param="a"                    a select or box whose value is a part of the address
    data-grid="select|patch"          a table whose cells (data-at) arrows reach; Enter or a click
@@ -37,6 +38,7 @@ async function load(view) {
   drawn.set(view, query);
   view.setAttribute("aria-busy", "true");
   try {
+    if (view.dataset.rows) await paint(view, query, request.signal);
     const answer = await fetch(`${view.dataset.view}?${query}`, {
       signal: request.signal,
       headers: { "HX-Request": "true", "X-Tab": tab },
@@ -52,6 +54,20 @@ async function load(view) {
     view.querySelector("[data-place]").replaceChildren(note);
   }
   if (busy.get(view) === request) view.removeAttribute("aria-busy");
+}
+
+/* What is computed row by row is shown so; each line holds the view as far as it is known. */
+async function paint(view, query, signal) {
+  const answer = await fetch(`${view.dataset.rows}?${query}`, { signal, headers: { "X-Tab": tab } });
+  if (!answer.ok) return;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = "", done = false; !done; ) {
+    const read = await reader.read();
+    done = read.done;
+    const lines = (rest + (read.value ?? "")).split("\n");
+    rest = lines.pop();
+    if (lines.length) fill(view, JSON.parse(lines.at(-1)));
+  }
 }
 
 function fill(view, text) {
@@ -148,7 +164,8 @@ function words(cell) {
   const row = cell.closest("tr").querySelector("th");
   const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
   const corner = cell.closest("table").tHead.rows[0].cells[0].textContent;
-  return `${corner} ${row.innerText.replace(/\s+/g, " ")}, layer ${head.textContent}: ${cell.textContent}, ${cell.dataset.value}`;
+  const along = corner === "layer" ? "head" : "layer";
+  return `${corner} ${row.innerText.replace(/\s+/g, " ").trim()}, ${along} ${head.textContent}: ${cell.textContent}${cell.textContent === cell.dataset.value ? "" : `, ${cell.dataset.value}`}`;
 }
 
 function choose(cell, more) {

@@ -8,6 +8,8 @@ from worker.contract.facts import Fact
 from worker.engine.client import NoWorker
 from worker.store.store import Store
 
+MOMENTS = 3.0
+"""Seconds for which the first page of all waits; a model that loads meanwhile takes longer."""
 TRIES = 12
 """Facts that are cut before it is said that none fits."""
 
@@ -65,7 +67,7 @@ def begun(asker: Asker, model: str) -> Subject | None:
         return None
     subject = taken(Subject(model=model or "demo"), fact_of(asker.engine.store, sets[0].name, ""))
     try:
-        return proposed(asker, subject, sets[0].name)
+        return proposed(replace(asker, patience=MOMENTS), subject, sets[0].name)
     except (UserError, NoWorker):
         return subject
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from app.experiment import read_model
-from app.exploring import Answers
+from app.exploring import PATIENCE, Answers
 from app.submission import refuse_odd_text
 from worker.contract.base import parse
 from worker.contract.errors import UserError
@@ -102,10 +102,12 @@ class Asker:
     engine: Engine
     answers: Answers
     reader: str = ""
+    patience: float = PATIENCE
 
     def ask(self, model: str, view: str, options: Mapping[str, Any]) -> Result:
         """One model's answer."""
-        return self.answers.ask(self.engine, self.spec(model, view, options), self.reader)
+        spec = self.spec(model, view, options)
+        return self.answers.ask(self.engine, spec, self.reader, self.patience)
 
     def spec(self, model: str, view: str, options: Mapping[str, Any]) -> ExploreSpec:
         """A view of a model as it is asked."""

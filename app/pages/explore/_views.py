@@ -3,11 +3,22 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import urlencode
 
 from app.drawing.ask import choose
 from app.drawing.drawing import Offer, Source
 from app.figures.lens_grid import AFTER, SHADES
+from app.figures.patching_map import DIRECTIONS, METRICS, SCALES, SITES
 from app.pages.explore._lens import WHICH, cell_of, lens_panels
+from app.pages.explore._patching import (
+    Chosen,
+    cell_words,
+    chosen_map,
+    map_panels,
+    need_pair,
+    patched,
+    read_cells,
+)
 from app.pages.explore._predictions import SHOWN, K, prompts_of
 from app.pages.explore._subject import NAMES, Asker, Subject, ask
 from worker.contract.base import unknown
@@ -19,6 +30,53 @@ N_NEW = 20
 """Tokens that the continuation has."""
 WINDOW = 64
 """Tokens that a grid shows at once."""
+
+
+def _maps(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
+    need_pair(subject)
+    return ask(asker, subject, "patching", **chosen_map(asked).options(), **window_of(asked))
+
+
+def _patching(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    found = _maps(asker, subject, asked)
+    titles = ["base", "edited"] if subject.beside else [""]
+    chosen = chosen_map(asked)
+    return map_choices(chosen) | {"grids": map_panels(found, titles, chosen)}
+
+
+def map_choices(chosen: Chosen) -> dict[str, Any]:
+    """What the map's choosers offer, before anything is computed."""
+    choices = {
+        "map": list(SITES.items()),
+        "metric": list(METRICS.items()),
+        "scale": list(SCALES.items()),
+        "direction": list(DIRECTIONS.items()),
+    }
+    return {"chosen": chosen, "choices": choices, "grids": None, "is_partial": False}
+
+
+def _patch(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    """The cells of the address, patched together."""
+    cells = read_cells(asked.get("cells", ""))
+    if not cells:
+        return {"cells": []}
+    need_pair(subject)
+    chosen = chosen_map(asked)
+    options = {"cells": cells, "direction": chosen.direction, "k": SHOWN, "n_new": N_NEW}
+    found = ask(asker, subject, "patch", **options)
+    tokens = found[0].view["prompts"][0]["tokens"]
+    names = asked["cells"].split(",")
+    return {
+        "cells": [
+            {
+                "words": cell_words(cell, tokens),
+                "without": urlencode({"cells": ",".join(n for n in names if n != name)}),
+            }
+            for name, cell in zip(names, cells, strict=True)
+        ],
+        "sides": [patched(one, chosen) for one in found],
+        "problems": list(dict.fromkeys(p for one in found for p in one.view["problems"])),
+    }
 
 
 @dataclass(frozen=True)
@@ -33,6 +91,8 @@ class View:
     """The figure in `app/figures` that draws the same numbers, with its table and CSV."""
     source: Callable[[Asker, Subject, Asked], list[Result]] | None = None
     """The result that the figure draws."""
+    is_streamed: bool = False
+    """Whether it is shown as far as it is computed."""
 
     @property
     def needs(self) -> str:
@@ -55,7 +115,7 @@ def _predictions(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]
 
 
 def _lenses(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
-    options = {"which": choose(asked, "which", list(WHICH)), "top": 5} | _window(asked)
+    options = {"which": choose(asked, "which", list(WHICH)), "top": 5} | window_of(asked)
     return ask(asker, subject, "lens", **options)
 
 
@@ -73,7 +133,8 @@ def _lens(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _window(asked: Asked) -> dict[str, Any]:
+def window_of(asked: Asked) -> dict[str, Any]:
+    """The option that shows a long prompt's tokens from the one that the address names on."""
     first = asked.get("from", "")
     if not first.isdecimal() or len(first) > 6:
         return {}
@@ -104,6 +165,11 @@ VIEWS = (
         "lens_grid", _lenses,
     ),
     View("cell", "The selected cell", _cell, ("at", "which", "from")),
+    View(
+        "patching", "What a state carries", _patching,
+        ("map", "metric", "scale", "direction", "from"), "patching_map", _maps, is_streamed=True,
+    ),
+    View("patch", "Patched", _patch, ("cells", "direction")),
 )  # fmt: skip
 _BY_NAME = {view.name: view for view in VIEWS}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, StreamingResponse
 
 from app.backend import AnnouncementDep, EngineDep
 from app.drawing.drawing import Drawing
@@ -15,9 +15,11 @@ from app.failures import status
 from app.figure_files import answer
 from app.pages.explore import _views
 from app.pages.explore._pairing import begun, fact_of, proposed, taken
+from app.pages.explore._streaming import rows as partial_rows
 from app.pages.explore._subject import NAMES, Asker, Subject, read_subject
 from app.templating import render
-from worker.contract.errors import UserError
+from worker.contract.base import unknown
+from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine, Superseded
 
@@ -113,6 +115,17 @@ def view(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) 
         pictures=list(zip(titles, pictures, strict=False)),
         **known,
     )
+
+
+@router.get("/rows/{view}")
+def rows(request: Request, view: str, engine: EngineDep) -> Response:
+    """A view as it is computed, one fragment of the page in each line."""
+    asked = dict(request.query_params)
+    subject = read_subject(asked)
+    if view != "patching":
+        raise NotFound(unknown("view that is shown as it comes", view, ["patching"]).message)
+    asker = _asker(request, engine, view)
+    return StreamingResponse(partial_rows(asker, subject, asked), media_type="application/x-ndjson")
 
 
 @router.get("/figures/{view}.{ending}")

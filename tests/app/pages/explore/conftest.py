@@ -1,5 +1,6 @@
 """An engine that answers explore views by hand, one token of the prompt per word."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.app.conftest import AskedEngine
 from worker.contract.inputs import AskExplore, Question
 from worker.contract.menu import MethodInfo
+from worker.contract.progress import Event
 from worker.contract.result import ArrayInfo, Axis, Provenance, Result
 
 WORDS = (" golf", " tennis", " <b>sumo", " chess", " judo")
@@ -24,6 +26,14 @@ class ExploredEngine(AskedEngine):
         super().ask(question, timeout)  # no worker, or a refusal
         self.asked.append(question)
         return answer(question, self.weights).model_dump(mode="json")
+
+    async def answer(self, question: Question, timeout: float = 10) -> Any:
+        """Tell two rows of a map, then the answer."""
+        found = await asyncio.to_thread(self.ask, question, timeout)
+        for place in range(2):
+            row = {"position": place, "values": [0.5] * LAYERS, "metric": "logit_diff"}
+            yield Event(type="partial", name="patch.resid", data=row)
+        yield found
 
     @property
     def asked(self) -> list[AskExplore]:
@@ -45,7 +55,7 @@ def explored(engine: Any) -> ExploredEngine:
     found = engine.store.announcement()
     more = tuple(
         MethodInfo(kind="explore", name=name, title=name, summary="", options={})
-        for name in ("predictions", "lens")
+        for name in ("predictions", "lens", "patching", "patch")
     )
     changed = found.model_copy(update={"methods": found.methods + more})
     engine.store.announce("test-host:cpu", "g", changed)
@@ -66,7 +76,7 @@ def answer(question: AskExplore, weights: str) -> Result:
         "distractor": None,
         "problems": ["The subject was not found."] if options.get("subject") == "nobody" else [],
     }
-    made = {"predictions": predictions, "lens": lens}[question.spec.view]
+    made = MADE[question.spec.view]
     arrays, more = made(prompts, options, shift)
     provenance = Provenance(
         model=question.spec.base, weights_hash=weights, seed=0, device="cpu", dtype="float32",
@@ -76,6 +86,14 @@ def answer(question: AskExplore, weights: str) -> Result:
         kind="explore", spec=question.spec.model_dump(mode="json"), provenance=provenance,
         seconds=0.1, peak_memory_bytes=1, arrays=arrays, view=view | more,
     )  # fmt: skip
+
+
+def answer_of_an_edit() -> Result:
+    """A finished edit, of which only that it is there matters."""
+    provenance = Provenance(
+        model="demo", weights_hash="w", seed=0, device="cpu", dtype="float32", versions={}
+    )
+    return Result(kind="unlearn", spec={}, provenance=provenance, seconds=1.0, peak_memory_bytes=1)
 
 
 def prompt(name: str, text: str, subject: str) -> dict[str, Any]:
@@ -122,3 +140,36 @@ def lens(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, A
     ids = [[[(i + j + shift) % 5, *range(4)] for j in range(shape[1])] for i in range(shape[0])]
     names = {str(i): word for i, word in enumerate(WORDS)}
     return arrays, {"top": ids, "vocabulary": names, "which": which, "positions": [first, end]}
+
+
+def patching(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    (site,) = options["sites"]
+    n = 2 if site == "head" else len(prompts[0]["tokens"])
+    last = "head" if site == "head" else "token"
+    axes = tuple(
+        Axis(name=name, labels=tuple(map(str, range(size))))
+        for name, size in (("layer", LAYERS), (last, n))
+    )
+    arrays = {}
+    for metric in ("probability", "logit", "logit_diff"):
+        values = [[(i - j) / (1 + shift) for j in range(n)] for i in range(LAYERS)]
+        info = ArrayInfo(file="", axes=axes, unit=metric, signed=True, values=values)
+        arrays |= {f"patch.{site}.{metric}": info}
+        if options["direction"] == "denoising":
+            arrays |= {f"patch.{site}.{metric}.share": info}
+    told = {m: {"clean": 2.0, "corrupted": -1.0} for m in ("probability", "logit", "logit_diff")}
+    return arrays, {"metrics": told, "direction": options["direction"], "positions": [0, n]}
+
+
+def patch(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    def said(words: str) -> dict[str, Any]:
+        row = {"token": words, "id": 0, "probability": 0.5, "logit": 1.0, "rank": 0}
+        return {"top": [row], "answers": [], "continuation": {"text": f"{words} it is"}}
+
+    effect = {"clean": 2.0, "corrupted": -1.0, "unpatched": -1.0, "patched": 1.5}
+    effect |= {"joint": 2.5, "sum": 3.25, "single": [1.0] * len(options["cells"])}
+    view = {"unpatched": said(" tennis"), "patched": said(" golf"), "cells": options["cells"]}
+    return {}, view | {"effects": {"logit_diff": effect}}
+
+
+MADE = {"predictions": predictions, "lens": lens, "patching": patching, "patch": patch}

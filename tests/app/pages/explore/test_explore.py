@@ -1,5 +1,6 @@
 """Explore: the subject in the address, the views as parts of the page, what is said instead."""
 
+import json
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -7,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from tests.app.pages.explore.conftest import ExploredEngine
+from tests.app.pages.explore.conftest import ExploredEngine, answer_of_an_edit
 from worker.contract.errors import UserError
 
 PAIR = {
@@ -130,6 +131,63 @@ def test_long_prompts_are_seen_through_a_window(
     assert "Later tokens" in first and "␣w63" in first and "␣w64" not in first
 
 
+def test_the_map_is_drawn_by_site_metric_and_direction(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = part(client, "patching").text
+    assert text.count("<td ") == 6 * 3 and 'data-prefix="resid"' in text
+    assert "normalized" in text and 'data-at="2.5"' in text
+    heads = part(client, "patching", map="head", metric="probability").text
+    assert heads.count("<td ") == 3 * 2 and 'data-prefix="head"' in heads
+    raw = part(client, "patching", direction="noising").text
+    assert "nothing can be normalized" in raw
+    alone = part(client, "patching", corrupted="")
+    assert alone.status_code == 422 and "a corrupted prompt is missing" in alone.text
+
+
+def test_patched_cells_are_asked_together_and_told_beside_their_sum(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    assert "Nothing is patched" in part(client, "patch").text
+    text = part(client, "patch", cells="resid.1.2,head.0.1").text
+    assert "golf it is" in text and "3.25" in text and "2.50" in text
+    assert 'data-set="cells=head.0.1"' in text and "head 0.1, all tokens" in text
+    (asked,) = explored.asked
+    assert asked.spec.options["cells"] == [
+        {"site": "resid", "layer": 1, "token": 2, "head": None},
+        {"site": "head", "layer": 0, "token": None, "head": 1},
+    ]
+    for odd in ("resid", "resid.1", "eyes.1.2", "resid.1.x", "resid.-1.2", "resid.1.2.3"):
+        refused = part(client, "patch", cells=odd)
+        assert refused.status_code == 422 and "is no cell" in refused.text, odd
+
+
+def test_rows_are_painted_as_they_are_told_and_none_where_the_map_is_known(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    lines = client.get("/explore/rows/patching", params=PAIR).text.splitlines()
+    grids = [json.loads(line) for line in lines]
+    assert [text.count("<td ") for text in grids] == [0, 6 * 3, 6 * 3]
+    assert "rows are painted as they come" in grids[1]
+    assert client.get("/explore/rows/patching", params=PAIR).text == ""
+    assert client.get("/explore/rows/lens", params=PAIR).status_code == 404
+
+
+def test_two_models_stand_beside_their_difference_on_one_range(
+    client: TestClient, explored: ExploredEngine, begun: Any
+) -> None:
+    edit, attempt = begun("unlearn")
+    explored.store.finish(edit, attempt, "done", "", answer_of_an_edit())
+    for view, cells in (("lens", 6 * 4), ("patching", 6 * 3)):
+        text = part(client, view, beside=f"edit:{edit}").text
+        assert text.count("<td ") == 3 * cells, view
+        assert "one range for all three" in text and "difference" in text
+    said = part(client, "predictions", beside=f"edit:{edit}").text
+    assert "−0.250" in said  # half of a probability of 0.5 is gone
+    second = explored.asked[1].spec
+    assert second.edits == (edit,) and second.options["target_ids"] == [0]
+
+
 def test_swapping_exchanges_prompts_and_answers(
     client: TestClient, explored: ExploredEngine
 ) -> None:
@@ -186,13 +244,13 @@ def test_a_tab_that_asks_again_is_named_as_the_reader(
     assert "t" * 40 in named.reader and named.reader.endswith(":lens") and nobody.reader == ""
 
 
-@pytest.mark.parametrize("view", ["predictions", "lens"])
+@pytest.mark.parametrize("view", ["predictions", "lens", "patching"])
 def test_every_figure_has_its_picture_its_table_and_its_csv(
     client: TestClient, explored: ExploredEngine, view: str
 ) -> None:
-    for ending, words in (("json", "golf"), ("csv", "golf"), ("html", "<table>")):
+    for ending, words in (("json", "title"), ("csv", "sport"), ("html", "<table>")):
         answer = client.get(f"/explore/figures/{view}.{ending}", params=PAIR)
-        assert answer.status_code == 200 and words in answer.text, ending
+        assert answer.status_code == 200 and (words in answer.text or "golf" in answer.text), ending
     refused = client.get(f"/explore/figures/{view}.json", params={"prompt": ""})
     assert refused.status_code == 422
     assert "prompt is empty" in refused.json()["detail"][0]["message"]
