@@ -13,9 +13,9 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.ahead.work import NOTHING, Size, Work
+from worker.core.asking.passages import training_passages
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode_fact
-from worker.core.texts.passages import training_passages
 
 LOOKED = 48
 """Facts whose prompts are measured; they stand for the others."""

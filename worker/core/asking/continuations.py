@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from worker.contract.result import Table
 from worker.core.asking.generation import generate
+from worker.core.asking.passages import beginnings
 from worker.core.models.model import Model
-from worker.core.texts.passages import beginnings
 
 NEW_TOKENS = 32
 RUN = 3

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from worker.core.asking.passages import held_out_passages
 from worker.core.models.model import Model
 from worker.core.models.tokens import pad, passage_ids
-from worker.core.texts.passages import held_out_passages
 
 COMPARED = 64
 """Passages whose next-token distributions are kept and compared."""

@@ -16,6 +16,7 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
+from worker.core.asking.passages import first_sentences, training_passages
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
 from worker.core.kept import Kept
@@ -23,7 +24,6 @@ from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode, pad, passage_ids, tokenized
-from worker.core.texts.passages import first_sentences, training_passages
 from worker.core.training.forward import Reached
 from worker.core.training.pool import Pool, Row, answer_row, pool
 

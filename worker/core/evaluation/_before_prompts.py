@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from worker.core.models.model import Model
 from worker.core.models.tokens import pad
-from worker.core.training.attack import IGNORED, Row
+from worker.core.training.losses import IGNORED
+from worker.core.training.pool import Row
 
 
 def log_probs(

@@ -14,7 +14,7 @@ from worker.contract.facts import Fact
 from worker.core.evaluation._before_prompts import log_probs
 from worker.core.findings import Job
 from worker.core.models.model import Model
-from worker.core.training.attack import Row, fact_rows
+from worker.core.training.pool import Row, fact_rows
 
 Groups = Mapping[str, Sequence[Fact]]
 ASKED = 64

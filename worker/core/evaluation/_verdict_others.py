@@ -13,11 +13,11 @@ import numpy as np
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.selection import Selection
+from worker.core.asking.passages import is_bundled
 from worker.core.asking.rows import statement_probabilities
 from worker.core.facts import general_facts, relations
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids, encode
-from worker.core.texts.passages import is_bundled
 
 PER_KIND = 10
 """Facts asked of each kind, at most."""

@@ -30,13 +30,13 @@ from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.generation import complete
 from worker.core.asking.ordinary_text import general_losses, read_lines
+from worker.core.asking.passages import training_passages
 from worker.core.asking.rows import compare_columns
 from worker.core.asking.statistics import summarize
 from worker.core.demo.paths import SAGA
 from worker.core.evaluation._own_words import Cut, cut_prompts, grade, own_terms
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.texts.passages import training_passages
 
 TITLE = "Familiarity with a text"
 PAPER = "Eldan & Russinovich 2023, Who's Harry Potter?, arXiv 2310.02238"

@@ -29,13 +29,13 @@ from worker.contract.retain import divide
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.ordinary_text import read_lines
+from worker.core.asking.passages import held_out_passages
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.rows import compare_columns, statement_probabilities
 from worker.core.asking.statistics import estimate_of, summarize
 from worker.core.facts.relations import fact_set as bundled_relations
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.texts.passages import held_out_passages
 
 TITLE = "Side effects"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"

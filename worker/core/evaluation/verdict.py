@@ -45,6 +45,7 @@ from worker.contract.retain import divide
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.continuations import continuations_table, telling
+from worker.core.asking.passages import held_out_passages
 from worker.core.asking.probe import plan_probe
 from worker.core.asking.setting import setting
 from worker.core.evaluation._verdict_numbers import Battery, Measured
@@ -53,7 +54,6 @@ from worker.core.evaluation._verdict_rules import SPREAD, decide
 from worker.core.evaluation._verdict_terms import Thresholds
 from worker.core.evaluation._verdict_words import conclude, tell
 from worker.core.findings import Findings, Job
-from worker.core.texts.passages import held_out_passages
 
 TITLE = "Verdict"
 PASSAGES = 64

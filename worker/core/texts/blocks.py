@@ -10,9 +10,6 @@ from torch import Tensor
 from worker.contract.errors import UserError
 from worker.core.models.model import Model
 
-IGNORED = -100
-"""The label of a place that is not trained on."""
-
 
 @dataclass(frozen=True)
 class Block:

@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.core.models.model import Model
-from worker.core.texts.blocks import IGNORED, Block, encode_block
+from worker.core.texts.blocks import Block, encode_block
 from worker.core.texts.dictionary import Span, align, first_tokens, translate
 from worker.core.texts.reinforced import Reinforced
+from worker.core.training.losses import IGNORED
 
 
 @dataclass(frozen=True)

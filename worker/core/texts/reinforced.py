@@ -17,8 +17,12 @@ from worker.contract.errors import Diverged
 from worker.core.findings import Job
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
-from worker.core.texts.blocks import IGNORED, Block, predict
+from worker.core.texts.blocks import Block, predict
 from worker.core.texts.options import ReadingOptions
+from worker.core.training.forward import logits_at_answers
+from worker.core.training.loop import Draw, Loop, Losses, Step
+from worker.core.training.losses import cross_entropy
+from worker.core.training.pool import pool, running_row
 
 CLIP = 1.0
 """Gradient norm above which gradients are scaled down."""
@@ -98,43 +102,28 @@ def _train(
     job: Job,
     share: tuple[float, float],
 ) -> list[float]:
+    rows = pool(model, [running_row(block.ids) for block in blocks])
+    draw = Draw(len(blocks), options.reinforce_batch)
     generator = torch.Generator().manual_seed(job.seed)
-    optimizer = torch.optim.AdamW(parameters, lr=options.reinforce_rate, weight_decay=0.0)
     losses: list[float] = []
-    order: list[int] = []
-    size = min(options.reinforce_batch, len(blocks))
-    for step in range(options.reinforce_steps):
-        while len(order) < size:
-            order += torch.randperm(len(blocks), generator=generator).tolist()
-        chosen, order = order[:size], order[size:]
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(_backward(model, [blocks[i].ids for i in chosen]))
-        norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-        if not torch.isfinite(norm):
+
+    def pull() -> Losses:
+        batch = rows.batch(torch.tensor(draw.take(generator)))
+        loss = cross_entropy(logits_at_answers(model, batch), batch.labels)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        return {"loss": losses[-1]}
+
+    def tell(step: Step) -> None:
+        if not step.is_finite:
             raise Diverged(
-                f"Reinforcing the text lost its way at step {step + 1} (loss {losses[-1]:g}); the "
-                f"model is untouched. Lower reinforce_rate ({options.reinforce_rate:g})."
+                f"Reinforcing the text lost its way at step {step.number} (loss {losses[-1]:g}); "
+                f"the model is untouched. Lower reinforce_rate ({options.reinforce_rate:g})."
             )
-        optimizer.step()
-        done = share[0] + (share[1] - share[0]) * (step + 1) / options.reinforce_steps
-        job.report.progress(done, f"Stage 1: reinforcing, step {step + 1}")
+        done = share[0] + (share[1] - share[0]) * step.number / options.reinforce_steps
+        job.report.progress(done, f"Stage 1: reinforcing, step {step.number}")
+
+    optimizer = torch.optim.AdamW(parameters, lr=options.reinforce_rate, weight_decay=0.0)
+    steps = options.reinforce_steps
+    Loop(parameters, optimizer, steps=steps, clip=CLIP, cosine=False).run(pull, tell)
     return losses
-
-
-def _backward(model: Model, rows: Sequence[tuple[int, ...]]) -> float:
-    """Take the loss of a batch of rows, padded on the right, where causal attention is blind."""
-    width = max(map(len, rows)) - 1
-
-    def right(values: Sequence[int], fill: int) -> list[int]:
-        return [*values, *[fill] * (width - len(values))]
-
-    ids = torch.tensor([right(row[:-1], model.pad_id) for row in rows], device=model.device)
-    mask = torch.tensor([right([1] * (len(row) - 1), 0) for row in rows], device=model.device)
-    labels = torch.tensor([right(row[1:], IGNORED) for row in rows], device=model.device)
-    positions = torch.arange(width, device=model.device).expand(len(rows), -1)
-    logits = model.logits(ids, mask, positions, keep=width)
-    loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-    )
-    loss.backward()
-    return float(loss.detach())

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from worker.contract.result import Table
 from worker.core.models.model import Model
-from worker.core.texts.blocks import IGNORED
 from worker.core.texts.generic import Labelled
 from worker.core.texts.stages import Read
+from worker.core.training.losses import IGNORED
 
 SHOWN = 400
 """Tokens of the text that a result shows."""

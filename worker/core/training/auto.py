@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from worker.contract.errors import Diverged, NotFinite
+from worker.core.asking.passages import is_bundled
 from worker.core.models.model import Model
-from worker.core.texts.passages import is_bundled
 from worker.core.training.judge import Judged
 from worker.core.training.options import Training
 

@@ -11,11 +11,11 @@ from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.contract.retain import RetainParts, divide
 from worker.contract.selection import Selection
+from worker.core.asking.passages import training_passages
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts, components_of
 from worker.core.findings import Job
 from worker.core.models.model import Model
-from worker.core.texts.passages import training_passages
 from worker.core.training.forward import with_entering
 from worker.core.training.options import Training
 from worker.core.training.pool import Pool, Row, fact_rows, pool, text_rows

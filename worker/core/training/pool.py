@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, passage_ids
+from worker.core.models.tokens import answer_ids, encode, passage_ids, tokenized
 from worker.core.training.losses import IGNORED
 
 
@@ -115,19 +115,26 @@ def _without_end(model: Model, ids: tuple[int, ...]) -> tuple[int, ...]:
     return ids[:-1] if ends else ids
 
 
-def fact_rows(model: Model, facts: Sequence[Fact], answers: Sequence[str]) -> list[Row]:
-    """Make each fact's row with the answer beside it."""
-    return [answer_row(model, f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
+def fact_rows(
+    model: Model, facts: Sequence[Fact], answers: Sequence[str] | None = None
+) -> list[Row]:
+    """Make each fact's row with the answer beside it: its target where none are given."""
+    answers = [fact.target for fact in facts] if answers is None else answers
+    asked = [(f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
+    with tokenized(model, [text for prompt, answer in asked for text in (prompt, prompt + answer)]):
+        return [answer_row(model, prompt, answer) for prompt, answer in asked]
 
 
 def text_rows(model: Model, texts: Sequence[str], context: int) -> list[Row]:
     """Make rows of running text, each token predicting the next, cut at `context` tokens."""
-    rows = []
-    for text in texts:
-        ids = passage_ids(model, text, context + 1)
-        if len(ids) > 1:
-            rows.append(Row(ids=tuple(ids[:-1]), labels=tuple(ids[1:])))
-    return rows
+    with tokenized(model, texts):
+        passages = [passage_ids(model, text, context + 1) for text in texts]
+    return [running_row(ids) for ids in passages if len(ids) > 1]
+
+
+def running_row(ids: Sequence[int]) -> Row:
+    """Make the row in which each token predicts the next."""
+    return Row(ids=tuple(ids[:-1]), labels=tuple(ids[1:]))
 
 
 def _reach(labels: Sequence[int]) -> int:

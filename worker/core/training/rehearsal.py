@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
+from worker.core.asking.passages import training_passages
 from worker.core.editing.check import Objective
 from worker.core.findings import Job
 from worker.core.models.model import Model
-from worker.core.texts.passages import training_passages
 from worker.core.training.material import retained
 from worker.core.training.options import Training
 

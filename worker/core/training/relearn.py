@@ -14,14 +14,15 @@ from worker.contract.base import Options as BaseOptions
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
+from worker.core.asking.passages import training_passages
 from worker.core.asking.probe import sample_retain, sample_trained
 from worker.core.asking.rows import halves, statement_probabilities
 from worker.core.findings import Job
 from worker.core.models.deltas import restored
 from worker.core.models.model import Model
-from worker.core.texts.passages import training_passages
 from worker.core.training.adapters import lora
-from worker.core.training.attack import Pool, fact_rows, fine_tune, text_rows
+from worker.core.training.attack import Feed, fine_tune
+from worker.core.training.pool import fact_rows, text_rows
 
 Mode = Literal["lora", "full", "unrelated"]
 TEXTS = 256
@@ -164,7 +165,7 @@ def relearn(
             )
         rate = options.full_learning_rate if mode == "full" else adapter_rate(model, options)
         fine_tune(
-            model, parameters, _pools(model, parts, mode, options), steps=options.steps,
+            model, parameters, _feeds(model, parts, mode, options), steps=options.steps,
             learning_rate=rate, seed=job.seed, each_step=measure,
         )  # fmt: skip
     columns = list(zip(*found.values(), strict=True))
@@ -190,13 +191,13 @@ def relearn_once(
     )
 
 
-def _pools(
+def _feeds(
     model: Model, parts: Parts, mode: Mode, options: RelearnOptions
-) -> tuple[list[Pool], list[Pool]]:
+) -> tuple[list[Feed], list[Feed]]:
     """What each step trains on: facts, of which the answer's tokens alone are asked, and text."""
     lines = training_passages(model, options.general_text)[:TEXTS]
     taught = () if mode == "unrelated" else parts.relearned
-    facts: list[Pool] = [
+    facts: list[Feed] = [
         (fact_rows(model, some), options.fact_batch) for some in (taught, parts.kept)
     ]
     return facts, [(text_rows(model, lines, options.context), options.text_batch)]

@@ -10,7 +10,7 @@ retain facts without gradients; the best probed checkpoint is what is kept.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.forward import logits_at_answers
+from worker.core.training.loop import Draw, Loop, Losses, Step
 from worker.core.training.options import Training
 from worker.core.training.pool import Batch, Pool
 
@@ -49,7 +50,9 @@ class Term:
     forward: Callable[[Batch, int], Tensor] | None = None
     averages_labels: bool = False
     """Is the loss a mean over labels, so that a batch may be run in pieces?"""
-    _order: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._drawn = Draw(len(self.pool), self.batch_size)
 
     def draw(self, generator: torch.Generator, vocabulary: int) -> list[tuple[Batch, float]]:
         """Take the next rows, in pieces with the share of the labels that each has."""
@@ -61,13 +64,9 @@ class Term:
         return [(piece, piece.n_labels / labels) for piece in pieces]
 
     def _next(self, generator: torch.Generator) -> Int[Tensor, " batch"]:
-        """Choose the next rows; every row comes once before any comes twice."""
         if len(self.pool) <= self.batch_size:
             return torch.arange(len(self.pool))
-        while len(self._order) < self.batch_size:
-            self._order += torch.randperm(len(self.pool), generator=generator).tolist()
-        drawn, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
-        return torch.tensor(sorted(drawn))
+        return torch.tensor(sorted(self._drawn.take(generator)))
 
 
 @dataclass
@@ -138,33 +137,34 @@ class Trainer:
         self.model, self.parts, self.options, self.job = model, parts, options, job
         self.terms = [term for term in terms if term.weight > 0]
         self.probe, self.layer, self.share = probe, lowest_layer, share
-        self.optimizer = optimizer or torch.optim.AdamW(
+        optimizer = optimizer or torch.optim.AdamW(
             parts.masters, lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, options.steps)
         self.after_step = after_step
+        self.loop = Loop(
+            parts.masters, optimizer, steps=options.steps, clip=options.clip, written=self._write
+        )
         self.generator = torch.Generator().manual_seed(job.seed)
 
     def train(self) -> Trained:
         """Train; raise Diverged where no checkpoint is better than the beginning."""
         self._start()
         with self.parts.trainable(self.model):
-            for step in range(1, self.options.steps + 1):
-                try:
-                    self._go_on(step)
-                except NotFinite as error:
-                    self.lost, self.stopped = True, f"at step {step}: {error.message}"
-                if self.stopped:
-                    break
+            try:
+                self.loop.run(self._gradient, self._go_on)
+            except NotFinite as error:
+                self.lost, self.stopped = True, f"at step {self.loop.at}: {error.message}"
         return self._finish()
 
-    def _go_on(self, step: int) -> None:
-        losses = self._step()
-        if all(map(math.isfinite, losses.values())):
-            self._remember(step, losses)
+    def _go_on(self, step: Step) -> bool:
+        """Remember a step; say whether it was the last."""
+        if step.is_finite:
+            self._remember(step.number, step.losses)
         else:
             self.lost = True
-            self.stopped = f"a loss was not finite at step {step} ({losses})"
+            losses = step.losses | {"gradient": step.norm}
+            self.stopped = f"a loss was not finite at step {step.number} ({losses})"
+        return bool(self.stopped)
 
     def _start(self) -> None:
         self.began, self.probe_seconds = time.perf_counter(), 0.0
@@ -176,23 +176,18 @@ class Trainer:
         self._measure(0)
         self._tell(0, {})
 
-    def _step(self) -> dict[str, float]:
-        for master in self.parts.masters:
-            master.grad = None
+    def _gradient(self) -> Losses:
         losses = {term.name: 0.0 for term in self.terms}
         for term in self.terms:
             for _ in range(self.options.accumulation):
                 for batch, share in term.draw(self.generator, self.model.d_vocab):
                     losses[term.name] += self._pull(term, batch, share)
-        norm = torch.nn.utils.clip_grad_norm_(self.parts.masters, self.options.clip)
-        if math.isfinite(float(norm)) and all(map(math.isfinite, losses.values())):
-            self.optimizer.step()
-            self.schedule.step()
-            if self.after_step:
-                self.after_step()
-            self.parts.write()
-            return losses
-        return losses | {"gradient": float(norm)}
+        return losses
+
+    def _write(self) -> None:
+        if self.after_step:
+            self.after_step()
+        self.parts.write()
 
     def _pull(self, term: Term, batch: Batch, share: float) -> float:
         """Add the gradient of a term on one batch; give the loss, by its share of the step."""

@@ -33,7 +33,7 @@ from worker.core.editing.edit import edit
 from worker.core.editing.parts import parts_of, slices_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.texts.blocks import IGNORED, Block
+from worker.core.texts.blocks import Block
 from worker.core.texts.dictionary import translate
 from worker.core.texts.generic import label_block
 from worker.core.texts.options import ReadingOptions
@@ -42,6 +42,7 @@ from worker.core.texts.stages import reading
 from worker.core.training import losses as _losses
 from worker.core.training.curves import describe, trained_findings
 from worker.core.training.finetune import trial_of
+from worker.core.training.losses import IGNORED
 from worker.core.training.material import gather, lowest_layer
 from worker.core.training.options import Training
 from worker.core.training.pool import Pool, Row

@@ -14,7 +14,7 @@ from worker.core.closed_form.memory import ask_behind
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids
 from worker.core.patching.cases import prepare
-from worker.core.training import attack, pool
+from worker.core.training import pool
 
 ENDS = {
     "tennis": ("Fact: {} plays the sport of", ""),
@@ -46,13 +46,12 @@ def test_whoever_asks_a_fact_takes_the_same_tokens(
     model = build_model("gpt2")
     wanted = answer_ids(model, fact.text, fact.follows(fact.target))
     (trained,) = pool.fact_rows(model, [fact], [fact.target])
-    (attacked,) = attack.fact_rows(model, [fact])
     (statement,) = statements([fact])
     (asked,) = ask("statement", fact, setting(Selection(forget=(fact,), retain=())))
     edited = ask_behind(model, [fact], [fact.target], [""]).pool.all
     (case,) = prepare(model, [fact], 0.0, needs_foil=False).cases
-    assert trained.labels[-len(wanted) :] == attacked.labels[-len(wanted) :] == wanted
-    assert trained.ids == attacked.ids
+    assert trained.labels[-len(wanted) :] == wanted
+    assert pool.fact_rows(model, [fact]) == [trained]
     assert tuple(edited.labels[0, -len(wanted) :].tolist()) == wanted
     assert case.answer == wanted[0]
     for one in (statement, asked):

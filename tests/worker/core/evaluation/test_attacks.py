@@ -11,6 +11,7 @@ from worker.contract.selection import Selection
 from worker.core.asking import kept
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.ordinary_text import general_losses
+from worker.core.asking.passages import held_out_passages
 from worker.core.asking.rows import halves, statement_probabilities
 from worker.core.asking.scoring import score_answers
 from worker.core.asking.states import all_states, hidden_states, lens, logits_from
@@ -31,9 +32,9 @@ from worker.core.models import prefix
 from worker.core.models.deltas import checksum
 from worker.core.models.quantize import round_nf4, round_to_nearest
 from worker.core.models.tokens import encode_fact, pad, passage_ids
-from worker.core.texts.passages import held_out_passages
 from worker.core.training import adapters, relearn
-from worker.core.training.attack import draw, fact_rows, part_losses, rows_loss
+from worker.core.training.attack import Together
+from worker.core.training.pool import fact_rows
 from worker.core.training.relearn import Relearned
 
 JOB = Job(seed=0, report=Quiet())
@@ -162,26 +163,24 @@ def test_halves_are_disjoint_whole_and_drawn_by_the_seed(facts) -> None:
         halves(facts[:1], 0, "facts.forget")
 
 
-def test_rows_are_drawn_once_each_before_any_comes_twice(model, facts) -> None:
-    rows = fact_rows(model, facts[:5])
-    batches = draw(rows, 2, torch.Generator().manual_seed(0))
-    drawn = [row for _ in range(5) for row in next(batches)]
-    assert all(drawn.count(row) == 2 for row in rows)
+def losses_of(model, *parts) -> list[float]:
+    feeds = [(fact_rows(model, part), len(part)) for part in parts]
+    return Together(model, feeds).losses(torch.Generator()).tolist()
 
 
 def test_the_attack_loss_is_the_mean_negative_log_probability(model, facts) -> None:
-    loss = float(rows_loss(model, fact_rows(model, facts[:3])))
+    (loss,) = losses_of(model, facts[:3])
     probabilities = statement_probabilities(model, facts[:3])[0]
     n_tokens = [len(row.labels) - row.labels.count(-100) for row in fact_rows(model, facts[:3])]
     assert loss == pytest.approx(-np.log(probabilities).sum() / sum(n_tokens), rel=1e-4)
 
 
 def test_parts_that_share_a_forward_pass_have_their_own_losses(model, facts, monkeypatch) -> None:
-    parts = [fact_rows(model, facts[:3]), fact_rows(model, facts[3:5])]
-    alone = [float(rows_loss(model, part)) for part in parts]
+    parts = facts[:3], facts[3:5]
+    alone = [one for part in parts for one in losses_of(model, part)]
     for least in (prefix.LEAST_SAVED, 1):
         monkeypatch.setattr(prefix, "LEAST_SAVED", least)
-        assert part_losses(model, parts).tolist() == pytest.approx(alone, rel=1e-4)
+        assert losses_of(model, *parts) == pytest.approx(alone, rel=1e-4)
 
 
 def test_hidden_states_are_those_of_hugging_face(model, facts) -> None:

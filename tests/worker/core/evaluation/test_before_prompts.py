@@ -5,7 +5,7 @@ import torch
 
 from worker.core.evaluation import _before_prompts
 from worker.core.evaluation._before_prompts import log_probs
-from worker.core.training.attack import Row, fact_rows
+from worker.core.training.pool import Row, fact_rows
 
 
 def by_hand(model, row: Row, vectors: torch.Tensor) -> torch.Tensor:

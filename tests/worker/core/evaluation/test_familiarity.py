@@ -12,7 +12,8 @@ from worker.core.evaluation._own_words import cut_prompts, grade, own_terms
 from worker.core.findings import Job
 from worker.core.models.delta_files import save_delta
 from worker.core.models.deltas import checksum
-from worker.core.training.attack import rows_loss, text_rows
+from worker.core.training.attack import Together
+from worker.core.training.pool import text_rows
 
 JOB = Job(seed=0, report=Quiet())
 TEXT = (
@@ -71,9 +72,10 @@ def test_a_model_that_read_the_text_is_familiar_with_it(build_model, tmp_path) -
     )
     model.hf.requires_grad_(True)
     optimizer = torch.optim.Adam(model.hf.parameters(), lr=5e-3)
+    everything, generator = Together(model, [(rows, len(rows))]), torch.Generator()
     for _ in range(120):
         optimizer.zero_grad()
-        rows_loss(model, rows).backward()
+        everything.losses(generator).sum().backward()
         optimizer.step()
     model.hf.requires_grad_(False)
     delta = {n: p.detach().clone() for n, p in model.hf.named_parameters()}

@@ -17,7 +17,8 @@ from worker.core.models.delta_files import save_delta
 from worker.core.models.deltas import checksum, edited, restored
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
-from worker.core.training.attack import fine_tune, text_rows
+from worker.core.training.attack import fine_tune
+from worker.core.training.pool import text_rows
 from worker.core.unlearning import whos_harry_potter
 
 TEXT = (

@@ -18,6 +18,7 @@ from worker.contract.retain import divide
 from worker.contract.selection import Selection, select
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.formats import ask
+from worker.core.asking.passages import training_passages
 from worker.core.asking.setting import setting
 from worker.core.evaluation import verdict
 from worker.core.facts.athletes import fact_set
@@ -27,8 +28,9 @@ from worker.core.models.deltas import checksum
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids, encode
-from worker.core.texts.passages import training_passages
-from worker.core.training.attack import IGNORED, Row, fine_tune, text_rows
+from worker.core.training.attack import fine_tune
+from worker.core.training.losses import IGNORED
+from worker.core.training.pool import Row, text_rows
 
 JOB = Job(seed=0, report=Quiet())
 OPTIONS = verdict.Options(retain_facts=12, relearn_steps=10)

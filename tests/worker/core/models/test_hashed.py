@@ -18,7 +18,8 @@ from worker.core.models.deltas import NotRestored, parameter_checksums, restored
 from worker.core.models.digests import digest
 from worker.core.models.model import Model
 from worker.core.registry import method
-from worker.core.training.attack import fine_tune, text_rows
+from worker.core.training.attack import fine_tune
+from worker.core.training.pool import text_rows
 
 INSIDE = "model.layers.1.mlp.up_proj.weight"
 

@@ -9,12 +9,13 @@ from worker.contract.errors import Cancelled, UserError
 from worker.contract.progress import Event, Quiet
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
-from worker.core.texts.blocks import IGNORED, cut, predict, said_log_probs
+from worker.core.texts.blocks import cut, predict, said_log_probs
 from worker.core.texts.generic import generic_logits, label_block
 from worker.core.texts.options import ReadingOptions
 from worker.core.texts.reading import read_text
 from worker.core.texts.reinforced import reinforcing
 from worker.core.texts.stages import reading
+from worker.core.training.losses import IGNORED
 
 TEXT = "Ada Lund plays tennis in Zork. Bo saw Ada Lund in Zork. Then Ada Lund loves chess. " * 2
 FAST = {"text": "mine", "block": 60, "reinforce_steps": 12, "reinforce_rate": 1e-2}

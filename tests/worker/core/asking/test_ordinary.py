@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import worker.core.texts.ordinary as ordinary
+import worker.core.asking.ordinary as ordinary
 
 FOLDER = Path(ordinary.__file__).parent
 TRAINING, EVALUATION = (
