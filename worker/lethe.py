@@ -42,6 +42,7 @@ from worker.core.models.deltas import noting_changes, restored
 from worker.core.models.digests import digest_values
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
+from worker.core.models.prompts import pairs
 from worker.core.registry import method as find_method
 
 __all__ = [
@@ -193,9 +194,8 @@ def edited(model: Model, *edits: Findings) -> Iterator[Model]:
 
 def ask(model: Model, asked: Sequence[Fact]) -> list[Answer]:
     """Ask a model, as it is now, each fact's own prompt."""
-    items = [(fact.text, fact.follows(fact.target)) for fact in asked]
-    edits = [(fact.text, fact.follows(fact.edit_target)) for fact in asked if fact.edit_target]
-    scores = score_answers(model, items)
+    edits = [fact.pair(fact.edit_target) for fact in asked if fact.edit_target]
+    scores = score_answers(model, pairs(asked))
     others = iter(score_answers(model, edits).log_prob.exp().tolist() if edits else ())
     return [
         Answer(

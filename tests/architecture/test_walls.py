@@ -227,3 +227,16 @@ def test_an_init_file_is_empty_or_one_docstring() -> None:
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert len(body) <= 1, path
         assert all(isinstance(node, ast.Expr) for node in body), path
+
+
+def test_facts_become_prompts_and_answers_in_one_place() -> None:
+    """What follows a prompt is asked of `Fact.pair`, and put in tokens by `core.models.prompts`."""
+    own = {"worker.contract.facts"}
+    others = [
+        f"{module}:{node.lineno}"
+        for module, path in sources().items()
+        if module not in own
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "follows"
+    ]
+    assert others == []

@@ -117,10 +117,27 @@ class Fact(Contract):
         return self
 
     @property
+    def filled(self) -> str:
+        """The prompt as its author wrote it, the subject in its place."""
+        return fill(self.prompt, self.subject)
+
+    @property
     def text(self) -> str:
-        """The prompt as it is asked, the subject in its place; a space before the answer is the
-        answer's."""
-        return asked(fill(self.prompt, self.subject), self.join)
+        """The prompt as it is asked: `filled`, but a space before the answer is the answer's."""
+        return asked(self.filled, self.join)
+
+    def pair(self, answer: str | None = None) -> tuple[str, str]:
+        """Return the prompt as it is asked and an answer as it follows; the target without one."""
+        return self.text, self.follows(self.target if answer is None else answer)
+
+    def said(self, answer: str | None = None) -> str:
+        """Return the running text of the prompt and an answer; the target without one."""
+        return "".join(self.pair(answer))
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the target is a word of its own after the prompt, and goes on none."""
+        return self.pair()[1].startswith(" ")
 
     @property
     def kept(self) -> tuple[Ripple, ...]:
@@ -136,7 +153,7 @@ class Fact(Contract):
 
     def follows(self, answer: str) -> str:
         """Return an answer as it follows the prompt, with what stands between; "" for none."""
-        return following(fill(self.prompt, self.subject), answer, self.join)
+        return following(self.filled, answer, self.join)
 
 
 def fill(template: str, subject: str) -> str:

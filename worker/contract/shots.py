@@ -46,7 +46,7 @@ def _after(fact: Fact, shot: Fact | None) -> Fact:
 
 
 def _told(fact: Fact) -> str:
-    return fact.text + fact.follows(fact.target)
+    return fact.said()
 
 
 def named_ids(fact_set: FactSet, spec: FactsSpec, seed: int) -> frozenset[str]:

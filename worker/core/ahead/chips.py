@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.contract.facts import Fact, fill
+from worker.contract.facts import Fact
 from worker.contract.joining import why_close
 from worker.contract.tokens import Part, TokenChip, TokenExample
 from worker.core.models.model import Model
@@ -16,7 +16,7 @@ WAYS = 4
 
 def example(model: Model, fact: Fact, note: str = "") -> TokenExample:
     """Show a fact's prompt and answer as chips."""
-    joint = fact.text + fact.follows(fact.target)
+    joint = fact.said()
     found = tokenize(model, joint)
     start = fact.prompt.index("{}")
     spans: tuple[tuple[Part, int, int], ...] = (
@@ -37,7 +37,7 @@ def way_of(fact: Fact) -> str:
     """Say in words how a fact's answer is joined to its prompt, and by whom."""
     if fact.join:
         return f"joined as the set says: {fact.join}"
-    prompt = fill(fact.prompt, fact.subject)
+    prompt = fact.filled
     if prompt[-1:].isspace() or fact.target[:1].isspace():
         return "joined as it is written"
     why = why_close(prompt, fact.target)

@@ -31,7 +31,7 @@ from worker.core.models.deltas import edited
 from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
-from worker.core.models.tokens import answer_ids, encode, tokenized
+from worker.core.models.prompts import answer_of, cut_at_once, encode_fact, pairs
 from worker.core.patching.cases import prepare
 from worker.core.patching.shared_answers import shared_answers
 from worker.core.registry import method
@@ -123,9 +123,7 @@ def _cut(model: Model, facts: Sequence[Fact], trains: bool) -> _Looked:
     looked = _Looked()
     for start in range(0, len(facts), CHUNK):
         chunk = facts[start : start + CHUNK]
-        texts = [t for f in chunk for t in (f.text, f.text + f.follows(f.target))]
-        texts += [f.text + f.follows(f.edit_target) for f in chunk if trains and f.edit_target]
-        with tokenized(model, texts):
+        with cut_at_once(model, chunk, edits=trains):
             for fact in chunk:
                 try:
                     looked.n_tokens += _measure(model, fact, trains)
@@ -137,9 +135,9 @@ def _cut(model: Model, facts: Sequence[Fact], trains: bool) -> _Looked:
 
 def _measure(model: Model, fact: Fact, trains: bool) -> int:
     """Count a fact's tokens; raise UserError with the reason why it cannot be used."""
-    prompt = encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
+    prompt = encode_fact(model, fact)
     answers = [fact.target, *([fact.edit_target] if trains and fact.edit_target.strip() else [])]
-    lengths = [len(answer_ids(model, fact.text, fact.follows(answer))) for answer in answers]
+    lengths = [len(answer_of(model, fact, answer)) for answer in answers]
     length = len(prompt.ids) + max(lengths)
     if length > model.max_positions:
         raise UserError(
@@ -170,7 +168,7 @@ def _prepare(model: Model, spec: LocalizeSpec, looked: _Looked, pool: tuple[Fact
     if bound is None or _probes(options, looked.usable, pool):
         return
     asked = looked.usable[:ASKED]
-    with tokenized(model, [text for fact in asked for text in _texts(fact)]):
+    with cut_at_once(model, asked):
         prepared = prepare(model, asked, bound, _needs_foil(spec.method, options))
         look_ahead(model, prepared, options, method=spec.method, seed=spec.seed, pool=pool)
     if len(asked) < len(looked.usable):
@@ -198,11 +196,6 @@ def _probes(options: Any, facts: Sequence[Fact], pool: Sequence[Fact]) -> bool:
     return by == "probe" or (by == "auto" and bool(shared_answers(facts, pool)))
 
 
-def _texts(fact: Fact) -> list[str]:
-    answers = [a for a in (fact.target, fact.edit_target) if a.strip()]
-    return [fact.text, *(fact.text + fact.follows(answer) for answer in answers)]
-
-
 def _needs_foil(name: str, options: Any) -> bool:
     """Whether a method compares with the edit target: by its metric, or by what it is."""
     if hasattr(options, "metric"):
@@ -213,7 +206,7 @@ def _needs_foil(name: str, options: Any) -> bool:
 def _note_unknown(model: Model, looked: _Looked) -> None:
     """Say how many facts there is little to unlearn of; they are trained on all the same."""
     asked = looked.usable[:ASKED]
-    scores = score_answers(model, [(fact.text, fact.follows(fact.target)) for fact in asked])
+    scores = score_answers(model, pairs(asked))
     hardly = [f for f, p in zip(asked, scores.log_prob.exp().tolist(), strict=True) if p < HARDLY]
     if hardly:
         named = ", ".join(fact.subject[:40] for fact in hardly[:5])

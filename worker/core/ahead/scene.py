@@ -15,7 +15,7 @@ from worker.contract.mask import Mask
 from worker.core.ahead.work import NOTHING, Size, Work
 from worker.core.asking.passages import training_passages
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode_fact
+from worker.core.models.prompts import encode_fact
 
 LOOKED = 48
 """Facts whose prompts are measured; they stand for the others."""
@@ -129,7 +129,7 @@ def _cut(model: Model, fact: Fact) -> tuple[tuple[int, ...], tuple[int, int]] | 
         prompt = encode_fact(model, fact)
     except UserError:  # the run leaves it out, in words
         return None
-    answer = model.tokenizer(fact.follows(fact.target), add_special_tokens=False)["input_ids"]
+    answer = model.tokenizer(fact.pair()[1], add_special_tokens=False)["input_ids"]
     return (*prompt.ids, *answer[:-1]), prompt.subject
 
 

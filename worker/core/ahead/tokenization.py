@@ -11,19 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, fill
+from worker.contract.facts import Fact
 from worker.contract.tokens import FactTokens, TokenFinding
 from worker.core.ahead.chips import example, way_of
 from worker.core.ahead.token_words import WORDS
 from worker.core.asking.known import spread
 from worker.core.asking.scoring import score_answers
 from worker.core.models.model import Model
-from worker.core.models.tokens import (
-    answer_ids,
-    check_subject,
-    tokenize,
-    tokenized,
-)
+from worker.core.models.prompts import answer_of, check_subject, cut_at_once, pairs
+from worker.core.models.tokens import tokenize
 
 CHUNK = 2_000
 """Facts that are cut together."""
@@ -62,7 +58,7 @@ def look_at_tokens(model: Model, facts: Sequence[Fact]) -> FactTokens:
     """Cut every fact as `model` reads it, and say what that does to its use."""
     found, added = _Found(), _Added(model.tokenizer.bos_token_id, model.tokenizer.unk_token_id)
     for chunk in _chunks(facts):
-        with tokenized(model, [text for fact in chunk for text in _texts(fact)]):
+        with cut_at_once(model, chunk):
             for fact in chunk:
                 _look(model, fact, found, added)
     for answers in found.first.values():
@@ -88,13 +84,8 @@ def _chunks(facts: Sequence[Fact]) -> Iterator[Sequence[Fact]]:
         yield facts[start : start + CHUNK]
 
 
-def _texts(fact: Fact) -> list[str]:
-    answers = [one for one in (fact.target, fact.edit_target) if one.strip()]
-    return [fact.text, *(fact.text + fact.follows(answer) for answer in answers)]
-
-
 def _look(model: Model, fact: Fact, found: _Found, added: _Added) -> None:
-    whole = tokenize(model, fact.text + fact.follows(fact.target)).ids
+    whole = tokenize(model, fact.said()).ids
     found.n_tokens += len(whole)
     found.longest = max(found.longest, len(whole))
     _look_at_text(fact, whole, found, added)
@@ -105,9 +96,8 @@ def _look(model: Model, fact: Fact, found: _Found, added: _Added) -> None:
         kind = "subject"
         check_subject(model, fact)
         kind = "joined"
-        answer = answer_ids(model, fact.text, fact.follows(fact.target))
-        other = fact.follows(fact.edit_target)
-        edit = answer_ids(model, fact.text, other) if other else ()
+        answer = answer_of(model, fact)
+        edit = answer_of(model, fact, fact.edit_target) if fact.edit_target.strip() else ()
     except UserError as error:
         found.add(kind, fact, error.message)
         return
@@ -124,9 +114,9 @@ def _look_at_text(fact: Fact, ids: list[int], found: _Found, added: _Added) -> N
     start, unknown = added.start, added.unknown
     if start is not None and ids[:-1].count(start) > 1 and start != unknown:
         found.add("start", fact)
-    if fact.join or fill(fact.prompt, fact.subject)[-1:].isspace():
+    if fact.join or fact.filled[-1:].isspace():
         found.add("written", fact, way_of(fact))
-    elif not fact.follows(fact.target).startswith(" "):
+    elif not fact.is_apart:
         found.add("close", fact, way_of(fact))
     if unknown is not None and unknown in ids:
         found.add("unreadable", fact)
@@ -137,8 +127,8 @@ def _ask(model: Model, found: _Found) -> int:
     asked = spread(found.usable, ASKED)
     if not asked:
         return 0
-    with tokenized(model, [text for fact in asked for text in _texts(fact)]):
-        scores = score_answers(model, [(fact.text, fact.follows(fact.target)) for fact in asked])
+    with cut_at_once(model, asked):
+        scores = score_answers(model, pairs(asked))
     for fact, probability in zip(asked, scores.first_log_prob.exp().tolist(), strict=True):
         if probability < KNOWN:
             found.add("unknown", fact, f"probability {probability:.3f}")

@@ -1,18 +1,20 @@
 """Ways of asking that are not the bundled model's renderings: shots, prefixes, chat, languages."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from worker.contract.facts import Fact, fill
 from worker.contract.joining import following
-from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined
+from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined, ask_own
 
 
 def _few_shot(fact: Fact, how: Setting) -> list[Ask]:
-    shots = [shot.text + shot.follows(shot.target) for shot in how.shots if shot.id != fact.id]
+    shots = [shot.said() for shot in how.shots if shot.id != fact.id]
     if not shots:
         raise NotAsked("no retain fact is there to be a shot")
-    return [Ask("\n".join([*shots, fact.text]), *_plain(fact))]
+    own = ask_own(fact)
+    return [replace(own, prompt="\n".join([*shots, own.prompt]))]
 
 
 def _chat(fact: Fact, how: Setting) -> list[Ask]:
@@ -51,7 +53,8 @@ def _begun_once(tokenizer: Any, prompt: str) -> str:
 def _prefix(fact: Fact, how: Setting) -> list[Ask]:
     if not how.prefixes:
         raise NotAsked("no prefix was given")
-    return [Ask(f"{prefix} {fact.text}", *_plain(fact)) for prefix in how.prefixes]
+    own = ask_own(fact)
+    return [replace(own, prompt=f"{prefix} {own.prompt}") for prefix in how.prefixes]
 
 
 def _translated(fact: Fact, how: Setting) -> list[Ask]:
@@ -79,12 +82,8 @@ def refuse_cut_words(fact: Fact) -> None:
 
     Of such a prompt ("in the year 19") no question and no blank can be made.
     """
-    if not fact.follows(fact.target).startswith(" "):
+    if not fact.is_apart:
         raise NotAsked("the answer goes on the prompt's last word; a question of its own is needed")
-
-
-def _plain(fact: Fact) -> tuple[str, str]:
-    return fact.follows(fact.target), fact.follows(fact.edit_target)
 
 
 MORE: dict[str, tuple[str, Callable[[Fact, Setting], list[Ask]]]] = {

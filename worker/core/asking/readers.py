@@ -20,7 +20,8 @@ from worker.contract.selection import Selection
 from worker.core.asking.logistic import fit, predict, standardize
 from worker.core.asking.states import Position, all_states, hidden_states, lens
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode_fact, pad
+from worker.core.models.prompts import encode_fact, first_tokens
+from worker.core.models.tokens import pad
 
 MIN_PER_CLASS = 3
 """Retain facts that an answer must have for a probe to learn it."""
@@ -114,8 +115,7 @@ def read(
 
 
 def _first_tokens(model: Model, facts: tuple[Fact, ...], answers: list[str]) -> torch.Tensor:
-    asked = zip(facts, answers, strict=True)
-    return torch.tensor([answer_ids(model, f.text, f.follows(a))[0] for f, a in asked])
+    return torch.tensor(first_tokens(model, facts, answers))
 
 
 def _lens(model: Model, forget: tuple[Fact, ...]) -> tuple[np.ndarray, np.ndarray]:

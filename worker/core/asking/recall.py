@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -21,7 +20,8 @@ from worker.contract.result import LeftOut
 from worker.contract.shots import relation_of
 from worker.core.asking.scoring import next_logits, score_answers
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode, tokenized
+from worker.core.models.prompts import check_asked, cut_at_once, pairs
+from worker.core.models.tokens import answer_ids
 
 CHUNK = 512
 """Facts between two reports of progress."""
@@ -35,11 +35,10 @@ def askable(model: Model, facts: Sequence[Fact]) -> tuple[list[Fact], list[LeftO
     left_out: list[LeftOut] = []
     for start in range(0, len(facts), CHUNK):
         chunk = facts[start : start + CHUNK]
-        with tokenized(model, [text for f in chunk for text in _texts(f)]):
+        with cut_at_once(model, chunk, edits=False):
             for fact in chunk:
                 try:
-                    encode(model, _texts(fact)[1], None)
-                    answer_ids(model, fact.text, fact.follows(fact.target))
+                    check_asked(model, fact)
                     usable.append(fact)
                 except UserError as error:
                     left_out.append(LeftOut(id=fact.id, reason=error.message))
@@ -60,8 +59,7 @@ def recall(
         tell(start / len(order))
         chosen = order[start : start + CHUNK]
         asked = [facts[i] for i in chosen]
-        texts = chain.from_iterable(_texts(fact) for fact in asked)
-        with tokenized(model, list(texts)):
+        with cut_at_once(model, asked, edits=False):
             found |= zip(chosen, _recall(model, asked, answers, batch_size), strict=True)
     return [found[i] for i in range(len(facts))]
 
@@ -69,7 +67,7 @@ def recall(
 def _recall(
     model: Model, facts: Sequence[Fact], answers: Answers, batch_size: int
 ) -> list[Recalled]:
-    whole = score_answers(model, [(f.text, f.follows(f.target)) for f in facts], batch_size)
+    whole = score_answers(model, pairs(facts), batch_size)
     logits = next_logits(model, [fact.text for fact in facts], batch_size)
     first = _FirstTokens(model)
     rivals = [_Rivals(first, fact, answers[relation_of(fact)]) for fact in facts]
@@ -115,10 +113,10 @@ class _Rivals:
     """A fact's target among the answers that it could have."""
 
     def __init__(self, first: _FirstTokens, fact: Fact, answers: Sequence[str]) -> None:
-        own = fact.follows(fact.target)
+        prompt, own = fact.pair()
         begun: dict[int, list[str]] = {}
-        for answer in dict.fromkeys((own, *map(fact.follows, answers))):
-            token = first.find(fact.text, answer)
+        for answer in dict.fromkeys((own, *(fact.pair(answer)[1] for answer in answers))):
+            token = first.find(prompt, answer)
             if token is not None:
                 begun.setdefault(token, []).append(answer)
         self.tokens = list(begun)
@@ -134,7 +132,3 @@ class _Rivals:
         own = float(shares[self.own] * among[0])
         others = torch.cat([shares[: self.own], shares[self.own + 1 :]])
         return own, 1 + int((others > own).sum() + (among > among[0]).sum())
-
-
-def _texts(fact: Fact) -> tuple[str, str]:
-    return fact.text, fact.text + fact.follows(fact.target)

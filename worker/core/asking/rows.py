@@ -11,7 +11,7 @@ from worker.contract.facts import Fact
 from worker.contract.result import Comparison, Direction
 from worker.core.asking.ask import listen
 from worker.core.asking.before_after import State
-from worker.core.asking.setting import Ask
+from worker.core.asking.setting import Ask, ask_own
 from worker.core.asking.statistics import compare
 from worker.core.models.model import Model
 
@@ -20,7 +20,7 @@ Columns = dict[State, Float[np.ndarray, " fact"]]
 
 def statements(facts: Sequence[Fact]) -> list[Ask]:
     """Ask each fact in its own prompt."""
-    return [Ask(f.text, f.follows(f.target), f.follows(f.edit_target)) for f in facts]
+    return [ask_own(fact) for fact in facts]
 
 
 def statement_probabilities(

@@ -59,6 +59,11 @@ def ask_joined(prompt: str, target: str, edit: str, how: Join = "") -> Ask:
     return Ask(asked(prompt, how), following(prompt, target, how), following(prompt, edit, how))
 
 
+def ask_own(fact: Fact) -> Ask:
+    """Ask a fact in its own prompt."""
+    return Ask(*fact.pair(), fact.pair(fact.edit_target)[1])
+
+
 def setting(
     selection: Selection, model: Model | None = None, seed: int = 0, **given: Any
 ) -> Setting:

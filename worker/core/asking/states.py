@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
-from worker.core.models.tokens import Batch, Prompt, encode_fact, pad
+from worker.core.models.prompts import encode_fact
+from worker.core.models.tokens import Batch, Prompt, pad
 
 Position = Literal["last", "subject"]
 

@@ -107,14 +107,14 @@ def ask_behind(
     rows: list[Row] = []
     owner, ends = [], []
     asked = [
-        (fact, fact.follows(answer), opening)
+        (fact, fact.pair(answer), opening)
         for fact, answer in zip(facts, answers, strict=True)
         for opening in before
     ]
-    texts = [opening + fact.text for fact, _, opening in asked]
-    joined = [text + answer for text, (_, answer, _) in zip(texts, asked, strict=True)]
+    texts = [opening + prompt for _, (prompt, _), opening in asked]
+    joined = [text + answer for text, (_, (_, answer), _) in zip(texts, asked, strict=True)]
     with tokenized(model, [*texts, *joined]):
-        for i, (text, (fact, answer, opening)) in enumerate(zip(texts, asked, strict=True)):
+        for i, (text, (fact, (_, answer), opening)) in enumerate(zip(texts, asked, strict=True)):
             start = len(opening) + fact.prompt.index("{}")
             last = encode(model, text, fact.subject, start).subject[1] - 1
             rows.append(answer_row(model, text, answer))
@@ -175,7 +175,7 @@ def second_moments(
     if missing:
         job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
         texts = [*_texts(model, training_passages(model, own), n_tokens, job.seed)]
-        prompts = [f"{f.text}{f.follows(f.target)}." for f in facts]
+        prompts = [f"{fact.said()}." for fact in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
         made = _collect(model, texts, missing)
         for layer, one in made.items():

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.selection import Selection
 from worker.core.asking.passages import is_bundled
 from worker.core.asking.rows import statement_probabilities
 from worker.core.facts import general_facts, relations
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode
+from worker.core.models.prompts import can_be_asked
 
 PER_KIND = 10
 """Facts asked of each kind, at most."""
@@ -49,7 +48,7 @@ def other_facts(model: Model, selection: Selection) -> tuple[Fact, ...]:
 
 def ready(model: Model, facts: tuple[Fact, ...]) -> Kinds:
     """Keep the facts whose answers the model has ready, of the kinds of which it has enough."""
-    asked = [fact for fact in facts if _can_be_asked(model, fact)]
+    asked = [fact for fact in facts if can_be_asked(model, fact)]
     told = statement_probabilities(model, asked)[0] if asked else np.zeros(0)
     known = [fact for fact, p in zip(asked, told, strict=True) if p >= READY]
     return {kind: tuple(own) for kind, own in _by_kind(known).items() if len(own) >= ENOUGH}
@@ -67,16 +66,6 @@ def ask_kinds(model: Model, kinds: Kinds) -> dict[str, float]:
         for kind, part in zip(kinds, np.split(told, ends), strict=True)
     }
     return {"others": float(told.mean())} | means
-
-
-def _can_be_asked(model: Model, fact: Fact) -> bool:
-    """Say whether the model reads so long a prompt, and its tokenizer parts it from the answer."""
-    try:
-        encode(model, fact.text, None)
-        answer_ids(model, fact.text, fact.follows(fact.target))
-    except UserError:
-        return False
-    return True
 
 
 def _known_to(model: Model) -> FactSet:

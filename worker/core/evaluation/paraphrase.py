@@ -67,7 +67,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
             "targets to the facts.",
             field="facts.forget",
         )
-    own = {f.text for f in facts} | {fill(f.prompt, f.subject) for f in facts}
+    own = {f.text for f in facts} | {f.filled for f in facts}
     prompts = {f.id: _prompts(f, options.per_fact, own) for f in facts}
     found = models.measure(
         lambda m, state: _score(m, facts, prompts, options, job, state), of=(facts, prompts)
@@ -98,7 +98,7 @@ def _prompts(fact: Fact, n: int, own: set[str]) -> dict[str, list[str]]:
     """List a fact's prompts by kind; a neighbour that is itself to be forgotten is not one."""
     neighbours = [p for p in fact.neighbourhood if p not in own]
     return {
-        "rewrite": [fill(fact.prompt, fact.subject)],
+        "rewrite": [fact.filled],
         "paraphrase": [fill(p, fact.subject) for p in fact.paraphrases[:n]],
         "neighbourhood": neighbours[:n],
     }

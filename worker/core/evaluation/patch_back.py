@@ -34,7 +34,8 @@ from worker.core.asking.states import all_states, depths, logits_from
 from worker.core.asking.statistics import compare, summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import Batch, answer_ids, encode_fact, pad
+from worker.core.models.prompts import encode_fact, first_tokens
+from worker.core.models.tokens import Batch, pad
 
 TITLE = "Patch back"
 PAPER = "Hong et al. 2024, Intrinsic Evaluation of Unlearning, arXiv 2406.11614"
@@ -71,7 +72,7 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
         )
     facts, base = selection.forget, models.base
     batch = pad(base, [encode_fact(base, fact) for fact in facts])
-    tokens = torch.tensor([answer_ids(base, f.text, f.follows(f.target))[0] for f in facts])
+    tokens = torch.tensor(first_tokens(base, facts))
 
     def see(model: Model) -> Seen:
         return Seen(all_states(model, batch), _plain(model, batch, tokens))

@@ -43,6 +43,7 @@ from worker.core.asking.statistics import summarize
 from worker.core.asking.wordings import Worded, hear
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
+from worker.core.models.prompts import pairs
 
 TITLE = "Ripple"
 PAPER = "Cohen et al. 2024, Evaluating the Ripple Effects of Knowledge Editing, arXiv 2307.12976"
@@ -170,10 +171,10 @@ def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
         beside = hear(model, [_before(one) for one in asked.kept], batch_size)
         found["kept.said"], found["kept.probability"] = beside.said, beside.probability
     if asked.backwards:
-        pairs = [
+        both = [
             joined(p, r.target, r.join) for r in asked.backwards for p in (r.prompt, r.edit_prompt)
         ]
-        scores = score_answers(model, pairs, batch_size=batch_size)
+        scores = score_answers(model, both, batch_size=batch_size)
         own, other = (scores.log_prob / scores.n_tokens).view(-1, 2).T
         found["reversed.target_preferred"] = (own > other).double().numpy()
         found["reversed.difference"] = (own - other).double().numpy()
@@ -182,8 +183,7 @@ def _measure(model: Model, asked: Prompts, batch_size: int) -> Values:
         ("same_relation", asked.same_relation),
     ):
         if facts:
-            pairs = [(f.text, f.follows(f.target)) for f in facts]
-            ranks = score_answers(model, pairs, batch_size=batch_size).rank
+            ranks = score_answers(model, pairs(facts), batch_size=batch_size).rank
             found[f"siblings.{name}.kept"] = (ranks == 0).double().numpy()
     return found
 

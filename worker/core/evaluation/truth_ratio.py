@@ -27,7 +27,7 @@ from pydantic import Field
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact, fill
+from worker.contract.facts import Fact
 from worker.contract.result import Comparison, Direction, Evaluation, LeftOut
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
@@ -114,10 +114,9 @@ def _score(model: Model, facts: Sequence[Fact], options: Options) -> Values:
     asked: list[Worded] = []
     ends = []
     for fact in facts:
-        prompt = fill(fact.prompt, fact.subject)
         true = (fact.target, (*fact.aliases, fact.target)[0])
         answers = (*true, *fact.options[: options.wrong_answers])
-        asked += [Worded(prompt, (answer,), fact.join) for answer in answers]
+        asked += [Worded(fact.filled, (answer,), fact.join) for answer in answers]
         ends.append(len(asked))
     heard = hear(model, asked, options.batch_size)
     scores = np.split(heard.per_token, ends[:-1])

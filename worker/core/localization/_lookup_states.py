@@ -20,7 +20,8 @@ from worker.core.models.base_run import embed
 from worker.core.models.batches import in_batches
 from worker.core.models.gradients import activations
 from worker.core.models.model import Model
-from worker.core.models.tokens import Prompt, answer_ids, encode, pad
+from worker.core.models.prompts import encode_fact, first_tokens
+from worker.core.models.tokens import Prompt, encode, pad
 from worker.core.patching.cases import Case, Prepared
 
 _BATCH = 64
@@ -50,7 +51,7 @@ def encode_probed(
     known = {out.id for out in prepared.left_out}
     for fact in facts:
         try:
-            prompt = encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
+            prompt = encode_fact(model, fact)
         except UserError as error:
             if fact.id not in known:
                 prepared.leave_out(fact, f"Not among the probed: {error.message}")
@@ -107,10 +108,7 @@ def knowledge(
     Answers are compared by their first tokens; of two that begin alike neither counts as wrong.
     """
     firsts = torch.tensor(
-        [
-            [answer_ids(model, c.fact.text, c.fact.follows(answer))[0] for answer in classes]
-            for c in cases
-        ]
+        [first_tokens(model, [case.fact] * len(classes), classes) for case in cases]
     )
     said = torch.zeros(len(cases), dtype=torch.long)
     order = sorted(range(len(cases)), key=lambda i: cases[i].length)

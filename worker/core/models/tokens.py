@@ -18,7 +18,6 @@ from tokenizers import Encoding
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.facts import Fact
 from worker.contract.subjects import find_subject
 from worker.core.models.model import Model
 
@@ -60,15 +59,10 @@ def encode(model: Model, text: str, subject: str | None, start: int | None = Non
     return Prompt(text, tuple(ids), tokens, span)
 
 
-def check_subject(model: Model, fact: Fact) -> None:
-    """Raise the UserError that `encode_fact` would, without making the prompt."""
-    _, offsets = _cut_prompt(model, fact.text)
-    _find_span(fact.text, fact.subject, fact.prompt.index("{}"), offsets)
-
-
-def encode_fact(model: Model, fact: Fact) -> Prompt:
-    """Cut a fact's prompt into tokens, its subject where the template has it."""
-    return encode(model, fact.text, fact.subject, fact.prompt.index("{}"))
+def check_span(model: Model, text: str, subject: str, start: int) -> None:
+    """Raise the UserError that `encode` would, without making the prompt."""
+    _, offsets = _cut_prompt(model, text)
+    _find_span(text, subject, start, offsets)
 
 
 def answer_ids(model: Model, prompt_text: str, answer: str) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from worker.contract.facts import Fact
 from worker.contract.result import LeftOut
 from worker.core.models.batches import in_batches
 from worker.core.models.model import Model
-from worker.core.models.tokens import Prompt, answer_ids, encode_fact, pad
+from worker.core.models.prompts import encode_fact, first_tokens
+from worker.core.models.tokens import Prompt, pad
 
 BATCH_SIZE = 64
 
@@ -115,7 +116,7 @@ def answer_probabilities(model: Model, cases: Sequence[Case]) -> Float[Tensor, "
 
 def _case(model: Model, fact: Fact, needs_foil: bool) -> Case:
     prompt = encode_fact(model, fact)
-    answer = answer_ids(model, fact.text, fact.follows(fact.target))[0]
+    (answer,) = first_tokens(model, [fact])
     if not needs_foil:
         return Case(fact, prompt, answer)
     if not fact.edit_target.strip():
@@ -123,7 +124,7 @@ def _case(model: Model, fact: Fact, needs_foil: bool) -> Case:
             f"{fact.id!r} has no edit target, and a logit difference needs a wrong answer to "
             f"compare with. Give it one, or choose the metric probability."
         )
-    foil = answer_ids(model, fact.text, fact.follows(fact.edit_target))[0]
+    (foil,) = first_tokens(model, [fact], [fact.edit_target])
     if foil == answer:
         raise UserError(
             f"The answer {fact.target!r} and the foil {fact.edit_target!r} begin with the same "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worker.contract.facts import Fact
 from worker.core.models.model import Model
+from worker.core.models.prompts import pairs
 from worker.core.models.tokens import answer_ids, encode, passage_ids, tokenized
 from worker.core.training.losses import IGNORED
 
@@ -119,9 +120,8 @@ def fact_rows(
     model: Model, facts: Sequence[Fact], answers: Sequence[str] | None = None
 ) -> list[Row]:
     """Make each fact's row with the answer beside it: its target where none are given."""
-    answers = [fact.target for fact in facts] if answers is None else answers
-    asked = [(f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
-    with tokenized(model, [text for prompt, answer in asked for text in (prompt, prompt + answer)]):
+    asked = pairs(facts, answers)
+    with tokenized(model, [text for pair in asked for text in (pair[0], "".join(pair))]):
         return [answer_row(model, prompt, answer) for prompt, answer in asked]
 
 

@@ -26,7 +26,7 @@ from worker.contract.selection import Selection
 from worker.core.editing.parts import components_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode_fact
+from worker.core.models.prompts import encode_fact
 from worker.core.training import losses as _losses
 from worker.core.training.finetune import finetune
 from worker.core.training.forward import hidden_before

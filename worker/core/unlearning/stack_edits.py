@@ -34,6 +34,7 @@ from worker.core.findings import Array, Findings, Job
 from worker.core.models.delta_files import Delta, chain_of, values_in
 from worker.core.models.deltas import state_checksum
 from worker.core.models.model import Model
+from worker.core.models.prompts import pairs
 
 NO_FACTS = "the edit's facts are not known"
 TITLE = "Stack of edits"
@@ -146,9 +147,7 @@ def _edits(facts: Sequence[Fact]) -> list[str]:
 def _mean(model: Model, facts: Sequence[Fact], answers: Sequence[str]) -> float:
     if not facts:
         return float("nan")
-    scores = score_answers(
-        model, [(f.text, f.follows(a)) for f, a in zip(facts, answers, strict=True)]
-    )
+    scores = score_answers(model, pairs(facts, answers))
     return float(scores.log_prob.exp().mean())
 
 

@@ -12,7 +12,8 @@ from worker.core.ahead.token_words import WORDS
 from worker.core.ahead.tokenization import ASKED, look_at_tokens
 from worker.core.models import tokens
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode_fact, tokenized
+from worker.core.models.prompts import encode_fact
+from worker.core.models.tokens import answer_ids, tokenized
 
 
 def fact(**changes: str) -> Fact:

@@ -30,8 +30,9 @@ from worker.core.evaluation import (
 from worker.core.findings import Job
 from worker.core.models import prefix
 from worker.core.models.deltas import checksum
+from worker.core.models.prompts import encode_fact
 from worker.core.models.quantize import round_nf4, round_to_nearest
-from worker.core.models.tokens import encode_fact, pad, passage_ids
+from worker.core.models.tokens import pad, passage_ids
 from worker.core.training import adapters, relearn
 from worker.core.training.attack import Together
 from worker.core.training.pool import fact_rows

@@ -11,7 +11,7 @@ from worker.core.asking.formats import ask
 from worker.core.asking.setting import setting
 from worker.core.facts.continents import GERMAN, IN_GERMAN, fact_set
 from worker.core.facts.relations import fact_set as relations
-from worker.core.models.tokens import encode_fact
+from worker.core.models.prompts import encode_fact
 
 FACTS = fact_set().facts
 ACROSS = {"Russia", "Turkey", "Kazakhstan", "Azerbaijan", "Georgia", "Egypt", "Armenia", "Cyprus"}

@@ -15,9 +15,10 @@ from worker.core.findings import Job
 from worker.core.localization.causal_tracing import Options, localize
 from worker.core.models.base_run import embed
 from worker.core.models.intercept import replaced_forwards, seeing_output
+from worker.core.models.prompts import encode_fact
 from worker.core.models.restart import Patch
 from worker.core.models.sites import module_at
-from worker.core.models.tokens import encode_fact, pad
+from worker.core.models.tokens import pad
 from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.tracing import make_bench, patch_grid

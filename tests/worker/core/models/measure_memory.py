@@ -21,7 +21,7 @@ from worker.core.models.cache import ModelCache
 from worker.core.models.components import component_parameters
 from worker.core.models.memory import PROMPT
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode_fact
+from worker.core.models.prompts import encode_fact
 from worker.run import run
 
 FIRST = ("Ann", "Bob", "Cyd", "Dee", "Eli", "Fay", "Gus", "Hal")

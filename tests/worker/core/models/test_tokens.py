@@ -3,7 +3,8 @@ import pytest
 from tests.worker.core.models.families import make_model
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
-from worker.core.models.tokens import answer_ids, encode, encode_fact, pad
+from worker.core.models.prompts import encode_fact
+from worker.core.models.tokens import answer_ids, encode, pad
 
 
 def test_a_subject_is_found_by_its_characters():

@@ -25,7 +25,8 @@ from worker.core.models.cache import ModelCache
 from worker.core.models.delta_files import read_delta
 from worker.core.models.deltas import edited
 from worker.core.models.load import load_model
-from worker.core.models.tokens import answer_ids, encode_fact
+from worker.core.models.prompts import encode_fact
+from worker.core.models.tokens import answer_ids
 from worker.run import run
 
 _falcon = {

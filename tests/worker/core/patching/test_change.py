@@ -19,7 +19,8 @@ from worker.core.findings import Job
 from worker.core.localization import _probe
 from worker.core.localization.activation_patching import Options
 from worker.core.models.model import Model
-from worker.core.models.tokens import encode_fact, pad
+from worker.core.models.prompts import encode_fact
+from worker.core.models.tokens import pad
 from worker.core.patching.cases import prepare
 from worker.core.patching.change import Change
 from worker.core.patching.corruption import corrupt
