@@ -15,6 +15,7 @@ from worker.core.editing.parts import parts_of
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
 from worker.core.registry import method
+from worker.core.training import rehearsal as _rehearsal
 from worker.core.training import settle as _settle
 from worker.core.training.auto import (
     FACTOR,
@@ -29,6 +30,8 @@ from worker.core.training.judge import Judge, Judged
 from worker.core.training.material import gather
 from worker.core.training.options import Training
 from worker.core.training.rehearsal import in_trials, rehearse_on
+from worker.core.training.trainer import Probe, Trainer
+from worker.core.unlearning.localized_finetuning import _terms as _unlearn_terms
 
 MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
 JOB = Job(seed=0, report=Quiet())
@@ -213,6 +216,54 @@ def test_a_run_without_a_rate_searches_first_tells_every_trial_and_keeps_them(
     monkeypatch.setattr(_settle, "search", lambda *_: pytest.fail("searched again"))
     again = run(model, selection, seed=5, retain_floor=0)
     assert again.tables["settings"].rows == rows
+
+
+def test_what_was_found_serves_its_own_method_mask_size_and_facts_alone(model, selection) -> None:
+    own, other = (method("unlearning", name).options() for name in ("npo", "simnpo"))
+    stage = rehearse_on(model, selection, own, "unlearn", JOB)
+    few = rehearse_on(
+        model,
+        selection.model_copy(update={"forget": selection.forget[:1]}),
+        own,
+        "unlearn",
+        JOB,
+    )
+    assert stage is not None and few is not None
+    small = parts_of(model, Mask(components=MLPS.components[:1]))
+    whole = parts_of(model, MLPS)
+    keys = [
+        _settle._key(model, stage, whole, own, "unlearn"),
+        _settle._key(model, stage, whole, other, "unlearn"),
+        _settle._key(model, stage, small, own, "unlearn"),
+        _settle._key(model, few, whole, own, "unlearn"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == _settle._key(model, stage, parts_of(model, MLPS), own, "unlearn")
+
+
+def test_a_trial_whose_watched_facts_are_below_the_floor_is_stopped_at_the_first_look(
+    model, selection, monkeypatch
+) -> None:
+    monkeypatch.setattr(_rehearsal, "FLOOR", 2.0)  # no fact is known twice as well
+    found = method("unlearning", "localized_finetuning")
+    steps: list[int] = []
+
+    def train(material, options, share, job):
+        terms = _unlearn_terms(material, options)
+        probe = Probe("edit", material.forget, material.edit, material.watched)
+        trainer = Trainer(model, material.parts, terms, probe, options, job)
+        try:
+            return trainer.train()
+        finally:
+            steps.append(len(trainer.losses["forget"]))
+
+    options = found.options(**FAST | {"steps": 30})
+    stage = rehearse_on(model, selection, options, "edit", JOB)
+    assert stage is not None
+    before, parts = checksum(model), parts_of(model, MLPS)
+    _settle._Stand(model, stage, parts, 0, JOB, "edit", train).attempt(options, 0)
+    assert steps == [10], "of 30"
+    assert checksum(model) == before, "the next trial begins where this one did"
 
 
 @pytest.mark.parametrize("name", ["weight_masking", "task_vector", "npo", "rmu"])

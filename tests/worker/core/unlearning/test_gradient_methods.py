@@ -13,6 +13,7 @@ from worker.core.asking.rows import statement_probabilities
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum, restored
 from worker.core.registry import method
+from worker.core.training.pool import Batch
 from worker.core.unlearning import rmu
 
 JOB = Job(seed=0, report=Quiet())
@@ -73,6 +74,20 @@ def test_forget_falls_retain_stays_and_nothing_else_changes(name, model, selecti
     assert found.receipt.outside_unchanged and found.receipt.base_restored
     assert found.receipt.n_changed > 0
     assert checksum(model) == before
+
+
+def test_a_position_of_huge_activations_is_retained_no_harder_than_others() -> None:
+    reference = torch.ones(1, 4, 8)
+    reference[:, 0], reference[:, 2], reference[:, 3] = 200, 0.5, 0
+    shown = torch.tensor([[1, 1, 1, 0]])
+    batch = Batch(shown, shown, shown, shown, torch.tensor([0]))
+    loss, losses = rmu._stay(reference, torch.tensor(1.0)), []
+    for position in range(4):
+        moved = reference.clone()
+        moved[:, position] = moved[:, position] * 1.1 + (position == 3)
+        losses.append(float(loss(moved, batch)))
+    assert losses[:3] == pytest.approx([0.01 / 3, 0.01 / 3, 0.25 * 0.01 / 3], rel=1e-4)
+    assert losses[3] == 0, "padding"
 
 
 @pytest.mark.parametrize("name", METHODS)
