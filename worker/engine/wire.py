@@ -1,6 +1,6 @@
 """What a supervisor and its compute process say to each other: one JSON object per line.
 
-NaN and infinities are written as JSON's usual extension, because arrays of floats hold them.
+NaN and infinities, which rows of floats may hold, arrive as null: pydantic writes them so.
 """
 
 import json

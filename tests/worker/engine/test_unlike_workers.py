@@ -4,18 +4,12 @@ import signal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from tests.worker.engine import fake_door
 from worker.contract.errors import UserError
 from worker.contract.inputs import AskPreflight, Inputs
 from worker.contract.selection import FactsSpec
-from worker.contract.settings import Settings
 from worker.contract.spec import StudySpec
 from worker.contract.study import StudyMask, StudyMethod
-from worker.engine.handing import Handing, give_back
-from worker.engine.queue import jobs_table, queue_of
-from worker.store.attempts import Adopted
 
 ENDLESS = {"steps": 100_000, "pause": 0.02}
 
@@ -127,70 +121,3 @@ def test_what_a_worker_announces_anew_is_followed_and_a_dead_ones_runs_wait_for_
     fleet.start("w3")
     assert fleet.state(run_id, "done").worker == "w3"
     assert fleet.starts(run_id) == 2
-
-
-@pytest.fixture
-def two(engine: Any, fleet: Any) -> Any:
-    """An engine with two workers' rows, each of which can do all, and no process."""
-    engine._client()
-    for name in ("w1", "w2"):
-        engine.store.claim_worker(name, f"of {name}", {}, name, 60.0, lambda holder: False)
-        said = fake_door.menu(Settings(data=fleet.data, device=name))
-        engine.store.announce(name, f"of {name}", said)
-    return engine
-
-
-def _queue(engine: Any, run_id: str) -> str:
-    jobs = jobs_table(engine.store.database)
-    with engine.store.database.read() as session:
-        found = sa.select(jobs.c.queue_name).where(jobs.c.workflow_uuid == run_id)
-        return str(session.scalar(found))
-
-
-def test_of_two_workers_that_want_one_run_one_gets_it_and_neither_gets_two(
-    two: Any, fleet: Any
-) -> None:
-    first, second = Handing(two.store, "w1", "of w1"), Handing(two.store, "w2", "of w2")
-    only = fleet.submit()
-    assert (first.hand(), second.hand()) == (only, None)
-    next_one, last = fleet.submit(), fleet.submit()
-    assert first.hand() is None, "it has one already"
-    assert second.hand() == next_one
-    assert _queue(two, last) == "runs"
-    assert two.store.run(only).state == "queued"
-
-
-def test_a_worker_that_was_taken_for_dead_takes_nothing_and_what_it_had_is_given_back_once(
-    two: Any, fleet: Any
-) -> None:
-    handing = Handing(two.store, "w1", "of w1")
-    run_id = fleet.submit()
-    assert handing.hand() == run_id
-    assert _queue(two, run_id) == queue_of("w1")
-    two.store.release_worker("w1", "of w1")
-    assert two.store.adopt_dead("w2", 60.0) == ["w1"]
-    assert give_back(two.store.database, ["w1"]) == [run_id]
-    assert give_back(two.store.database, ["w1"]) == []
-    assert handing.hand() is None
-    with pytest.raises(Adopted):
-        handing._take(run_id)
-    assert _queue(two, run_id) == "runs"
-    assert Handing(two.store, "w2", "of w2").hand() == run_id
-
-
-def test_a_run_that_a_killed_process_left_as_computed_is_handed_out_again_and_first(
-    two: Any, fleet: Any
-) -> None:
-    handing = Handing(two.store, "w1", "of w1")
-    run_id, waiting = fleet.submit(), fleet.submit()
-    assert handing.hand() == run_id
-    two.store.begin_attempt(run_id, "w1", "of w1")
-    assert two.store.run(run_id).state == "loading"
-    assert give_back(two.store.database, ["w1"]) == [run_id], "as the next process does at start"
-    assert [handing.hand(), Handing(two.store, "w2", "of w2").hand()] == [run_id, waiting]
-
-
-def test_a_run_that_was_cancelled_is_handed_to_nobody(two: Any, fleet: Any) -> None:
-    run_id = fleet.submit()
-    two.cancel(run_id)
-    assert Handing(two.store, "w1", "of w1").hand() is None

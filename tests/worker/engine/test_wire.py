@@ -1,0 +1,68 @@
+"""What supervisor and compute process say to each other arrives as it was said."""
+
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from worker.contract.inputs import AskReadFacts, Inputs
+from worker.contract.menu import Announcement
+from worker.contract.progress import Event
+from worker.contract.result import Provenance, Result
+from worker.contract.spec import parse_spec
+from worker.engine import wire
+from worker.engine.wire import decode_from_compute, decode_to_compute, encode
+
+MADE = Provenance(model="m", weights_hash="h", seed=0, device="cpu", dtype="f", versions={})
+SPEC = parse_spec({"kind": "explore", "view": "v"})
+TO = (
+    wire.Lease(until=1.5),
+    wire.Start(job="j", spec=SPEC, inputs=Inputs(out="/o")),
+    wire.Ask(job="j", question=AskReadFacts(path="p", filename="a\nb")),
+    wire.Cancel(job="j"),
+)
+FROM = (
+    wire.Announced(
+        announcement=Announcement(methods=(), models=(), fact_sets=(), device="cpu"), fact_sets=()
+    ),
+    wire.Began(job="j"),
+    wire.Told(job="j", events=(Event(type="log", message="é\nx"),)),
+    wire.Ended(
+        job="j",
+        result=Result(kind="k", spec={}, provenance=MADE, seconds=1, peak_memory_bytes=0),
+    ),
+    wire.Answered(job="j", answer={"a": [1, None]}),
+    wire.Failed(job="j", kind="oom", message="m"),
+)
+
+
+@pytest.mark.parametrize("message", TO, ids=lambda one: one.say)
+def test_what_is_said_to_compute_is_one_line_that_says_what_it_is(message: wire.Contract) -> None:
+    line = encode(message)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_to_compute(line) == message
+    assert json.loads(line)["say"] == type(message).__name__.lower()
+    with pytest.raises(ValidationError):
+        decode_from_compute(line)
+
+
+@pytest.mark.parametrize("message", FROM, ids=lambda one: one.say)
+def test_what_compute_says_is_one_line_that_says_what_it_is(message: wire.Contract) -> None:
+    line = encode(message)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_from_compute(line) == message
+    assert json.loads(line)["say"] == type(message).__name__.lower()
+    with pytest.raises(ValidationError):
+        decode_to_compute(line)
+
+
+def test_a_number_that_json_does_not_know_arrives_as_nothing() -> None:
+    sent = decode_from_compute(encode(wire.Answered(job="j", answer={"x": [math.nan, math.inf]})))
+    assert isinstance(sent, wire.Answered) and sent.answer["x"] == [None, None]
+
+
+def test_a_failure_may_have_neither_fields_nor_a_traceback() -> None:
+    failed = FROM[-1]
+    assert isinstance(failed, wire.Failed)
+    assert failed.problems == failed.traceback == ()
