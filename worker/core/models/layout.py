@@ -1,21 +1,19 @@
 """Where a model keeps its blocks, attentions and MLPs, read from TransformerLens' adapters.
 
 TransformerLens names each architecture's modules in an adapter's `component_mapping`; reading the
-names from it means that a family which the bridge knows needs no code here. The adapter is only
-asked for names: no bridge is built, so the model's modules, forwards and weights stay Hugging
-Face's own.
+names from it (`module_names`) means that a family which the bridge knows needs no code here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from worker.contract.errors import UserError
+from worker.core.models.module_names import Named, module_names
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Layout:
 
 def read_layout(hf: PreTrainedModel) -> Layout:
     """Read the layout of a Hugging Face model; raise UserError for one the bridge does not know."""
-    mapping = _mapping(hf)
+    mapping = module_names(hf)
     blocks = mapping["blocks"]
     parts = blocks.submodules
     block = hf.get_submodule(blocks.name)[0]  # type: ignore[index]
@@ -87,35 +85,6 @@ def read_layout(hf: PreTrainedModel) -> Layout:
         mlp_write=parts["ln2_post"].name if "ln2_post" in parts else mlp.name or mlp_out,
         **{key: present[key] for key in ("q", "k", "v", "qkv", "o") if key in present},
     )
-
-
-def _mapping(hf: PreTrainedModel) -> dict[str, Any]:
-    # Imported here because it takes over a second, and reading prompts needs no layout.
-    from transformer_lens.factories.architecture_adapter_factory import (
-        SUPPORTED_ARCHITECTURES,
-        ArchitectureAdapterFactory,
-    )
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
-
-    architecture = type(hf).__name__
-    if architecture not in SUPPORTED_ARCHITECTURES:
-        raise UserError(
-            f"TransformerLens knows no modules for the architecture {architecture!r}; expected one "
-            f"of the {len(SUPPORTED_ARCHITECTURES)} that its bridge supports, such as "
-            f"LlamaForCausalLM. Choose a model of a supported family.",
-            field="model",
-        )
-    config = build_bridge_config_from_hf(hf.config, architecture, "model", torch.float32)
-    adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
-    mapping: dict[str, Any] | None = adapter.component_mapping
-    submodules = getattr((mapping or {}).get("blocks"), "submodules", None) or {}
-    if not mapping or not {"attn", "mlp"} <= set(submodules):
-        raise UserError(
-            f"A block of {architecture!r} has no attention and MLP of the usual kind; expected a "
-            f"decoder whose blocks each have both. Choose a transformer language model.",
-            field="model",
-        )
-    return mapping
 
 
 def _refuse_odd_blocks(
@@ -156,7 +125,7 @@ def _inputs(projection: torch.nn.Module) -> int:
     return projection.weight.shape[0]
 
 
-def _name_of_final_norm(hf: PreTrainedModel, mapping: dict[str, Any]) -> str:
+def _name_of_final_norm(hf: PreTrainedModel, mapping: Mapping[str, Named]) -> str:
     name = mapping["ln_final"].name if "ln_final" in mapping else ""
     return name if name and _has(hf, name) else ""
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from worker.core.texts.dictionary import COUNTERPARTS, Anchor
 
@@ -188,6 +187,9 @@ def _begins(text: str, start: int) -> bool:
 
 def _odd_words(text: str, surprise: Float[np.ndarray, " char"], least: int) -> dict[str, _Seen]:
     """Find words that are no names and surprise where they first stand, summed over the word."""
+    # Imported here because it takes a second and brings pandas, and few texts are proposed for.
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
     found: dict[str, _Seen] = {}
     for match in WORD.finditer(text):
         word = re.sub(r"['’]s$", "", match[0])
