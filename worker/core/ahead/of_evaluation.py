@@ -10,7 +10,7 @@ from typing import Any
 from worker.core.ahead.of_unlearning import CHARACTERS, CHECKSUM, OPTIMIZED
 from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import NOTHING, Work
-from worker.core.facts.relations import fact_set as bundled_relations
+from worker.core.facts import general_facts, relations
 from worker.core.training.relearn import RelearnOptions
 
 Formula = Callable[[Scene, Any], Work]
@@ -94,14 +94,16 @@ def language_tasks(s: Scene, options: Any) -> Work:
 def side_effects(s: Scene, options: Any) -> Work:
     lines = [line for line in options.text.splitlines() if line.strip()][: options.sentences]
     n = len(lines) or options.sentences
-    others = _relations(options.facts_per_relation) if options.other_relations else 0
+    others = _others(s.is_bundled, options.facts_per_relation) if options.other_relations else 0
     asked = s.ask(min(options.facts_per_relation, s.retain) + others)
-    return s.states * (s.read(n, min(options.context, s.sentence)) + asked)
+    # What the base knows of the others is asked first; at most all of it is asked again.
+    return s.states * (s.read(n, min(options.context, s.sentence)) + asked) + s.ask(others)
 
 
-def _relations(at_most: int) -> int:
-    """Facts of the bundled relations, so many of each."""
-    sizes = Counter(fact.group or fact.relation for fact in bundled_relations().facts)
+def _others(is_bundled: bool, at_most: int) -> int:
+    """Facts of the bundled relations, or of generally known ones, so many of each."""
+    facts = (relations if is_bundled else general_facts).fact_set().facts
+    sizes = Counter(fact.relation for fact in facts)
     return sum(min(at_most, size) for size in sizes.values())
 
 

@@ -13,7 +13,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.ahead.work import NOTHING, Size, Work
-from worker.core.asking.passages import training_passages
+from worker.core.asking.passages import is_bundled, training_passages
 from worker.core.models.model import Model
 from worker.core.models.prompts import encode_fact
 
@@ -52,6 +52,7 @@ class Scene:
     """Layers that the mask touches."""
     states: int = 1
     """2 where a base and an edited model are measured."""
+    is_bundled: bool = False
     texts: Mapping[str, int] = field(default_factory=dict)
     """Stored text's name -> its characters."""
 
@@ -119,6 +120,7 @@ def look(
         parameters=(mask and mask.n_parameters) or size.weights * size.n_layers,
         layers=tuple(layers),
         states=states,
+        is_bundled=is_bundled(model),
         texts=texts or {},
     )
 

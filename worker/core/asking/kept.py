@@ -21,8 +21,3 @@ def measured_once(key: str, measure: Callable[[], T]) -> T:
         found = (measure(),)
         _measured.keep(key, found)
     return found[0]
-
-
-def forget_all() -> None:
-    """Drop every kept measurement."""
-    _measured.clear()

@@ -15,7 +15,7 @@ from worker.core.asking.probe import Plan, Told, probe, sample_retain
 from worker.core.asking.readers import read, readable
 from worker.core.asking.rows import statement_probabilities
 from worker.core.asking.scoring import score_answers
-from worker.core.evaluation._verdict_others import Kinds, ask_kinds, ready
+from worker.core.evaluation._other_facts import Kinds, ask_kinds, ready
 from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.models.quantize import quantized

@@ -3,9 +3,10 @@
 1. Perplexity: the mean negative log likelihood per token of ordinary passages that no training here
    has seen (English; for the bundled model its own kind of sentences), or of lines the user gives;
    its exponential is the perplexity.
-2. Other facts: every relation and group of the retain facts by itself, and the bundled relations
-   that the set does not have; each target's probability in its own prompt. What a benchmark brings
-   beside the forget facts, and which must be kept, is the group `locality`.
+2. Other facts: every relation and group of the retain facts by itself, and of bundled relations
+   that the set does not have those facts whose answers the base has ready (the bundled model's own
+   relations, or generally known ones); each target's probability in its own prompt. What a
+   benchmark brings beside the forget facts, and which must be kept, is the group `locality`.
 3. The divergence KL(before ‖ after) of next-token distributions over the first 64 passages: it
    rises where an edit made the text less likely and where it made it likelier.
 
@@ -15,6 +16,7 @@ and over facts. Limits: everyday sentences do not measure reasoning; `lm-eval` t
 evaluation of their own, the language tasks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +35,7 @@ from worker.core.asking.passages import held_out_passages
 from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.rows import compare_columns, statement_probabilities
 from worker.core.asking.statistics import estimate_of, summarize
-from worker.core.facts.relations import fact_set as bundled_relations
+from worker.core.evaluation._other_facts import known, other_facts
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 
@@ -53,7 +55,9 @@ class Options(BaseOptions):
         32, ge=0, le=10_000, description="Retain facts asked of each relation or group, at most."
     )
     other_relations: bool = Field(
-        True, description="Also ask the bundled facts of relations that the set does not have."
+        True,
+        description="Also ask bundled facts of relations that the set does not have, as far as the "
+        "base knows them.",
     )
 
 
@@ -70,7 +74,9 @@ class Measured:
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Measure general text and other relations, before and after."""
     lines = held_out_passages(models.base, options.text)[: options.sentences]
-    groups = _groups(selection, options)
+    drawn = _drawn(models.base, selection, options)
+    others = models.once("before", ("known", drawn), lambda: known(models.base, drawn))
+    groups = _groups(selection, options, others)
 
     def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
@@ -91,6 +97,9 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     aggregates = [*_of_text(found, job.seed), *_of_facts(found, job.seed)]
     moved = " to ".join(f"{_perplexity(one):.2f}" for one in found.values())
     caption = f"Perplexity of {len(lines)} held-out passages: {moved}."
+    if drawn:
+        caption += f" Of {len(drawn)} bundled facts of other relations the base has the answers of "
+        caption += f"{len(others)} ready: these are asked." if others else "none ready."
     rows = [
         Rows(facts, "retain", "statement", _values(found, name), name)
         for name, facts in groups.items()
@@ -167,20 +176,25 @@ def _values(
     return {"target probability": {state: one.asked[name] for state, one in found.items()}}
 
 
-def _groups(selection: Selection, options: Options) -> dict[str, list[Fact]]:
-    """Retain facts that no edit trained on, by group or relation, then the bundled relations that
-    the set has not.
+def _drawn(model: Model, selection: Selection, options: Options) -> tuple[Fact, ...]:
+    """Bundled facts of relations that the set has not.
 
-    A bundled fact that the set has under another relation's name, or under none, is not asked
-    again: nor is one that is to be forgotten counted as harmed.
+    One that the set has under another relation's name, or under none, is not asked again: nor is
+    one that is to be forgotten counted as harmed.
     """
+    if not options.other_relations:
+        return ()
+    asked = {fact.text for fact in (*selection.forget, *selection.retain)}
+    others = other_facts(model, selection, options.facts_per_relation)
+    return tuple(fact for fact in others if fact.text not in asked)
+
+
+def _groups(
+    selection: Selection, options: Options, others: Sequence[Fact]
+) -> dict[str, list[Fact]]:
+    """Retain facts that no edit trained on, by group or relation, then those of other relations."""
     untrained = divide(selection.retain).tested
-    facts = [*untrained, *(one for fact in selection.forget for one in _beside(fact))]
-    if options.other_relations:
-        own = (*selection.forget, *selection.retain)
-        relations, asked = {fact.relation for fact in own}, {fact.text for fact in own}
-        others = (f for f in bundled_relations().facts if f.relation not in relations)
-        facts += [fact for fact in others if fact.text not in asked]
+    facts = [*untrained, *(one for fact in selection.forget for one in _beside(fact)), *others]
     groups: dict[str, list[Fact]] = {}
     for fact in facts:
         of_group = groups.setdefault(fact.group or fact.relation or "facts", [])

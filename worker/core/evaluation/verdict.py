@@ -48,8 +48,8 @@ from worker.core.asking.continuations import continuations_table, telling
 from worker.core.asking.passages import held_out_passages
 from worker.core.asking.probe import plan_probe
 from worker.core.asking.setting import setting
+from worker.core.evaluation._other_facts import other_facts
 from worker.core.evaluation._verdict_numbers import Battery, Measured
-from worker.core.evaluation._verdict_others import other_facts
 from worker.core.evaluation._verdict_rules import SPREAD, decide
 from worker.core.evaluation._verdict_terms import Thresholds
 from worker.core.evaluation._verdict_words import conclude, tell

@@ -91,24 +91,6 @@ class Ends:
     last: Float[Tensor, "row d_model"] | None
 
 
-def restart(
-    base: BaseRun,
-    patches: Sequence[Patch],
-    pairs: Pairs,
-    position: int,
-    measure: Measure,
-    whole: bool = False,
-) -> Float[Tensor, "patch n"]:
-    """Measure every patch on every pair, at one position or (`whole`) at all from `position` on."""
-    ends = run_patches(base, patches, pairs, position, whole)
-    pair = torch.arange(len(pairs), device=base.embeds.device)
-    found = measure(base.logits[pairs.corrupted], pair).expand(len(patches), -1).clone()
-    if ends.last is not None:
-        values = measure_rows(base, ends.last, pair.repeat(len(ends.carried)), measure)
-        found[ends.carried] = values.view(len(ends.carried), -1)
-    return found
-
-
 @torch.no_grad()
 def run_patches(
     base: BaseRun, patches: Sequence[Patch], pairs: Pairs, position: int, whole: bool = False

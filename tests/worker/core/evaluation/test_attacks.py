@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.worker.core.measured import forget_all
 from worker.contract.errors import UserError
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
 from worker.contract.selection import Selection
-from worker.core.asking import kept
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.ordinary_text import general_losses
 from worker.core.asking.passages import held_out_passages
@@ -132,7 +132,7 @@ def test_adapters_multiplied_into_the_weights_learn_as_pefts_own_forward(
 def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
     edited, facts, monkeypatch
 ) -> None:
-    kept.forget_all()
+    forget_all()
     selection, made, own = Selection(forget=facts[:2], retain=facts[2:]), [], relearn.relearn
 
     def count(model, parts, mode, *more):
@@ -153,7 +153,7 @@ def test_an_attack_on_the_same_weights_is_made_once_for_relearning_and_verdict(
     )
     relearning.evaluate(edited, selection, options.model_copy(update={"alpha": 16.0}), JOB)
     assert len(made) == 8
-    kept.forget_all()
+    forget_all()
 
 
 def test_halves_are_disjoint_whole_and_drawn_by_the_seed(facts) -> None:
@@ -399,7 +399,10 @@ def test_multiple_choice_says_why_it_cannot_ask(model, selection) -> None:
         multiple_choice.evaluate(BeforeAfter(model), selection, multiple_choice.Options(), JOB)
 
 
-def test_side_effects_measure_held_out_text_and_each_relation(edited, selection) -> None:
+def test_side_effects_measure_held_out_text_and_each_relation(
+    edited, selection, monkeypatch
+) -> None:
+    monkeypatch.setattr(side_effects, "known", lambda model, facts: list(facts))
     options = side_effects.Options(sentences=6, facts_per_relation=2)
     found = side_effects.evaluate(edited, selection, options, JOB)
     perplexity = found.evaluation.aggregates[0]

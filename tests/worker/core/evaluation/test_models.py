@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.worker.core.evaluation.conftest import save
+from tests.worker.core.measured import forget_all
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
@@ -48,9 +49,9 @@ CELLS = {
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.forget_all()
+    forget_all()
     yield
-    kept.forget_all()
+    forget_all()
 
 
 def test_a_base_is_measured_once_for_equal_questions(edited) -> None:

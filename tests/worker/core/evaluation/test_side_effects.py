@@ -1,18 +1,31 @@
 """What an edit may have broken is asked once, under whatever name a set has it."""
 
+import numpy as np
+import pytest
+
 from worker.contract.facts import Ripple
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
-from worker.core.evaluation import side_effects
+from worker.core.evaluation import _other_facts, side_effects
+from worker.core.facts import general_facts
 from worker.core.facts.relations import fact_set
 from worker.core.findings import Job
 
 JOB = Job(seed=0, report=Quiet())
 
 
-def test_a_bundled_fact_that_the_set_has_under_another_relation_is_not_asked_twice(model) -> None:
+@pytest.fixture
+def everything_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base that has every answer ready and is asked what the bundled model is."""
+    monkeypatch.setattr(side_effects, "known", lambda model, facts: list(facts))
+    monkeypatch.setattr(_other_facts, "is_bundled", lambda model: True)
+
+
+def test_a_bundled_fact_that_the_set_has_under_another_relation_is_not_asked_twice(
+    model, everything_known
+) -> None:
     capitals = [f for f in fact_set().facts if f.relation == "city_country"][:6]
     brought = [f.model_copy(update={"relation": "", "group": "mine"}) for f in capitals]
     options = side_effects.Options(sentences=1, facts_per_relation=1000)
@@ -20,8 +33,36 @@ def test_a_bundled_fact_that_the_set_has_under_another_relation_is_not_asked_twi
     found = side_effects.evaluate(BeforeAfter(model), selection, options, JOB)
     asked = [row[0] for row in found.evaluation.facts.rows]
     seen = {f.id for f in brought} - {f.id for f in divide(selection.retain).tested}
-    assert len(asked) == len(set(asked)) == len(fact_set().facts) - len(seen)
+    about = {f.id for f in fact_set().facts if f.subject in {one.subject for one in brought[:2]}}
+    assert len(asked) == len(set(asked)) == len(fact_set().facts) - len(seen | about)
     assert not seen & set(asked)
+
+
+def test_of_other_relations_only_what_the_base_knows_is_asked(model, facts, monkeypatch) -> None:
+    monkeypatch.setattr(_other_facts, "can_be_asked", lambda model, fact: True)
+    drawn = []
+
+    def tell(model, asked) -> tuple[np.ndarray, np.ndarray]:
+        drawn.extend(asked)
+        return np.array([0.9 if f.relation == "opposite" else 0.1 for f in asked]), np.zeros(0)
+
+    monkeypatch.setattr(_other_facts, "statement_probabilities", tell)
+    options = side_effects.Options(sentences=1, facts_per_relation=3)
+    selection = Selection(forget=facts[:2], retain=facts[2:])
+    found = side_effects.evaluate(BeforeAfter(model), selection, options, JOB)
+    assert {f.relation for f in drawn} == {f.relation for f in general_facts.fact_set().facts}
+    groups = [row[4] for row in found.evaluation.facts.rows]
+    assert groups.count("opposite") == 3 and set(groups) == {"opposite", facts[2].relation}
+    assert f"Of {len(drawn)} bundled facts" in found.caption and "of 3 ready" in found.caption
+
+
+def test_a_base_that_knows_none_of_the_others_is_asked_none(model, facts) -> None:
+    options = side_effects.Options(sentences=1, facts_per_relation=1)
+    found = side_effects.evaluate(
+        BeforeAfter(model), Selection(forget=facts[:2], retain=facts[2:]), options, JOB
+    )
+    assert {row[4] for row in found.evaluation.facts.rows} == {facts[2].relation}
+    assert "the answers of none ready." in found.caption
 
 
 def test_what_must_be_kept_beside_a_fact_is_a_group_of_its_own(model, facts) -> None:

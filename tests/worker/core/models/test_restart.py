@@ -4,7 +4,7 @@ import torch
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.core.models.base_run import embed, run_base
 from worker.core.models.intercept import replaced_forwards, seeing_input, seeing_output
-from worker.core.models.restart import Pairs, Patch, restart
+from worker.core.models.restart import Pairs, Patch, measure_rows, run_patches
 from worker.core.models.sites import as_batch, module_at
 from worker.core.models.suffix import Suffix, unembed
 from worker.core.models.tokens import encode, pad
@@ -12,6 +12,17 @@ from worker.core.models.tokens import encode, pad
 CLEAN = ["Ann Lee plays", "Bo Ray has", "Cy sits"]
 CORRUPTED = ["Ann Fox plays", "Bo Dee has", "Al sits"]
 SITES = ("attn", "mlp", "z")
+
+
+def restart(base, patches, pairs, position, measure, whole=False):
+    """Measure every patch on every pair, at one position or (`whole`) at all from it on."""
+    ends = run_patches(base, patches, pairs, position, whole)
+    pair = torch.arange(len(pairs))
+    found = measure(base.logits[pairs.corrupted], pair).expand(len(patches), -1).clone()
+    if ends.last is not None:
+        values = measure_rows(base, ends.last, pair.repeat(len(ends.carried)), measure)
+        found[ends.carried] = values.view(len(ends.carried), -1)
+    return found
 
 
 def measure_first(logits, pair):

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.worker.core.measured import forget_all
 from worker.contract.errors import Diverged
 from worker.contract.mask import Mask
 from worker.contract.progress import Event, Quiet
 from worker.contract.retain import divide
-from worker.core.asking.kept import forget_all
 from worker.core.editing.parts import parts_of
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum

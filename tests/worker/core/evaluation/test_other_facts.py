@@ -4,7 +4,7 @@ import pytest
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection, select
-from worker.core.evaluation._verdict_others import (
+from worker.core.evaluation._other_facts import (
     ENOUGH,
     PER_KIND,
     ask_kinds,

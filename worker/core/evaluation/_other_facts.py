@@ -6,7 +6,7 @@ all would hide that one of them is gone.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,8 +27,11 @@ ENOUGH = 3
 Kinds = dict[str, tuple[Fact, ...]]
 
 
-def other_facts(model: Model, selection: Selection) -> tuple[Fact, ...]:
-    """Draw facts of the bundled kinds that the selection has not; for every run the same ones."""
+def other_facts(model: Model, selection: Selection, per_kind: int = PER_KIND) -> tuple[Fact, ...]:
+    """Draw facts of the bundled kinds that the selection has not; for every run the same ones.
+
+    The bundled model was made from its own kinds; others are asked what is generally known.
+    """
     own = (*selection.forget, *selection.retain)
     kinds = {fact.relation for fact in own}
     said = {(fact.subject.casefold(), fact.target.casefold()) for fact in own}
@@ -42,16 +45,21 @@ def other_facts(model: Model, selection: Selection) -> tuple[Fact, ...]:
             and fact.subject.casefold() not in edited
             and (fact.subject.casefold(), fact.target.casefold()) not in said
         ]
-        drawn += random.Random(0).sample(free, min(PER_KIND, len(free)))
+        drawn += random.Random(0).sample(free, min(per_kind, len(free)))
     return tuple(drawn)
 
 
 def ready(model: Model, facts: tuple[Fact, ...]) -> Kinds:
     """Keep the facts whose answers the model has ready, of the kinds of which it has enough."""
+    kinds = _by_kind(known(model, facts))
+    return {kind: tuple(own) for kind, own in kinds.items() if len(own) >= ENOUGH}
+
+
+def known(model: Model, facts: Sequence[Fact]) -> list[Fact]:
+    """Keep the facts whose answers the model has ready; what it cannot be asked it has not."""
     asked = [fact for fact in facts if can_be_asked(model, fact)]
     told = statement_probabilities(model, asked)[0] if asked else np.zeros(0)
-    known = [fact for fact, p in zip(asked, told, strict=True) if p >= READY]
-    return {kind: tuple(own) for kind, own in _by_kind(known).items() if len(own) >= ENOUGH}
+    return [fact for fact, p in zip(asked, told, strict=True) if p >= READY]
 
 
 def ask_kinds(model: Model, kinds: Kinds) -> dict[str, float]:

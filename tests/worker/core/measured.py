@@ -1,0 +1,8 @@
+"""What evaluations and searches keep of bases, dropped so that a test measures anew."""
+
+from worker.core.asking import kept
+
+
+def forget_all() -> None:
+    """Drop every kept measurement."""
+    kept._measured.clear()
