@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from app.pages.studies import gallery
+from tests.worker.engine.study.test_paper import paper_like
 from tests.worker.engine.study.test_plan import PARAMETERS, Lab, study
-from tests.worker.engine.study.test_report import made, paper_like
+from tests.worker.engine.study.test_report import made
 from worker.contract.result import Estimate
 from worker.contract.spec import parse_spec
 from worker.engine.study.built_in import built_in_study
