@@ -10,6 +10,7 @@ from worker.contract.inputs import Inputs, Question, StackedEdit
 QUESTION: TypeAdapter[object] = TypeAdapter(Question)
 SPEC = {"kind": "localize", "facts": {"set": "athletes"}, "method": "causal_tracing"}
 ASKED = {"kind": "evaluate", "facts": {"set": "athletes"}, "evaluations": ["probes"]}
+VIEWED = {"kind": "explore", "view": "rewrite"}
 INPUTS = {"out": "/o"}
 
 
@@ -44,7 +45,7 @@ def test_a_batch_is_never_larger_than_usual_and_never_nothing(scale: float) -> N
         ({"ask": "preflight", "spec": SPEC, "inputs": INPUTS}, "AskPreflight"),
         ({"ask": "read_facts", "path": "uploads/a/file", "filename": "f.csv"}, "AskReadFacts"),
         ({"ask": "fact_tokens", "spec": ASKED, "inputs": INPUTS}, "AskFactTokens"),
-        ({"ask": "explore", "spec": SPEC, "inputs": INPUTS}, "AskExplore"),
+        ({"ask": "explore", "spec": VIEWED, "inputs": INPUTS}, "AskExplore"),
     ],
 )
 def test_a_question_is_known_by_what_it_asks_and_says_so_itself(

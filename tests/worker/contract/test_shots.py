@@ -1,7 +1,8 @@
 """A prompt after another fact of its relation, and the answers that a relation has."""
 
-from worker.contract.facts import Fact, FactSet, FactsSpec
+from worker.contract.facts import Fact, FactSet
 from worker.contract.result import Provenance
+from worker.contract.selection import FactsSpec
 from worker.contract.shots import as_asked, forgotten, named_ids, possible_answers, with_shots
 
 

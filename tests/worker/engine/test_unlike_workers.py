@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from worker.contract.errors import UserError
 from worker.contract.inputs import AskPreflight, Inputs
