@@ -44,9 +44,12 @@ def test_gradients_through_a_shared_beginning_are_those_of_whole_rows(monkeypatc
     batch = pad(model, rows(4))
     weight = model.blocks[0].mlp.down_proj.weight.requires_grad_(True)
     found = []
-    for run in (model.logits, lambda *asked: logits_sharing(model, *asked)):
-        loss = run(batch.ids, batch.mask, batch.position_ids, 1).logsumexp(-1).sum()
-        found.append(torch.autograd.grad(loss, weight)[0])
+    try:
+        for run in (model.logits, lambda *asked: logits_sharing(model, *asked)):
+            loss = run(batch.ids, batch.mask, batch.position_ids, 1).logsumexp(-1).sum()
+            found.append(torch.autograd.grad(loss, weight)[0])
+    finally:  # the tiny models are shared by all tests
+        weight.requires_grad_(False)
     assert found[0].abs().max() > 0
     assert torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
 
