@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worker.core.explore._subject import NAMES, Answer, Context, Subject
+from worker.core.explore._asked import Answer
+from worker.core.explore._subject import NAMES, Context, Subject
 from worker.core.explore._words import token_text
 
 Metric = Literal["probability", "logit", "logit_diff"]

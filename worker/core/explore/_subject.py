@@ -15,36 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.contract.errors import UserError
-from worker.contract.joining import asked, following
+from worker.core.explore._asked import Answer, cut_answer, cut_prompt, draw_noise, propose
 from worker.core.explore._options import SubjectOptions
-from worker.core.explore._words import token_text
 from worker.core.models.base_run import BaseRun, embed, run_base
 from worker.core.models.model import Model
 from worker.core.models.sites import Site
-from worker.core.models.tokens import Prompt, answer_ids, encode, pad
+from worker.core.models.tokens import Prompt, pad
 
 CLEAN, CORRUPTED = 0, 1
 NAMES = ("clean", "corrupted")
-MOST_TOKENS = 2048
-"""Of a prompt; every view keeps each layer's activations of all of them."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer in tokens; `proposed` where the model's prediction chose it."""
-
-    text: str
-    ids: tuple[int, ...]
-    proposed: bool = False
-
-    def as_json(self, model: Model) -> dict[str, Any]:
-        words = [token_text(model, token) for token in self.ids]
-        return {
-            "text": self.text,
-            "ids": list(self.ids),
-            "tokens": words,
-            "proposed": self.proposed,
-        }
 
 
 Context = tuple[int, tuple[int, ...]]
@@ -133,19 +112,30 @@ def look(model: Model, options: SubjectOptions, seed: int, sites: Sequence[Site]
 
     Raises UserError with the option's field for what cannot be looked at.
     """
-    clean = _prompt(model, options.prompt, options.subject, "prompt")
+    clean = cut_prompt(model, options.prompt, options.subject, "prompt")
     prompts: tuple[Prompt, ...] = (clean,)
     noise = None
     if options.noise:
-        noise = _noise(model, clean, options, seed)
+        noise = draw_noise(model, clean, options, seed)
         prompts = (clean, clean)
     elif options.corrupted.strip():
-        prompts = (clean, _prompt(model, options.corrupted, None, "corrupted"))
+        prompts = (clean, cut_prompt(model, options.corrupted, None, "corrupted"))
     subject = Subject(model, options, prompts, noise)
     subject.base = subject.run([(which, ()) for which in range(len(prompts))], sites)
     subject.problems += _problems(subject)
     _settle_answers(subject)
     return subject
+
+
+def prompt_of(subject: Subject, name: str) -> int:
+    """The number of the prompt that a view reads; raises UserError where there is none."""
+    which = NAMES.index(name)
+    if which >= len(subject.prompts):
+        raise UserError(
+            "There is no corrupted prompt to read; expected one, or which: clean.",
+            field="options.which",
+        )
+    return which
 
 
 def require_pair(subject: Subject) -> None:
@@ -165,59 +155,6 @@ def require_pair(subject: Subject) -> None:
             "swap; expected another subject.",
             field="options.corrupted",
         )
-
-
-def _prompt(model: Model, text: str, subject: str | None, name: str) -> Prompt:
-    """Cut a prompt, without a space or an end token after which nothing would be continued."""
-    if not text.strip():
-        raise UserError(
-            "The prompt is empty; expected text that the model goes on from.",
-            field=f"options.{name}",
-        )
-    found = _encode(model, asked(text), None, name)
-    if subject:
-        found = _encode(model, asked(text), subject, "subject")
-    n = len(found.ids)
-    while n > 1 and found.ids[n - 1] == model.end_id:
-        n -= 1
-    if not n:
-        raise UserError(
-            f"The prompt {text!r} has no tokens; expected text.", field=f"options.{name}"
-        )
-    if n > MOST_TOKENS:
-        raise UserError(
-            f"The prompt has {n:,} tokens; expected at most {MOST_TOKENS:,}, which can be looked "
-            f"at token by token. Shorten it.",
-            field=f"options.{name}",
-        )
-    return Prompt(found.text, found.ids[:n], found.tokens[:n], found.subject)
-
-
-def _encode(model: Model, text: str, subject: str | None, name: str) -> Prompt:
-    try:
-        return encode(model, text, subject)
-    except UserError as error:
-        raise UserError(error.message, field=f"options.{name}") from None
-
-
-def _noise(
-    model: Model, prompt: Prompt, options: SubjectOptions, seed: int
-) -> Float[Tensor, "pos width"]:
-    """Draw noise for the subject's tokens, `noise_level` of their standard deviations."""
-    start, stop = prompt.subject
-    if stop <= start:
-        raise UserError(
-            "Noise goes onto the subject's tokens, and no subject is marked; expected the words of "
-            "the prompt that are its subject.",
-            field="options.subject",
-        )
-    ids = torch.tensor([prompt.ids], device=model.device)
-    embeds = embed(model, ids)[0]
-    drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(seed))
-    noise = torch.zeros_like(embeds)
-    scale = options.noise_level * float(embeds[start:stop].float().std())
-    noise[start:stop] = (scale * drawn[start:stop]).to(noise)
-    return noise
 
 
 def _problems(subject: Subject) -> list[str]:
@@ -251,13 +188,14 @@ def _unequal(clean: Prompt, corrupted: Prompt) -> str:
 def _settle_answers(subject: Subject) -> None:
     options, logits = subject.options, subject.base.logits
     likeliest = logits.topk(min(2, logits.shape[-1]), dim=-1).indices.tolist()
-    target = _answer(subject, options.target, options.target_ids, "target")
-    subject.target = target or _proposed(subject.model, likeliest[CLEAN][0])
-    distractor = _answer(subject, options.distractor, options.distractor_ids, "distractor")
+    model, prompt = subject.model, subject.prompts[CLEAN].text
+    target = cut_answer(model, prompt, options.target, options.target_ids, "target")
+    subject.target = target or propose(subject.model, likeliest[CLEAN][0])
+    distractor = cut_answer(model, prompt, options.distractor, options.distractor_ids, "distractor")
     if distractor is None:
         others = [row[0] for row in likeliest[1:]] + likeliest[CLEAN]
         token = next((t for t in others if t != subject.target.ids[0]), None)
-        distractor = None if token is None else _proposed(subject.model, token)
+        distractor = None if token is None else propose(subject.model, token)
     subject.distractor = distractor
     if distractor is not None and distractor.ids == subject.target.ids:
         raise UserError(
@@ -265,35 +203,3 @@ def _settle_answers(subject: Subject) -> None:
             f"zero; expected another distractor.",
             field="options.distractor",
         )
-
-
-def _proposed(model: Model, token: int) -> Answer:
-    return Answer(token_text(model, token), (token,), proposed=True)
-
-
-def _answer(subject: Subject, typed: str, ids: tuple[int, ...], name: str) -> Answer | None:
-    """The answer that was typed or chosen; None where it is to be proposed."""
-    model, prompt, where = subject.model, subject.prompts[CLEAN].text, f"options.{name}"
-    if ids:
-        wrong = [token for token in ids if not 0 <= token < min(model.n_rows, model.d_vocab)]
-        if wrong:
-            raise UserError(
-                f"{name}_ids has {wrong[0]}; expected ids of {model.id!r}'s tokens, 0 to "
-                f"{min(model.n_rows, model.d_vocab) - 1}.",
-                field=f"{where}_ids",
-            )
-        return Answer("".join(token_text(model, token) for token in ids), ids)
-    if not typed:
-        return None
-    text = following(prompt, typed)
-    try:
-        found = answer_ids(model, prompt, text or typed)
-    except UserError as error:
-        raise UserError(error.message, field=where) from None
-    if model.tokenizer.unk_token_id in found:
-        raise UserError(
-            f"The {name} {typed!r} is not in the vocabulary of {model.id!r}; expected words that "
-            f"its tokenizer has.",
-            field=where,
-        )
-    return Answer(text, found)

@@ -19,10 +19,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from worker.contract.errors import UserError
 from worker.contract.result import Axis
 from worker.core.explore._options import Span, SubjectOptions
-from worker.core.explore._subject import NAMES, Subject, look
+from worker.core.explore._subject import Subject, look, prompt_of
 from worker.core.explore._windows import window
 from worker.core.explore._words import vocabulary
 from worker.core.findings import Array, Findings, Job
@@ -49,12 +48,7 @@ class Options(SubjectOptions):
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Read every cell of the window; see the module's docstring."""
     subject = look(model, options, job.seed, ["attn_write", "mlp_write"])
-    which = NAMES.index(options.which)
-    if which >= len(subject.prompts):
-        raise UserError(
-            "There is no corrupted prompt to read; expected one, or which: clean.",
-            field="options.which",
-        )
+    which = prompt_of(subject, options.which)
     start, stop = window(options.positions, len(subject.prompts[which].ids))
     labels, rows = _residuals(subject, which, start, stop)
     read = _read(subject, rows, options.top)

@@ -21,21 +21,17 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from worker.contract import base
-from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
-from worker.core.models.components import output_columns
 from worker.core.models.model import Model
-from worker.core.models.offloaded import weight_of
-from worker.core.models.projections import weight_by_input
-from worker.core.models.sites import module_at
 from worker.core.models.tokens import pad
 from worker.core.patching.cases import Case, prepare
+from worker.core.patching.direct import head_writes, pulled_back, require_sum, unembedding_of
 from worker.core.patching.outcome import Traced, build_findings, ordered
 
 TITLE = "Direct logit attribution"
@@ -92,23 +88,15 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
 @torch.no_grad()
 def _split(run: BaseRun, cases: Sequence[Case]) -> list[Traced]:
     model = run.model
+    require_sum(run)
     direction = _direction(run, cases)
     parts: dict[str, Tensor] = {}
-    total = run.resid[0][:, -1].float()
     for layer in range(model.n_layers):
         attn, mlp = (run.sites[site][layer][:, -1].float() for site in ("attn_write", "mlp_write"))
-        total = total + attn + mlp
         parts[f"blocks.{layer}.attn"] = (attn * direction).sum(-1)
-        for head, change in enumerate(_heads(run, layer)):
+        for head, change in enumerate(head_writes(run, layer)):
             parts[f"blocks.{layer}.attn.head.{head}"] = (change * direction).sum(-1)
         parts[f"blocks.{layer}.mlp"] = (mlp * direction).sum(-1)
-    final = run.resid[-1][:, -1].float()
-    if not torch.allclose(total, final, rtol=1e-2, atol=1e-2 * float(final.abs().max())):
-        raise UserError(
-            f"In {model.id!r} the residual stream is not the sum of what its components write, so "
-            f"logits cannot be split over them. Choose another method.",
-            field="method",
-        )
     clean = run.logits.gather(-1, _tokens(run, cases)).diff(dim=-1)[:, 0].neg()
     return [
         Traced(case, float(clean[i]), 0.0, {}, {name: float(v[i]) for name, v in parts.items()})
@@ -122,41 +110,5 @@ def _tokens(run: BaseRun, cases: Sequence[Case]) -> Tensor:
 
 def _direction(run: BaseRun, cases: Sequence[Case]) -> Float[Tensor, "row d_model"]:
     """The residual direction that raises the answer over the foil, the norm's scale frozen."""
-    model = run.model
-    unembed = model.hf.get_submodule(model.layout.unembed)
-    unembedding = weight_of(unembed)[_tokens(run, cases)].float()
-    difference = unembedding[:, 0] - unembedding[:, 1]
-    if not model.layout.ln_final:
-        return difference
-    norm = model.hf.get_submodule(model.layout.ln_final)
-    return through_norm(norm, run.resid[-1][:, -1].float(), difference)
-
-
-def through_norm(
-    norm: nn.Module, at: Float[Tensor, "row d_model"], direction: Float[Tensor, "row d_model"]
-) -> Float[Tensor, "row d_model"]:
-    """Pull a direction back through a norm whose scale is frozen at `at`."""
-    if isinstance(norm, nn.LayerNorm):
-        scale = (at.var(-1, unbiased=False, keepdim=True) + norm.eps).rsqrt()
-        pulled = direction * scale * (1 if norm.weight is None else weight_of(norm).float())
-        return pulled - pulled.mean(-1, keepdim=True)
-    # A root-mean-square norm multiplies each entry; what it multiplies by can be read off.
-    safe = torch.where(at.abs() < 1e-12, torch.full_like(at, 1e-12), at)
-    dtype = next(norm.parameters()).dtype
-    found: Tensor = direction * norm(safe.to(dtype)).float() / safe
-    return found
-
-
-def _heads(run: BaseRun, layer: int) -> list[Float[Tensor, "row d_model"]]:
-    model, layout = run.model, run.model.layout
-    o, z = module_at(model, "z", layer), run.sites["z"][layer][:, -1]
-    found = []
-    for head in range(model.n_heads):
-        columns = output_columns(model, head)
-        weight = weight_by_input(o)[columns]
-        found.append((z[:, columns] @ weight).float())
-    if not layout.ln1_post:
-        return found
-    norm = model.blocks[layer].get_submodule(layout.ln1_post)
-    whole = o(z).float()
-    return [through_norm(norm, whole, head) for head in found]
+    unembedding = unembedding_of(run.model)[_tokens(run, cases)].float()
+    return pulled_back(run, unembedding[:, 0] - unembedding[:, 1])
