@@ -99,11 +99,7 @@ def scored(contexts: Contexts, logits: Float[Tensor, "run context vocab"]) -> Sc
 def ask(subject: Subject, which: int) -> list[dict[str, Any]]:
     """Score every answer of a subject after one of its prompts."""
     contexts = contexts_of(subject.answers, which)
-    if len(contexts) == 1:
-        logits = subject.base.logits[which : which + 1]
-    else:
-        logits = subject.run(contexts.rows).logits
-    return answers_json(subject, which, contexts, logits)
+    return answers_json(subject, which, contexts, subject.kept(contexts.rows).logits)
 
 
 def answers_json(

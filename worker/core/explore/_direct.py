@@ -44,7 +44,7 @@ class Read:
 def read_answers(subject: Subject, which: int) -> dict[str, Read]:
     """Run one prompt with each answer's beginnings, and find where each answer's tokens point."""
     contexts = contexts_of(subject.answers, which)
-    run = subject.run(contexts.rows, SITES)
+    run = subject.kept(contexts.rows, SITES)
     require_sum(run, "view")
     found = {}
     for name, reads in contexts.reads.items():

@@ -39,7 +39,7 @@ class Pair:
         require_pair(self.subject)
         self.contexts = contexts_of(self.subject.answers, CLEAN)
         rows = [*self.contexts.of(CLEAN), *self.contexts.of(CORRUPTED)]
-        self.base = self.subject.run(rows, self.sites)
+        self.base = self.subject.kept(rows, self.sites)
         logits = self.base.logits.unflatten(0, (2, len(self.contexts)))
         self.unpatched: Scored = scored(self.contexts, logits[[self.into]])
         self.both: Scored = scored(self.contexts, logits)

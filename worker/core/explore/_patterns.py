@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -83,13 +84,25 @@ def _plainly(model: Model) -> Iterator[None]:
             config._attn_implementation = before[key]
 
 
-@torch.no_grad()
-def habits(model: Model, seed: int) -> dict[str, Float[np.ndarray, "layer head"]]:
+_Habits = dict[str, Float[np.ndarray, "layer head"]]
+_known: WeakKeyDictionary[Model, tuple[tuple[str, int], _Habits]] = WeakKeyDictionary()
+
+
+def habits(model: Model, seed: int) -> _Habits:
     """Score what every head does on the same random tokens twice, as mean attention.
 
     previous: to the token before. duplicate: to the same token before. induction: to the token
-    after the same token before (Olsson et al. 2022), the last two from the second half.
+    after the same token before (Olsson et al. 2022), the last two from the second half. They are
+    kept until the model's weights are others.
     """
+    state = (model.state_hash, seed)
+    if model not in _known or _known[model][0] != state:
+        _known[model] = (state, _habits(model, seed))
+    return dict(_known[model][1])
+
+
+@torch.no_grad()
+def _habits(model: Model, seed: int) -> _Habits:
     n = min(N_RANDOM, (model.max_positions - 1) // 2)
     special = set(model.tokenizer.all_special_ids)
     usual = torch.tensor([t for t in range(min(model.n_rows, model.d_vocab)) if t not in special])

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from worker.contract.result import Axis, Table
-from worker.core.explore._direct import DIFFERENCE, read_answers, split
+from worker.core.explore._direct import DIFFERENCE, SITES, read_answers, split
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._subject import look, prompt_of
 from worker.core.findings import Array, Findings, Job
@@ -37,7 +37,7 @@ class Options(SubjectOptions):
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Split the logits; see the module's docstring."""
-    subject = look(model, options, job.seed)
+    subject = look(model, options, job.seed, SITES)
     which = prompt_of(subject, options.which)
     job.report.progress(0.3, "splitting the logits")
     read = read_answers(subject, which)

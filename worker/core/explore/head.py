@@ -51,7 +51,7 @@ class Options(SubjectOptions):
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Open the head; see the module's docstring."""
     _check_head(model, options)
-    subject = look(model, options, job.seed)
+    subject = look(model, options, job.seed, SITES)
     token = _token(subject, options.token)
     found = Findings()
     attended = []

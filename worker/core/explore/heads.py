@@ -48,7 +48,7 @@ class Options(SubjectOptions):
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Score every head; see the module's docstring."""
-    subject = look(model, options, job.seed)
+    subject = look(model, options, job.seed, SITES)
     which = prompt_of(subject, options.which)
     job.report.progress(0.2, "splitting the logits")
     read = read_answers(subject, which)

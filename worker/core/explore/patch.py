@@ -56,9 +56,9 @@ class Options(SubjectOptions):
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Patch the cells together, and each alone; see the module's docstring."""
     job.report.progress(0.0, "running both prompts")
-    subject = look(model, options, job.seed)
-    check_cells(model, subject.n_positions, options.cells)
     sites = sorted({SITES[cell.site] for cell in options.cells} - {"resid_post"})
+    subject = look(model, options, job.seed, sites)
+    check_cells(model, subject.n_positions, options.cells)
     pair = Pair(subject, options.direction, sites)
     singles = [(cell,) for cell in options.cells] if len(options.cells) > 1 else []
     sets: list[tuple[Cell, ...]] = [(), options.cells, *singles]

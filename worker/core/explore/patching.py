@@ -65,8 +65,8 @@ Grids = dict[str, np.ndarray]
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Patch every cell; see the module's docstring."""
     job.report.progress(0.0, "running both prompts")
-    subject = look(model, options, job.seed)
     sites = list(dict.fromkeys(s for place in options.sites for s in NEEDED[SITES[place]]))
+    subject = look(model, options, job.seed, sites)
     pair = Pair(subject, options.direction, sites)
     start, stop = window(options.positions, subject.n_positions)
     found = Findings()

@@ -7,7 +7,7 @@ unembedded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -87,6 +87,27 @@ def run_base(
     run.logits = out.logits[:, -1].float()
     run.keys, run.values = [layer.keys for layer in layers], [layer.values for layer in layers]
     return run
+
+
+def rows_of(run: BaseRun, rows: list[int], start: int = 0) -> BaseRun:
+    """Take rows of a run from a position on, before which they have nothing but padding."""
+    if start == 0 and rows == list(range(len(run.logits))):
+        return run
+
+    def cut(tensors: list[Tensor]) -> list[Tensor]:
+        return [tensor[rows, start:] for tensor in tensors]
+
+    return replace(
+        run,
+        embeds=run.embeds[rows, start:],
+        mask=run.mask[rows, start:],
+        position_ids=run.position_ids[rows, start:],
+        resid=cut(run.resid),
+        sites={site: cut(kept) for site, kept in run.sites.items()},
+        keys=[keys[rows, :, start:] for keys in run.keys],
+        values=[values[rows, :, start:] for values in run.values],
+        logits=run.logits[rows],
+    )
 
 
 def embed(model: Model, ids: Int[Tensor, "row pos"]) -> Float[Tensor, "row pos width"]:

@@ -12,7 +12,9 @@ from tests.worker.core.explore.plain import (
     prompts_of,
 )
 from tests.worker.core.explore.test_decomposition import through_final_norm
+from tests.worker.core.models.families import make_model
 from worker.contract.errors import UserError
+from worker.core.models.digests import digest_values
 
 SUBJECT = {"demo": "LeBron James"}
 
@@ -112,38 +114,33 @@ def test_promoted_tokens_are_the_unembedded_output(family):
 
 def test_habits_are_the_mean_attention_to_the_places_that_name_them():
     """A head that looks one token back whatever it reads is scored as that, and as no other."""
-    model = model_of("gpt2")
-    grids = look_at("heads", model, **asked("gpt2")).arrays
-    for name in ("previous", "duplicate", "induction"):
-        assert ((grids[f"heads.{name}"].values >= 0) & (grids[f"heads.{name}"].values <= 1)).all()
-    block, width = model.blocks[0].attn.c_attn, model.d_model
-    places = model.hf.transformer.wpe
-    before = [p.clone() for p in (block.weight, block.bias, places.weight)]
-    try:
-        with torch.no_grad():
-            # Head 0's query at a place is the key of the place before.
-            generator = torch.Generator().manual_seed(0)
-            code = torch.nn.functional.normalize(
-                torch.randn(places.weight.shape, generator=generator), dim=-1
-            )
-            places.weight.copy_(100 * code)
-            hidden = model.blocks[0].ln_1(places.weight)
-            keys = torch.randn(len(hidden), model.d_head, generator=generator) * 8
-            queries = torch.cat([keys[:1], keys[:-1]])
-            solve = torch.linalg.lstsq(hidden[: width + 9], queries[: width + 9]).solution
-            block.weight[:, : model.d_head] = solve
-            block.weight[:, width : width + model.d_head] = torch.linalg.lstsq(
-                hidden[: width + 9], keys[: width + 9]
-            ).solution
-            block.bias[: model.d_head] = 0
-            block.bias[width : width + model.d_head] = 0
-        scores = look_at("head", model, **asked("gpt2"), layer=0, head=0).view["scores"]
-    finally:
-        with torch.no_grad():
-            for p, value in zip((block.weight, block.bias, places.weight), before, strict=True):
-                p.copy_(value)
+    model = make_model.__wrapped__("gpt2")  # another one: its weights are changed here
+    attention, places = model.blocks[0].attn.c_attn, model.hf.transformer.wpe
+    query, key = slice(0, model.d_head), slice(model.d_model, model.d_model + model.d_head)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        code = torch.randn(places.weight.shape, generator=generator)
+        places.weight.copy_(100 * torch.nn.functional.normalize(code, dim=-1))
+        hidden = model.blocks[0].ln_1(places.weight)[: model.d_model + 9]
+        keys = torch.randn(len(hidden), model.d_head, generator=generator) * 8
+        # Head 0's query at a place is the key of the place before.
+        for columns, wanted in ((query, torch.cat([keys[:1], keys[:-1]])), (key, keys)):
+            attention.weight[:, columns] = torch.linalg.lstsq(hidden, wanted).solution
+            attention.bias[columns] = 0
+    scores = look_at("head", model, **asked("gpt2"), layer=0, head=0).view["scores"]
     assert scores["previous"] > 0.5
     assert scores["duplicate"] < 0.1 and scores["induction"] < 0.1
+
+
+def test_habits_are_read_anew_when_the_weights_are_others():
+    model = make_model.__wrapped__("llama")
+    before = look_at("heads", model, **asked("llama")).arrays["heads.previous"].values
+    weight = model.blocks[0].self_attn.q_proj.weight
+    with torch.no_grad():
+        weight.mul_(3)
+    model.changed["model.layers.0.self_attn.q_proj.weight"] = digest_values(weight)
+    after = look_at("heads", model, **asked("llama")).arrays["heads.previous"].values
+    assert np.abs(after[0] - before[0]).max() > 1e-3
 
 
 def test_heads_that_share_keys_and_values_are_told():
