@@ -20,7 +20,7 @@ from worker.core.explore._options import SubjectOptions
 from worker.core.models.base_run import BaseRun, embed, rows_of, run_base
 from worker.core.models.model import Model
 from worker.core.models.sites import Site
-from worker.core.models.tokens import Prompt, pad
+from worker.core.models.tokens import Batch, Prompt, pad
 
 CLEAN, CORRUPTED = 0, 1
 NAMES = ("clean", "corrupted")
@@ -57,6 +57,11 @@ class Subject:
 
     def run(self, contexts: Sequence[Context], sites: Sequence[Site] = ()) -> BaseRun:
         """Run rows of prompts and beginnings of answers, left-padded, keeping `sites`."""
+        batch, embeds = self.rows(contexts)
+        return run_base(self.model, batch, embeds, sites)
+
+    def rows(self, contexts: Sequence[Context]) -> tuple[Batch, Float[Tensor, "row pos width"]]:
+        """Lay out rows of prompts and beginnings of answers, with what they are embedded as."""
         rows = [(*self.prompts[which].ids, *begun) for which, begun in contexts]
         longest, most = max(map(len, rows)), self.model.max_positions
         if longest > most:
@@ -66,14 +71,14 @@ class Subject:
                 field="options.prompt",
             )
         batch = pad(self.model, rows)
-        if self.noise is None:
-            return run_base(self.model, batch, None, sites)
-        embeds = embed(self.model, batch.ids).clone()
-        for row, (which, begun) in enumerate(contexts):
-            if which == CORRUPTED:
-                stop = embeds.shape[1] - len(begun)
-                embeds[row, stop - len(self.noise) : stop] += self.noise
-        return run_base(self.model, batch, embeds, sites)
+        embeds = embed(self.model, batch.ids)
+        if self.noise is not None:
+            embeds = embeds.clone()
+            for row, (which, begun) in enumerate(contexts):
+                if which == CORRUPTED:
+                    stop = embeds.shape[1] - len(begun)
+                    embeds[row, stop - len(self.noise) : stop] += self.noise
+        return batch, embeds
 
     def kept(self, contexts: Sequence[Context], sites: Sequence[Site] = ()) -> BaseRun:
         """The same as `run`, taken from `base` where that has the rows and the sites.

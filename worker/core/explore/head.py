@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 
-from worker.contract.errors import UserError
 from worker.contract.result import Axis, Table
 from worker.core.explore._direct import SITES, combined, read_answers
 from worker.core.explore._moved import moved
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._patterns import Attended, attend, habits, sharing
+from worker.core.explore._places import check_place, token_of
 from worker.core.explore._promoted import written_by_head
 from worker.core.explore._subject import CLEAN, NAMES, Subject, look
 from worker.core.findings import Array, Findings, Job
@@ -50,9 +50,10 @@ class Options(SubjectOptions):
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Open the head; see the module's docstring."""
-    _check_head(model, options)
+    check_place(model, "layer", options.layer, model.n_layers)
+    check_place(model, "head", options.head, model.n_heads)
     subject = look(model, options, job.seed, SITES)
-    token = _token(subject, options.token)
+    token = token_of(subject.n_positions, options.token)
     found = Findings()
     attended = []
     for which in range(len(subject.prompts)):
@@ -82,24 +83,6 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
         "sharing": sharing(model, options.head),
     }
     return found
-
-
-def _check_head(model: Model, options: Options) -> None:
-    for name, most in (("layer", model.n_layers), ("head", model.n_heads)):
-        if getattr(options, name) >= most:
-            raise UserError(
-                f"{name} is {getattr(options, name)}; {model.id!r} has {name}s 0 to {most - 1}.",
-                field=f"options.{name}",
-            )
-
-
-def _token(subject: Subject, token: int | None) -> int:
-    n = subject.n_positions
-    if token is not None and token >= n:
-        raise UserError(
-            f"token is {token}; the prompt has tokens 0 to {n - 1}.", field="options.token"
-        )
-    return n - 1 if token is None else token
 
 
 def _arrays(subject: Subject, which: int, attended: Attended, options: Options) -> dict[str, Array]:
