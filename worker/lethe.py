@@ -50,6 +50,7 @@ __all__ = [
     "ask",
     "control_mask",
     "edited",
+    "explore",
     "facts",
     "load",
     "localize",
@@ -117,6 +118,20 @@ def localize(
     """
     chosen, compute = _method("localization", method, options)
     found: Findings = compute(model, selection.forget, chosen, _job(selection, seed, report))
+    check_findings(found)
+    return found
+
+
+def explore(
+    model: Model, view: str, *, seed: int = 0, report: Report | None = None, **options: Any
+) -> Findings:
+    """Look at a prompt through a view: "predictions", "lens", "patching", "patch", …
+
+    The findings' `view`, `arrays` and `tables` hold what the page shows. Raises UserError for a
+    prompt that cannot be looked at so.
+    """
+    chosen, compute = _method("explore", view, options)
+    found: Findings = compute(model, chosen, Job(seed, FiniteReport(report or Quiet())))
     check_findings(found)
     return found
 

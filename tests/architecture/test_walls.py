@@ -39,6 +39,13 @@ ALLOWED = {
     },
     "worker.cli.doctor_plugins": {"worker.cli.finding", "worker.contract"},
     "worker.cli.doctor_storage": {"worker.cli.finding", "worker.store", "worker.contract"},
+    "worker.cli.looking": {
+        "worker.cli.local",
+        "worker.cli.specs",
+        "worker.run",
+        "worker.contract",
+    },
+    "worker.cli.specs": {"worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},
     "worker.cli.main": {

@@ -1,4 +1,4 @@
-"""`lethe …`: serve, worker, run, export, study, menu, doctor; `model` and `bundle` lie beside.
+"""`lethe …`: serve, worker, run, export, study, menu, doctor; others lie beside.
 
 What needs torch is imported by the command that does, so that the others start at once.
 """
@@ -7,13 +7,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from worker.cli import bundles as bundle_commands
+from worker.cli import looking, serving
 from worker.cli import models as model_commands
-from worker.cli import serving
+from worker.cli.specs import read_spec
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
 from worker.contract.repetition import compare, differences
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 app.add_typer(model_commands.app, name="model")
 app.command()(bundle_commands.bundle)
+app.command()(looking.explore)
 
 
 def main() -> None:
@@ -97,7 +99,7 @@ def run(
     if spec.suffix == ".zip":
         parsed, inputs, recorded = read_bundle(spec, out / "inputs", out)
     else:
-        data = _read_spec(spec)
+        data = read_spec(spec)
         if edit_to and isinstance(data, dict):
             data["facts"] = {**data.get("facts", {}), "edit_to": edit_to}
         parsed, inputs = prepare(data, out, edits or [], facts)
@@ -198,15 +200,6 @@ def doctor() -> None:
         shown = hidden(shown) if isinstance(shown, str) else shown
         typer.echo(f"  {variable} = {'' if shown is None else shown}\n     {field.description}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
-
-
-def _read_spec(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"There is no file {str(path)!r}.", field="spec") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{str(path)!r} is no JSON: {error}.", field="spec") from None
 
 
 if __name__ == "__main__":
