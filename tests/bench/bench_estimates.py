@@ -1,0 +1,175 @@
+"""How long every kind of run is told to take, beside what it takes, once the machine is learnt.
+
+Each method and evaluation is run twice. The first run, of a few facts, teaches the machine's pace
+for that kind; the second, of other facts and more of them, is told beforehand by that pace. Prints
+a markdown table: seconds told without any pace and seen of the first run, told and seen of the
+second, and their ratio. Exit code 1 when a ratio is beyond `--within`.
+
+On a CPU, seconds are those that one thread computes, so that what else the machine does is not
+counted; on a GPU they are the wall's.
+
+    python tests/bench/bench_estimates.py
+    python tests/bench/bench_estimates.py --model smollm2 --roots ~/.cache/lethe/models --steps 6
+    python tests/bench/bench_estimates.py --only rome probes
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+
+from worker.contract.errors import Diverged, UserError
+from worker.contract.facts import FactSet
+from worker.contract.inputs import Inputs, StackedEdit
+from worker.contract.mask import Mask
+from worker.contract.menu import MethodKind
+from worker.contract.progress import Quiet
+from worker.contract.result import Result
+from worker.contract.selection import select
+from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, UnlearnSpec
+from worker.core.ahead.estimate import estimate_parts, estimate_seconds
+from worker.core.facts.reading import bundled_fact_sets
+from worker.core.models.cache import ModelCache
+from worker.core.models.components import component_parameters
+from worker.core.registry import methods
+from worker.run import run
+
+KINDS: tuple[MethodKind, ...] = ("localization", "unlearning", "evaluation")
+HEAD = ("kind", "told unlearnt", "seen", "told", "seen", "ratio")
+RATE = 1e-4
+"""Given by hand, so that no search, which takes three to seven trainings, comes first."""
+
+
+@dataclass
+class Bench:
+    """A model, a fact set, and an edit to evaluate."""
+
+    model: str
+    facts: FactSet
+    models: ModelCache
+    folder: Path
+    given: dict[str, Any]
+    """Options by name, where a method has them."""
+    deltas: list[Path] = field(default_factory=list)
+
+    def spec(self, kind: MethodKind, name: str, forget: str, seed: int) -> Spec:
+        """A run of one method or evaluation."""
+        fields = methods(kind)[name].options.model_fields
+        options = {key: value for key, value in self.given.items() if key in fields}
+        common: dict[str, Any] = {"model": self.model, "seed": seed}
+        common["facts"] = {"set": self.facts.name, "forget": forget}
+        if kind == "localization":
+            return LocalizeSpec(method=name, options=options, **common)
+        if kind == "evaluation":
+            return EvaluateSpec(evaluations=(name,), options={name: options}, **common)
+        if name == "stack_edits":
+            options["edits"] = [path.parent.name for path in self.deltas]
+        mask = {"components": self.mask().components}
+        return UnlearnSpec(method=name, options=options, mask=mask, **common)
+
+    def mask(self) -> Mask:
+        """The MLPs of the lower half."""
+        loaded = self.models.get(self.model)
+        counts = component_parameters(loaded)
+        names = tuple(f"blocks.{n}.mlp" for n in range(max(1, loaded.n_layers // 2)))
+        return Mask(components=names, n_parameters=sum(counts[name] for name in names))
+
+    def inputs(self, spec: Spec, out: Path) -> Inputs:
+        """What a supervisor would resolve a spec to."""
+        assert isinstance(spec, LocalizeSpec | UnlearnSpec | EvaluateSpec)
+        deltas = tuple(map(str, self.deltas[:1])) if isinstance(spec, EvaluateSpec) else ()
+        changed = select(self.facts, "first:4", 0).forget
+        stacked = {
+            path.parent.name: StackedEdit(deltas=(str(path),), facts=changed)
+            for path in self.deltas
+        }
+        mask = None if isinstance(spec, LocalizeSpec) else self.mask()
+        found = Inputs(out=str(out), fact_set=self.facts, mask=mask, deltas=deltas)
+        return found.model_copy(update={"stacked": stacked})
+
+    def edit(self) -> None:
+        """Make two edits, for what is done with edits."""
+        for name in ("one", "two"):
+            out = self.folder / name
+            spec = self.spec("unlearning", "localized_finetuning", "first:4", len(self.deltas))
+            run(spec, self.inputs(spec, out), Quiet(), self.models)
+            self.deltas.append(out / "delta.safetensors")
+
+    def measure(self, spec: Spec) -> tuple[float, float]:
+        """Seconds told without a pace, and seen."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            inputs = self.inputs(spec, Path(out))
+            told = estimate_seconds(estimate_parts(spec, inputs, self.models.get(self.model)), {})
+            assert told is not None, f"{spec.kind} has no estimate"
+            begun = now()
+            result: Result = run(spec, inputs, Quiet(), self.models)
+            assert result.paces, "a finished run tells its pace"
+            return told, now() - begun
+
+
+def now() -> float:
+    """Seconds that this thread has computed; on a GPU, the wall's."""
+    return time.perf_counter() if torch.cuda.is_available() else time.process_time()
+
+
+def table(bench: Bench, only: list[str], first: str, then: str, within: float) -> list[str]:
+    """Print a row for each kind of run; those whose ratio is beyond `within`."""
+    beyond = []
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
+    for kind in KINDS:
+        for name in methods(kind):
+            if only and name not in only:
+                continue
+            try:
+                told, seen = bench.measure(bench.spec(kind, name, first, 0))
+                pace = seen / told
+                told_then, seen_then = bench.measure(bench.spec(kind, name, then, 1))
+            except (UserError, Diverged) as error:
+                print(f"| {kind} {name} | {error} | | | | |", flush=True)
+                continue
+            expected = told_then * pace
+            ratio = max(expected / seen_then, seen_then / expected)
+            if ratio > within:
+                beyond.append(name)
+            cells = (f"{told:.2f}", f"{seen:.2f}", f"{expected:.2f}", f"{seen_then:.2f}")
+            print(f"| {kind} {name} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+    return beyond
+
+
+def main() -> int:
+    """Measure every kind of run on a model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--roots", type=Path, nargs="*", default=[])
+    parser.add_argument("--facts", default="athletes")
+    parser.add_argument("--first", default="first:4", help="facts of the run that teaches the pace")
+    parser.add_argument("--then", default="first:10", help="facts of the run that is told by it")
+    parser.add_argument("--steps", type=int, default=0, help="of trainings; 0: the method's own")
+    parser.add_argument("--only", nargs="*", default=[], help="methods and evaluations")
+    parser.add_argument("--within", type=float, default=1.5)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    models = ModelCache(device=device, roots=[root.expanduser() for root in args.roots])
+    facts = next(one for one in bundled_fact_sets() if one.name == args.facts)
+    given: dict[str, Any] = {} if args.model == "demo" else {"learning_rate": RATE}
+    if args.steps:
+        given |= {"steps": args.steps, "value_steps": args.steps, "reinforce_steps": args.steps}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(args.model, facts, models, Path(folder), given)
+        models.get(args.model)
+        bench.edit()
+        beyond = table(bench, args.only, args.first, args.then, args.within)
+    print(f"\nBeyond {args.within}: {', '.join(beyond) or 'none'}")
+    return 1 if beyond else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
