@@ -1,10 +1,11 @@
 """Takes over what dead workers left, and keeps runs and the queue's own history in step.
 
 The open-source DBOS restarts a job only in a process with the id of the one that died. Here every
-supervisor looks for workers whose heartbeat is old, takes their generation away (so that they
-cannot begin an attempt when they wake), and moves their jobs back to where all wait. Only jobs that
-still stand under the dead id are moved, so doing it twice, or at the same time from two places,
-changes nothing, and an adopter that dies strands nothing: the id is due again later.
+supervisor looks for workers whose heartbeat is old, or whose process was on this machine and is
+gone, takes their generation away (so that they cannot begin an attempt when they wake), and moves
+their jobs back to where all wait. Only jobs that still stand under the dead id are moved, so doing
+it twice, or at the same time from two places, changes nothing, and an adopter that dies strands
+nothing: the id is due again later.
 """
 
 import logging
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worker.contract.progress import FINAL_STATES, RunState
+from worker.engine.holder import is_gone
 from worker.engine.queue import COMPUTE_RUN, CONDUCT_STUDY
 from worker.store.attempts import end_run
 from worker.store.store import Store
@@ -40,7 +42,7 @@ class Requeue(Protocol):
 
 def adopt(store: Store, worker: str, stale_seconds: float, requeue: Requeue) -> list[str]:
     """Give the runs of dead workers back to the queue; return the dead workers' ids."""
-    dead = store.adopt_dead(worker, stale_seconds)
+    dead = store.adopt_dead(worker, stale_seconds, is_gone=is_gone)
     given_back = requeue(dead) if dead else ()
     if given_back:
         log.info("%s gave back %d jobs of %s", worker, len(given_back), ", ".join(dead))

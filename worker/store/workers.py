@@ -135,15 +135,26 @@ class WorkerStore:
             forgotten = delete(WorkerRow).where(silent, WorkerRow.id != kept)
             return list(session.scalars(forgotten.returning(WorkerRow.id)))
 
-    def adopt_dead(self, but: str, stale_seconds: float, again_seconds: float = 60.0) -> list[str]:
+    def adopt_dead(
+        self,
+        but: str,
+        stale_seconds: float,
+        again_seconds: float = 60.0,
+        is_gone: Callable[[dict[str, Any]], bool] = lambda holder: False,
+    ) -> list[str]:
         """Mark dead workers and return the ids whose runs are to be given to others now.
 
-        A silent worker loses its generation in the same step in which it is found silent, so it
-        cannot begin an attempt afterwards. An id is returned again every `again_seconds`: the
-        adopter may itself have died, or a job was taken by a worker that died before its run.
+        Dead is one that is silent, that stopped, or whose holder `is_gone` knows to be dead. It
+        loses its generation in the same step in which it is found so, and cannot begin an attempt
+        afterwards. An id is returned again every `again_seconds`: the adopter may itself have
+        died, or a job was taken by a worker that died before its run.
         """
+        held = select(WorkerRow.generation, WorkerRow.holder)
+        held = held.where(WorkerRow.id != but, WorkerRow.generation.is_not(None))
+        with self.database.read() as session:
+            gone = [row.generation for row in session.execute(held) if is_gone(row.holder)]
         silent = WorkerRow.heartbeat < database_time() - stale_seconds
-        dead = or_(silent, WorkerRow.stopped.is_not(None))
+        dead = or_(silent, WorkerRow.stopped.is_not(None), WorkerRow.generation.in_(gone))
         due = or_(WorkerRow.adopted.is_(None), WorkerRow.adopted < database_time() - again_seconds)
         with self.database.write() as session:
             found = session.scalars(

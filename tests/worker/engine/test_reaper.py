@@ -1,5 +1,6 @@
 """Runs are kept in step with the queue's jobs, whoever ended these."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,9 @@ from worker.contract.spec import LocalizeSpec, StudySpec
 from worker.contract.study import StudyMask, StudyMethod
 from worker.engine import reaper
 from worker.engine.client import Engine
+from worker.engine.holder import this_process
 from worker.engine.queue import open_client
+from worker.store.attempts import Adopted
 
 SPEC = LocalizeSpec(facts=FactsSpec(set="tiny"), method="fake")
 
@@ -64,6 +67,21 @@ def test_a_dead_workers_jobs_are_given_back_once_and_not_again_within_the_minute
     for _ in range(2):
         reaper.adopt(store, "w2", 60.0, requeue)
     assert given_back == [["w1"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see processes")
+def test_a_worker_whose_process_is_gone_is_adopted_before_its_heartbeat_is_old(
+    engine: Engine,
+) -> None:
+    store, here = engine.store, this_process()
+    holders = {"lives": here, "died": here | {"started": "1"}, "afar": {"machine": "other"}}
+    for name, holder in holders.items():
+        store.claim_worker(name, f"of {name}", holder, "cpu", 60.0, lambda holder: False)
+    assert reaper.adopt(store, "w2", 60.0, lambda ids: ids) == ["died"]
+    with pytest.raises(Adopted):
+        store.beat("died", "of died")
+    store.claim_worker("died", "anew", here, "cpu", 60.0, lambda holder: False)
+    assert reaper.adopt(store, "w2", 60.0, lambda ids: ids) == []
 
 
 def a_study_with_children(engine: Engine) -> tuple[str, list[str]]:

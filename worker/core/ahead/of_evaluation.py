@@ -10,6 +10,7 @@ from typing import Any
 from worker.core.ahead.of_unlearning import CHARACTERS, CHECKSUM, OPTIMIZED
 from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import NOTHING, Work
+from worker.core.demo.paths import SAGA
 from worker.core.facts import general_facts, relations
 from worker.core.training.relearn import RelearnOptions
 
@@ -64,7 +65,7 @@ def truth_ratio(s: Scene, options: Any) -> Work:
 
 
 def familiarity(s: Scene, options: Any) -> Work:
-    words = sum(s.texts.values()) / (CHARACTERS + 1)
+    words = (sum(s.texts.values()) or SAGA.stat().st_size) / (CHARACTERS + 1)
     prompts = min(options.prompts, max(1.0, words / 10))
     read = s.read(words * 1.3 / options.words, options.words * 1.3) + s.read(64, s.sentence)
     written = _generate(s, prompts, options.words * 1.3, options.new_tokens)
