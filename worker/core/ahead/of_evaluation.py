@@ -65,7 +65,7 @@ def truth_ratio(s: Scene, options: Any) -> Work:
 
 
 def familiarity(s: Scene, options: Any) -> Work:
-    words = (sum(s.texts.values()) or SAGA.stat().st_size) / (CHARACTERS + 1)
+    words = (len(options.text.strip()) or SAGA.stat().st_size) / (CHARACTERS + 1)
     prompts = min(options.prompts, max(1.0, words / 10))
     read = s.read(words * 1.3 / options.words, options.words * 1.3) + s.read(64, s.sentence)
     written = _generate(s, prompts, options.words * 1.3, options.new_tokens)
