@@ -18,6 +18,8 @@ from worker.run import answer, open_models
 
 VIEWS = sorted(n for n, m in methods("explore").items() if "prompt" in m.options.model_fields)
 
+CELL = {"site": "mlp", "layer": 0, "token": 20}
+
 
 @pytest.fixture(scope="module")
 def models() -> ModelCache:
@@ -43,7 +45,10 @@ def n_hooks(model: Model) -> int:
 def test_a_view_that_is_ended_at_any_report_leaves_the_model_as_it_was(
     view: str, models: ModelCache
 ) -> None:
-    spec = ExploreSpec(view=view, options=prompts_of("demo"))
+    options: dict[str, object] = {**prompts_of("demo"), "cells": [CELL]}
+    known = methods("explore")[view].options.model_fields
+    chosen = {name: value for name, value in options.items() if name in known}
+    spec = ExploreSpec(view=view, options=chosen)
     question = AskExplore(spec=spec, inputs=Inputs(out=""))
     told: list[Event] = []
     model = models.get("demo")
