@@ -134,7 +134,9 @@ def short(value: float) -> str:
     """A value in a cell's few letters."""
     if not np.isfinite(value):
         return ""
-    return f"{value:.2f}".replace("-", "−") if abs(value) < 100 else f"{value:.0f}"
+    if abs(value) < 0.005:  # 0.00 and −0.00 would look like something with a sign
+        return "0"
+    return (f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from app.figures.lens_grid import AFTER, SHADES
 from app.figures.patching_map import DIRECTIONS, METRICS, SCALES, SITES
 from app.pages.explore._lens import WHICH, cell_of, lens_panels
 from app.pages.explore._patching import (
+    NO_PAIR,
     Chosen,
     cell_words,
     chosen_map,
@@ -38,6 +39,8 @@ def _maps(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
 
 
 def _patching(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    if not subject.has_pair:  # as the page is opened first: nothing is wrong yet
+        return {"missing": NO_PAIR}
     found = _maps(asker, subject, asked)
     titles = ["base", "edited"] if subject.beside else [""]
     chosen = chosen_map(asked)
@@ -52,7 +55,8 @@ def map_choices(chosen: Chosen) -> dict[str, Any]:
         "scale": list(SCALES.items()),
         "direction": list(DIRECTIONS.items()),
     }
-    return {"chosen": chosen, "choices": choices, "grids": None, "is_partial": False}
+    shown = {"chosen": chosen, "choices": choices, "grids": None}
+    return {**shown, "is_partial": False, "missing": ""}
 
 
 def _patch(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
@@ -93,6 +97,8 @@ class View:
     """The result that the figure draws."""
     is_streamed: bool = False
     """Whether it is shown as far as it is computed."""
+    needs_pair: bool = False
+    """Whether its figure needs a corrupted prompt, or noise."""
 
     @property
     def needs(self) -> str:
@@ -167,7 +173,8 @@ VIEWS = (
     View("cell", "The selected cell", _cell, ("at", "which", "from")),
     View(
         "patching", "What a state carries", _patching,
-        ("map", "metric", "scale", "direction", "from"), "patching_map", _maps, is_streamed=True,
+        ("map", "metric", "scale", "direction", "from"), "patching_map", _maps,
+        is_streamed=True, needs_pair=True,
     ),
     View("patch", "Patched", _patch, ("cells", "direction")),
 )  # fmt: skip
@@ -184,7 +191,7 @@ def context(name: str, asker: Asker, subject: Subject, asked: Asked) -> dict[str
 def pictures(name: str, subject: Subject, asked: Asked) -> list[dict[str, Any]]:
     """What the template of a figure needs, for each of the subject's models."""
     view = _BY_NAME[name]
-    if not view.figure:
+    if not view.figure or (view.needs_pair and not subject.has_pair):
         return []
     own = {part: value for part in view.own if (value := asked.get(part))}
     sides = ("", "beside") if subject.beside else ("",)

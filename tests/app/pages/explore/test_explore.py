@@ -2,12 +2,14 @@
 
 import json
 import re
+from math import nan
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.pages.explore._grids import short
 from tests.app.pages.explore.conftest import ExploredEngine, answer_of_an_edit
 from worker.contract.errors import UserError
 
@@ -142,7 +144,18 @@ def test_the_map_is_drawn_by_site_metric_and_direction(
     raw = part(client, "patching", direction="noising").text
     assert "nothing can be normalized" in raw
     alone = part(client, "patching", corrupted="")
-    assert alone.status_code == 422 and "a corrupted prompt is missing" in alone.text
+    assert alone.status_code == 200 and "a corrupted prompt is missing" in alone.text
+    assert 'role="alert"' not in alone.text and "<td " not in alone.text, "nothing is wrong yet"
+    picture = client.get("/explore/figures/patching.csv", params={"prompt": "a b"})
+    assert picture.status_code == 422 and "a corrupted prompt is missing" in picture.text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0049, "0"), (-0.0049, "0"), (0.005, "0.01"), (-0.25, "−0.25"), (-120.4, "−120"), (nan, "")],
+)
+def test_a_cell_shows_no_sign_where_it_shows_no_digit(value: float, words: str) -> None:
+    assert short(value) == words
 
 
 def test_patched_cells_are_asked_together_and_told_beside_their_sum(
