@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 
 from app.drawing.ask import choose
-from app.drawing.words import show_token
-from app.figures.lens_grid import AFTER, SHADES, is_shown
-from app.formats import number
-from app.pages.explore._grids import (
+from app.drawing.cells import (
     Panel,
     Panels,
     Shade,
@@ -20,6 +17,9 @@ from app.pages.explore._grids import (
     panel,
     token_rows,
 )
+from app.drawing.words import show_token
+from app.figures.lens_grid import AFTER, SHADES, is_shown
+from app.formats import number
 from worker.contract.result import Result
 
 WHICH = {"clean": "clean prompt", "corrupted": "corrupted prompt"}

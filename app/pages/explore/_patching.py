@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from app.drawing.ask import choose
+from app.drawing.cells import Panel, Panels, Shade, Values, over, panel, token_rows
 from app.figures.patching_map import DIRECTIONS, METRICS, SCALES, SITES
-from app.pages.explore._grids import Panel, Panels, Shade, Values, over, panel, token_rows
 from app.pages.explore._subject import Subject
 from worker.contract.errors import UserError
 from worker.contract.result import Result

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from app.pages.explore._grids import short
+from app.drawing.cells import short
 from tests.app.pages.explore.conftest import ExploredEngine, answer_of_an_edit
 from worker.contract.errors import UserError
 

@@ -1,4 +1,4 @@
-"""Grids of cells as the page's tables show them: token rows, layer columns, one shade per cell."""
+"""Grids of cells as tables show them: token rows, layer columns, one shade per cell."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
