@@ -1,9 +1,12 @@
 """What a supervisor and its compute process say to each other: one JSON object per line.
 
-NaN and infinities, which rows of floats may hold, arrive as null: pydantic writes them so.
+NaN and infinities, which rows of floats may hold, arrive as null: pydantic writes them so. The fact
+set of a job is a text within the line: runs and questions that follow each other name the same set
+of thousands of facts, and each side writes or reads it once.
 """
 
 import json
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, TypeAdapter
@@ -15,6 +18,11 @@ from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.contract.result import Result
 from worker.contract.spec import Spec
+
+FACTS = "facts"
+"""Key of a line under which a job's fact set stands as text."""
+KEPT = 4
+"""Fact sets that each side keeps written, and read."""
 
 
 class Lease(Contract):
@@ -110,12 +118,54 @@ _FROM: TypeAdapter[FromCompute] = TypeAdapter(FromCompute)
 
 def encode(message: Contract) -> bytes:
     """Write a message as one line."""
-    return json.dumps(message.model_dump(mode="json")).encode() + b"\n"
+    fact_set = _fact_set_of(message)
+    if fact_set is None:
+        return json.dumps(message.model_dump(mode="json")).encode() + b"\n"
+    inputs: dict[str, Any] = {"inputs": {"fact_set"}}
+    around = inputs if isinstance(message, Start) else {"question": inputs}
+    data = message.model_dump(mode="json", exclude=around)
+    return json.dumps(data | {FACTS: _write(fact_set)}).encode() + b"\n"
 
 
 def decode_to_compute(line: bytes) -> ToCompute:
-    return _TO.validate_python(json.loads(line))
+    data = json.loads(line)
+    if text := data.pop(FACTS, ""):
+        job = data.get("question", data)
+        job["inputs"]["fact_set"] = _read(text)
+    return _TO.validate_python(data)
 
 
 def decode_from_compute(line: bytes) -> FromCompute:
     return _FROM.validate_python(json.loads(line))
+
+
+def _fact_set_of(message: Contract) -> FactSet | None:
+    job = message.question if isinstance(message, Ask) else message
+    inputs = getattr(job, "inputs", None)
+    return inputs.fact_set if isinstance(inputs, Inputs) else None
+
+
+_written: dict[int, tuple[FactSet, str]] = {}
+
+
+def _write(fact_set: FactSet) -> str:
+    """The set as JSON; the texts of the last `KEPT` tuples of facts are kept."""
+    known = _written.get(id(fact_set.facts))
+    # The set that is kept keeps its tuple alive, so that no other has its id.
+    if known is None or not _is_same(known[0], fact_set):
+        for oldest in list(_written)[: len(_written) - KEPT + 1]:
+            _written.pop(oldest, None)
+        known = fact_set, fact_set.model_dump_json()
+        _written[id(fact_set.facts)] = known
+    return known[1]
+
+
+def _is_same(one: FactSet, other: FactSet) -> bool:
+    return one.facts is other.facts and one.model_copy(update={"facts": ()}) == other.model_copy(
+        update={"facts": ()}
+    )
+
+
+@lru_cache(KEPT)
+def _read(text: str) -> FactSet:
+    return FactSet.model_validate_json(text)

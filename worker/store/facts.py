@@ -62,13 +62,15 @@ class FactStore:
             bodies = _bodies(session, name) if facts is None else ()
             splits = session.scalars(select(SplitRow).where(SplitRow.set_name == name)).all()
         if facts is None:
-            facts = _keep(key, _parse(bodies))
-        return FactSet(
-            name=name,
-            title=row.title,
-            description=row.description,
-            facts=facts,
-            splits={split.name: tuple(split.ids) for split in splits},
+            # Checked as a set once; what is made of its facts knows them again by their tuple.
+            facts = _keep(key, FactSet(name=name, facts=_parse(bodies)).facts)
+        return FactSet(name=name, facts=()).model_copy(
+            update={
+                "title": row.title,
+                "description": row.description,
+                "facts": facts,
+                "splits": {split.name: tuple(split.ids) for split in splits},
+            }
         )
 
     def fact_set_hash(self, name: str) -> str:

@@ -6,7 +6,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from worker.contract.inputs import AskReadFacts, Inputs
+from worker.contract.facts import Fact, FactSet
+from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs
 from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.contract.result import Provenance, Result
@@ -16,10 +17,14 @@ from worker.engine.wire import decode_from_compute, decode_to_compute, encode
 
 MADE = Provenance(model="m", weights_hash="h", seed=0, device="cpu", dtype="f", versions={})
 SPEC = parse_spec({"kind": "explore", "view": "v"})
+FACTS = tuple(Fact(id=str(i), subject="é\n", prompt="{} plays", target="x") for i in range(3))
+SET = FactSet(name="s", facts=FACTS, splits={"a": ("1",)})
 TO = (
     wire.Lease(until=1.5),
     wire.Start(job="j", spec=SPEC, inputs=Inputs(out="/o")),
     wire.Ask(job="j", question=AskReadFacts(path="p", filename="a\nb")),
+    wire.Start(job="j", spec=SPEC, inputs=Inputs(out="/o", fact_set=SET)),
+    wire.Ask(job="j", question=AskPreflight(spec=SPEC, inputs=Inputs(out="", fact_set=SET))),
     wire.Cancel(job="j"),
 )
 FROM = (
@@ -66,3 +71,36 @@ def test_a_failure_may_have_neither_fields_nor_a_traceback() -> None:
     failed = FROM[-1]
     assert isinstance(failed, wire.Failed)
     assert failed.problems == failed.traceback == ()
+
+
+def carried(fact_set: FactSet) -> FactSet | None:
+    sent = decode_to_compute(
+        encode(wire.Start(job="j", spec=SPEC, inputs=Inputs(out="", fact_set=fact_set)))
+    )
+    assert isinstance(sent, wire.Start)
+    return sent.inputs.fact_set
+
+
+def test_a_fact_set_that_comes_again_is_read_once() -> None:
+    assert carried(SET) is carried(SET)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"splits": {}}, {"title": "t"}, {"facts": SET.facts[:2]}, {"facts": ()}],
+    ids=["splits", "title", "fewer facts", "no fact"],
+)
+def test_a_set_that_was_changed_is_not_taken_for_the_one_before(update: dict[str, object]) -> None:
+    assert carried(SET) == SET
+    changed = SET.model_copy(update=update)
+    assert carried(changed) == changed
+
+
+def test_more_sets_than_are_kept_arrive_each_as_it_is() -> None:
+    sets = [
+        FactSet(name="s", facts=(Fact(id="i", subject=f"{i}", prompt="{} is", target="x"),))
+        for i in range(wire.KEPT + 2)
+    ]
+    for fact_set in sets + sets[::-1]:
+        assert carried(fact_set) == fact_set
+    assert len(wire._written) <= wire.KEPT

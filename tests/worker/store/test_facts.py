@@ -149,3 +149,15 @@ def test_a_set_that_is_read_again_is_not_parsed_again_and_never_stale(
     store.delete_fact_set("again")
     with pytest.raises(NotFound):
         store.fact_set("again")
+
+
+def test_a_set_that_is_read_again_has_the_very_same_facts_also_under_other_splits(
+    store: Store,
+) -> None:
+    store.save_fact_set(a_set(5))
+    first = store.fact_set("mine")
+    store.save_split("mine", "mine", ["f1"])
+    again = store.fact_set("mine")
+    assert again.facts is first.facts and again.splits == {"mine": ("f1",)}
+    store.save_fact_set(a_set(6))
+    assert store.fact_set("mine").facts == a_set(6).facts
