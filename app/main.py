@@ -5,15 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.middleware.gzip import GZipMiddleware
 
 from app import bundles, discovery, failures, openapi, uploads
 from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.session import Sessions
+from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
 from app.opening import Opening
 from app.templating import STATIC
@@ -53,6 +52,12 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.add_middleware(
         Guard, settings=settings, sessions=app.state.sessions, in_trouble=failures.in_trouble
     )
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=SMALLEST,
+        compresslevel=LEVEL,
+        exclude_content_types=NOT_PAGES,
+    )
     failures.install(app)
     for page in pages:
         app.include_router(
@@ -73,17 +78,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await run_in_threadpool(opening.close)
-
-
-class Static(StaticFiles):
-    """Static files; one with a hash in its address, or a version in its name, is kept for ever."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer with a file, and say for how long it may be kept."""
-        response = await super().get_response(path, scope)
-        named = b"v=" in scope["query_string"] or path.startswith("vendor/")
-        kept = named and response.status_code == 200
-        response.headers["Cache-Control"] = (
-            "public, max-age=31536000, immutable" if kept else "no-cache"
-        )
-        return response

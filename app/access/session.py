@@ -82,9 +82,17 @@ class Sessions:
         return Session(Identity(user), nonce, signed.timestamp() + LASTS)
 
     def csrf(self, session: Session) -> str:
-        """The token that this session's forms carry."""
-        return self._forms.get_signature(session.nonce).decode()
+        """A token for this session's forms, another at each call.
+
+        Pages go out compressed: were the token always the same, what else stands on a page would
+        tell by its size how much of the token it repeats (BREACH).
+        """
+        return self._form_of(session, secrets.token_urlsafe(9))
 
     def is_form_of(self, session: Session, given: str) -> bool:
         """Whether a form was made for this session, compared in constant time."""
-        return hmac.compare_digest(given.encode(errors="replace"), self.csrf(session).encode())
+        made = self._form_of(session, given.partition(".")[0])
+        return hmac.compare_digest(given.encode(errors="replace"), made.encode(errors="replace"))
+
+    def _form_of(self, session: Session, salt: str) -> str:
+        return f"{salt}.{self._forms.get_signature(f'{session.nonce}.{salt}').decode()}"

@@ -39,6 +39,7 @@ def test_each_session_has_its_own_form_token(tmp_path: Path) -> None:
     assert one is not None and two is not None
     assert one.identity == Identity("a.b")
     assert sessions.csrf(one) != sessions.csrf(two)
+    assert sessions.csrf(one) != sessions.csrf(one), "compressed pages tell nothing of it"
 
 
 def test_a_key_that_is_not_whole_signs_nothing(tmp_path: Path) -> None:
