@@ -5,7 +5,7 @@
    data-rows="URL"                   the same as it is computed, a JSON string of HTML in each line
    data-set="a=1&b="                 a click changes these parts of the address (empty: takes out)
    data-param="a"                    a select or box whose value is a part of the address
-   data-grid="select|patch"          a table whose cells (data-at) arrows reach; Enter or a click
+   data-grid="select|patch|head|query"  a table whose cells (data-at) arrows reach; Enter or a click
                                      chooses, with Shift more than one, Escape clears
    data-chips                        tokens that are dragged over to mark the subject
    data-again                        asks its view once more */
@@ -135,6 +135,7 @@ function toForm() {
 
 /* Grids: one cell of each can be reached with Tab, the others with the arrow keys. */
 
+const paramOf = (grid) => ({ select: "at", head: "head", query: "query" })[grid.dataset.grid];
 const chosenCells = () => (state().get("cells") ?? "").split(",").filter(Boolean);
 const nameOf = (cell) => {
   const prefix = cell.closest("[data-grid]").dataset.prefix;
@@ -142,14 +143,15 @@ const nameOf = (cell) => {
 };
 
 function mark() {
-  const at = state().get("at");
+  const chosen = state();
+  const at = chosen.get("at");
   const cells = new Set(chosenCells());
   for (const grid of document.querySelectorAll("[data-grid]")) {
     const patches = grid.dataset.grid === "patch";
     let first = null;
     for (const cell of grid.querySelectorAll("[data-at]")) {
-      const is = patches ? cells.has(nameOf(cell)) : cell.dataset.at === at;
-      const beside = patches && cell.dataset.at === at;
+      const is = patches ? cells.has(nameOf(cell)) : cell.dataset.at === chosen.get(paramOf(grid));
+      const beside = patches && grid.dataset.prefix !== "head" && cell.dataset.at === at;
       if (is) cell.setAttribute("aria-selected", "true");
       else cell.removeAttribute("aria-selected");
       cell.classList.toggle("here", beside);
@@ -157,20 +159,29 @@ function mark() {
       cell.tabIndex = -1;
     }
     (first ?? grid.querySelector("[data-at]"))?.setAttribute("tabindex", "0");
+    if (grid.dataset.grid === "query") hold(grid, first);
   }
+}
+
+/* The row of a pattern that is held, in words. */
+function hold(grid, cell) {
+  const note = grid.closest("[data-place]").querySelector("[data-held]");
+  if (!note || grid !== note.parentElement.querySelector("[data-grid]")) return;
+  const row = cell?.closest("tr").querySelector("th").innerText.replace(/\s+/g, " ").trim();
+  note.textContent = cell ? `${row} looks at: ${cell.dataset.tip.split("\n").join(" · ")}` : "";
 }
 
 function words(cell) {
   const row = cell.closest("tr").querySelector("th");
   const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
   const corner = cell.closest("table").tHead.rows[0].cells[0].textContent;
-  const along = corner === "layer" ? "head" : "layer";
+  const along = { layer: "head", "looks from": "at" }[corner] ?? "layer";
   return `${corner} ${row.innerText.replace(/\s+/g, " ").trim()}, ${along} ${head.textContent}: ${cell.textContent}${cell.textContent === cell.dataset.value ? "" : `, ${cell.dataset.value}`}`;
 }
 
 function choose(cell, more) {
   const grid = cell.closest("[data-grid]");
-  if (grid.dataset.grid !== "patch") return change([["at", cell.dataset.at]]);
+  if (grid.dataset.grid !== "patch") return change([[paramOf(grid), cell.dataset.at]]);
   const name = nameOf(cell);
   const before = chosenCells();
   const after = !more ? [name] : before.includes(name) ? before.filter((one) => one !== name) : [...before, name];
@@ -196,7 +207,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     choose(cell, event.shiftKey);
   } else if (event.key === "Escape") {
-    change([["cells", ""], ["at", ""]]);
+    change([["cells", ""], ["at", ""], ["query", ""]]);
     hide();
   } else if (/^(Arrow|Home$|End$)/.test(event.key)) {
     event.preventDefault();
@@ -300,7 +311,7 @@ document.addEventListener("pointerup", (event) => {
 
 /* The form is sent without empty fields, and with how the views are looked at. */
 
-const KEPT = ["shade", "after", "which", "map", "metric", "direction", "scale", "of", "by"];
+const KEPT = ["shade", "after", "which", "map", "metric", "direction", "scale", "of", "by", "weigh", "head"];
 document.addEventListener("formdata", (event) => {
   if (!event.target.matches("[data-explore-form]")) return;
   const sent = event.formData;
@@ -308,7 +319,8 @@ document.addEventListener("formdata", (event) => {
   if (sent.get("target") !== (was.get("target") ?? "")) sent.delete("target_ids");
   if (sent.get("distractor") !== (was.get("distractor") ?? "")) sent.delete("distractor_ids");
   for (const [name, value] of [...sent]) if (value === "" && name !== "prompt") sent.delete(name);
-  for (const name of KEPT) if (was.get(name)) sent.set(name, was.get(name));
+  const has = { which: sent.has("corrupted") || sent.has("noise"), head: sent.get("model") === (was.get("model") ?? "demo") };
+  for (const name of KEPT) if (was.get(name) && has[name] !== false) sent.set(name, was.get(name));
 });
 addEventListener("popstate", () => {
   if (!document.querySelector("[data-explore-form]")) return;

@@ -33,7 +33,8 @@ class Cell:
     def tone(self) -> str:
         """Its classes."""
         deep = [name for name, least in DEEP if self.share >= least]
-        return " ".join([*deep, *(["below"] if self.below else [])])
+        nil = ["nil"] if self.text == "0" else []
+        return " ".join([*deep, *(["below"] if self.below else []), *nil])
 
 
 @dataclass(frozen=True)

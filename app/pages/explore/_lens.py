@@ -23,6 +23,10 @@ from app.formats import number
 from worker.contract.result import Result
 
 WHICH = {"clean": "clean prompt", "corrupted": "corrupted prompt"}
+WHOLE_BLOCKS = (
+    "This model's residual stream is not the sum of what its components write, so it is read after "
+    "whole blocks only."
+)
 ENDING = {"attn": "After attention", "mlp": "After MLP"}
 
 
@@ -77,7 +81,7 @@ def lens_panels(found: list[Result], titles: list[str], ask: Mapping[str, str]) 
     if len(made) == 2:
         change = values[1] - values[0]
         made.insert(1, _change(sides, shown, change, difference(shade, *values)))
-    problems = tuple(dict.fromkeys(p for r in found for p in r.view["problems"]))
+    problems = () if any(row.endswith(".attn") for row in sides[0].rows) else (WHOLE_BLOCKS,)
     return Panels(tuple(made), shade, problems, {"first": sides[0].first, "of": _length(found[0])})
 
 

@@ -17,6 +17,10 @@ NO_PAIR = (
     "Patching puts a state of one prompt into another: a corrupted prompt is missing. Type one, "
     "let one be proposed, or tick the noise."
 )
+NOT_NORMALIZED = (
+    "The two prompts do not differ in this metric, so nothing can be normalized by their "
+    "difference; raw values are shown."
+)
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,10 @@ def map_panels(found: Sequence[Result], titles: Sequence[str], chosen: Chosen) -
         made.insert(
             1, _panel(found[0], "difference", change, effects[1] - effects[0], shade, chosen)
         )
-    problems = [p for result in found for p in result.view["problems"]]
+    problems: tuple[str, ...] = ()
     if chosen.scale == "share" and not is_share:
-        problems.append(
-            "The two prompts do not differ in this metric, so nothing can be normalized by their "
-            "difference; raw values are shown."
-        )
-    return Panels(tuple(made), shade, tuple(dict.fromkeys(problems)), _told(found[0], chosen))
+        problems = (NOT_NORMALIZED,)
+    return Panels(tuple(made), shade, problems, _told(found[0], chosen))
 
 
 def partial_panels(

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from app.pages.explore._contexts import map_choices, window_of
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
 from app.pages.explore._subject import Asker, Subject, ask
-from app.pages.explore._views import map_choices, window_of
 from app.templating import render_fragment
 from worker.contract.errors import UserError
 from worker.contract.progress import Event

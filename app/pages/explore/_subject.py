@@ -124,8 +124,45 @@ def ask(asker: Asker, subject: Subject, view: str, **options: Any) -> list[Resul
     given = subject.options() | options
     found = [asker.ask(subject.model, view, given)]
     if subject.beside:
+        _check_same_tokens(asker, subject, found[0])
         found.append(asker.ask(subject.beside, view, same_answers(found[0]) | given))
+        _check_same_shapes(subject, *found)
     return found
+
+
+def _check_same_tokens(asker: Asker, subject: Subject, first: Result) -> None:
+    """Raise UserError where another base cuts the prompts into other tokens."""
+    spec = asker.spec(subject.beside, "predictions", subject.options())
+    if spec.base == _base(first):
+        return
+    second = asker.answers.ask(asker.engine, spec, "", asker.patience)
+    if _ids_of(first) != _ids_of(second):
+        raise UserError(
+            f"{subject.model!r} and {subject.beside!r} cut these prompts into different tokens, so "
+            f"no cell of one stands beside a cell of the other; expected a model with the same "
+            f"tokenizer, such as an edit of {subject.model!r}.",
+            field="beside",
+        )
+
+
+def _check_same_shapes(subject: Subject, first: Result, second: Result) -> None:
+    for name, info in first.arrays.items():
+        other = second.arrays.get(name)
+        if other is not None and [a.labels for a in info.axes] != [a.labels for a in other.axes]:
+            raise UserError(
+                f"{subject.model!r} and {subject.beside!r} differ in their layers or heads, so "
+                f"they cannot be laid side by side; expected models of one architecture.",
+                field="beside",
+            )
+
+
+def _base(result: Result) -> str:
+    model = result.spec["model"]
+    return str(model["base"] if isinstance(model, Mapping) else model)
+
+
+def _ids_of(result: Result) -> list[list[int]]:
+    return [[token["id"] for token in one["tokens"]] for one in result.view["prompts"]]
 
 
 def same_answers(found: Result) -> dict[str, Any]:

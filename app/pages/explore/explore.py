@@ -102,7 +102,11 @@ def view(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) 
     except UserError as error:
         problems = [sentence for _, sentence in error.problems]
         return render(
-            request, "fragments/explore/trouble.html", status_code=status(error), problems=problems
+            request,
+            "fragments/explore/trouble.html",
+            status_code=status(error),
+            problems=problems,
+            clears=_views.way_back(view, asked),
         )
     template = f"fragments/explore/{view}.html"
     pictures = _views.pictures(view, subject, dict(asked))

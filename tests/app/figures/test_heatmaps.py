@@ -66,7 +66,17 @@ def test_every_offer_of_every_result_can_be_drawn(
             drawn.add(offer.figure)
     # These draw arrays of single methods, which their own tests make.
     own = {"matrices", "edge_graph", "faithfulness_curve", "head_positions", "lookup_layers"}
-    own |= {"pareto", "settings_search", "lens_grid", "top_tokens", "patching_map"}
+    own |= {
+        "pareto",
+        "settings_search",
+        "lens_grid",
+        "top_tokens",
+        "patching_map",
+        "decomposition_bars",
+        "head_pattern",
+        "heads_grid",
+        "neuron_bars",
+    }
     assert drawn == set(figures()) - own
 
 

@@ -13,6 +13,9 @@ from worker.contract.result import ArrayInfo, Axis, Provenance, Result
 
 WORDS = (" golf", " tennis", " <b>sumo", " chess", " judo")
 LAYERS = 3
+VIEWS = (
+    "predictions", "lens", "patching", "patch", "decomposition", "heads", "head", "neurons",
+)  # fmt: skip
 
 
 class ExploredEngine(AskedEngine):
@@ -54,8 +57,7 @@ def explored(engine: Any) -> ExploredEngine:
     """The engine, whose worker has the views."""
     found = engine.store.announcement()
     more = tuple(
-        MethodInfo(kind="explore", name=name, title=name, summary="", options={})
-        for name in ("predictions", "lens", "patching", "patch")
+        MethodInfo(kind="explore", name=name, title=name, summary="", options={}) for name in VIEWS
     )
     changed = found.model_copy(update={"methods": found.methods + more})
     engine.store.announce("test-host:cpu", "g", changed)
