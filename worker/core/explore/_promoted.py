@@ -36,12 +36,20 @@ class Promoted:
 
 def promoted(run: BaseRun, written: Float[Tensor, "one d_model"], position: int) -> Promoted:
     """Read what was written at a position of a run's only row as every logit's change."""
+    return each_promoted(run, written, position)[0]
+
+
+def each_promoted(
+    run: BaseRun, written: Float[Tensor, "write d_model"], position: int
+) -> list[Promoted]:
+    """The same of several writes, together."""
     model = run.model
     if model.layout.ln_final:
         norm = model.hf.get_submodule(model.layout.ln_final)
-        written = push_through(norm, run.resid[-1][:1, position].float(), written)
+        at = run.resid[-1][:1, position].float().expand(len(written), -1)
+        written = push_through(norm, at, written)
     weight = unembedding_of(model)
-    return Promoted(model, (written.to(weight.dtype) @ weight.T)[0].float())
+    return [Promoted(model, own.float()) for own in written.to(weight.dtype) @ weight.T]
 
 
 def written_by_head(

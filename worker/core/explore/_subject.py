@@ -16,8 +16,10 @@ from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.core.explore._asked import Answer, cut_answer, cut_prompt, draw_noise, propose
+from worker.core.explore._kept_runs import kept_run
 from worker.core.explore._options import SubjectOptions
 from worker.core.models.base_run import BaseRun, embed, rows_of, run_base
+from worker.core.models.digests import digest_values
 from worker.core.models.model import Model
 from worker.core.models.sites import Site
 from worker.core.models.tokens import Batch, Prompt, pad
@@ -137,10 +139,21 @@ def look(model: Model, options: SubjectOptions, seed: int, sites: Sequence[Site]
     elif options.corrupted.strip():
         prompts = (clean, cut_prompt(model, options.corrupted, None, "corrupted"))
     subject = Subject(model, options, prompts, noise)
-    subject.base = subject.run([(which, ()) for which in range(len(prompts))], sites)
+    rows: list[Context] = [(which, ()) for which in range(len(prompts))]
+    subject.base = kept_run(
+        model,
+        (*(prompt.ids for prompt in prompts), _digest(noise)),
+        sum(len(prompt.ids) for prompt in prompts),
+        sites,
+        lambda wanted: subject.run(rows, wanted),
+    )
     subject.problems += _problems(subject)
     _settle_answers(subject)
     return subject
+
+
+def _digest(noise: Tensor | None) -> str:
+    return "" if noise is None else digest_values(noise)
 
 
 def prompt_of(subject: Subject, name: str) -> int:

@@ -10,6 +10,7 @@ sum of what its components write (a norm after each addition), it is read after 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,13 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
     which = prompt_of(subject, options.which)
     start, stop = window(options.positions, len(subject.prompts[which].ids))
     labels, rows = _residuals(subject, which, start, stop)
-    read = _read(subject, rows, options.top)
+    parts: list[_Read] = []
+    for first, part in _parts(subject, rows, options.top):
+        parts.insert(0, part)
+        done = 1 - first / (stop - start)
+        job.report.partial("lens", _partial(subject, labels, start + first, part))
+        job.report.progress(done, f"{done:.0%} of the tokens read")
+    read = _joined(parts)
     token = Axis(name="token", labels=tuple(map(str, range(start, stop))))
     axes = (Axis(name="row", labels=labels), token)
     place = Axis(name="place", labels=tuple(str(i + 1) for i in range(read.top.shape[-1])))
@@ -116,20 +123,48 @@ def _residuals(
     return tuple(labels), torch.stack(rows)
 
 
-def _read(subject: Subject, rows: Float[Tensor, "row token d_model"], top: int) -> _Read:
+def _parts(
+    subject: Subject, rows: Float[Tensor, "row token d_model"], top: int
+) -> Iterator[tuple[int, _Read]]:
+    """Read some tokens at a time, the last first; give each part's first token with it."""
     n_rows, n_tokens = rows.shape[:2]
     target = subject.target.ids[0]
     size = max(1, _LOGITS // (n_rows * subject.model.d_vocab))
-    parts = []
-    for start in range(0, n_tokens, size):
-        own = rows[:, start : start + size].transpose(0, 1)
+    for stop in range(n_tokens, 0, -size):
+        start = max(0, stop - size)
+        own = rows[:, start:stop].transpose(0, 1)
         logits = unembed(subject.base, own.flatten(0, 1)).unflatten(0, own.shape[:2])
-        parts.append(_measure(logits, target, top))
-    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    found = {name: values.transpose(0, 1).cpu().numpy() for name, values in joined.items()}
-    ids, likeliest = found.pop("ids"), found.pop("top")
-    numbers = {name: values.astype(np.float64) for name, values in found.items()}
-    return _Read({**numbers, "probability": likeliest[..., 0].astype(np.float64)}, likeliest, ids)
+        measured = _measure(logits, target, top)
+        found = {name: values.transpose(0, 1).cpu().numpy() for name, values in measured.items()}
+        ids, likeliest = found.pop("ids"), found.pop("top")
+        numbers = {name: values.astype(np.float64) for name, values in found.items()}
+        numbers["probability"] = likeliest[..., 0].astype(np.float64)
+        yield start, _Read(numbers, likeliest, ids)
+
+
+def _joined(parts: list[_Read]) -> _Read:
+    return _Read(
+        {
+            name: np.concatenate([part.numbers[name] for part in parts], axis=1)
+            for name in parts[0].numbers
+        },
+        np.concatenate([part.top for part in parts], axis=1),
+        np.concatenate([part.ids for part in parts], axis=1),
+    )
+
+
+def _partial(
+    subject: Subject, labels: tuple[str, ...], first: int, part: _Read
+) -> dict[str, object]:
+    """What a figure needs of some tokens while the others are read."""
+    return {
+        "positions": [first, first + part.ids.shape[1]],
+        "rows": list(labels),
+        **{name: np.round(values, 6).tolist() for name, values in part.numbers.items()},
+        "likeliest": np.round(part.top.astype(np.float64), 6).tolist(),
+        "top": part.ids.tolist(),
+        "vocabulary": vocabulary(subject.model, part.ids.flatten().tolist()),
+    }
 
 
 def _measure(logits: Float[Tensor, "token row vocab"], target: int, top: int) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ from worker.contract.result import Table
 from worker.core.explore._answers import Contexts, Metric, contexts_of, scored
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._places import check_place, token_of
-from worker.core.explore._promoted import promoted
+from worker.core.explore._promoted import each_promoted
 from worker.core.explore._subject import Subject, look, prompt_of
 from worker.core.findings import Findings, Job
 from worker.core.models.base_run import BaseRun
@@ -36,7 +36,7 @@ from worker.core.models.model import Model
 from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import Site, as_batch
 from worker.core.models.suffix import Suffix, unembed
-from worker.core.patching.direct import directions, require_sum, through_norm
+from worker.core.patching.direct import directions, push_through, require_sum, through_norm
 
 TITLE = "Neurons of a prompt"
 PAPER = "https://arxiv.org/abs/2203.14680"
@@ -74,9 +74,11 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
             "direct": float(direct[neuron]),
             "attribution": float(attribution[neuron]),
             "zeroed": float(zeroed[place]),
-            **layer.promotes(neuron),
+            **promotes,
         }
-        for place, neuron in enumerate(chosen.tolist())
+        for place, (neuron, promotes) in enumerate(
+            zip(chosen.tolist(), layer.promotes(chosen), strict=True)
+        )
     ]
     columns = ("neuron", "activation", "direct", "attribution", "zeroed")
     first = neurons[0]
@@ -170,17 +172,17 @@ class _Layer:
         before = scored(self.contexts, self.run.logits[None]).metric(self.metric)
         return scored(self.contexts, logits).metric(self.metric) - before
 
-    def promotes(self, neuron: int) -> dict[str, list[dict[str, Any]]]:
-        """Tokens that the neuron's output at its activation promotes and suppresses."""
-        written = self.activation[neuron] * weight_by_input(self.module)[neuron].float()[None]
+    def promotes(self, neurons: Tensor) -> list[dict[str, list[dict[str, Any]]]]:
+        """Tokens that each neuron's output at its activation promotes and suppresses."""
+        weight = weight_by_input(self.module)[neurons].float()
+        written = self.activation[neurons][:, None] * weight
         norm = self._post_norm()
         if norm is not None:
-            written = through_norm(norm, self._before_norm(), written)
-        found = promoted(self.run, written, self.columns[0])
-        return {
-            "promoted": found.tokens(PROMOTED),
-            "suppressed": found.tokens(PROMOTED, largest=False),
-        }
+            written = push_through(norm, self._before_norm().expand_as(written), written)
+        return [
+            {"promoted": own.tokens(PROMOTED), "suppressed": own.tokens(PROMOTED, largest=False)}
+            for own in each_promoted(self.run, written, self.columns[0])
+        ]
 
     def _without(self, neurons: Tensor, context: int) -> Float[Tensor, "neuron d_model"]:
         """The last residual of a context with each neuron set to zero."""

@@ -61,7 +61,7 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
     check_cells(model, subject.n_positions, options.cells)
     pair = Pair(subject, options.direction, sites)
     singles = [(cell,) for cell in options.cells] if len(options.cells) > 1 else []
-    sets: list[tuple[Cell, ...]] = [(), options.cells, *singles]
+    sets: list[tuple[Cell, ...]] = [options.cells, *singles]
     first, parts = None, []
     for start in range(0, len(sets), _SETS):
         job.report.progress(0.2 + 0.4 * start / len(sets), "patching")
@@ -69,16 +69,17 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
         first = first or run
         parts.append(found)
     assert first is not None
-    n = len(pair.contexts)
-    said = go_on(first, options.n_new, job.report, rows=[0, n])
-    shown = [
-        {
-            "top": top_json(subject, first.logits[row], options.k),
-            "answers": answers_json(subject, pair.into, pair.contexts, first.logits[row : row + n]),
-            "continuation": said_json(subject, new),
-        }
-        for row, new in zip((0, n), said, strict=True)
-    ]
+    shown = []
+    for run, row in ((pair.base, pair.row(pair.into, 0)), (first, 0)):
+        own = run.logits[row : row + len(pair.contexts)]
+        said = go_on(run, options.n_new, job.report, rows=[row])[0]
+        shown.append(
+            {
+                "top": top_json(subject, own[0], options.k),
+                "answers": answers_json(subject, pair.into, pair.contexts, own),
+                "continuation": said_json(subject, said),
+            }
+        )
     effects = _effects(pair, Scored.joined(parts), len(singles))
     return Findings(
         summary={f"{metric}.joint": effect["joint"] for metric, effect in effects.items()},
@@ -107,7 +108,8 @@ def _effects(pair: Pair, found: Scored, n_single: int) -> dict[str, dict[str, An
     effects: dict[str, dict[str, Any]] = {}
     for metric in METRICS:
         clean, corrupted = pair.both.metric(metric).tolist()
-        unpatched, patched, *alone = found.metric(metric).tolist()
+        unpatched = float(pair.unpatched.metric(metric))
+        patched, *alone = found.metric(metric).tolist()
         single = [value - unpatched for value in alone] if n_single else [patched - unpatched]
         effects[metric] = {
             "clean": clean,
