@@ -45,13 +45,24 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
     if (of_study := which.get("of_study")) is not None:
         study = aliased(Run)
         asked = select(RunParent.run_id).join(study, study.id == RunParent.parent_id)
-        asked = asked.where(study.kind == "study")
-        found.append(Run.id.in_(asked) == of_study)
+        asked = asked.where(RunParent.run_id == Run.id, study.kind == "study")
+        found.append(asked.exists() if of_study else ~asked.exists())
     if tag := which.get("tag"):
         found.append(Run.id.in_(select(RunTag.run_id).where(RunTag.tag == tag)))
     if search := which.get("search"):
         found += [Run.search.contains(w, autoescape=True) for w in search.casefold().split()]
     return found
+
+
+def newest(which: RunFilter, limit: int, offset: int) -> Select[Run]:
+    """A page of the runs that match, newest first.
+
+    They are found by their ids, which stand in the indexes: whole rows, specs and all, are read of
+    the page alone.
+    """
+    order = (Run.created.desc(), Run.id.desc())
+    page = select(Run.id).where(*matching(which)).order_by(*order).limit(limit).offset(offset)
+    return select(Run).where(Run.id.in_(page)).order_by(*order)
 
 
 def records(session: Session, query: Select[Run], announced: Menus) -> list[RunRecord]:

@@ -26,7 +26,7 @@ from worker.store.artifacts import Artifacts
 from worker.store.attempts import add_events, end_run
 from worker.store.database import Database
 from worker.store.describe import parents_of, search_text, title_of
-from worker.store.listing import RunFilter, matching, records
+from worker.store.listing import RunFilter, matching, newest, records
 from worker.store.menus import Menus
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
@@ -50,13 +50,13 @@ class RunStore:
         self, *, limit: int = 50, offset: int = 0, **which: Unpack[RunFilter]
     ) -> list[RunRecord]:
         """Runs that match every given filter, newest first."""
-        newest = select(Run).where(*matching(which)).order_by(Run.created.desc(), Run.id.desc())
         with self.database.read() as session:
-            return records(session, newest.limit(limit).offset(offset), self.announced)
+            return records(session, newest(which, limit, offset), self.announced)
 
-    def count_runs(self, **which: Unpack[RunFilter]) -> int:
-        """How many runs match."""
-        count = select(func.count()).select_from(Run).where(*matching(which))
+    def count_runs(self, most: int | None = None, **which: Unpack[RunFilter]) -> int:
+        """How many runs match; with `most`, at least that many where it is the answer."""
+        found = select(Run.id).where(*matching(which)).limit(most)
+        count = select(func.count()).select_from(found.subquery())
         with self.database.read() as session:
             return session.scalar(count) or 0
 

@@ -4,7 +4,16 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from sqlalchemy import Dialect, Double, Float, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import (
+    Dialect,
+    Double,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -59,7 +68,13 @@ class Run(Base):
     __tablename__ = "runs"
     __table_args__ = (
         Index("runs_in_queue", "state", "priority", "created"),
-        Index("runs_by_time", "created"),
+        Index("runs_listed", "archived", "created", "id"),
+        Index("runs_of_kind", "kind", "archived", "created", "id"),
+        Index("runs_of_kind_in_state", "kind", "state", "archived", "created", "id"),
+        Index("runs_in_state", "state", "archived", "created", "id"),
+        Index("runs_of_model", "model", "archived", "created", "id"),
+        Index("runs_of_owner", "owner", "archived", "created", "id"),
+        Index("runs_starred", "starred", "archived", "created", "id"),
         Index("runs_by_turn", "session", "kind", "taken"),
     )
 
@@ -102,7 +117,7 @@ class RunTag(Base):
     run_id: Mapped[RunId] = mapped_column(
         ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
     )
-    tag: Mapped[Name] = mapped_column(primary_key=True)
+    tag: Mapped[Name] = mapped_column(primary_key=True, index=True)
 
 
 class RunParent(Base):

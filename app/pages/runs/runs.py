@@ -19,6 +19,8 @@ from worker.store.store import Store
 
 NAV = ("Runs", "/runs")
 PAGE = 30
+COUNTED = 10_000
+"""Of more runs the list says only that they are more: to count them takes longer than to show."""
 KINDS = ("localize", "unlearn", "evaluate", "explore", "study", "export", "add")
 STATES = ("queued", "loading", "running", "interrupted", "done", "failed", "cancelled")
 FILTERS = ("search", "kind", "state", "model", "owner", "tag", "show")
@@ -37,15 +39,17 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
     filters = read_filters(asked)
     offset = _offset(asked)
     typed = {name: asked.get(name, "") for name in FILTERS}
-    runs = store.runs(**filters, limit=PAGE, offset=offset)
+    runs = store.runs(**filters, limit=PAGE + 1, offset=offset)
+    total, is_more = _total(store, filters, offset, len(runs))
     kept = {name: value for name, value in typed.items() if value}
 
     def page(at: int) -> str:
         return "/runs?" + urlencode({**kept, "offset": at} if at else kept)
 
     return {
-        "runs": runs,
-        "total": store.count_runs(**filters),
+        "runs": runs[:PAGE],
+        "total": total,
+        "is_more": is_more,
         "offset": offset,
         "limit": PAGE,
         "typed": typed,
@@ -53,9 +57,19 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
         "kinds": _choices(KINDS),
         "states": _choices(STATES),
         "models": _choices(_models(store)),
-        "is_open": any(run.state not in FINAL_STATES for run in runs),
+        "is_open": any(run.state not in FINAL_STATES for run in runs[:PAGE]),
         "said": said,
     }
+
+
+def _total(store: Store, filters: dict[str, Any], offset: int, n: int) -> tuple[int, bool]:
+    """How many runs match, and whether there are more: no more than `COUNTED` are counted."""
+    if n <= PAGE and (n or not offset):
+        return offset + n, False
+    total = store.count_runs(most=COUNTED + 1, **filters)
+    if total <= COUNTED:
+        return total, False
+    return max(COUNTED, offset + PAGE), True
 
 
 def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -49,3 +49,10 @@ def test_each_run_has_its_own_tags_lineage_and_place(store: Store) -> None:
     assert [store.run(id).ahead for id in (first, child, last)] == [0, 0, 1]
     assert store.begin_attempt(child, "w1", "g1") is not None
     assert [store.run(id).ahead for id in (child, last)] == [0, 0]
+
+
+def test_no_more_runs_are_counted_than_are_asked_for(store: Store) -> None:
+    for _ in range(4):
+        add(store)
+    assert [store.count_runs(most) for most in (0, 1, 3, 4, 9)] == [0, 1, 3, 4, 4]
+    assert store.count_runs(2, model="nobody's") == 0
