@@ -167,16 +167,18 @@ function mark() {
 function hold(grid, cell) {
   const note = grid.closest("[data-place]").querySelector("[data-held]");
   if (!note || grid !== note.parentElement.querySelector("[data-grid]")) return;
-  const row = cell?.closest("tr").querySelector("th").innerText.replace(/\s+/g, " ").trim();
+  const row = cell && rowOf(cell);
   note.textContent = cell ? `${row} looks at: ${cell.dataset.tip.split("\n").join(" · ")}` : "";
 }
 
+const rowOf = (cell) =>
+  [...cell.closest("tr").querySelector("th").children].map((one) => one.textContent).join(" ").trim();
+
 function words(cell) {
-  const row = cell.closest("tr").querySelector("th");
   const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
   const corner = cell.closest("table").tHead.rows[0].cells[0].textContent;
   const along = { layer: "head", "looks from": "at" }[corner] ?? "layer";
-  return `${corner} ${row.innerText.replace(/\s+/g, " ").trim()}, ${along} ${head.textContent}: ${cell.textContent}${cell.textContent === cell.dataset.value ? "" : `, ${cell.dataset.value}`}`;
+  return `${corner} ${rowOf(cell)}, ${along} ${head.textContent}: ${cell.textContent}${cell.textContent === cell.dataset.value ? "" : `, ${cell.dataset.value}`}`;
 }
 
 function choose(cell, more) {

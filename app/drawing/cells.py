@@ -15,6 +15,9 @@ DEEP = (("d1", 57), ("d2", 72), ("d3", 92))
 """Classes of cells whose shade is so deep, in per cent, that one theme or the other turns the
 text's colour around."""
 
+MANY = 14
+"""Columns beyond which cells are narrow and a grid takes the page's whole width."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -56,6 +59,11 @@ class Panel:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     signed: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has so many columns that its cells are narrow."""
+        return len(self.columns) > MANY
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def panel(
                 tuple(
                     Cell(
                         at=at(i, j),
-                        text=texts(i, j) if texts else short(values[i, j]),
+                        text=texts(i, j) if texts else short(values[i, j], len(columns) > MANY),
                         value=number(float(values[i, j])),
                         share=round(abs(float(shares[i, j])) * 100),
                         below=bool(shares[i, j] < 0),
@@ -131,13 +139,14 @@ def over(words: str, arrays: Sequence[Values], signed: bool = False) -> Shade:
     return Shade(words, lambda v: v / extent, signed, f"{'±' if signed else ''}{number(extent)}")
 
 
-def short(value: float) -> str:
-    """A value in a cell's few letters."""
+def short(value: float, is_narrow: bool = False) -> str:
+    """A value in a cell's few letters; a narrow one has no room for the zero before the point."""
     if not np.isfinite(value):
         return ""
     if abs(value) < 0.005:  # 0.00 and −0.00 would look like something with a sign
         return "0"
-    return (f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
+    words = (f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
+    return words.replace("0.", ".", 1) if is_narrow and abs(value) < 0.995 else words
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_predictions_name_target_and_ranks_of_both_prompts(
     text = part(client, "predictions").text
     assert "Clean prompt" in text and "Corrupted prompt" in text
     assert text.count("␣golf") >= 2 and "golf and on" in text
-    assert 'aria-pressed="true" aria-label="Take  golf as target"' in text
+    assert 'aria-pressed="true" aria-label="Take golf as target"' in text
 
 
 def test_the_lens_is_a_grid_of_tokens_by_layers_with_its_words(
@@ -156,6 +156,7 @@ def test_the_map_is_drawn_by_site_metric_and_direction(
 )
 def test_a_cell_shows_no_sign_where_it_shows_no_digit(value: float, words: str) -> None:
     assert short(value) == words
+    assert short(value, is_narrow=True) == words.replace("0.", ".")
 
 
 def test_patched_cells_are_asked_together_and_told_beside_their_sum(

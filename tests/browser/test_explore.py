@@ -1,0 +1,193 @@
+"""Explore as a reader walks through it: where the answer arrives, what carries it, who reads it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+SHOT = "Fact: Tiger Woods plays the sport of golf"
+PAIR = {
+    "model": "demo",
+    "prompt": f"{SHOT}\nFact: Bob Cousy plays the sport of",
+    "corrupted": f"{SHOT}\nFact: Joey Bosa plays the sport of",
+    "subject": "Bob Cousy",
+}
+ANSWER = "␣basketball"
+PAINTED_WITHIN = 60_000
+"""Milliseconds; the first view of all waits until the model is loaded."""
+
+
+def link(served: Any, **asked: str) -> str:
+    return f"{served.base}/explore?{urlencode({**PAIR, **asked})}"
+
+
+def view(page: Page, name: str) -> Locator:
+    """A view, scrolled to and painted."""
+    found = page.locator(f"#{name}")
+    found.scroll_into_view_if_needed()
+    expect(found).not_to_have_attribute("aria-busy", "true", timeout=PAINTED_WITHIN)
+    expect(found.locator(".waiting")).to_have_count(0, timeout=PAINTED_WITHIN)
+    return found
+
+
+def asked(page: Page) -> dict[str, str]:
+    """What the address holds."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def numbers(grid: Locator) -> dict[str, float]:
+    """Cell -> value."""
+    found = grid.locator("[data-at]").evaluate_all(
+        "(cells) => cells.map((cell) => [cell.dataset.at, cell.dataset.value])"
+    )
+    return {at: float(value.replace("−", "-")) for at, value in found if value != "–"}
+
+
+def shown(page: Page) -> list[str]:
+    """What all views that hold a selection show."""
+    return [view(page, name).inner_text() for name in ("lens", "cell", "patching", "patch", "head")]
+
+
+def test_from_where_the_answer_arrives_to_the_head_that_brings_it(
+    page: Page, served: Any, open_tab: Callable[..., Page]
+) -> None:
+    page.goto(link(served))
+    lens = view(page, "lens")
+    row = lens.locator("tbody tr").last.locator("[data-at]")
+    said = row.all_inner_texts()
+    arrives = next(place for place, words in enumerate(said) if words.startswith(ANSWER[:6]))
+    assert 1 < arrives < len(said) - 1, said
+    row.nth(arrives).click()
+    expect(view(page, "cell")).to_contain_text(ANSWER)
+
+    # The state that carries the answer, before it arrives at the end, lies on the subject.
+    grid = view(page, "patching").locator("[data-grid]")
+    values = numbers(grid)
+    last = max(int(at.partition(".")[2]) for at in values)
+    early = {at: v for at, v in values.items() if int(at.partition(".")[2]) < last}
+    strongest = max(early, key=lambda at: early[at])
+    assert early[strongest] > 0.5
+    cell = grid.locator(f'[data-at="{strongest}"]')
+    cell.click()
+    patched = view(page, "patch").get_by_role("group", name="Corrupted prompt, patched")
+    expect(patched.locator("tbody th").first).to_contain_text(ANSWER)
+    unpatched = view(page, "patch").get_by_role("group", name="Corrupted prompt", exact=True)
+    expect(unpatched.locator("tbody th").first).to_contain_text("␣football")
+    assert asked(page)["cells"] == f"resid.{strongest}"
+
+    # The head that reads it there.
+    heads = view(page, "heads").locator("[data-grid]")
+    direct = numbers(heads)
+    page.locator("#choose-by").select_option("mover")
+    expect(view(page, "heads")).to_contain_text("contribution from the subject's tokens")
+    heads = view(page, "heads").locator("[data-grid]")
+    movers = numbers(heads)
+    mover = max(movers, key=lambda at: movers[at])
+    assert movers != direct
+    heads.locator(f'[data-at="{mover}"]').click()
+    head = view(page, "head")
+    expect(head).to_contain_text("moves the subject to the end")
+    expect(head.locator("dl.facts dd").first).to_contain_text(ANSWER)
+    read = head.locator("caption", has_text="What it reads").locator("..").locator("tbody th")
+    place = int(read.first.inner_text().split()[0])
+    assert 0 < place < last and place >= int(strongest.partition(".")[2]) - 3
+    head.locator('[data-grid="query"]').first.locator(f'[data-at="{last}"]').first.click()
+    expect(head.locator("[data-held]")).to_contain_text("looks at:")
+    assert asked(page)["query"] == str(last)
+
+    before, address = shown(page), page.url
+    page.reload()
+    assert shown(page) == before
+    page.go_back()
+    expect(page.locator("#head [data-held]")).to_have_text("")
+    page.go_forward()
+    assert page.url == address and shown(page) == before
+    other = open_tab(served)
+    other.goto(address)
+    assert shown(other) == before
+
+
+def test_the_map_is_walked_and_patched_with_the_keyboard(page: Page, served: Any) -> None:
+    page.goto(link(served, at="2.5"))
+    grid = view(page, "patching").locator("[data-grid]")
+    grid.locator('[data-at="2.5"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    here = page.locator(":focus")
+    expect(here).to_have_attribute("data-at", "3.6")
+    expect(here).to_have_attribute("aria-label", re.compile(r"^token 6 .+, layer 3: "))
+    expect(page.locator("#explore-tip")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(view(page, "patch")).to_contain_text("layer 3 at token 6")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+Enter")
+    expect(view(page, "patch")).to_contain_text("Sum of single effects")
+    assert asked(page)["cells"] == "resid.3.6,resid.3.5"
+    expect(page.locator(":focus")).to_have_attribute("data-at", "3.5")
+    page.keyboard.press("Home")
+    expect(page.locator(":focus")).to_have_attribute("data-at", "0.5")
+    page.keyboard.press("Escape")
+    expect(view(page, "patch")).to_contain_text("Nothing is patched")
+    assert "cells" not in asked(page) and "at" not in asked(page)
+
+
+def test_swapping_marking_and_taking_answers_change_every_view(page: Page, served: Any) -> None:
+    page.goto(link(served))
+    chips = view(page, "predictions").locator("[data-chips] .token")
+    chips.nth(chips.count() - 10).hover()
+    page.mouse.down()
+    chips.nth(chips.count() - 7).hover()
+    page.mouse.up()
+    assert asked(page)["subject"] == "Bob Cou"
+    taken = view(page, "predictions").locator("button[aria-label$='as distractor']").nth(1)
+    label = taken.get_attribute("aria-label")
+    assert label is not None
+    taken.click()
+    here = view(page, "predictions").locator(f'button[aria-label="{label}"]').first
+    expect(here).to_have_attribute("aria-pressed", "true")
+    assert asked(page)["distractor_ids"].isdecimal()
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator("#f-prompt")).to_have_value(PAIR["corrupted"])
+    first = view(page, "predictions").get_by_role("group", name="Clean prompt")
+    expect(first.locator("tbody th").first).to_contain_text("␣football")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("", "The prompt is empty"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("🐸🐸 plays the sport of", "🐸🐸 plays the sport of"),
+        ("שלום עולם is", "שלום עולם is"),
+        ("Fact", "Fact"),
+        ("word " * 1500, "tokens"),
+    ],
+)
+def test_odd_prompts_are_told_in_a_sentence(
+    page: Page, served: Any, prompt: str, words: str
+) -> None:
+    page.watch.allowed += ["422"]  # type: ignore[attr-defined]
+    page.goto(link(served, prompt=prompt, corrupted="", subject=""))
+    place = page.locator("form.subject-bar" if not prompt else "#predictions")
+    expect(place).to_contain_text(words)
+    for name in ("lens", "patching", "heads"):
+        if prompt:
+            expect(view(page, name).locator("[data-place]")).not_to_be_empty()
+
+
+def test_without_a_worker_every_view_says_so(
+    open_tab: Callable[..., Page], fresh: Callable[..., Any]
+) -> None:
+    served = fresh(with_worker=False)
+    page = open_tab(served)
+    page.watch.allowed += ["503"]  # type: ignore[attr-defined]
+    page.goto(link(served))
+    expect(page.get_by_text("Nobody can compute a view")).to_be_visible()
+    for name in ("predictions", "lens", "heads"):
+        expect(view(page, name)).to_contain_text("No worker is alive")
+        expect(view(page, name).get_by_role("button", name="Ask again")).to_be_visible()
