@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = {
-    "app": {"app", "worker.contract", "worker.store", "worker.engine"},
+    "app": {"app", "worker.contract", "worker.store", "worker.engine", "worker.lessons"},
     "worker.contract": {"worker.contract"},
+    "worker.lessons": {"worker.lessons", "worker.contract"},
     "worker.store": {"worker.store", "worker.contract"},
     "worker.engine": {"worker.engine", "worker.store", "worker.contract"},
     "worker.core": {"worker.core", "worker.contract"},
@@ -47,6 +48,7 @@ ALLOWED = {
     },
     "worker.cli.specs": {"worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
+    "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},
     "worker.cli.main": {
         "worker.cli",
@@ -68,7 +70,7 @@ SHARED_ROOMS = (
     "closed_form",
     "ahead",
 )
-TORCH_FREE = ("worker.contract", "worker.store", "worker.engine", "app")
+TORCH_FREE = ("worker.contract", "worker.lessons", "worker.store", "worker.engine", "app")
 
 
 def module_name(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import bundles as bundle_commands
+from worker.cli import lessons as lesson_commands
 from worker.cli import looking, serving
 from worker.cli import models as model_commands
 from worker.cli.specs import read_spec
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 
 app.add_typer(model_commands.app, name="model")
+app.add_typer(lesson_commands.app, name="lesson")
 app.command()(bundle_commands.bundle)
 app.command()(looking.explore)
 

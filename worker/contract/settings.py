@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         "templates/), figures in figures/: each file there is found like the built-in ones.",
     )
 
+    lessons: Path | None = Field(
+        None,
+        description="Folder with more lessons, one Markdown file each, which appear beside the "
+        "built-in ones; `lethe lesson check FILE` says what is wrong with one.",
+    )
+
     @field_validator("model_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:

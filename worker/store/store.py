@@ -11,6 +11,7 @@ from worker.store.attempts import AttemptStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
 from worker.store.knowledge import KnowledgeStore
+from worker.store.lessons import LessonStore
 from worker.store.masks import MaskStore
 from worker.store.menus import Menus
 from worker.store.migrate import migrate
@@ -33,6 +34,7 @@ class Store(
     SessionStore,
     SubmissionStore,
     PaceStore,
+    LessonStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

@@ -75,6 +75,7 @@ def parts(run: str, ending: str) -> dict[str, str]:
         "ending": ending,
         "what": "delta",
         "kind": "localize",
+        "number": "1",
     }
 
 

@@ -1,0 +1,1 @@
+"""Lessons: short screens on live experiments."""

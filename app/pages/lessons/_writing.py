@@ -1,0 +1,122 @@
+"""A lesson's Markdown as HTML: values of experiments put in, terms explained where they stand."""
+
+import re
+from typing import Any
+
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from app.formats import number
+from app.pages.lessons._bench import Bench
+from worker.lessons.checking import PUT_IN
+from worker.lessons.glossary import forms, glossary
+from worker.lessons.reading import markdown
+from worker.lessons.schema import Part
+
+_HELD = re.compile("\ue000(\\d+)\ue001")
+"""Where a value is to stand, through Markdown."""
+
+
+class Writer:
+    """Writes the parts of one page in their order; each term is explained where it is first."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._explained: set[str] = set()
+        self._markdown = markdown()
+        words = "|".join(re.escape(form) for form in forms())
+        self._term = re.compile(rf"(?<![\w-])({words})(?![\w-])", re.IGNORECASE)
+        self._words = {form.casefold(): word for form, word in forms().items()}
+
+    def write(self, text: str) -> Markup:
+        """Blocks of Markdown as HTML; UserError where a value cannot be computed."""
+        return self._render(text, inline=False)
+
+    def line(self, text: str) -> Markup:
+        """One line of Markdown as HTML, without a paragraph; terms stay as they are.
+
+        It names what is chosen or typed, and an explanation inside would be a part of that name.
+        """
+        return self._render(text, inline=True)
+
+    def _render(self, text: str, inline: bool) -> Markup:
+        held: list[str] = []
+
+        def hold(found: re.Match[str]) -> str:
+            held.append(self._value(found[1]))
+            return f"\ue000{len(held) - 1}\ue001"
+
+        written = PUT_IN.sub(hold, text)
+        parse = self._markdown.parseInline if inline else self._markdown.parse
+        tokens = parse(written)
+        in_heading = False
+        for token in tokens:
+            in_heading = token.type == "heading_open" or (
+                in_heading and token.type != "heading_close"
+            )
+            if token.children and not in_heading and not inline:
+                token.children = self._explain(token.children)
+        html = self._markdown.renderer.render(tokens, self._markdown.options, {})
+        filled = _HELD.sub(lambda found: f"<span class=value>{held[int(found[1])]}</span>", html)
+        return Markup(filled)
+
+    def _value(self, put_in: str) -> str:
+        """What stands between {{ and }}, escaped."""
+        name, colon, expression = put_in.partition(":")
+        if not colon:
+            return str(escape(self._bench.about.values[name.strip()]))
+        value: Any = self._bench.run(name.strip()).value(expression)
+        return str(escape(number(value) if isinstance(value, float) else value))
+
+    def _explain(self, tokens: list[Token]) -> list[Token]:
+        made: list[Token] = []
+        in_link = 0
+        for token in tokens:
+            in_link += (token.type == "link_open") - (token.type == "link_close")
+            made += [token] if token.type != "text" or in_link else self._marked(token)
+        return made
+
+    def _marked(self, token: Token) -> list[Token]:
+        made: list[Token] = []
+        end = 0
+        for found in self._term.finditer(token.content):
+            word = self._words[found[1].casefold()]
+            if word in self._explained or (word.isupper() and not found[1][:3].isupper()):
+                continue
+            self._explained.add(word)
+            made += [_text(token.content[end : found.start()]), _html(term(word, found[1]))]
+            end = found.end()
+        return [*made, _text(token.content[end:])]
+
+
+def term(word: str, shown: str) -> Markup:
+    """A word that is explained on hover, on focus and on a tap."""
+    id = f"term-{re.sub(r'[^a-z]+', '-', word.casefold())}"
+    return Markup(
+        '<span class="termed"><button type="button" class="term" aria-describedby="{id}">{shown}'
+        '</button><span class="gloss" role="tooltip" id="{id}">{says}</span></span>'
+    ).format(id=id, shown=shown, says=glossary()[word].says)
+
+
+def plain(text: str) -> Markup:
+    """Markdown as HTML with nothing put in and nothing explained."""
+    return Markup(markdown().render(PUT_IN.sub(lambda found: found[1].strip(), text)))
+
+
+def parts(writer: Writer, found: tuple[Part, ...]) -> list[dict[str, Any]]:
+    """What a template needs of a step's parts; a teacher's notes are left out."""
+    made: list[dict[str, Any]] = []
+    for part in found:
+        if part.kind in ("notes", "question"):
+            continue
+        html = writer.write(part.text) if part.kind in ("text", "why", "own") else None
+        made.append({"kind": part.kind, "html": html, "figure": part.figure})
+    return made
+
+
+def _text(content: str) -> Token:
+    return Token("text", "", 0, content=content)
+
+
+def _html(content: Markup) -> Token:
+    return Token("html_inline", "", 0, content=str(content))

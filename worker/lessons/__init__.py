@@ -1,0 +1,1 @@
+"""What a lesson is: one file of front matter and Markdown, read strictly, and its expressions."""

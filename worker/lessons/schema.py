@@ -1,0 +1,150 @@
+"""A lesson as it is read: front matter, steps, and the parts of a step in their order."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from worker.contract.base import Contract
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Pair(Contract):
+    """A subject and another one that is put in its place to corrupt the prompt."""
+
+    subject: Words
+    other: Words
+
+
+class Asked(Contract):
+    """The fact that a lesson is about, which its reader may exchange for one of their own."""
+
+    prompt: Annotated[Words, Field(pattern=r"\{\}", description="{} stands for the subject.")]
+    subject: Words
+    other: Words
+    more: tuple[Pair, ...] = Field((), description="Further subjects that a reader is offered.")
+
+
+class Front(Contract):
+    """What stands above a lesson's first step, between two lines of ---."""
+
+    title: Words
+    summary: Words = Field(description="What a reader can do afterwards, in one sentence.")
+    order: int = Field(100, description="Where it stands in the list: lower comes first.")
+    minutes: int = Field(ge=1, le=60)
+    model: str = Field("demo", description="Which model it asks.")
+    fact: Asked
+    terms: tuple[str, ...] = Field((), description="Words of the glossary that it uses.")
+
+
+class Experiment(Contract):
+    """One explore view, asked of the lesson's model when a reader comes to it.
+
+    In `options`, `$prompt`, `$corrupted`, `$subject` and `$other` stand for the reader's fact.
+    """
+
+    name: Name
+    view: Words
+    options: dict[str, Any] = {}
+
+
+class Figure(Contract):
+    """One picture of an experiment: the likeliest tokens, or an array of one or two axes."""
+
+    name: Name
+    of: Name = Field(description="The experiment's name.")
+    show: Words = Field(description="`tops`, or an array's name, for example patch.resid.logit.")
+    title: Words
+    caption: Words
+    unit: str = ""
+    prompt: Literal["", "clean", "corrupted"] = Field("", description="Tops of one prompt alone.")
+    words: bool = Field(False, description="Write a lens' likeliest tokens in its cells.")
+    rows: str = Field("", description="Of an axis `row`: those that end so, for example mlp.")
+    whole: bool = Field(False, description="All tokens; else those from the subject on.")
+
+
+class Choice(Contract):
+    """One answer to choose. It is right where its condition holds in the experiment."""
+
+    words: Words
+    when: Words = Field(description="An expression, for example says('golf').")
+    says: str = Field("", description="What is said to who chose it.")
+
+
+class Question(Contract):
+    """One question. What is right is computed from the experiment, never written down."""
+
+    kind: Literal["choice", "number", "click"]
+    ask: Words
+    of: Name = Field(description="The experiment that answers it.")
+    is_prediction: bool = Field(
+        False, description="One answer is enough, right or wrong: what happens is shown then."
+    )
+    choices: tuple[Choice, ...] = ()
+    equals: str = Field("", description="Of a number: the expression it is.")
+    within: float = Field(0.0, ge=0, description="Of a number: how far off is still right.")
+    figure: str = Field("", description="Of a click: the figure whose cells are the answers.")
+    accept: str = Field("", description="Of a click: which cells are right, by value and axes.")
+    hint: str = Field("", description="What is said to a wrong answer.")
+
+
+class Part(Contract):
+    """One part of a step; its `kind` says which other field holds it."""
+
+    kind: Literal["text", "figure", "question", "why", "notes", "own"]
+    line: int
+    text: str = Field("", description="Markdown of a text, a reason with its paper, or notes.")
+    figure: Figure | None = None
+    question: Question | None = None
+
+
+class Step(Contract):
+    """One screen. What stands below its question is shown once that is answered.
+
+    What stands below an `own` part is shown once its reader has chosen another fact.
+    """
+
+    title: str
+    line: int
+    parts: tuple[Part, ...]
+
+    @property
+    def question(self) -> Question | None:
+        """The step's question, if it has one."""
+        return next((part.question for part in self.parts if part.question is not None), None)
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """The step's figures by name."""
+        found = (part.figure for part in self.parts if part.figure is not None)
+        return {figure.name: figure for figure in found}
+
+    @property
+    def needs_own(self) -> bool:
+        """Whether its reader is to choose a fact of their own first."""
+        return any(part.kind == "own" for part in self.parts)
+
+    @property
+    def above(self) -> tuple[Part, ...]:
+        """What is seen before the question is answered."""
+        return self.parts[: self._place]
+
+    @property
+    def below(self) -> tuple[Part, ...]:
+        """What is seen only after."""
+        return self.parts[self._place + 1 :]
+
+    @property
+    def _place(self) -> int:
+        places = (i for i, part in enumerate(self.parts) if part.question is not None)
+        return next(places, len(self.parts))
+
+
+class Lesson(Contract):
+    """A whole lesson."""
+
+    name: str
+    front: Front
+    experiments: dict[str, Experiment]
+    steps: tuple[Step, ...]
