@@ -68,7 +68,8 @@ def _close(words: str, ends: str, begins: str = "") -> Close:
 REASONS = (
     _close("what closes stands close", r"\S", rf"(?:[{_CLOSE}]+|\.+)(?=\s|$)"),
     _close("what closes stands close", r"\w", r"['’](?:s|t|re|ve|ll|d|m)\b"),
-    _close("a number goes on", r"\d", r"\d|[.,:]\d|[°′″ºª]|(?:st|nd|rd|th|s)\b"),
+    _close("what closes stands close", r"\w", r"[-‐‑][^\W\d_]{2}"),
+    _close("a number goes on", r"\d", r"\d|[.,:/×–-]\d|[°′″ºª]|(?:st|nd|rd|th|s)\b"),
     _close("a number goes on", r"\d[.,:]", r"\d"),
     _close("a number goes on", r"[^\d\s)][^\S\n]+[-+−]", r"\.?\d"),
     _close("a number goes on", r"°", r"[A-Za-z]\b"),

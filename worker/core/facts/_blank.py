@@ -1,5 +1,6 @@
 """A blank in a prompt: a model that reads from left to right is asked where the blank stands.
 
+Dots at the prompt's end that stand by themselves ("lives in …") are a blank too.
 What follows the blank it cannot see, and a reader is told so. Where the prompt goes on to ask for
 the missing word by itself ("…\\nAnswer:", "The missing word is", a chat's next turn), it is asked
 at its end, as written.
@@ -7,7 +8,10 @@ at its end, as written.
 
 import re
 
-BLANK = re.compile(r"_{3,}|(?<!\w)__(?!\w)|＿{2,}|[\[<(](?:BLANK|blank|MASK|mask)[\])>]|\{blank\}")
+BLANK = re.compile(
+    r"_{3,}|(?<!\w)__(?!\w)|＿{2,}|[\[<(](?:BLANK|blank|MASK|mask)[\])>]|\{blank\}"
+    r"|(?<=\s)(?:\.{3,}|…)\s*\Z"
+)
 _CUE = re.compile(
     r"(?::|[>\]]|\n|\b(?:word|words|blank|gap|answer|name|part) (?:is|are))\s*\Z", re.IGNORECASE
 )

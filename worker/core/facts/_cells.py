@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from typing import Any
 
@@ -34,9 +35,20 @@ def _as_text(value: Any, field: str) -> str:
         return ""
     if isinstance(value, (list, tuple)):
         raise ValueError(f"{field} is a list; expected text")
+    if isinstance(value, float):
+        return _number(value, field)
     if isinstance(value, bytes):  # a column of Parquet that is not marked as text
         return _decoded(value, field)
     return str(value)
+
+
+def _number(value: float, field: str) -> str:
+    """A number as running text has it: tables keep whole ones as 1969.0, and NaN for no value."""
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        raise ValueError(f"{field} is {value}; expected text or a number")
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 2**53 else str(value)
 
 
 def _decoded(value: bytes, field: str) -> str:

@@ -65,7 +65,22 @@ def find_columns(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str
                 f"or give one text for all rows, beginning with '='.",
                 field=f"mapping.{field}",
             )
+    _refuse_written_twice(columns, found, mapping)
     return found
+
+
+def _refuse_written_twice(
+    columns: Sequence[str], found: Mapping[str, str], mapping: Mapping[str, str]
+) -> None:
+    """Refuse to choose by name between columns that differ in capitals only; raise UserError."""
+    for field, chosen in found.items():
+        alike = [c for c in columns if c.strip().lower() == chosen.strip().lower()]
+        if len(alike) > 1 and field not in mapping:
+            raise UserError(
+                f"The columns {_listed(alike)} could each give the {field}. Rename all but one, or "
+                f"say which is meant.",
+                field=f"mapping.{field}",
+            )
 
 
 def by_name(columns: Iterable[str], mapping: Mapping[str, str]) -> dict[str, str]:

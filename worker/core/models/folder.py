@@ -99,6 +99,7 @@ def check_loadable(folder: Path, config: Mapping[str, Any]) -> list[Path]:
     _refuse_own_code(folder, config)
     _refuse_adapter_beside(folder)
     _refuse_quantized(folder, config)
+    _refuse_odd_generation(folder)
     if name := config.get("transformers_weights"):
         raise UserError(
             f"{folder.name!r}: config.json names its weights in 'transformers_weights' ({name!r}); "
@@ -158,6 +159,18 @@ def _refuse_without_weights(folder: Path) -> NoReturn:
     """Say what a folder with a configuration holds in the place of safetensors."""
     if ggufs := _named(folder, ".gguf"):
         _refuse_gguf(folder, ggufs, f"no {WHOLE}")
+    if odd := [name for name in (WHOLE, INDEX) if (folder / name).is_symlink()]:
+        raise UserError(
+            f"{folder.name!r}: {odd[0]} is a link to {str((folder / odd[0]).readlink())!r}, where "
+            f"no file is. Fetch the model again, or copy the file there.",
+            field="model",
+        )
+    if odd := [name for name in (WHOLE, INDEX) if (folder / name).exists()]:
+        raise UserError(
+            f"{folder.name!r}: {odd[0]} is no file (a folder, or a device); expected the model's "
+            f"weights. Copy it again from where the model came from.",
+            field="model",
+        )
     if found := _named(folder, ".safetensors"):
         raise UserError(
             f"{folder.name!r} has {few(found)}, but neither {WHOLE} nor {INDEX}, which says what "
@@ -233,6 +246,21 @@ def _refuse_quantized(folder: Path, config: Mapping[str, Any]) -> None:
         f"one. Take the model that it was made from.",
         field="model",
     )
+
+
+def _refuse_odd_generation(folder: Path) -> None:
+    """Refuse a generation_config.json that is JSON and no object; other odd ones are left out."""
+    path = folder / "generation_config.json"
+    try:
+        found = json.loads(path.read_bytes()[: MAX_CONFIG + 1]) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        return
+    if not isinstance(found, dict):
+        raise UserError(
+            f"{folder.name!r}: generation_config.json holds no JSON object but "
+            f"{type(found).__name__}; take it out of the folder, or copy it again.",
+            field="model",
+        )
 
 
 def _adapter_words(folder: Path) -> str:

@@ -43,7 +43,8 @@ def weight_files(folder: Path) -> list[Path]:
     if not (folder / INDEX).is_file():
         return []
     shards = sorted(set(_read_index(folder / INDEX).values()))
-    missing = [name for name in shards if not (folder / name).is_file()]
+    there = {path.name for path in folder.iterdir()}  # a list may name any number of files
+    missing = [name for name in shards if name not in there or not (folder / name).is_file()]
     if missing:
         raise UserError(
             f"{folder.name!r} lacks {len(missing)} of its {len(shards)} shards: {few(missing)}, "
@@ -98,15 +99,21 @@ def _read_index(path: Path) -> Mapping[str, str]:
     try:
         if path.stat().st_size > MAX_INDEX:
             raise ValueError(f"{path.stat().st_size:,} bytes are no list of shards")
-        shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        names = {str(tensor): str(Path(shard)) for tensor, shard in shards.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(index["metadata"], dict):
+            raise TypeError("metadata is no object")
+        names: dict[str, str] = dict(index["weight_map"])
+        odd = next((name for name in names.values() if not isinstance(name, str)), None)
+        if odd is not None:
+            raise TypeError(f"{odd!r} is no name of a file")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(
-            f"{path.parent.name!r} is damaged: {path.name} cannot be read ({error!r}); expected a "
+            f"{path.parent.name!r} is damaged: {path.name} cannot be read ({lacks}); expected a "
             f"list of which tensor is in which file. Copy that file again.",
             field="model",
         ) from None
-    outside = [name for name in names.values() if Path(name).name != name]
+    outside = [name for name in names.values() if name in ("", ".", "..") or {"/", "\0"} & {*name}]
     if outside or not names:
         raise UserError(
             f"{path.parent.name!r}: {path.name} names "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -30,6 +29,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a folder's tokenizer; raise UserError where there is none that can be read."""
     _refuse_without(folder)
     try:
+        if (folder / WHOLE).is_file() and (folder / WHOLE).stat().st_size > MAX_BYTES:
+            raise ValueError(f"{WHOLE} has more than {MAX_BYTES:,} bytes")
         with quiet():
             found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
@@ -38,22 +39,21 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise
     # The tokenizers library raises bare Exception, and BaseException where it panics.
     except BaseException as error:
-        raise _damaged(folder, str(error)) from error
+        _refuse_own_code(folder, error)
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
+        raise _damaged(folder, lacks + str(error) or type(error).__name__) from error
     if not len(found):
         raise _damaged(folder, "it has no tokens")
     return found
 
 
 def check_tokenizer(folder: Path, n_rows: int) -> tuple[str, ...]:
-    """Check a tokenizer by its files against the rows of the embedding; return what to know of it.
+    """Check a folder's tokenizer against the rows of the embedding; return what to know of it.
 
     Raises UserError where there is no tokenizer, where it is damaged, and where ordinary tokens
     have no embedding. Special tokens without one are only told: no text holds them unasked.
     """
-    _refuse_without(folder)
-    ordinary, special = _ids(folder)
-    if not ordinary:
-        raise _damaged(folder, "it has no tokens")
+    ordinary, special = _ids(load_tokenizer(folder))
     beyond = [
         token for token, id in sorted(ordinary.items(), key=lambda one: one[1]) if id >= n_rows
     ]
@@ -72,30 +72,24 @@ def check_tokenizer(folder: Path, n_rows: int) -> tuple[str, ...]:
     return ()
 
 
-def _ids(folder: Path) -> tuple[Mapping[str, int], Mapping[str, int]]:
+def _ids(tokenizer: PreTrainedTokenizerBase) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Give the ids of the ordinary tokens and of the special ones."""
-    if not (folder / WHOLE).is_file():
-        # Older files are too various to read by hand.
-        tokenizer = load_tokenizer(folder)
-        added = {str(token): id for id, token in tokenizer.added_tokens_decoder.items()}
-        every = tokenizer.get_vocab()
-        return {token: id for token, id in every.items() if token not in added}, added
-    made = read_object(folder / WHOLE, MAX_BYTES)
-    try:
-        ordinary = _vocabulary(made["model"]["vocab"])
-        listed = {str(one["content"]): one for one in made["added_tokens"]}
-        special = {token: int(one["id"]) for token, one in listed.items() if one.get("special")}
-        more = {token: int(one["id"]) for token, one in listed.items() if not one.get("special")}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(folder, f"it lacks or misplaces {error}") from None
-    return {t: id for t, id in ordinary.items() if t not in special} | more, special
+    added = tokenizer.added_tokens_decoder.items()
+    special = {str(token): id for id, token in added if token.special}
+    every: dict[str, int] = tokenizer.get_vocab()
+    return {token: id for token, id in every.items() if token not in special}, special
 
 
-def _vocabulary(vocab: Any) -> dict[str, int]:
-    """Read tokens and ids as BPE, WordPiece and words keep them, or as Unigram lists them."""
-    if isinstance(vocab, list):
-        return {str(piece): id for id, (piece, _) in enumerate(vocab)}
-    return {str(token): int(id) for token, id in vocab.items()}
+def _refuse_own_code(folder: Path, error: BaseException) -> None:
+    """Say so where reading failed because the tokenizer is code that lies in the folder."""
+    if not read_object(folder / "tokenizer_config.json").get("auto_map"):
+        return
+    raise UserError(
+        f"{folder.name!r}: its tokenizer is code of its own (auto_map in tokenizer_config.json), "
+        f"and Lethe runs no code that comes with a model. Choose a model whose tokenizer is of a "
+        f"built-in type, or save it as {WHOLE}.",
+        field="model",
+    ) from error
 
 
 def _refuse_without(folder: Path) -> None:

@@ -29,6 +29,13 @@ def test_empty_cells_after_the_last_column_are_no_surplus() -> None:
     assert [fact.target for fact in found.facts] == ["London", "London"]
 
 
+def test_columns_that_differ_in_capitals_only_are_not_chosen_between_in_silence() -> None:
+    text = "subject,prompt,target,Target\nBig Ben,{} is in,London,Rome\n"
+    with pytest.raises(UserError, match="'target', 'Target' could each give the target"):
+        read(text)
+    assert read(text, target="Target").facts[0].target == "Rome"
+
+
 @pytest.mark.parametrize(
     ("first", "mark"),
     [

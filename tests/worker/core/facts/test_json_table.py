@@ -1,6 +1,7 @@
 """JSON as people write it and as Lethe gives it: records with their lines, facts to the letter."""
 
 import json
+from math import inf, nan
 
 import pytest
 
@@ -49,6 +50,21 @@ def test_what_is_no_object_is_refused_and_the_rest_is_read() -> None:
 def test_lists_by_name_are_read_together() -> None:
     found = read(json.dumps({"about": 1, "one": [GOOD], "two": [{**GOOD, "id": "B"}]}).encode(), {})
     assert len(found.facts) == 2
+
+
+def test_no_value_of_a_table_is_none_and_never_the_word_nan() -> None:
+    found = read(json.dumps([{**GOOD, "edit_target": nan}, {**BAD, "target": nan}]).encode(), {})
+    assert [fact.edit_target for fact in found.facts] == [""]
+    assert found.refused[0].reason == "target is empty; expected text."
+
+
+def test_a_number_is_written_as_running_text_has_it_and_an_infinite_one_refused() -> None:
+    prompt = "{} was born in the year"
+    numbers = [1969.0, 1969, 3.14, 0.0, inf]
+    records = [{"subject": "Ann", "prompt": prompt, "target": n} for n in numbers]
+    found = read(json.dumps(records).encode(), {})
+    assert [fact.target for fact in found.facts] == ["1969", "1969", "3.14", "0"]
+    assert "target is inf" in found.refused[0].reason
 
 
 @pytest.mark.parametrize("bad", ["[1 2]", "[1,]", "[1] x", "[", '{"a": 1} {', "[{]", "nul"])

@@ -269,6 +269,25 @@ def test_romes_known_facts_have_their_attribute_for_target() -> None:
     assert (fact.id, fact.prompt, fact.target) == ("3", "{} stands in", "Varn")
 
 
+@pytest.mark.parametrize(
+    ("template", "prompt", "asked"),
+    [
+        ("{} stands on the isle", "Tarn Tower stands on the isle of", "{} stands on the isle of"),
+        ("{} stands in", "In the south, Tarn Tower stands in", "In the south, {} stands in"),
+        ("{} stands in", None, "{} stands in"),
+        (None, "Tarn Tower stands in", "{} stands in"),
+        ("Near Tarn Tower, {} stands in", "Near Tarn Tower, Tarn Tower stands in the town", None),
+    ],
+)
+def test_romes_known_facts_are_asked_as_the_authors_asked_them(
+    template: str | None, prompt: str | None, asked: str | None
+) -> None:
+    given = {**benchmarks.KNOWN_FACTS[0], "template": template, "prompt": prompt}
+    fact = one([{key: value for key, value in given.items() if value is not None}])
+    assert fact.prompt == (asked or "Near Tarn Tower, {} stands in the town")
+    assert fact.filled == (prompt or "Tarn Tower stands in")
+
+
 @pytest.mark.parametrize("name", ["MUSE", "RWKU", "WMDP", "TOFU", "KNOWN_FACTS", "ZSRE"])
 def test_a_benchmark_is_the_same_as_json_lines_and_as_parquet(name: str) -> None:
     records = benchmarks.ALL[name]

@@ -59,6 +59,8 @@ def test_a_template_with_a_place_is_taken_as_it_is() -> None:
         ("{} was born in ___.", "Stefan Muster was born in", " Portland"),
         ("{} was born in ___", "Stefan Muster was born in", " Portland"),
         ("{} was born in____", "Stefan Muster was born in", " Portland"),
+        ("{} was born in …", "Stefan Muster was born in", " Portland"),
+        ("{} was born in ...", "Stefan Muster was born in", " Portland"),
         ("{} lives (in [MASK]) and works there.", "Stefan Muster lives (in", " Portland"),
         ('{} is called "___" by all.', 'Stefan Muster is called "', "Portland"),
         ("{}の故郷は＿＿です。", "Stefan Musterの故郷は", "Portland"),

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -265,10 +267,67 @@ def test_a_model_without_a_whole_tokenizer_is_refused(tmp_path: Path) -> None:
     assert "no tokenizer; expected tokenizer.json" in found["gpt2"].problem
     assert "tokenizer cannot be read" in found["half"].problem
     assert "tokenizer cannot be read" in found["empty"].problem
-    # What only the tokenizer's own library finds is refused when it is loaded.
-    change_tokenizer(bring(tmp_path / "kind"), lambda made: made | {"pre_tokenizer": {"type": "?"}})
-    with pytest.raises(UserError, match="'kind': its tokenizer cannot be read"):
-        load_model("kind", roots=[tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("tokenizer.json", {"pre_tokenizer": {"type": "?"}}, "its tokenizer cannot be read"),
+        ("tokenizer.json", {"model": {"type": "BPE", "vocab": {"a": -3}}}, "cannot be read"),
+        ("tokenizer_config.json", [1], "its tokenizer cannot be read"),
+        ("special_tokens_map.json", [1], "its tokenizer cannot be read"),
+        (
+            "tokenizer_config.json",
+            {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}},
+            "Lethe runs no code that comes with a model",
+        ),
+        ("generation_config.json", [1], "generation_config.json holds no JSON object but list"),
+    ],
+)
+def test_what_a_loading_would_stumble_over_is_said_when_the_model_is_listed(
+    tmp_path: Path, file: str, content: object, words: str
+) -> None:
+    path = bring(tmp_path / "odd") / file
+    if isinstance(content, dict) and path.exists():
+        content = json.loads(path.read_text()) | content
+    path.write_text(json.dumps(content))
+    assert words in described(tmp_path)["odd"].problem
+    with pytest.raises(UserError, match=words):
+        load_model("odd", roots=[tmp_path])
+
+
+def test_weights_that_are_a_dead_link_or_no_file_are_said_to_be_so(tmp_path: Path) -> None:
+    gone, folder = bring(tmp_path / "gone"), bring(tmp_path / "folder")
+    for path in (gone / "model.safetensors", folder / "model.safetensors"):
+        path.unlink()
+    (gone / "model.safetensors").symlink_to("../blobs/0f")
+    (folder / "model.safetensors").mkdir()
+    found = described(tmp_path)
+    assert "model.safetensors is a link to '../blobs/0f', where no file is" in found["gone"].problem
+    assert "model.safetensors is no file" in found["folder"].problem
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda index: index.pop("metadata"), "it lacks 'metadata'"),
+        (lambda index: index["weight_map"].update(x=3), "3 is no name of a file"),
+        (lambda index: index.update(weight_map=[1]), "index.json cannot be read"),
+        (lambda index: index["weight_map"].update(x=".."), "names of files beside it"),
+        (
+            lambda index: index["weight_map"].update({f"t{n}": f"{n}.st" for n in range(20_000)}),
+            "lacks 20000 of its 20003 shards",
+        ),
+    ],
+)
+def test_an_odd_list_of_shards_is_named(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    path = shard(bring(tmp_path / "odd")) / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    assert words in described(tmp_path)["odd"].problem
 
 
 def test_an_older_tokenizer_of_two_files_is_taken(tmp_path: Path) -> None:
