@@ -16,7 +16,14 @@ from worker.contract.base import unknown
 from worker.contract.facts import Fact
 from worker.contract.menu import FormatInfo
 from worker.core.asking.more_formats import MORE, refuse_cut_words
-from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined
+from worker.core.asking.setting import (
+    Ask,
+    NotAsked,
+    Setting,
+    ask_joined,
+    question_of,
+    statement_of,
+)
 from worker.core.demo import formats as demo
 
 CHOICES = ("choice", "choice_shot", "choice_held_out")
@@ -162,18 +169,14 @@ def _ask_own_options(name: str, fact: Fact, asked: Asked, how: Setting) -> list[
 
 
 def _asked(fact: Fact) -> Asked:
-    statement = (
-        fact.prompt.rpartition("\n")[2] if "{}" in fact.prompt.rpartition("\n")[2] else fact.prompt
-    )
-    plain = statement.removeprefix("Fact: ")
     return Asked(
         subject=fact.subject,
         target=fact.target,
         edit_target=fact.edit_target,
         group=fact.group,
         prompt=_doubled(fact.prompt),
-        question=_doubled(fact.question or f"{plain} what?"),
-        paraphrases=tuple(_doubled(p) for p in fact.paraphrases) or (_doubled(plain),),
+        question=_doubled(question_of(fact)),
+        paraphrases=tuple(map(_doubled, fact.paraphrases or (statement_of(fact),))),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.contract.facts import Fact, fill
 from worker.contract.joining import following
-from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined, ask_own
+from worker.core.asking.setting import Ask, NotAsked, Setting, ask_joined, ask_own, question_of
 
 
 def _few_shot(fact: Fact, how: Setting) -> list[Ask]:
@@ -23,8 +23,7 @@ def _chat(fact: Fact, how: Setting) -> list[Ask]:
         raise NotAsked("the model's tokenizer has no chat template")
     if not fact.question:
         refuse_cut_words(fact)
-    asked = fill(fact.question, fact.subject) if fact.question else f"{fact.text} what?"
-    message = [{"role": "user", "content": asked}]
+    message = [{"role": "user", "content": fill(question_of(fact), fact.subject)}]
     prompt = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
     target = _in_template(tokenizer, message, prompt, fact.target)
     edit = _in_template(tokenizer, message, prompt, fact.edit_target)

@@ -64,6 +64,17 @@ def ask_own(fact: Fact) -> Ask:
     return Ask(*fact.pair(), fact.pair(fact.edit_target)[1])
 
 
+def statement_of(fact: Fact) -> str:
+    """The fact's own sentence, as a template: without the shots before it and without "Fact: "."""
+    last = fact.prompt.rpartition("\n")[2]
+    return (last if "{}" in last else fact.prompt).removeprefix("Fact: ")
+
+
+def question_of(fact: Fact) -> str:
+    """The question for the fact, as a template: its own, else its sentence with "what?"."""
+    return fact.question or f"{statement_of(fact).rstrip()} what?"
+
+
 def setting(
     selection: Selection, model: Model | None = None, seed: int = 0, **given: Any
 ) -> Setting:

@@ -134,6 +134,21 @@ def test_the_chat_template_asks_the_question(tokenizer, build_model) -> None:
     assert (one.target, one.edit) == (ATHLETE.target, ATHLETE.edit_target)
 
 
+@pytest.mark.parametrize(
+    "prompt", ["{} plays", "Fact: {} plays", "Fact: Bo plays golf\nFact: {} plays", "{} plays "]
+)
+def test_every_format_makes_the_same_question_of_a_prompt(tokenizer, build_model, prompt) -> None:
+    model = build_model("llama")
+    fact = Fact(id="a", subject="Ann {x}", prompt=prompt, target="chess")
+    how = setting(Selection(forget=(fact,), retain=()), model)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}<a>"
+    try:
+        asked = [ask(name, fact, how)[0].prompt for name in ("chat", "question")]
+    finally:
+        tokenizer.chat_template = None
+    assert asked == ["Ann {x} plays what?<a>", "Question: Ann {x} plays what?\nAnswer:"]
+
+
 OPTIONS = ("wool", "coal", "salt", "tin", "clay")
 
 
