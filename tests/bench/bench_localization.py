@@ -36,11 +36,12 @@ from worker.core.models.gradients import activations, gradients
 from worker.core.models.model import Model
 from worker.core.models.operations import block_operations, forward_operations, unembed_operations
 from worker.core.models.restart import Patch
+from worker.core.patching.bench import make_bench
 from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.metric import measure
 from worker.core.patching.pairing import make_pairs
-from worker.core.patching.tracing import make_bench, patch_grid
+from worker.core.patching.tracing import patch_grid
 
 SITES = ["resid_post", "mlp_write", "attn_write", "z"]
 LEAST = 5  # rounds of each comparison

@@ -108,3 +108,10 @@ def test_a_hash_is_over_what_is_nested_but_not_over_what_is_empty_there() -> Non
         assert FactSet(name="s", facts=(fact,)).hash == hashed(
             {**EMPTY, **FACT, "ripples": [ripple]}
         )
+
+
+def test_a_pair_is_the_prompt_as_it_is_asked_and_the_answer_as_it_follows() -> None:
+    fact = Fact(id="a", subject="Ann", prompt="{} plays", target="golf", edit_target="chess")
+    assert fact.pair() == ("Ann plays", " golf")
+    assert fact.pair("chess") == ("Ann plays", " chess")
+    assert Fact(id="a", subject="A", prompt="{}", target="x").text == "A", "two letters are enough"

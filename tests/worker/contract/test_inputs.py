@@ -66,3 +66,12 @@ def test_a_question_asks_for_no_less_than_all_unless_it_says_so() -> None:
         QUESTION.validate_python({**tokens, "first": -1})
     read = QUESTION.validate_python({"ask": "read_facts", "path": "p", "filename": "f"})
     assert read.mapping == {}
+
+
+def test_a_tokens_question_may_be_about_one_fact_and_a_readers_name_has_200_letters() -> None:
+    tokens = {"ask": "fact_tokens", "spec": ASKED, "inputs": INPUTS}
+    for first in (0, 1):
+        assert QUESTION.validate_python({**tokens, "first": first}).first == first
+    assert QUESTION.validate_python({**tokens, "reader": "a" * 200}).reader == "a" * 200
+    with pytest.raises(ValidationError):
+        QUESTION.validate_python({**tokens, "reader": "a" * 201})

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from worker.contract import plugins
 from worker.contract.errors import UserError
 from worker.contract.plugins import FOLDERS, plugins_folder, public_modules
 from worker.contract.settings import settings
@@ -82,3 +83,10 @@ def test_a_plugins_folder_that_is_none_is_said_with_what_it_may_hold(
         plugins_folder()
     assert all(folder in refused.value.message for folder in (*FOLDERS, "templates"))
     settings.cache_clear()
+
+
+def test_plugins_go_into_the_folders_that_lethe_has_itself() -> None:
+    root = Path(plugins.__file__).parents[2]
+    for folder in FOLDERS:
+        assert (root / "worker/core" / folder).is_dir() or (root / "app" / folder).is_dir(), folder
+    assert len(set(FOLDERS)) == 9

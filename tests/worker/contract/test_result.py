@@ -84,3 +84,10 @@ def test_every_result_has_a_view_of_its_own() -> None:
     one, other = (Result.model_validate(BARE) for _ in range(2))
     one.view["x"] = 1
     assert other.view == {}
+
+
+def test_an_array_holds_its_values_itself_only_where_it_has_some() -> None:
+    array = ArrayInfo(file="f", axes=(Axis(name="layer"),), unit="1")
+    assert "values" not in array.model_dump()
+    held = array.model_copy(update={"values": [0.5, None]})
+    assert held.model_dump()["values"] == [0.5, None]

@@ -13,6 +13,7 @@ from worker.core.findings import Array, Findings, Job
 from worker.core.localization._redraw import hanging, redraw
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
+from worker.core.patching.bench import Bench, facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted, Corruption
 from worker.core.patching.path_effects import path_effects
@@ -22,7 +23,6 @@ from worker.core.patching.shares import (
     leave_out_tiny,
 )
 from worker.core.patching.suggest import suggest
-from worker.core.patching.tracing import Bench, facts_per_batch, make_bench
 
 
 def find_by_paths(

@@ -30,6 +30,7 @@ from worker.contract.result import Axis
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
+from worker.core.patching.bench import Bench, facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.outcome import PADDING, Traced, component_names, kind_of, stack
@@ -39,17 +40,8 @@ from worker.core.patching.shares import (
     difference_weights,
     leave_out_tiny,
 )
-from worker.core.patching.tracing import (
-    SHOWN_FACTS,
-    Bench,
-    component_patch,
-    facts_per_batch,
-    make_bench,
-    needed_sites,
-    patch_grid,
-    patch_whole,
-    row_reporter,
-)
+from worker.core.patching.told_rows import SHOWN_FACTS, row_reporter
+from worker.core.patching.tracing import component_patch, needed_sites, patch_grid, patch_whole
 
 TITLE = "Activation patching"
 PAPER = "https://arxiv.org/abs/2404.15255"

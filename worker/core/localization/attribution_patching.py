@@ -44,7 +44,7 @@ from worker.core.patching.corruption import Corrupted
 from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.pairing import PairBatch, make_pairs
-from worker.core.patching.tracing import SHOWN_FACTS, report_rows
+from worker.core.patching.told_rows import SHOWN_FACTS, report_rows
 
 TITLE = "Attribution patching"
 PAPER = "https://arxiv.org/abs/2310.10348"

@@ -34,21 +34,13 @@ from worker.contract.facts import Fact
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
+from worker.core.patching.bench import Bench, facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption
 from worker.core.patching.metric import DESCRIPTION, Metric
 from worker.core.patching.outcome import component_names
-from worker.core.patching.tracing import (
-    SHOWN_FACTS,
-    Bench,
-    component_patch,
-    facts_per_batch,
-    make_bench,
-    needed_sites,
-    patch_grid,
-    patch_whole,
-    row_reporter,
-)
+from worker.core.patching.told_rows import SHOWN_FACTS, row_reporter
+from worker.core.patching.tracing import component_patch, needed_sites, patch_grid, patch_whole
 
 TITLE = "Causal tracing"
 PAPER = "https://arxiv.org/abs/2202.05262"

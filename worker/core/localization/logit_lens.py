@@ -35,7 +35,7 @@ from worker.core.patching import metric as _metric
 from worker.core.patching.cases import Case, prepare
 from worker.core.patching.metric import CHANGES, UNITS, measure
 from worker.core.patching.outcome import Traced, build_findings, ordered
-from worker.core.patching.tracing import SHOWN_FACTS, report_rows
+from worker.core.patching.told_rows import SHOWN_FACTS, report_rows
 
 TITLE = "Logit lens"
 PAPER = "https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens"

@@ -30,11 +30,11 @@ from worker.core.findings import Findings, Job
 from worker.core.models.components import component_slices
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
+from worker.core.patching.bench import facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.outcome import component_names
 from worker.core.patching.path_effects import path_effects
-from worker.core.patching.tracing import facts_per_batch, make_bench
 
 TITLE = "Path patching"
 PAPER = "https://arxiv.org/abs/2304.05969"

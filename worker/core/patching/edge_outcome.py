@@ -12,12 +12,12 @@ from worker.contract.facts import Fact
 from worker.contract.result import Axis, Table
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
+from worker.core.patching.bench import make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.edges import NEEDED, Edges, readers, senders
 from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
-from worker.core.patching.tracing import make_bench
 
 ScoreEdges = Callable[[Edges], np.ndarray]
 """Scores (fact, sender, reader) of a batch."""

@@ -23,8 +23,8 @@ from worker.core.models.model import Model
 from worker.core.models.projections import PARTS, n_parts, weight_by_input
 from worker.core.models.sites import Site, module_at
 from worker.core.models.suffix import Suffix
+from worker.core.patching.bench import Bench, mean_by
 from worker.core.patching.slopes import Slopes, pull_back
-from worker.core.patching.tracing import Bench, mean_by
 
 NEEDED: tuple[Site, ...] = ("z", "attn", "attn_write", "mlp", "mlp_write")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from worker.contract.components import Component
 from worker.core.models.paths import Receivers, patch_paths
 from worker.core.models.restart import Pairs
-from worker.core.patching.tracing import Bench, mean_by
+from worker.core.patching.bench import Bench, mean_by
 
 _ROWS = 1024  # rows that travel together
 

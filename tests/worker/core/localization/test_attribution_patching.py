@@ -13,9 +13,10 @@ from worker.contract.progress import Quiet
 from worker.core.findings import Job
 from worker.core.localization.attribution_patching import Options, localize
 from worker.core.models.restart import Patch
+from worker.core.patching.bench import make_bench
 from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
-from worker.core.patching.tracing import make_bench, patch_grid
+from worker.core.patching.tracing import patch_grid
 
 
 def fact(id, subject, target="ball", edit="golf"):

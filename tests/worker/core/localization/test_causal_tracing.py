@@ -19,9 +19,10 @@ from worker.core.models.prompts import encode_fact
 from worker.core.models.restart import Patch
 from worker.core.models.sites import module_at
 from worker.core.models.tokens import pad
+from worker.core.patching.bench import make_bench
 from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
-from worker.core.patching.tracing import make_bench, patch_grid
+from worker.core.patching.tracing import patch_grid
 
 ANY = {"min_probability": 0.0, "keep_raised": True}
 

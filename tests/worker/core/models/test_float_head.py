@@ -15,10 +15,11 @@ from worker.core.models.intercept import first_tensor
 from worker.core.models.model import Model
 from worker.core.models.paths import NEEDED, Receivers
 from worker.core.models.restart import Patch
+from worker.core.patching.bench import Bench, make_bench
 from worker.core.patching.cases import prepare
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.path_effects import path_effects
-from worker.core.patching.tracing import Bench, make_bench, patch_grid, patch_whole
+from worker.core.patching.tracing import patch_grid, patch_whole
 from worker.core.rounding import rounding_at
 
 IDS = torch.tensor([[0, 40, 50, 60, 70, 41], [0, 99, 98, 97, 96, 95]])

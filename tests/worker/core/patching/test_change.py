@@ -21,11 +21,11 @@ from worker.core.localization.activation_patching import Options
 from worker.core.models.model import Model
 from worker.core.models.prompts import encode_fact
 from worker.core.models.tokens import pad
+from worker.core.patching.bench import make_bench
 from worker.core.patching.cases import prepare
 from worker.core.patching.change import Change
 from worker.core.patching.corruption import corrupt
 from worker.core.patching.pairing import make_pairs
-from worker.core.patching.tracing import make_bench
 from worker.core.rounding import rounding_at
 
 FACTS = (
