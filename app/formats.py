@@ -64,7 +64,7 @@ def size(n_bytes: float | None) -> str:
     """Write a number of bytes with the unit that suits it."""
     if not n_bytes:
         return "–" if n_bytes is None else "0 B"
-    power = min(int(math.log10(n_bytes) // 3), len(_BYTES) - 1)
+    power = min(int(math.log10(float(f"{n_bytes:.2e}")) // 3), len(_BYTES) - 1)
     return f"{_significant(n_bytes / 1000**power, 3) if power else int(n_bytes)} {_BYTES[power]}"
 
 

@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app import formats
 
@@ -65,3 +67,35 @@ def test_moments_are_written_in_utc() -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=5)))
     assert formats.iso(noon) == "2026-03-01T07:00:00Z"
     assert formats.utc(datetime(2026, 3, 1, 7, tzinfo=UTC)) == "2026-03-01 07:00 UTC"
+
+
+UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+SECONDS = {"ms": 1e-3, "s": 1, "min": 60, "h": 3600}
+
+
+def read(text: str, units: dict[str, float]) -> float:
+    """What a text of numbers with units says."""
+    words = text.replace("\u202f", "").split()
+    return sum(float(n) * units[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
+
+
+@given(st.integers(1, 10**15) | st.integers(1, 15).map(lambda power: 10**power - 1))
+@settings(derandomize=True, max_examples=60)
+def test_any_size_is_said_to_three_figures_in_the_unit_that_suits_it(n_bytes: int) -> None:
+    text = formats.size(n_bytes)
+    assert read(text, UNITS) == pytest.approx(n_bytes, rel=0.006)
+    assert text.endswith("TB") or float(text.replace("\u202f", "").split()[0]) < 1000
+
+
+@given(st.floats(1e-3, 1e6))
+@settings(derandomize=True, max_examples=60)
+def test_any_time_is_said_to_a_hundredth_and_no_finer_than_it_is_read(seconds: float) -> None:
+    bound = {"rel": 0.012, "abs": 0.0005} if seconds < 10 else {"rel": 0.06}
+    assert read(formats.duration(seconds), SECONDS) == pytest.approx(seconds, **bound)
+
+
+@given(st.floats(-1e12, 1e12, allow_subnormal=False) | st.integers(-(10**12), 10**12))
+@settings(derandomize=True, max_examples=60)
+def test_any_number_is_read_back_to_three_figures(value: float | int) -> None:
+    said = formats.number(value).replace("\u202f", "").replace("−", "-")
+    assert float(said) == pytest.approx(value, rel=0 if isinstance(value, int) else 0.0051)

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worker.contract.choose import choose, control, mask_of, suggested_mask
 from worker.contract.errors import UserError
@@ -152,3 +154,66 @@ def test_a_refusal_stands_beside_its_field_and_a_control_says_what_it_is() -> No
     assert all(".head." not in name for names in drawn for name in names)
     exact = control("random_mlps", PARAMETERS, 100)
     assert exact.n_parameters == 100 and exact.components[0].endswith(".mlp")
+
+
+NUMBERS = st.floats(-10, 10, allow_subnormal=False)
+SCORED = st.dictionaries(st.sampled_from(list(PARAMETERS)), NUMBERS, min_size=1)
+RULES = st.one_of(
+    st.builds(lambda n: {"top": n}, st.integers(1, 8)),
+    st.builds(lambda x: {"threshold": x}, st.floats(0.01, 12)),
+    st.builds(lambda n: {"parameters": n}, st.integers(1, 400)),
+)
+
+
+@given(SCORED, RULES, st.sampled_from(["all", "whole", "mlp", "attn", "head"]), st.booleans())
+@settings(derandomize=True, max_examples=80)
+def test_whatever_is_scored_a_rule_takes_the_largest_up_to_its_bound_and_none_twice(
+    scores: dict[str, float], rule: dict[str, object], only: str, signed: bool
+) -> None:
+    def size(name: str) -> float:
+        return scores[name] if signed else abs(scores[name])
+
+    def inside(name: str, other: str) -> bool:
+        return name.startswith(f"{other}.") or other.startswith(f"{name}.")
+
+    kinds = {
+        "all": lambda name: True,
+        "whole": lambda name: "head" not in name,
+        "mlp": lambda name: name.endswith("mlp"),
+        "attn": lambda name: name.endswith("attn"),
+        "head": lambda name: "head" in name,
+    }
+    allowed = list(filter(kinds[only], scores))
+    try:
+        mask = choose(scores, PARAMETERS, MaskRule(**rule, only=only, signed=signed))
+    except UserError:
+        assert not allowed or max(map(size, allowed)) < rule["threshold"]
+        return
+    taken = mask.components
+    assert mask.n_parameters == sum(PARAMETERS[name] for name in taken)
+    assert set(taken) <= set(allowed) and mask == mask_of(list(taken), PARAMETERS)
+    assert not any(inside(a, b) for a in taken for b in taken if a != b)
+    least = min(map(size, taken))
+    left = [n for n in allowed if n not in taken and not any(inside(n, t) for t in taken)]
+    assert all(size(name) <= least for name in left)
+    if "top" in rule:
+        assert len(taken) == rule["top"] or not left
+    if "threshold" in rule:
+        assert least >= rule["threshold"] > max(map(size, left), default=0)
+    if "parameters" in rule:
+        last = [PARAMETERS[name] for name in taken if size(name) == least]
+        assert mask.n_parameters - max(last) < rule["parameters"]
+        assert mask.n_parameters >= rule["parameters"] or not left
+
+
+@given(st.sampled_from(["random", "random_mlps"]), st.integers(1, 280), st.integers(0, 50))
+@settings(derandomize=True, max_examples=30)
+def test_any_control_just_reaches_its_budget_of_whole_components(
+    kind: str, budget: int, seed: int
+) -> None:
+    mask = control(kind, PARAMETERS, budget, seed)
+    assert not any("head" in name for name in mask.components)
+    assert kind == "random" or all(name.endswith("mlp") for name in mask.components)
+    every = 200 if kind == "random_mlps" else 280
+    assert min(budget, every) <= mask.n_parameters < budget + 100
+    assert mask == control(kind, PARAMETERS, budget, seed)

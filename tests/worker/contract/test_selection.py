@@ -164,3 +164,28 @@ def test_a_selection_takes_so_many_and_keeps_the_sets_order(rule: str, n: int, s
     for part in (chosen.forget, chosen.retain):
         assert [f.id for f in part] == sorted((f.id for f in part), key=order.index)
     assert {f.id for f in (*chosen.forget, *chosen.retain)} == set(order)
+
+
+NAMES = st.lists(st.sampled_from([one.id for one in SET.facts]))
+RULES = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["first:", "random:x", "group:g", "group:", "ids:", 'ids:["a"]', "ids:["]),
+    st.builds("{}:{}".format, st.sampled_from(["first", "random"]), st.integers(-3, 14)),
+    st.builds("ids:{}".format, NAMES.map(",".join)),
+    st.builds(lambda n, seed: besides(f"random:{n}", [seed]), st.integers(1, 6), st.integers(0, 3)),
+)
+
+
+@given(RULES, st.integers(0, 9))
+@settings(derandomize=True, max_examples=80)
+def test_any_selection_splits_the_set_in_two_or_is_refused_at_its_field(
+    rule: str, seed: int
+) -> None:
+    try:
+        chosen = select(SET, rule, seed)
+    except UserError as refused:
+        assert {field for field, _ in refused.problems} == {"facts.forget"}
+        return
+    parts = [fact.id for fact in (*chosen.forget, *chosen.retain)]
+    assert sorted(parts) == sorted(fact.id for fact in SET.facts)
+    assert chosen == select(SET, rule, seed), "the same under the same seed"

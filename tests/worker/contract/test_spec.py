@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worker.contract.errors import UserError
 from worker.contract.spec import SPECS, UnlearnSpec, parse_spec
@@ -90,9 +94,9 @@ def test_what_is_left_out_is_the_usual() -> None:
         "export": {"results": ()},
         "add": {},
     }
-    for kind, given in SMALL.items():
-        every = usual[kind] | {"seed": 0} | ({} if "model" in given else {"model": "demo"})
-        assert {k: v for k, v in said[kind].items() if k not in given} == every, kind
+    for kind, said_of in SMALL.items():
+        every = usual[kind] | {"seed": 0} | ({} if "model" in said_of else {"model": "demo"})
+        assert {k: v for k, v in said[kind].items() if k not in said_of} == every, kind
 
 
 def test_eight_bits_are_for_a_localization_of_a_base_alone() -> None:
@@ -142,3 +146,40 @@ def test_an_export_has_an_edit_and_a_seed_is_a_number_that_every_generator_takes
         with pytest.raises(UserError, match="No kind of run") as caught:
             parse_spec({"kind": wrong})
         assert caught.value.problems[0][0] == "kind"
+
+
+ODD = [None, True, 0, -1, 1.5, 2**40, "", "x", "8bit", "float16", [], ["x"], [0, 0], {}, {"x": {}}]
+ODD += [{"set": "x"}, {"base": "x"}, {"components": ["blocks.0.mlp"]}, [[]], "\ud800", "a" * 10_000]
+
+
+@pytest.mark.parametrize("kind", SPECS)
+@given(data=st.data())
+@settings(derandomize=True, max_examples=25)
+def test_a_field_of_whatever_kind_is_taken_and_written_back_or_refused_by_its_name(
+    kind: str, data: st.DataObject
+) -> None:
+    fields = [name for name in SPECS[kind].model_fields if name != "kind"]
+    field = data.draw(st.sampled_from([*fields, "stray"]))
+    try:
+        spec = parse_spec(SMALL[kind] | {field: data.draw(st.sampled_from(ODD))})
+    except UserError as refused:
+        assert refused.problems and all(sentence for _, sentence in refused.problems)
+        return
+    again = json.loads(json.dumps(spec.model_dump(mode="json")))
+    assert parse_spec(again) == spec and type(spec) is SPECS[kind]
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_what_is_no_spec_is_refused_in_words(data: object) -> None:
+    with pytest.raises(UserError):
+        parse_spec(data)
+
+
+@given(st.integers(-(2**33), 2**33))
+@settings(derandomize=True, max_examples=30)
+def test_a_seed_is_what_every_generator_takes(seed: int) -> None:
+    if 0 <= seed < 2**31:
+        assert parse_spec(LOCALIZE | {"seed": seed}).seed == seed
+    else:
+        with pytest.raises(UserError, match="seed"):
+            parse_spec(LOCALIZE | {"seed": seed})
