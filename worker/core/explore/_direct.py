@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worker.contract.errors import UserError
 from worker.core.explore._answers import contexts_of
 from worker.core.explore._subject import Subject
 from worker.core.models.base_run import BaseRun
@@ -44,6 +45,7 @@ class Read:
 def read_answers(subject: Subject, which: int) -> dict[str, Read]:
     """Run one prompt with each answer's beginnings, and find where each answer's tokens point."""
     contexts = contexts_of(subject.answers, which)
+    require_parts(subject)
     run = subject.kept(contexts.rows, SITES)
     require_sum(run, "view")
     found = {}
@@ -58,6 +60,18 @@ def read_answers(subject: Subject, which: int) -> dict[str, Read]:
         )
         found[name] = Read(run, rows, tokens, pulled)
     return found
+
+
+def require_parts(subject: Subject) -> None:
+    """Raise UserError where an intervention writes to the residual stream beside components."""
+    for number, one in enumerate(subject.options.interventions):
+        if one.site == "resid":
+            raise UserError(
+                f"With {one.words}, the residual stream is not the sum of what its components "
+                f"write, so logits cannot be split over them. Intervene on components, or choose "
+                f"another view.",
+                field=f"options.interventions.{number}.site",
+            )
 
 
 def split(read: Read) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from worker.contract import base
+from worker.contract.interventions import MOST, Intervention
 
 Span = tuple[int, int]
 
@@ -43,4 +44,10 @@ class SubjectOptions(base.Options):
     )
     distractor_ids: tuple[int, ...] = Field(
         (), max_length=64, description="The same as tokens, in place of its text."
+    )
+    interventions: tuple[Intervention, ...] = Field(
+        (),
+        max_length=MOST,
+        description="What is switched on inside the model: zero, mean or resample ablations, "
+        "patches, scalings, directions, on components, heads, neurons or tokens.",
     )

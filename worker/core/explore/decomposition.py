@@ -19,6 +19,7 @@ from pydantic import Field
 
 from worker.contract.result import Axis, Table
 from worker.core.explore._direct import DIFFERENCE, SITES, read_answers, split
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._subject import look, prompt_of
 from worker.core.findings import Array, Findings, Job
@@ -34,6 +35,7 @@ class Options(SubjectOptions):
     which: Literal["clean", "corrupted"] = Field("clean", description="The prompt that is split.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Split the logits; see the module's docstring."""

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from worker.contract.result import Axis, Table
 from worker.core.explore._direct import SITES, combined, read_answers
+from worker.core.explore._intervening import intervening
 from worker.core.explore._moved import moved
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._patterns import Attended, attend, habits, sharing
@@ -47,6 +48,7 @@ class Options(SubjectOptions):
     k: int = Field(10, ge=1, le=100, description="Tokens listed that it promotes and suppresses.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Open the head; see the module's docstring."""

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from worker.contract.result import Axis
 from worker.core.explore._direct import SITES, combined, read_answers, split_heads
+from worker.core.explore._intervening import intervening
 from worker.core.explore._moved import moved
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._patterns import attend, groups, habits, sharing
@@ -45,6 +46,7 @@ class Options(SubjectOptions):
     which: Literal["clean", "corrupted"] = Field("clean", description="The prompt that is read.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Score every head; see the module's docstring."""

@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from worker.contract.result import Axis
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import Span, SubjectOptions
 from worker.core.explore._subject import Subject, look, prompt_of
 from worker.core.explore._windows import window
@@ -45,6 +46,7 @@ class Options(SubjectOptions):
     top: int = Field(5, ge=1, le=20, description="Likeliest tokens listed of each cell.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Read every cell of the window; see the module's docstring."""

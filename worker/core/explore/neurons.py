@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from worker.contract.errors import UserError
 from worker.contract.result import Table
 from worker.core.explore._answers import Contexts, Metric, contexts_of, scored
+from worker.core.explore._direct import require_parts
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._places import check_place, token_of
 from worker.core.explore._promoted import each_promoted
@@ -54,6 +56,7 @@ class Options(SubjectOptions):
     k: int = Field(20, ge=1, le=100, description="Neurons listed.")
 
 
+@intervening
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Find and measure the neurons; see the module's docstring."""
     check_place(model, "layer", options.layer, model.n_layers)
@@ -124,6 +127,7 @@ class _Layer:
         seen: list[Tensor] = []
         with replaced_forwards({self.module: seeing_input(seen.append)}):
             self.run: BaseRun = subject.run(self.contexts.rows, SITES)
+        require_parts(subject)
         require_sum(self.run, "view")
         self.shape = (len(self.contexts), self.run.n_positions)
         self.columns = [

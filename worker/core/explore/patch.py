@@ -27,6 +27,7 @@ from worker.core.explore._answers import (
 )
 from worker.core.explore._cells import SITES, Cell, check_cells, put_cells
 from worker.core.explore._greedy import go_on
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._pair import DIRECTION, Direction, Pair
 from worker.core.explore._subject import look
@@ -52,6 +53,7 @@ class Options(SubjectOptions):
     n_new: int = Field(20, ge=0, le=200, description="Tokens that the prompt is continued by.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Patch the cells together, and each alone; see the module's docstring."""

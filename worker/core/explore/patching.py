@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from worker.contract.errors import UserError
 from worker.contract.result import Axis
 from worker.core.explore._answers import METRIC, METRICS, UNITS, Metric, Scored
 from worker.core.explore._cells import Place
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import Span, SubjectOptions
 from worker.core.explore._pair import DIRECTION, Direction, Pair
 from worker.core.explore._subject import look
@@ -61,6 +63,7 @@ Grids = dict[str, np.ndarray]
 """Metric -> its values."""
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Patch every cell; see the module's docstring."""
@@ -114,6 +117,13 @@ def _heads(
 ) -> Grids:
     """Patch each head at all tokens that differ."""
     model = pair.subject.model
+    for number, one in enumerate(pair.subject.options.interventions):
+        if one.site == "attn":  # what a patched head adds to its output would not be all there is
+            raise UserError(
+                f"With {one.words}, its heads cannot be patched one by one for a map. Intervene on "
+                f"its heads, or patch single heads.",
+                field=f"options.interventions.{number}.site",
+            )
     grids = _unpatched(pair, (model.n_layers, model.n_heads))
     for done, layer in enumerate(reversed(range(model.n_layers)), 1):
         patches = [Patch(SITES[place], layer, head=head) for head in range(model.n_heads)]

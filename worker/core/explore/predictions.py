@@ -12,6 +12,7 @@ from pydantic import Field
 from worker.contract.result import Table
 from worker.core.explore._answers import ask, said_json, top_json
 from worker.core.explore._greedy import go_on
+from worker.core.explore._intervening import intervening
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._subject import NAMES, look
 from worker.core.findings import Findings, Job
@@ -27,6 +28,7 @@ class Options(SubjectOptions):
     n_new: int = Field(20, ge=0, le=200, description="Tokens that each prompt is continued by.")
 
 
+@intervening
 @torch.no_grad()
 def explore(model: Model, options: Options, job: Job) -> Findings:
     """Ask each prompt once; see the module's docstring."""

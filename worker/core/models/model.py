@@ -42,6 +42,8 @@ class Model:
         """Checksums of the parameters as they were last seen."""
         self.changed: dict[str, str] = {}
         """Parameter's name -> checksum of its numbers, of all that edits lying on it changed."""
+        self.intervened = ""
+        """Names the interventions that are on; empty where none is."""
         hf.eval()
         hf.requires_grad_(False)
         unembed_in_float32(hf)
@@ -135,8 +137,10 @@ class Model:
 
     @property
     def state_hash(self) -> str:
-        """The same over what the edits that lie on it left and changed; `weights_hash` without."""
-        return combine_digests({**self.stored, **self.changed})
+        """The same over what the edits that lie on it left and changed, and over interventions that
+        are on; `weights_hash` without."""
+        on = {"interventions": self.intervened} if self.intervened else {}
+        return combine_digests({**self.stored, **self.changed, **on})
 
     def run(
         self,

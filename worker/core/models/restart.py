@@ -187,7 +187,7 @@ class _Run:
                 mlp = mlp.reshape(-1, mlp.shape[-1])
             given[module_at(model, "mlp", layer)] = _give(mlp)
         hidden = self._corrupted(layer)[:, place]
-        return self.suffix.run(layer, hidden, self.pairs.corrupted, given)
+        return self.suffix.run(layer, hidden, self.pairs.corrupted, given, place)
 
     def _head_change(self, layer: int, head: int, place: slice) -> Tensor:
         """What a head's clean output adds to the attention's output."""

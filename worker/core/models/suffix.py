@@ -19,8 +19,10 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from worker.core.models.base_run import BaseRun, forward_arguments, in_form
 from worker.core.models.intercept import Forward, Replacement, first_tensor, replaced_forwards
+from worker.core.models.interventions import computing
 from worker.core.models.operations import block_operations, unembed_operations
 
+_ALL = slice(None)
 _LOGIT_BYTES = 2**28  # logits of one unembedding: 256 MiB
 
 
@@ -59,8 +61,13 @@ class Suffix:
         hidden: Float[Tensor, "n suffix d_model"],
         rows: Int[Tensor, " n"],
         replacements: Mapping[nn.Module, Replacement] | None = None,
+        place: slice = _ALL,
     ) -> Float[Tensor, "n suffix d_model"]:
-        """Run one block; `rows` are the base rows whose prefix each row of `hidden` continues."""
+        """Run one block; `rows` are the base rows whose prefix each row of `hidden` continues.
+
+        `place` are the suffix's positions that `hidden` has; others than all only where the
+        attention is answered for.
+        """
         base = self.base
         if self.start:
             keys, values = base.keys[layer], base.values[layer]
@@ -75,7 +82,8 @@ class Suffix:
         base.operations += block_operations(
             base.model, len(hidden), hidden.shape[1], base.n_positions
         )
-        with replaced_forwards(replacements or {}):
+        positions = base.position_ids[rows, self.start :][:, place]
+        with replaced_forwards(replacements or {}), computing(positions):
             return first_tensor(base.model.blocks[layer](*args, **kwargs))
 
     def _record_calls(self) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
