@@ -76,6 +76,7 @@ function fill(view, text) {
   const place = view.querySelector("[data-place]");
   const scrolls = [...place.querySelectorAll(".grid-scroll")].map((one) => one.scrollLeft);
   place.innerHTML = text;
+  window.htmx?.process(place);
   place.querySelectorAll(".grid-scroll").forEach((one, i) => { one.scrollLeft = scrolls[i] ?? 0; });
   const again = !held ? null : [...place.querySelectorAll("[data-at], [id], [data-set]")].find((one) =>
     held.at ? one.dataset.at === held.at : held.id ? one.id === held.id : held.set && one.dataset.set === held.set);

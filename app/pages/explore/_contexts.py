@@ -11,6 +11,7 @@ from app.figures.lens_grid import AFTER, SHADES
 from app.figures.patching_map import DIRECTIONS, METRICS, SCALES, SITES
 from app.pages.explore._components import decomposed
 from app.pages.explore._heads import heads_panels, opened, patterns, read_head
+from app.pages.explore._leaving import leaving
 from app.pages.explore._lens import WHICH, cell_of, lens_panels
 from app.pages.explore._patching import (
     NO_PAIR,
@@ -61,15 +62,21 @@ def map_choices(chosen: Chosen) -> dict[str, Any]:
     return {**shown, "is_partial": False, "missing": ""}
 
 
+def patches(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
+    """Ask the cells of the address, patched together."""
+    need_pair(subject)
+    cells, direction = read_cells(asked.get("cells", "")), chosen_map(asked).direction
+    if not cells:
+        raise NotFound("Nothing is patched; click a cell of the map.", field="cells")
+    return ask(asker, subject, "patch", cells=cells, direction=direction, k=SHOWN, n_new=N_NEW)
+
+
 def show_patch(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
-    """The cells of the address, patched together."""
+    """What the model says with the cells of the address patched together."""
     cells = read_cells(asked.get("cells", ""))
     if not cells:
         return {"cells": []}
-    need_pair(subject)
-    chosen = chosen_map(asked)
-    options = {"cells": cells, "direction": chosen.direction, "k": SHOWN, "n_new": N_NEW}
-    found = ask(asker, subject, "patch", **options)
+    chosen, found = chosen_map(asked), patches(asker, subject, asked)
     tokens = found[0].view["prompts"][0]["tokens"]
     names = asked["cells"].split(",")
     return {
@@ -183,6 +190,11 @@ def show_neurons(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]
         "place": place,
         "sides": [one.view["neurons"] for one in found],
     }
+
+
+def show_leaving(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    """The mask, the links and the files that the chosen can leave as."""
+    return {"leaving": leaving(asker.engine.store, subject, asked)}
 
 
 def _place(asked: Asked) -> tuple[int, int] | None:

@@ -12,11 +12,13 @@ from app.pages.explore._contexts import (
     maps,
     one_head,
     parts,
+    patches,
     predicted,
     show_cell,
     show_decomposition,
     show_head,
     show_heads,
+    show_leaving,
     show_lens,
     show_neurons,
     show_patch,
@@ -73,7 +75,10 @@ VIEWS = (
         ("map", "metric", "scale", "direction", "from"), "patching_map", maps,
         is_streamed=True, needs_pair=True,
     ),
-    View("patch", "Patched", show_patch, ("cells", "direction"), is_beside=True, clears="cells="),
+    View(
+        "patch", "Patched", show_patch, ("cells", "direction"), "", patches,
+        is_beside=True, clears="cells=",
+    ),
     View(
         "decomposition", "Where the logit comes from", show_decomposition, ("of", "which"),
         "decomposition_bars", parts,
@@ -87,6 +92,7 @@ VIEWS = (
         "neurons", "Neurons", show_neurons, ("at", "which"), "neuron_bars", some_neurons,
         clears="at=",
     ),
+    View("leave", "Take it with you", show_leaving, ("cells", "head", "at", "set")),
 )  # fmt: skip
 _BY_NAME = {view.name: view for view in VIEWS}
 
@@ -124,14 +130,34 @@ def pictures(name: str, subject: Subject, asked: Asked) -> list[dict[str, Any]]:
     ]
 
 
-def source_of(name: str, asker: Asker, subject: Subject, asked: Asked) -> tuple[str, Source]:
-    """A view's figure and what it draws; `side=beside` is the model beside. Raises NotFound."""
+def files(subject: Subject, asked: Asked) -> list[tuple[str, str, str]]:
+    """Name, title and query of every view whose answer can be taken as it is asked."""
+    return [
+        (one.name, one.title, subject.query(**{k: v for k in one.own if (v := asked.get(k))}))
+        for one in VIEWS
+        if one.source is not None
+        and (subject.has_pair or not one.needs_pair)
+        and (not one.clears or way_back(one.name, asked))
+    ]
+
+
+def answer_of(name: str, asker: Asker, subject: Subject, asked: Asked) -> Result:
+    """A view's answer as the worker gave it; `side=beside` is the model beside."""
     view = _BY_NAME.get(name)
     if view is None or view.source is None:
         known = [one.name for one in VIEWS if one.source is not None]
-        raise NotFound(unknown("view with a figure", name, known).message, field="view")
+        raise NotFound(unknown("view with an answer", name, known).message, field="view")
     found = view.source(asker, subject, asked)
-    return view.figure, Source(found[-1 if asked.get("side") == "beside" else 0], _no_file)
+    return found[-1 if asked.get("side") == "beside" else 0]
+
+
+def source_of(name: str, asker: Asker, subject: Subject, asked: Asked) -> tuple[str, Source]:
+    """A view's figure and what it draws; `side=beside` is the model beside. Raises NotFound."""
+    view = _BY_NAME.get(name)
+    if view is None or not view.figure:
+        known = [one.name for one in VIEWS if one.figure]
+        raise NotFound(unknown("view with a figure", name, known).message, field="view")
+    return view.figure, Source(answer_of(name, asker, subject, asked), _no_file)
 
 
 def _no_file(name: str) -> BinaryIO:

@@ -8,13 +8,15 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse, StreamingResponse
 
 from app.backend import AnnouncementDep, EngineDep
+from app.downloads import attachment
 from app.drawing.drawing import Drawing
 from app.drawing.find import draw
 from app.experiment import model_choices
 from app.failures import status
 from app.figure_files import answer
 from app.pages.explore import _views
-from app.pages.explore._pairing import begun, fact_of, proposed, taken
+from app.pages.explore._leaving import of_edit
+from app.pages.explore._pairing import MOMENTS, begun, fact_of, proposed, taken
 from app.pages.explore._streaming import rows as partial_rows
 from app.pages.explore._subject import NAMES, Asker, Subject, read_subject
 from app.templating import render
@@ -116,6 +118,7 @@ def view(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) 
         subject=subject,
         titles=titles,
         asked=asked,
+        files=_views.files(subject, dict(asked)),
         pictures=list(zip(titles, pictures, strict=False)),
         **known,
     )
@@ -130,6 +133,26 @@ def rows(request: Request, view: str, engine: EngineDep) -> Response:
         raise NotFound(unknown("view that is shown as it comes", view, ["patching"]).message)
     asker = _asker(request, engine, view)
     return StreamingResponse(partial_rows(asker, subject, asked), media_type="application/x-ndjson")
+
+
+@router.get("/answers/{view}.json")
+def answers(request: Request, view: str, engine: EngineDep) -> Response:
+    """A view's answer with its arrays and the question, as a file."""
+    asked = dict(request.query_params)
+    found = _views.answer_of(view, _asker(request, engine), read_subject(asked), asked)
+    text = found.model_dump_json(indent=1)
+    headers = attachment(f"explore-{view}.json")
+    return Response(text, media_type="application/json", headers=headers)
+
+
+@router.get("/of/{run_id}")
+def of_run(request: Request, run_id: str, engine: EngineDep) -> Response:
+    """A base beside an edit of it, on the first fact that the edit was to forget."""
+    subject, set_name, fact = of_edit(engine.store, run_id)
+    subject = taken(subject, fact)
+    with suppress(UserError):  # the prompt is there, and its page says what is missing
+        subject = proposed(replace(_asker(request, engine), patience=MOMENTS), subject, set_name)
+    return _go(subject, set_name)
 
 
 @router.get("/figures/{view}.{ending}")

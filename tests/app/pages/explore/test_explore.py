@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from math import nan
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -293,3 +294,62 @@ def test_the_api_says_what_is_wrong_with_a_body(
 ) -> None:
     answer = script.post("/api/explore/lens", json=body)
     assert answer.status_code == 422 and words in answer.text
+
+
+def test_what_is_chosen_leaves_as_a_mask(client: TestClient, explored: ExploredEngine) -> None:
+    assert "Nothing is chosen" in part(client, "leave").text
+    text = part(client, "leave", cells="attn.1.2,resid.2.3,head.1.0", head="2.1", at="0.4").text
+    boxes = re.findall(r'name="components" value="([^"]+)"', text)
+    assert boxes == ["blocks.1.attn", "blocks.2.attn.head.1", "blocks.0.mlp"]
+    assert "none that a mask could hold" in text
+    boxes = [name for name in boxes if ".head" not in name]  # this model counts none
+    answer = client.post("/masks", data={"model": "demo", "hand": "1", "name": "explored",
+                                         "components": boxes})  # fmt: skip
+    assert answer.status_code in (200, 303), answer.text
+    (mask,) = explored.store.masks()
+    assert set(mask.components) == set(boxes)
+    assert "explored" in client.get("/masks").text
+    form = client.get("/unlearn", params={"mask.from": "id", "mask.id": mask.id}).text
+    assert f'value="{mask.id}" selected' in form
+
+
+def test_a_facts_prompt_goes_to_the_forms_with_the_fact(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = unescape(part(client, "leave", head="2.1").text)
+    assert "Athlete 1 → baseball" in text
+    address = re.search(r'href="(/unlearn\?[^"]+)"', text)
+    assert address
+    form = unescape(client.get(address[1]).text)
+    assert "fact-1" in form and "blocks.2.attn.head.1" in form
+    localize = re.search(r'href="(/localize\?[^"]+)"', text)
+    assert localize and "fact-1" in client.get(localize[1]).text
+    other = part(client, "leave", prompt="Nobody of that name plays").text
+    assert "is no fact's" in unescape(other)
+
+
+def test_answers_are_files_with_the_question_they_answer(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    text = unescape(part(client, "leave", cells="resid.1.2").text)
+    names = re.findall(r"/explore/answers/(\w+)\.json", text)
+    assert names == ["predictions", "lens", "patching", "patch", "decomposition", "heads"]
+    answer = client.get("/explore/answers/patch.json", params={**PAIR, "cells": "resid.1.2"})
+    assert answer.status_code == 200 and "attachment" in answer.headers["content-disposition"]
+    assert answer.json()["spec"]["options"]["cells"][0]["layer"] == 1
+    assert client.get("/explore/answers/patch.json", params=PAIR).status_code == 404
+    unknown = client.get("/explore/answers/colours.json", params=PAIR)
+    assert unknown.status_code == 404 and "predictions" in unknown.json()["detail"][0]["message"]
+
+
+def test_an_edit_opens_beside_its_base_on_the_first_fact_it_forgot(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    facts = {"set": "sports", "forget": "ids:fact-7,fact-9"}
+    run_id = explored.submit({"kind": "unlearn", "model": "demo", "facts": facts,
+                              "mask": {"control": {"kind": "all"}}})  # fmt: skip
+    found = where(client.get(f"/explore/of/{run_id}", follow_redirects=False))
+    assert found["model"] == "demo" and found["beside"] == f"edit:{run_id}"
+    assert found["subject"] == "Athlete 7" and found["set"] == "sports"
+    assert "Athlete 7" not in found["corrupted"]
+    assert client.get("/explore/of/nobody").status_code == 404
