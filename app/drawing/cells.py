@@ -59,10 +59,12 @@ class Panel:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     signed: bool = False
+    is_narrow: bool = False
+    """Whether its cells are narrow, so that much stands beside one another."""
 
     @property
     def is_wide(self) -> bool:
-        """Whether it has so many columns that its cells are narrow."""
+        """Whether it needs the page's whole width."""
         return len(self.columns) > MANY
 
 
@@ -96,14 +98,17 @@ def panel(
     texts: Callable[[int, int], str] | None = None,
     tips: Callable[[int, int], str] | None = None,
     corner: str = "token",
+    is_narrow: bool = False,
 ) -> Panel:
     """Make a grid of values (row, column); a value that is none leaves its cell empty."""
+    is_narrow = is_narrow or len(columns) > MANY
     shares = np.clip(np.nan_to_num(shade.share(values)), -1, 1)
     return Panel(
         title=title,
         corner=corner,
         columns=tuple(columns),
         signed=shade.signed,
+        is_narrow=is_narrow,
         rows=tuple(
             Row(
                 place,
@@ -111,7 +116,7 @@ def panel(
                 tuple(
                     Cell(
                         at=at(i, j),
-                        text=texts(i, j) if texts else short(values[i, j], len(columns) > MANY),
+                        text=texts(i, j) if texts else short(values[i, j], is_narrow),
                         value=number(float(values[i, j])),
                         share=round(abs(float(shares[i, j])) * 100),
                         below=bool(shares[i, j] < 0),
@@ -145,8 +150,10 @@ def short(value: float, is_narrow: bool = False) -> str:
         return ""
     if abs(value) < 0.005:  # 0.00 and −0.00 would look like something with a sign
         return "0"
-    words = (f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
-    return words.replace("0.", ".", 1) if is_narrow and abs(value) < 0.995 else words
+    steps = (0.995, 9.95) if is_narrow else (100, 100)
+    digits = 2 if abs(value) < steps[0] else 1 if abs(value) < steps[1] else 0
+    words = f"{value:.{digits}f}".replace("-", "−")
+    return words.replace("0.", ".", 1) if is_narrow else words
 
 
 @dataclass(frozen=True)

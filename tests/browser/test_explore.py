@@ -20,6 +20,7 @@ PAIR = {
 ANSWER = "␣basketball"
 PAINTED_WITHIN = 60_000
 """Milliseconds; the first view of all waits until the model is loaded."""
+EDITED_WITHIN = 300_000
 
 
 def link(served: Any, **asked: str) -> str:
@@ -110,6 +111,53 @@ def test_from_where_the_answer_arrives_to_the_head_that_brings_it(
     other = open_tab(served)
     other.goto(address)
     assert shown(other) == before
+
+
+def test_chosen_components_leave_as_a_mask_to_unlearn_through(page: Page, served: Any) -> None:
+    page.goto(link(served, cells="mlp.2.23", head="5.1"))
+    leave = view(page, "leave")
+    expect(leave.get_by_role("checkbox")).to_have_count(2)
+    leave.get_by_role("button", name="Make a mask").click()
+    expect(leave).to_contain_text("Saved as explored: Bob Cousy, version")
+    leave.get_by_role("link", name="Unlearn through it").click()
+    expect(page.locator("[name='mask.id'] option:checked")).to_contain_text("explored: Bob Cousy")
+    page.go_back()
+    view(page, "leave").get_by_role("link", name="Unlearn it through these").click()
+    expect(page.locator("[name='mask.components']")).to_have_value(
+        re.compile(r"blocks\.2\.mlp.+blocks\.5\.attn\.head\.1")
+    )
+    expect(page.locator("[name='facts.ids']")).to_have_value("bob-cousy")
+
+
+@pytest.mark.slow
+def test_edits_through_early_and_late_mlps_look_different(page: Page, served: Any) -> None:
+    changed, moved = {}, {}
+    for name, layers in (("early", (1, 2, 3)), ("late", (5, 6, 7))):
+        facts = {"set": "athletes", "forget": "ids:bob-cousy"}
+        mask = {"components": [f"blocks.{layer}.mlp" for layer in layers]}
+        spec = {"kind": "unlearn", "model": "demo", "facts": facts, "mask": mask}
+        options = {"steps": 20}
+        run = served.api("/api/runs", {**spec, "method": "ft_l", "options": options})["id"]
+        page.goto(f"{served.base}/runs/{run}")
+        page.get_by_role("link", name="Explore base beside edited").click(timeout=EDITED_WITHIN)
+        assert asked(page)["beside"] == f"edit:{run}"
+        assert asked(page)["subject"] == "Bob Cousy"
+        page.goto(link(served, beside=f"edit:{run}", shade="target"))
+        lens = view(page, "lens").locator("[data-grid]")
+        expect(lens).to_have_count(3, timeout=PAINTED_WITHIN)
+        difference, edited = numbers(lens.nth(1)), numbers(lens.nth(2))
+        assert set(difference) == set(edited)
+        changed[name] = max(
+            abs(value) for at, value in difference.items() if at[0] in "1234" and at[1] == "."
+        )
+        end = max(int(at.partition(".")[2]) for at in difference)
+        assert difference[f"7.{end}"] < -0.5, "the edit silenced the answer at the end"
+        grids = view(page, "patching").locator("[data-grid]")
+        expect(grids).to_have_count(3, timeout=PAINTED_WITHIN)
+        moved[name] = numbers(grids.nth(1))
+    # What stands before the edited layers is as it was; what stands after is not.
+    assert changed["late"] == 0 < changed["early"]
+    assert moved["early"] != moved["late"]
 
 
 def test_the_map_is_walked_and_patched_with_the_keyboard(page: Page, served: Any) -> None:

@@ -45,7 +45,10 @@ def _change(shade: Shade) -> Shade:
 def _heads(values: Values, title: str, shade: Shade) -> Panel:
     rows = [(i, "", False) for i in range(values.shape[0])]
     columns = [str(i) for i in range(values.shape[1])]
-    return panel(title, rows, columns, values, shade, lambda i, j: f"{i}.{j}", corner="layer")
+    return panel(
+        title, rows, columns, values, shade, lambda i, j: f"{i}.{j}",
+        corner="layer", is_narrow=bool(title),
+    )  # fmt: skip
 
 
 def read_head(text: str) -> tuple[int, int] | None:

@@ -147,6 +147,7 @@ def _panel(
         _of(shade, effects),
         _at(first, heads),
         corner=_corner(heads),
+        is_narrow=bool(title),
     )
 
 
