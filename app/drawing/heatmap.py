@@ -11,6 +11,7 @@ from app.drawing.numbers import largest, quantize
 from app.drawing.words import plotly_text
 from app.formats import number
 from worker.contract.result import Table
+from worker.contract.units import SHARE_OF_DIFFERENCE
 
 ROW_HEIGHT = 22
 COLUMN_WIDTH = 24
@@ -76,7 +77,8 @@ class Grid:
     """Values (row, column) with the words around them.
 
     The cells' components are `names`, or follow `name_format` (`blocks.{column}.mlp`) by the
-    indices of row and column. `normalized` values are shown on hover and downloaded too.
+    indices of row and column. `normalized` values are shares of the metric's difference, shown on
+    hover and downloaded too.
     """
 
     title: str
@@ -262,7 +264,7 @@ def grid_cells(grid: Grid) -> Table:
     """The grid as one row per cell."""
     columns = [*_head(grid.rows), *_head(grid.columns)]
     columns += ["component"] if grid.is_named else []
-    columns += [grid.value_title] + (["normalized"] if grid.normalized is not None else [])
+    columns += [grid.value_title] + ([SHARE_OF_DIFFERENCE] if grid.normalized is not None else [])
     rows: list[tuple[Any, ...]] = []
     for i, j in np.ndindex(grid.values.shape):
         row = [*_entry(grid.rows, i), *_entry(grid.columns, j)]
@@ -289,7 +291,7 @@ def _hover(grid: Grid) -> str:
         lines.append(grid.name_format.format(row="%{y:d}", column="%{x:d}"))
     lines.append(f"<b>{plotly_text(grid.value_title)} %{{z:.3g}}</b>")
     if grid.normalized is not None:
-        lines.append("normalized %{text:.3g}")
+        lines.append(f"{SHARE_OF_DIFFERENCE} %{{text:.3g}}")
     if grid.promise:
         lines.append(f"<i>{plotly_text(grid.promise)}</i>")
     return "<br>".join(lines) + "<extra></extra>"

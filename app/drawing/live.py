@@ -11,6 +11,7 @@ from app.drawing.heatmap import Colours, Grid, Side, draw_grid
 from app.drawing.sites import layers, site_title
 from app.drawing.words import show_token
 from app.figures.training_curves import KINDS, ORDER, draw_curves
+from worker.contract.units import may_be_negative
 
 Partial = Mapping[str, Any]
 
@@ -25,6 +26,7 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
     values = _filled(same, n_layers)
     n_layers = values.shape[1]
     subject = tuple(last["subject"])
+    unit = last["unit"]
     n_facts = len({row["fact"] for row in rows})
     return draw_grid(
         Grid(
@@ -38,8 +40,8 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
             ),
             columns=layers(n_layers),
             values=values,
-            colours=Colours.over([values], "effect, not final", signed=True),
-            value_title="effect",
+            colours=Colours.over([values], f"{unit}, not final", may_be_negative(unit)),
+            value_title=unit,
             outlined=(subject[0], subject[1]),
         )
     )

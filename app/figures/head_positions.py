@@ -10,7 +10,7 @@ from app.drawing.drawing import Control, Drawing, Offer, Source
 from app.drawing.heatmap import Colours, Grid, Side, draw_grid
 from app.drawing.sites import unit_of
 from app.drawing.words import show_token
-from app.formats import number
+from app.figures.prompt_heatmap import between
 from worker.contract.components import parse_component
 from worker.contract.result import Result
 
@@ -50,9 +50,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         title=f"{fact.label}: heads, token × head",
         caption=(
             f"{attribution.direction} Each cell is one head at one token; shown are {words}, in "
-            f"model order. {attribution.metric.replace('_', ' ')} {number(fact.clean)} on the "
-            f"clean prompt and {number(fact.corrupted)} on the corrupted one. The subject's tokens "
-            f"are bold and outlined."
+            f"model order: {between(attribution, fact)} The subject's tokens are bold and outlined."
         ),
         rows=Side("token", tuple(map(show_token, fact.tokens)), frozenset(range(*fact.subject))),
         columns=Side("head", tuple(_short(names[i]) for i in chosen), numbered=False),

@@ -13,6 +13,7 @@ from app.drawing.sites import layers, site_title, sites_of, unit_of
 from app.drawing.words import show_token
 from app.formats import number
 from worker.contract.result import Attribution, Result, TracedFact
+from worker.contract.units import SHARE_OF_DIFFERENCE, metric_words
 
 HOOKS = {"resid": "hook_resid_post", "mlp": "mlp", "attn": "attn"}
 
@@ -59,7 +60,8 @@ def prompt_grid(
     """The grid of one fact; `values` are (layer, position), NaN past the last position."""
     n_layers, n = values.shape[0], len(fact.tokens)
     by_token = values[:, :n].T
-    span = 0.0 if "share" in attribution.unit else fact.clean - fact.corrupted
+    is_share = attribution.unit == SHARE_OF_DIFFERENCE
+    span = 0.0 if is_share or fact.corrupted is None else fact.clean - fact.corrupted
     return Grid(
         title=f"{fact.label}: {site_title(site)}, token × layer",
         caption=_caption(attribution, fact, site),
@@ -82,7 +84,16 @@ def _caption(attribution: Attribution, fact: TracedFact, site: str) -> str:
     answer = f"“{fact.answer}”" + (f" against “{fact.foil}”" if fact.foil else "")
     return (
         f"{attribution.direction} Each cell is one token's {site_title(site)} in one layer, for "
-        f"{answer}: {attribution.metric.replace('_', ' ')} {number(fact.clean)} on the clean "
-        f"prompt and {number(fact.corrupted)} on the corrupted one. A share or normalized effect "
-        f"of 1 is the whole difference. The subject's tokens are bold and outlined."
+        f"{answer}: {between(attribution, fact)} The subject's tokens are bold and outlined."
+    )
+
+
+def between(attribution: Attribution, fact: TracedFact) -> str:
+    """What the metric is on a fact's prompts, and what a share of their difference means."""
+    clean = f"{metric_words(attribution.metric)} {number(fact.clean)} on the clean prompt"
+    if fact.corrupted is None:
+        return f"{clean}; none was corrupted."
+    return (
+        f"{clean} and {number(fact.corrupted)} on the corrupted one. A {SHARE_OF_DIFFERENCE} of 1 "
+        f"is the whole difference."
     )

@@ -64,8 +64,8 @@ class TracedFact(Contract):
     foil: str = ""
     clean: float
     """The metric on the clean prompt."""
-    corrupted: float
-    """The metric on the corrupted prompt."""
+    corrupted: float | None = None
+    """The metric on the corrupted prompt; None for a method that corrupts none."""
 
 
 class Attribution(Contract):

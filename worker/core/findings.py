@@ -13,6 +13,7 @@ from worker.contract.mask import Mask
 from worker.contract.pace import Pace
 from worker.contract.progress import Report
 from worker.contract.result import Attribution, Axis, Evaluation, LeftOut, Receipt, Table
+from worker.contract.units import unit_problem
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Array:
     signed: bool = False
     gaps: str = ""
     """What NaN stands for in words; empty where every value was computed."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the unit does not say what the numbers are."""
+        if problem := unit_problem(self.unit, self.signed):
+            raise ValueError(f"The array {self.title!r} {problem}.")
 
 
 Summary = dict[str, float | int | bool | str | None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.contract.result import Axis, Comparison, Direction, Estimate, Evaluation
+from worker.contract.units import metric_words
 from worker.core.asking.before_after import State
 from worker.core.findings import Array
 from worker.core.patching.faithfulness import Curve, Patched, prefixes, random_like, sizes
@@ -130,9 +131,9 @@ def caption_of(
     order = "the localization's scores" if has_scores else "the mask first, else chance"
     return (
         f"The mask's {n_components} components alone bring back {only.mean:.0%} of the difference "
-        f"in {metric} ({only.low:.0%} to {only.high:.0%} over {only.n} facts); random ones "
-        f"of the same size {chance.mean:.0%} ({chance.low:.0%} to {chance.high:.0%} in {chance.n} "
-        f"draws). Without them {rest.mean:.0%} is left, without random ones "
+        f"in {metric_words(metric)} ({only.low:.0%} to {only.high:.0%} over {only.n} facts); "
+        f"random ones of the same size {chance.mean:.0%} ({chance.low:.0%} to {chance.high:.0%} "
+        f"in {chance.n} draws). Without them {rest.mean:.0%} is left, without random ones "
         f"{chance_rest.mean:.0%}. Ranked by {order}, CPR is {values['cpr'].mean:.2f}, against "
         f"{values['random.cpr'].mean:.2f} for random rankings."
     )

@@ -5,19 +5,21 @@ file keeps them: each different one once, and for every row its number. 3. What 
 take with each its own text is counted, and refused, before they get it.
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
 from worker.core.facts._columns import check_columns
 from worker.core.facts._layouts import arrange
 from worker.core.facts.rows import MAX_ROWS, Row, read_rows
+
+if TYPE_CHECKING:  # pyarrow takes half a second, which files of other kinds need not wait for
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 TITLE = "Parquet"
 ENDINGS = (".parquet",)
@@ -26,6 +28,9 @@ MAX_UNPACKED = 100_000_000
 
 def read(data: bytes, mapping: Mapping[str, str]) -> ReadFacts:
     """Read a Parquet table; raise UserError when it is none, or would unpack to too much."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         texts = _texts(pq.ParquetFile(io.BytesIO(data)))
         file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
@@ -78,6 +83,9 @@ def _rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
 
 def _size(values: pa.Array) -> int:
     """Bytes that values take with each its own text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if pa.types.is_dictionary(values.type):
         if not len(values.dictionary):
             return int(values.nbytes)

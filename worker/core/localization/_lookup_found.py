@@ -83,21 +83,25 @@ def findings(model: Model, prepared: Prepared, found: Found) -> Findings:
     refusal = found.refusal
     if not refusal:
         axis = (Axis(name="component", labels=names),)
-        arrays["components"] = Array(gains, axis, "accuracy", "Gain per layer", signed=True)
-    clean = [Traced(case, case.probability, 0.0) for case in prepared.cases]
+        arrays["components"] = Array(gains, axis, "Δ accuracy", "Gain per layer", signed=True)
+    clean = [Traced(case, case.probability) for case in prepared.cases]
     chosen = [] if refusal else [names[layer] for layer in found.layers]
     return Findings(
         arrays=arrays,
         summary=_summary(found, prepared)
         | ({} if refusal else {"components.top_mlp": names[int(gains.argmax())]})
-        | ({} if refusal else {"components.top_mlp_score": float(gains.max())}),
+        | (
+            {}
+            if refusal
+            else {"components.top_mlp_score": float(gains.max()), "components.unit": "Δ accuracy"}
+        ),
         caption=refusal or _caption(found),
         left_out=prepared.left_out,
         attribution=Attribution(
             method="fact_lookup",
             metric="probe accuracy",
             direction="A component's score is the accuracy that its layer adds in the full prompt.",
-            unit="accuracy",
+            unit="Δ accuracy",
             facts=traced_facts(clean),
             suggested=suggest(model, chosen, "fact_lookup: rise"),
             no_choice=refusal,
@@ -121,7 +125,9 @@ def _arrays(found: Found, n_layers: int) -> dict[str, Array]:
     share = np.zeros(n_layers)
     for draw in found.draws:
         share[list(draw)] += 1 / len(found.draws)
-    arrays["probe.confidence"] = Array(share, axis, "share", "Chosen on other draws of facts")
+    arrays["probe.confidence"] = Array(
+        share, axis, "share of draws", "Chosen on other draws of facts"
+    )
     return arrays
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from worker.contract.components import Component
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
+from worker.contract.units import SHARE_OF_DIFFERENCE
 from worker.core.findings import Array, Findings, Job
 from worker.core.localization._redraw import hanging, redraw
 from worker.core.models.model import Model
@@ -115,13 +116,13 @@ def _findings(
         "fact_lookup",
         "Direct effect of an MLP's clean output on the input of the first extraction "
         "layer: positive brings the answer back.",
-        unit="share of clean minus corrupted",
+        unit=SHARE_OF_DIFFERENCE,
         weights=difference_weights(traced),
     )
     grid = heads_mean.reshape(model.n_layers, model.n_heads)
     axes = (Axis(name="layer"), Axis(name="head"))
     title = "Heads: effect on the final residual, not through other heads"
-    found.arrays["path.heads"] = Array(grid, axes, "share", title, signed=True)
+    found.arrays["path.heads"] = Array(grid, axes, SHARE_OF_DIFFERENCE, title, signed=True)
     scores = found.arrays["components"].values
     names = found.arrays["components"].axes[0].labels or ()
     chosen = [name for name, score in zip(names, scores, strict=True) if abs(score) > threshold]
@@ -151,12 +152,13 @@ def _with_confidence(
     each, mean = found.arrays["components.facts"].values, found.arrays["components"].values
     assert found.attribution is not None
     names = found.arrays["components"].axes[0].labels or ()
-    weights = np.array([abs(fact.clean - fact.corrupted) for fact in found.attribution.facts])
+    ends = [(fact.clean, fact.corrupted or 0.0) for fact in found.attribution.facts]
+    weights = np.array([abs(clean - corrupted) for clean, corrupted in ends])
     drawn = np.abs(redraw(each, weights, samples, seed)) > threshold
     same = float((drawn == (np.abs(mean) > threshold)).all(1).mean())
     layer_axis = (Axis(name="layer"),)
     found.arrays["path.confidence"] = Array(
-        drawn.mean(0), layer_axis, "share", "Chosen in bootstrap draws of facts"
+        drawn.mean(0), layer_axis, "share of draws", "Chosen in bootstrap draws of facts"
     )
     close = hanging(names, np.abs(mean), drawn.mean(0), threshold)
     found.summary |= {

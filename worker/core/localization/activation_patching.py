@@ -27,6 +27,7 @@ from pydantic import Field
 
 from worker.contract.facts import Fact
 from worker.contract.result import Axis
+from worker.contract.units import SHARE_OF_DIFFERENCE, metric_words
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.models.restart import Patch, PatchSite
@@ -81,7 +82,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         "activation_patching",
         f"Share of the clean metric that the patch {does}: positive speaks for the answer, 1 is "
         f"all of it.",
-        unit="share of clean minus corrupted",
+        unit=SHARE_OF_DIFFERENCE,
         weights=difference_weights(traced),
     )
     if run.by_head:
@@ -90,7 +91,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings.caption = (
         f"Patching {len(traced)} facts ({options.direction}): {found['components.top_mlp']} by "
         f"itself {does} {found['components.top_mlp_score']:.0%} of the difference in "
-        f"{options.metric}, {found['components.top_attn']} "
+        f"{metric_words(options.metric)} between the prompts, {found['components.top_attn']} "
         f"{found['components.top_attn_score']:.0%}."
     )
     return findings
@@ -104,8 +105,7 @@ def _by_position(run: _Run, traced: Sequence[Traced]) -> Array:
         Axis(name="position"),
     )
     grid = stack([run.head_grids[one.case.fact.id] for one in traced])
-    unit = "share of clean minus corrupted"
-    return Array(grid, axes, unit, "Heads by position", signed=True, gaps=PADDING)
+    return Array(grid, axes, SHARE_OF_DIFFERENCE, "Heads by position", signed=True, gaps=PADDING)
 
 
 class _Run:
@@ -139,7 +139,9 @@ class _Run:
             bench,
             self.patches,
             lambda share: self.facing.tell(share * len(items)),
-            row_reporter(self.facing.job.report, bench, self.sites, shown, scale),
+            row_reporter(
+                self.facing.job.report, bench, self.sites, shown, SHARE_OF_DIFFERENCE, scale
+            ),
         )
         whole = patch_whole(bench, self.single)
         self.facing.operations += bench.base.operations

@@ -37,7 +37,7 @@ from worker.core.models.operations import forward_operations
 from worker.core.models.projections import PARTS, Part, n_parts
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
-from worker.core.patching.metric import CHANGES
+from worker.core.patching.metric import CHANGES, SIZES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.pairing import make_pairs
 
@@ -60,12 +60,13 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     facing = Comparison(model, facts, options, job)
     run = _Run(facing, options)
     facing.run("attribution", options.batch_size, run.attribute)
-    unit = CHANGES[options.metric]
+    unit = (SIZES if run.dropping else CHANGES)[options.metric]
     findings = facing.findings(
         "atp_star",
         "Mean absolute estimate over cut layers."
         if run.dropping
         else "(clean − corrupted) times gradient: positive speaks for the answer.",
+        unit=unit,
     )
     for part, values in run.nodes.items():
         scores = np.mean(list(values.values()), axis=0)

@@ -147,7 +147,8 @@ class _Run:
         for name, site in SITES.items():
             traced.grids[name] = own[site][..., 0]
             if len(self.facing.traced) <= SHOWN_FACTS:
-                report_rows(self.facing.job.report, item.case, name, own[site][..., 0])
+                grid, unit = own[site][..., 0], CHANGES[self.options.metric]
+                report_rows(self.facing.job.report, item.case, name, grid, unit)
         whole = {name: own[site][..., 0].sum(1) for name, site in SITES.items()}
         heads = own["z"].sum(1)
         for name in self.names:

@@ -37,7 +37,7 @@ from worker.core.models.restart import Patch, PatchSite
 from worker.core.patching.bench import Bench, facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import DESCRIPTIONS, Corrupted, Corruption
-from worker.core.patching.metric import DESCRIPTION, Metric
+from worker.core.patching.metric import CHANGES, DESCRIPTION, Metric
 from worker.core.patching.outcome import component_names
 from worker.core.patching.told_rows import SHOWN_FACTS, row_reporter
 from worker.core.patching.tracing import component_patch, needed_sites, patch_grid, patch_whole
@@ -121,7 +121,13 @@ class _Run:
             bench,
             self.patches,
             lambda share: self.facing.tell(share * len(items)),
-            row_reporter(self.facing.job.report, bench, self.options.sites, shown),
+            row_reporter(
+                self.facing.job.report,
+                bench,
+                self.options.sites,
+                shown,
+                CHANGES[self.options.metric],
+            ),
         )
         components = patch_whole(bench, self.single)
         self.facing.operations += bench.base.operations
@@ -152,6 +158,6 @@ def _caption(findings: Findings, n_facts: int) -> str:
     return (
         f"Restoring single states in {n_facts} facts with a corrupted subject. The MLP that brings "
         f"back most by itself is {found['components.top_mlp']} "
-        f"({found['components.top_mlp_score']:+.3f}); clean {found['metric.clean']:.3f}, "
-        f"corrupted {found['metric.corrupted']:.3f}."
+        f"({found['components.top_mlp_score']:+.3f} {found['components.unit']}); clean "
+        f"{found['metric.clean']:.3f}, corrupted {found['metric.corrupted']:.3f}."
     )

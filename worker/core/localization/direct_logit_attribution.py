@@ -80,7 +80,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     findings.caption = (
         f"Of a mean logit difference of {found['metric.clean']:.2f} over {len(traced)} facts, "
         f"{found['components.top_mlp']} writes {found['components.top_mlp_score']:+.2f} and "
-        f"{found['components.top_head']} {found['components.top_head_score']:+.2f} directly."
+        f"{found['components.top_head']} {found['components.top_head_score']:+.2f} of it directly."
     )
     return findings
 
@@ -99,7 +99,11 @@ def _split(run: BaseRun, cases: Sequence[Case]) -> list[Traced]:
         parts[f"blocks.{layer}.mlp"] = (mlp * direction).sum(-1)
     clean = run.logits.gather(-1, _tokens(run, cases)).diff(dim=-1)[:, 0].neg()
     return [
-        Traced(case, float(clean[i]), 0.0, {}, {name: float(v[i]) for name, v in parts.items()})
+        Traced(
+            case,
+            float(clean[i]),
+            components={name: float(v[i]) for name, v in parts.items()},
+        )
         for i, case in enumerate(cases)
     ]
 

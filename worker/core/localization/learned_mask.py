@@ -151,7 +151,7 @@ def _findings(
         ordered(traced, prepared),
         prepared,
         method="learned_mask",
-        metric="kl",
+        metric="probability",
         unit="gate",
         direction="How far a component must be clean for the clean prediction: 1 is wholly.",
         operations=operations,

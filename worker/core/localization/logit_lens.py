@@ -25,6 +25,7 @@ from pydantic import Field
 
 from worker.contract import base
 from worker.contract.facts import Fact
+from worker.contract.units import metric_words
 from worker.core.findings import Findings, Job
 from worker.core.models.base_run import BaseRun, run_base
 from worker.core.models.batches import in_batches
@@ -33,7 +34,7 @@ from worker.core.models.suffix import unembed
 from worker.core.models.tokens import pad
 from worker.core.patching import metric as _metric
 from worker.core.patching.cases import Case, prepare
-from worker.core.patching.metric import CHANGES, UNITS, measure
+from worker.core.patching.metric import CHANGES, measure
 from worker.core.patching.outcome import Traced, build_findings, ordered
 from worker.core.patching.told_rows import SHOWN_FACTS, report_rows
 
@@ -65,7 +66,8 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         for row, case in enumerate(cases):
             one = _read(lens, row, case, options.metric)
             if len(traced) < SHOWN_FACTS:
-                report_rows(job.report, case, "resid", one.grids["resid"])
+                unit = metric_words(options.metric)
+                report_rows(job.report, case, "resid", one.grids["resid"], unit)
             traced[case.fact.id] = one
         operations += lens.operations
         n = len(prepared.cases)
@@ -80,7 +82,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
         method="logit_lens",
         metric=options.metric,
         unit=CHANGES[options.metric],
-        grid_unit=UNITS[options.metric],
+        grid_unit=metric_words(options.metric),
         direction="Reading of the residual stream through the unembedding; a component's score is "
         "what it adds to the reading at the last position.",
         operations=operations,
@@ -88,8 +90,9 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     last = np.nanmean([t.grids["resid"][:, -1] for t in traced.values()], axis=0)
     half = int(np.argmax(last >= last[-1] / 2))
     findings.caption = (
-        f"Read at the last position of {len(traced)} facts, the answer has {last[-1]:.3f} after "
-        f"the last layer and half of it after layer {half}."
+        f"Read at the last position of {len(traced)} facts, the answer has a "
+        f"{metric_words(options.metric)} of {last[-1]:.3f} after the last layer and half of it "
+        f"after layer {half}."
     )
     return findings
 
@@ -110,7 +113,7 @@ def _read(
     values = measure(metric, logits, answers, foils).double().cpu().numpy()
     grid = values[: -2 * n_layers].reshape(n_layers, case.length)
     mid, pre = values[-2 * n_layers : -n_layers], values[-n_layers:]
-    traced = Traced(case, float(grid[-1, -1]), 0.0, {"resid": grid})
+    traced = Traced(case, float(grid[-1, -1]), grids={"resid": grid})
     for layer in range(n_layers):
         traced.components[f"blocks.{layer}.attn"] = float(mid[layer] - pre[layer])
         traced.components[f"blocks.{layer}.mlp"] = float(grid[layer, -1] - mid[layer])

@@ -33,6 +33,7 @@ from worker.core.models.paths import NEEDED, Receivers
 from worker.core.patching.bench import facts_per_batch, make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
+from worker.core.patching.metric import CHANGES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.path_effects import path_effects
 
@@ -87,7 +88,7 @@ def localize(model: Model, facts: Sequence[Fact], options: Options, job: Job) ->
     top = int(np.abs(scores).argmax())
     findings.caption = (
         f"Of {len(senders)} senders to {goal} over {len(facing.traced)} facts, {senders[top]} says "
-        f"most ({scores[top]:+.3f})."
+        f"most ({scores[top]:+.3f} {CHANGES[options.metric]})."
     )
     return findings
 

@@ -16,7 +16,7 @@ from worker.core.patching.bench import make_bench
 from worker.core.patching.comparison import Comparison, ComparisonOptions
 from worker.core.patching.corruption import Corrupted
 from worker.core.patching.edges import NEEDED, Edges, readers, senders
-from worker.core.patching.metric import CHANGES
+from worker.core.patching.metric import CHANGES, SIZES
 from worker.core.patching.outcome import component_names
 
 ScoreEdges = Callable[[Edges], np.ndarray]
@@ -64,6 +64,7 @@ def localize_edges(
         "Sum of absolute scores of the edges that leave a component."
         if options.aggregate == "absolute"
         else "(clean − corrupted) times slope, summed over edges: positive speaks for the answer.",
+        unit=SIZES[options.metric] if options.aggregate == "absolute" else "",
     )
     mean = np.mean(list(edges.values()), axis=0)
     axes = (

@@ -9,22 +9,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.contract.units import size_of
 from worker.core.patching.cases import Case
 from worker.core.rounding import rounding_at
 
 Metric = Literal["probability", "logit_diff", "kl"]
-UNITS: dict[Metric, str] = {
-    "probability": "probability",
-    "logit_diff": "logit difference",
-    "kl": "minus the divergence (nats)",
-}
-"""Of what is measured on one run."""
 CHANGES: dict[Metric, str] = {
     "probability": "Δ probability",
     "logit_diff": "Δ logit difference",
     "kl": "−Δ divergence (nats)",
 }
 """Of an effect: what is measured with a patch less what is measured without, or its estimate."""
+SIZES: dict[Metric, str] = {metric: size_of(unit) for metric, unit in CHANGES.items()}
+"""Of the absolute value of an effect, or of a sum or mean of such."""
 DESCRIPTION = (
     "probability: of the answer's first token. logit_diff: the answer's logit minus the edit "
     "target's. kl: minus the divergence of the prediction from the clean one, in nats."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from worker.contract.components import Component
 from worker.contract.result import Attribution, Axis, Table, TracedFact
+from worker.contract.units import may_be_negative
 from worker.core.findings import Array, Findings
 from worker.core.finite import require_finite
 from worker.core.models.model import Model
@@ -28,7 +30,8 @@ class Traced:
 
     case: Case
     clean: float
-    corrupted: float
+    corrupted: float = math.nan
+    """NaN for a method that corrupts no prompt."""
     grids: dict[str, np.ndarray] = field(default_factory=dict)
     """Site -> (layer, position)."""
     components: dict[str, float] = field(default_factory=dict)
@@ -51,31 +54,30 @@ def build_findings(
     """Build a localization's findings; facts stand in the order in which they were asked for.
 
     Means over facts are weighted by `weights`, which add up to 1; None weighs all alike. Grids have
-    the components' `unit` unless another is given.
+    the components' `unit` unless another is given. What may not be negative is not `signed`.
     """
     weights = np.full(len(traced), 1 / len(traced)) if weights is None else weights
     arrays: dict[str, Array] = {}
     axes: tuple[Axis, ...]
     labels = tuple(t.case.fact.id for t in traced)
+    of_grid = grid_unit or unit
+    in_grid, signed = may_be_negative(of_grid), may_be_negative(unit)
     for site in traced[0].grids:
         title = SITE_TITLES.get(site, site)
         grid = stack([t.grids[site] for t in traced])
         axes = (Axis(name="fact", labels=labels), Axis(name="layer"), Axis(name="position"))
-        arrays[f"grid.{site}"] = Array(
-            grid, axes, grid_unit or unit, title, signed=True, gaps=PADDING
-        )
+        arrays[f"grid.{site}"] = Array(grid, axes, of_grid, title, in_grid, PADDING)
         roles = _mean([role_means(t.grids[site], t.case) for t in traced], weights)
         axes = (Axis(name="layer"), Axis(name="role", labels=ROLES))
-        arrays[f"roles.{site}"] = Array(
-            roles, axes, grid_unit or unit, f"{title} by token role", signed=True, gaps=NO_ROLE
-        )
+        title += " by token role"
+        arrays[f"roles.{site}"] = Array(roles, axes, of_grid, title, in_grid, NO_ROLE)
     names = tuple(traced[0].components)
     if names:
         scores = np.array([[t.components[n] for n in names] for t in traced], dtype=np.float64)
         axis = Axis(name="component", labels=names)
         both = (Axis(name="fact", labels=labels), axis)
-        arrays["components"] = Array(weights @ scores, (axis,), unit, "Components", signed=True)
-        arrays["components.facts"] = Array(scores, both, unit, "Components per fact", signed=True)
+        arrays["components"] = Array(weights @ scores, (axis,), unit, "Components", signed)
+        arrays["components.facts"] = Array(scores, both, unit, "Components per fact", signed)
     attribution = Attribution(
         method=method,
         metric=metric,
@@ -86,7 +88,7 @@ def build_findings(
     )
     return Findings(
         arrays=arrays,
-        summary=_summary(traced, prepared, operations) | best_components(traced, weights),
+        summary=_summary(traced, prepared, operations) | best_components(traced, weights, unit),
         left_out=prepared.left_out,
         attribution=attribution,
         tables=instead_table(prepared),
@@ -109,9 +111,9 @@ def role_means(grid: np.ndarray, case: Case) -> np.ndarray:
 
 
 def best_components(
-    traced: Sequence[Traced], weights: Float[np.ndarray, " fact"]
+    traced: Sequence[Traced], weights: Float[np.ndarray, " fact"], unit: str
 ) -> dict[str, float | int | bool | str | None]:
-    """Name the MLP, the attention and the head with the largest mean |score|."""
+    """Name the MLP, the attention and the head with the largest mean |score|, and its unit."""
     best: dict[str, float | int | bool | str | None] = {}
     for kind in ("mlp", "attn", "head"):
         scores = {
@@ -122,7 +124,7 @@ def best_components(
         if scores:
             top = max(scores, key=lambda name: abs(scores[name]))
             best |= {f"components.top_{kind}": top, f"components.top_{kind}_score": scores[top]}
-    return best
+    return best | ({"components.unit": unit} if best else {})
 
 
 def kind_of(name: str) -> str:
@@ -143,13 +145,14 @@ def component_names(model: Model, heads: bool) -> list[str]:
 def _summary(
     traced: Sequence[Traced], prepared: Prepared, operations: int | None
 ) -> dict[str, float | int | bool | str | None]:
+    corrupted = float(np.mean([t.corrupted for t in traced]))
     return {
         "facts.traced": len(traced),
         "facts.left_out": len(prepared.left_out),
         "corruption.random_instead": len(prepared.instead),
         "corruption.unreached": len(prepared.unreached),
         "metric.clean": float(np.mean([t.clean for t in traced])),
-        "metric.corrupted": float(np.mean([t.corrupted for t in traced])),
+        **({} if math.isnan(corrupted) else {"metric.corrupted": corrupted}),
         "operations": operations,
     }
 
@@ -164,7 +167,7 @@ def traced_fact(traced: Traced) -> TracedFact:
         answer=case.fact.target,
         foil=case.fact.edit_target if case.foil is not None else "",
         clean=traced.clean,
-        corrupted=traced.corrupted,
+        corrupted=None if math.isnan(traced.corrupted) else traced.corrupted,
     )
 
 

@@ -41,6 +41,7 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides it, and takes any number
         lora_dropout=dropout,
         target_modules="all-linear",
+        target_parameters=_bare_matrices(model),
         fan_in_fan_out=transposed,
         task_type="CAUSAL_LM",
     )
@@ -49,6 +50,7 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         # Of tied embeddings, which stay frozen, and of names that peft has still to follow.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         wrapped = get_peft_model(model.hf, config)
     if dropout == 0:
         _multiply_in(wrapped)
@@ -61,6 +63,19 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
             parameter.grad = None
+
+
+def _bare_matrices(model: Model) -> list[str]:
+    """Name the blocks' matrices that stand in no linear module: fused experts and their routers."""
+    found = {
+        f"{path}.{name}"
+        for block in model.blocks
+        for path, module in block.named_modules()
+        if not isinstance(module, nn.Linear | Conv1D)
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim >= 2 and not name.endswith("bias")
+    }
+    return sorted(found)
 
 
 def _multiply_in(wrapped: nn.Module) -> None:

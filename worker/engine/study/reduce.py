@@ -45,7 +45,10 @@ def reduce_study(
         ),
         arrays={
             "study.values": ArrayInfo(
-                file="arrays.npz", axes=axes, unit="", title="Every metric of every edit"
+                file="arrays.npz",
+                axes=axes,
+                unit="as the metric's name says",
+                title="Every metric of every edit",
             ),
             "study.parameters": ArrayInfo(
                 file="arrays.npz", axes=(axes[0], axes[2]), unit="parameters", title="Mask sizes"
