@@ -81,7 +81,7 @@ SMALL = {
     "retain_facts": 12, "general_sentences": 4, "reinforce_steps": 2, "value_steps": 3,
     "covariance_tokens": 300, "sentences": 2, "relearn_steps": 2, "measure_every": 1,
     "generate": False, "limit": 2, "prompts": 4, "points": 3, "bootstrap": 10,
-    "permutations": 5, "draws": 2, "probe_facts": 36, "facts_per_relation": 2, "scales": (0.5,),
+    "permutations": 20, "draws": 2, "probe_facts": 36, "facts_per_relation": 2, "scales": (0.5,),
     "other_relations": False, "tasks": ("lethe_relations",), "text": "Ada Lund met Bo Marsh.",
     "dictionary": '{"Ada": "Eve"}', "formats": ("statement", "choice"), "min_probability": 0.0,
 }  # fmt: skip
