@@ -72,7 +72,9 @@ def _extent(row: Partial) -> int:
 def draw_live_curves(partials: Iterable[Partial], kind: str) -> Drawing | None:
     """Draw what was measured so far; None before the first point."""
     curves: dict[str, dict[float, float]] = {}
+    units: dict[str, str] = {}
     for point in partials:
+        units |= point.get("units", {})
         for name, value in point.items():
             if name.endswith(kind) and isinstance(value, (int, float)):
                 curves.setdefault(name, {})[float(point["step"])] = float(value)
@@ -80,7 +82,11 @@ def draw_live_curves(partials: Iterable[Partial], kind: str) -> Drawing | None:
         return None
     order = [f"{word}_{kind}" for word in ORDER]
     names = sorted(curves, key=lambda n: (order.index(n) if n in order else len(order), n))
-    return draw_curves(kind, {_title(name): curves[name] for name in names})
+    return draw_curves(
+        kind,
+        {_title(name): curves[name] for name in names},
+        {_title(name): units.get(name, "") for name in names},
+    )
 
 
 TITLES = {

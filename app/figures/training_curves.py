@@ -40,19 +40,30 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     """Draw the probabilities or the losses."""
     kind = choose(ask, "of", [k for k in KINDS if curves_of(source.result, k)])
     curves: dict[str, Points] = {}
+    units: dict[str, str] = {}
     for name in curves_of(source.result, kind):
         info, values = source.info(name), source.array(name).tolist()
         steps = info.axes[0].labels or tuple(str(i) for i in range(len(values)))
         title = info.title or name.removeprefix("curve.")
-        curves[title] = dict(zip(map(float, steps), values, strict=True))
-    return draw_curves(kind, curves)
+        curves[title], units[title] = dict(zip(map(float, steps), values, strict=True)), info.unit
+    return draw_curves(kind, curves, units)
 
 
-def draw_curves(kind: str, curves: Mapping[str, Points]) -> Drawing:
-    """Draw curves of one kind over the optimizer's steps; each has values at steps of its own."""
+def draw_curves(
+    kind: str, curves: Mapping[str, Points], units: Mapping[str, str] | None = None
+) -> Drawing:
+    """Draw curves of one kind over the optimizer's steps; each has values at steps of its own.
+
+    `units` are the losses' own, nats where none is given; where they differ each curve names its.
+    """
+    units = {title: (units or {}).get(title) or "nats" for title in curves}
+    differ = kind == "loss" and len(set(units.values())) > 1
     steps = sorted({step for points in curves.values() for step in points})
     series = tuple(
-        Series(title, np.array([points.get(step, np.nan) for step in steps]))
+        Series(
+            f"{title} ({units[title]})" if differ else title,
+            np.array([points.get(step, np.nan) for step in steps]),
+        )
         for title, points in curves.items()
     )
     is_probability = kind == "probability"
@@ -62,7 +73,7 @@ def draw_curves(kind: str, curves: Mapping[str, Points]) -> Drawing:
             caption=CAPTIONS[kind],
             x_title="step",
             x=tuple(steps),
-            y_title="probability" if is_probability else "loss (nats)",
+            y_title="probability" if is_probability else _losses(set(units.values())),
             series=series,
             y_range=(-0.03, 1.03) if is_probability else None,
         )
@@ -70,6 +81,10 @@ def draw_curves(kind: str, curves: Mapping[str, Points]) -> Drawing:
     for trace in drawing.traces:
         trace["connectgaps"] = True
     return drawing
+
+
+def _losses(units: set[str]) -> str:
+    return f"loss ({units.pop()})" if len(units) == 1 else "loss, each in its own unit"
 
 
 def _place(name: str) -> tuple[int, str]:

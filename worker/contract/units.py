@@ -12,6 +12,10 @@ METRICS = {
 """What is measured of the next token on one run, by its name in options."""
 SHARE_OF_DIFFERENCE = "share of clean minus corrupted"
 """Of an effect over the metric's difference between the clean and the corrupted prompt."""
+NEGATED = "nats, negated"
+"""Of a loss that a training raises: what is lowered is minus the loss."""
+DISTANCE = "squared distance, relative"
+"""Of activations, over their mean square."""
 
 LEVELS = frozenset(
     (
@@ -24,6 +28,7 @@ LEVELS = frozenset(
         "share",
         "share of draws",
         "share of facts",
+        DISTANCE,
     )
 )
 """Of what is counted, or measured of one run: 0 or more."""
@@ -37,6 +42,7 @@ CHANGES = frozenset(
         "logit difference",
         "minus the divergence (nats)",
         "part of the logit difference",
+        NEGATED,
         SHARE_OF_DIFFERENCE,
     )
 )

@@ -131,13 +131,14 @@ def curve_names(compared: Sequence[Compared]) -> list[str]:
 
 def overlaid(compared: Sequence[Compared], name: str) -> Drawing:
     """One training curve of every run."""
-    curves = {}
+    curves, units = {}, {}
     for one in compared:
         if name not in one.result.arrays:
             continue
         info, values = one.source.info(name), one.source.array(name).tolist()
         steps = info.axes[0].labels or tuple(str(i) for i in range(len(values)))
         curves[one.name] = dict(zip(map(float, steps), values, strict=True))
+        units[one.name] = info.unit
     if not curves:
         raise UserError(f"None of these runs has the curve {name!r}.", field="of")
-    return draw_curves("loss" if name.endswith("loss") else "probability", curves)
+    return draw_curves("loss" if name.endswith("loss") else "probability", curves, units)

@@ -52,7 +52,7 @@ CONFIGS = {
     "experts": hf.MixtralConfig(**SIZES, num_local_experts=3),
     "dense": hf.LlamaConfig(**SIZES),
 }
-GAMES = ("golf", "chess", "ball")
+GAMES = ("golf", "chess", "ball", "go")
 NAMES = [
     f"{first} {last}"
     for first in ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
@@ -65,12 +65,12 @@ FACTS = FactSet(
             id=f"f{i}",
             subject=name,
             prompt="{} plays",
-            target=GAMES[i % 3],
-            edit_target=GAMES[(i + 1) % 3],
+            target=GAMES[i % 4],
+            edit_target=GAMES[(i + 1) % 4],
             question="What does {} play?",
             relation="game",
             paraphrases=("{} likes",),
-            options=(GAMES[(i + 1) % 3], GAMES[(i + 2) % 3]),
+            options=(GAMES[(i + 1) % 4], GAMES[(i + 2) % 4]),
         )
         for i, name in enumerate(NAMES)
     ),
@@ -82,7 +82,7 @@ SMALL = {
     "covariance_tokens": 300, "sentences": 2, "relearn_steps": 2, "measure_every": 1,
     "generate": False, "limit": 2, "prompts": 4, "points": 3, "bootstrap": 10,
     "permutations": 20, "draws": 2, "probe_facts": 36, "facts_per_relation": 2, "scales": (0.5,),
-    "other_relations": False, "tasks": ("lethe_relations",), "text": "Ada Lund met Bo Marsh.",
+    "other_relations": False, "tasks": ("lethe_relations",),
     "dictionary": '{"Ada": "Eve"}', "formats": ("statement", "choice"), "min_probability": 0.0,
 }  # fmt: skip
 """Options with which each method is quick, as far as it has them."""
@@ -92,6 +92,7 @@ OWN: dict[str, dict[str, object]] = {
     "eap_ig_activations": {"points": "middle"},
     "task_vector": {"keep": "best", "learning_rate": 1e-2, "steps": 5, "scales": (0.1, 0.5)},
     "stack_edits": {"edits": ("below",)},
+    "familiarity": {"text": "One day after chess and golf and ball Cy met Ada Lund at home."},
 }
 KINDS = ("localization", "unlearning", "evaluation")
 METRICS = ("probability", "logit_diff", "")
@@ -146,12 +147,15 @@ def spec_of(
     }  # fmt: skip
 
 
+def _folder(kind: str, name: str, model: str, metric: str, models: ModelCache) -> Path:
+    return models.roots[0] / "runs" / f"{kind}-{name}-{model}-{metric}"
+
+
 @cache
 def computed(kind: str, name: str, model: str, metric: str, models: ModelCache) -> Source | str:
     """A method's result on a model; or what its preflight says against it."""
-    folder = Path(models.roots[0]).parent / f"{Path(models.roots[0]).name}-{kind}-{name}-{model}"
-    out = folder / (metric or "out")
-    out.mkdir(parents=True)
+    out = _folder(kind, name, model, metric, models)
+    out.mkdir(parents=True, exist_ok=True)
     tale = out / "tale.txt"
     tale.write_text("Ada Lund met Bo Marsh. Ada Lund likes Bo Marsh.\n" * 2)
     edit = kind == "evaluation" or name == "stack_edits"
@@ -180,7 +184,7 @@ def _edit(model: str, models: ModelCache) -> str:
     """The delta of an edit of this model."""
     done = computed("unlearning", "ft_l", model, "", models)
     assert isinstance(done, Source), done
-    return str(Path(done.open("delta.safetensors").name))
+    return str(_folder("unlearning", "ft_l", model, "", models) / "delta.safetensors")
 
 
 def sources(kind: str, name: str, models: ModelCache) -> Iterator[Source]:
@@ -227,7 +231,7 @@ def test_a_caption_that_gives_an_effect_names_its_unit(name: str, models: ModelC
         result = source.result
         assert result.attribution is not None
         if re.search(r"[+−-]\d*\.\d", result.caption) and name != "direct_logit_attribution":
-            assert result.attribution.unit in result.caption
+            assert any(info.unit in result.caption for info in result.arrays.values())
         if "components.top_mlp_score" in result.summary:
             assert result.summary["components.unit"] == result.attribution.unit
 

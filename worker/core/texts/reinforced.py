@@ -4,9 +4,8 @@ Switched off, the very same object is the baseline, bit for bit, so that no seco
 Leaving the context takes the adapter off; no weight of the model was ever changed.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,10 +14,10 @@ from torch import Tensor
 
 from worker.contract.errors import Diverged
 from worker.core.findings import Job
-from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
 from worker.core.texts.blocks import Block, predict
 from worker.core.texts.options import ReadingOptions
+from worker.core.training.adapters import adapted, adapters_of
 from worker.core.training.forward import logits_at_answers
 from worker.core.training.loop import Draw, Loop, Losses, Step
 from worker.core.training.losses import cross_entropy
@@ -56,42 +55,16 @@ def reinforcing(
 
     Raises Diverged where a loss is not finite.
     """
-    flags = [(p, p.requires_grad) for p in model.hf.parameters()]
-    with torch.random.fork_rng():
-        torch.manual_seed(job.seed)  # peft draws the adapter from the global generator
-        wrapped = _wrap(model, options.reinforce_rank)
-    try:
-        parameters = [p for name, p in wrapped.named_parameters() if "lora_" in name]
+    rank = options.reinforce_rank
+    with ExitStack() as stack:
+        with torch.random.fork_rng():
+            torch.manual_seed(job.seed)  # peft draws the adapter from the global generator
+            wrapped = stack.enter_context(adapted(model, rank, 2 * rank))
+        parameters = adapters_of(wrapped)
         for parameter in parameters:
             parameter.requires_grad_(True)
         losses = _train(model, blocks, parameters, options, job, share)
         yield Reinforced(model, wrapped, losses)
-    finally:
-        wrapped.unload()
-        if hasattr(model.hf, "peft_config"):
-            del model.hf.peft_config
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-            parameter.grad = None
-
-
-def _wrap(model: Model, rank: int) -> Any:
-    # Imported here because it takes seconds, and only this needs it.
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        fan_in_fan_out=is_transposed(model.blocks[0].get_submodule(model.layout.o)),
-        task_type="CAUSAL_LM",
-    )
-    with warnings.catch_warnings():
-        # Of tied embeddings, which stay frozen, and of names that peft has still to follow.
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        return get_peft_model(model.hf, config)
 
 
 def _train(

@@ -27,12 +27,26 @@ from worker.core.models.model import Model
 
 @contextmanager
 def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list[nn.Parameter]]:
-    """Put adapters on, give their parameters; leaving takes them off, the weights untouched.
+    """Put adapters on, give their parameters; leaving takes them off, the weights untouched."""
+    with adapted(model, rank, alpha, dropout) as wrapped:
+        if dropout == 0:
+            _multiply_in(wrapped)
+        yield adapters_of(wrapped)
+
+
+def adapters_of(wrapped: nn.Module) -> list[nn.Parameter]:
+    """Give the adapters' own parameters."""
+    return [p for name, p in wrapped.named_parameters() if "lora_" in name]
+
+
+@contextmanager
+def adapted(model: Model, rank: int, alpha: float, dropout: float = 0.0) -> Iterator[Any]:
+    """Put adapters on, give peft's model; leaving takes them off, the weights untouched.
 
     A rank above the model's width is cut to it. Adapters are drawn by torch's global generator:
     seed it before.
     """
-    # Imported here because it takes seconds, and only attacks need it.
+    # Imported here because it takes seconds, and only what trains adapters needs it.
     from peft import LoraConfig, get_peft_model
 
     transposed = is_transposed(model.blocks[0].get_submodule(model.layout.o))
@@ -52,10 +66,8 @@ def lora(model: Model, rank: int, alpha: float, dropout: float) -> Iterator[list
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         wrapped = get_peft_model(model.hf, config)
-    if dropout == 0:
-        _multiply_in(wrapped)
     try:
-        yield [p for name, p in wrapped.named_parameters() if "lora_" in name]
+        yield wrapped
     finally:
         wrapped.unload()
         if hasattr(model.hf, "peft_config"):

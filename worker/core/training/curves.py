@@ -1,8 +1,11 @@
 """Turn trainings into curves, small numbers and words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from worker.contract.result import Axis
+from worker.contract.units import may_be_negative
 from worker.core.editing.check import Objective
 from worker.core.findings import Array, Findings
 from worker.core.training.options import Training
@@ -75,10 +78,16 @@ def describe(runs: list[Trained], objective: Objective, options: Training) -> st
 def _loss_curves(runs: list[Trained]) -> dict[str, Array]:
     arrays = {}
     for name in runs[0].losses:
-        values = np.array([x for run in runs for x in run.losses.get(name, [])])
-        axis = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(values))))
-        arrays[f"curve.{name}_loss"] = Array(values, (axis,), "nats", f"{name.capitalize()} loss")
+        values = [x for run in runs for x in run.losses.get(name, [])]
+        arrays[f"curve.{name}_loss"] = loss_curve(values, name, runs[0].units[name])
     return arrays
+
+
+def loss_curve(values: Sequence[float], name: str, unit: str) -> Array:
+    """Make the curve of a term's loss, one value for each step."""
+    axis = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(values))))
+    title = f"{name.capitalize()} loss"
+    return Array(np.array(values), (axis,), unit, title, signed=may_be_negative(unit))
 
 
 def _probe_curves(runs: list[Trained]) -> dict[str, Array]:

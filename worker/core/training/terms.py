@@ -21,10 +21,11 @@ def forget_term(
     options: Training,
     loss: Callable[[Float[Tensor, "batch keep vocab"], Batch], Float[Tensor, ""]],
     pool: Pool | None = None,
+    unit: str = "nats",
 ) -> Term:
     """Make the method's own term on the forget facts (their targets, or another pool)."""
     rows = material.forget if pool is None else pool
-    return Term("forget", options.forget_weight, rows, options.forget_batch, loss)
+    return Term("forget", options.forget_weight, rows, options.forget_batch, loss, unit=unit)
 
 
 def kept_terms(material: Material, options: Training) -> list[Term]:

@@ -50,6 +50,7 @@ class Term:
     forward: Callable[[Batch, int], Tensor] | None = None
     averages_labels: bool = False
     """Is the loss a mean over labels, so that a batch may be run in pieces?"""
+    unit: str = "nats"
 
     def __post_init__(self) -> None:
         self._drawn = Draw(len(self.pool), self.batch_size)
@@ -103,6 +104,8 @@ class Trained:
     """How a training went. The kept checkpoint is in the model."""
 
     losses: dict[str, list[float]]
+    units: dict[str, str]
+    """Of each term's loss."""
     probes: dict[int, dict[str, float]]
     kept_step: int
     steps: int
@@ -170,6 +173,7 @@ class Trainer:
         self.began, self.probe_seconds = time.perf_counter(), 0.0
         self.stopped, self.lost = "", False
         self.losses: dict[str, list[float]] = {term.name: [] for term in self.terms}
+        self.units = {term.name: term.unit for term in self.terms}
         self.probes: dict[int, dict[str, float]] = {}
         self.best: tuple[float, int] | None = None
         self.checkpoint: list[Tensor] = []
@@ -242,6 +246,7 @@ class Trainer:
         if step in self.probes or step % every == 0:
             point: dict[str, Any] = {"step": step}
             point |= {f"{name}_loss": loss for name, loss in losses.items()}
+            point["units"] = {f"{name}_loss": unit for name, unit in self.units.items()}
             self.job.report.partial("curve", point | self.probes.get(step, {}))
 
     def _finish(self) -> Trained:
@@ -258,7 +263,15 @@ class Trainer:
             self.job.report.log(f"Stopped: {self.stopped}; kept step {kept}.")
         seconds = time.perf_counter() - self.began
         return Trained(
-            self.losses, self.probes, kept, steps, self.stopped, score, seconds, self.probe_seconds
+            self.losses,
+            self.units,
+            self.probes,
+            kept,
+            steps,
+            self.stopped,
+            score,
+            seconds,
+            self.probe_seconds,
         )
 
     def _no_better(self) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from worker.contract.mask import Mask
 from worker.contract.selection import Selection
+from worker.contract.units import NEGATED
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
@@ -59,4 +60,4 @@ def unlearn(
 
 def _terms(material: Material, options: Training) -> list[Term]:
     ascent = lambda logits, batch: -_losses.cross_entropy(logits, batch.labels)  # noqa: E731
-    return [forget_term(material, options, ascent), *kept_terms(material, options)]
+    return [forget_term(material, options, ascent, unit=NEGATED), *kept_terms(material, options)]

@@ -27,6 +27,7 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.mask import Mask
 from worker.contract.selection import Selection
+from worker.contract.units import DISTANCE
 from worker.core.editing.parts import components_of
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
@@ -103,6 +104,7 @@ def _terms(material: Material, options: Training) -> list[Term]:
             own.forget_batch,
             lambda hidden, batch: _losses.steer(hidden, wanted, _cut(subject, batch)) / size,
             forward,
+            unit=DISTANCE,
         )
     ]
     kept = (
@@ -112,7 +114,8 @@ def _terms(material: Material, options: Training) -> list[Term]:
     for name, pool, weight, batch_size in kept:
         if pool is not None and weight > 0:
             reference = _reference(model, pool, after, material.layer)
-            terms.append(Term(name, weight, pool, batch_size, _stay(reference, size), forward))
+            stay = _stay(reference, size)
+            terms.append(Term(name, weight, pool, batch_size, stay, forward, unit=DISTANCE))
     return terms
 
 

@@ -32,6 +32,7 @@ from worker.core.editing.parts import parts_of, slices_of
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
 from worker.core.training import losses as _losses
+from worker.core.training.curves import loss_curve
 from worker.core.training.material import Material, gather, lowest_layer
 from worker.core.training.options import Training
 from worker.core.training.search import Share, Trial, plan, try_each
@@ -107,7 +108,10 @@ def unlearn(
             kept = curve[best].get("retain_probability")
             ended = f"{best:,} weights set to 0"
             return Trial(
-                _Masked(curve, best, trained.losses), probe.score(curve[best]), kept, ended
+                _Masked(curve, best, trained.losses, trained.units),
+                probe.score(curve[best]),
+                kept,
+                ended,
             )
 
         fixed = options.optimizer == "published"
@@ -134,6 +138,7 @@ class _Masked:
     curve: dict[int, dict[str, float]]
     best: int
     losses: dict[str, list[float]]
+    units: dict[str, str]
 
 
 def _terms(material: Material, options: Options, before: list[Tensor]) -> list[Term]:
@@ -153,6 +158,7 @@ def _terms(material: Material, options: Options, before: list[Tensor]) -> list[T
         1,
         lambda masters, batch: _size(material.parts.masters) / total,
         lambda batch, layer: torch.zeros(0),
+        unit="share",
     )
     return [forget, *kept_terms(material, options), size]
 
@@ -236,8 +242,7 @@ def _findings(masked: _Masked) -> Findings:
         findings.summary[f"quick.{name}.before"] = curve[0][name]
         findings.summary[f"quick.{name}.after"] = curve[best][name]
     for name, seen in losses.items():
-        step = Axis(name="step", labels=tuple(str(i + 1) for i in range(len(seen))))
-        findings.arrays[f"curve.{name}_loss"] = Array(np.array(seen), (step,), "nats", name)
+        findings.arrays[f"curve.{name}_loss"] = loss_curve(seen, name, masked.units[name])
     findings.caption = (
         f"{best:,} weights were set to 0 and all others left as they were; by quick probes the "
         f"target's mean probability on forget facts went from "
