@@ -3,10 +3,12 @@
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
 `unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so are `NEEDS`, what it needs of a
 model's architecture, `SUGGESTS`, whether a localization chooses components by a rule of its own,
-and `memory_beside`, what an edit takes beside what every edit does. The module's docstring says
-what it measures or does; its first sentence is the summary on the form. Files whose names begin
-with `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders of the same
-names are searched too.
+`memory_beside`, what an edit takes beside what every edit does, and `CHECKS_FIRST`, of an
+evaluation that refuses what it cannot measure before it asks the models for the first time, which
+it does through `BeforeAfter`: a preflight goes as far and refuses the same. The module's
+docstring says what it measures or does; its first sentence is the summary on the form. Files whose
+names begin with `_` are shared code, not methods. `LETHE_PLUGINS` names a folder whose subfolders
+of the same names are searched too.
 """
 
 import importlib
@@ -38,6 +40,8 @@ class Method:
     memory_beside: Callable[..., int] | None = None
     """Of an unlearning method, where it has one: bytes of (model, mask, options) beside what every
     edit takes."""
+    checks_first: bool = False
+    """Of an evaluation: does it refuse all that it cannot measure before it asks a model?"""
 
 
 def methods(kind: MethodKind) -> dict[str, Method]:
@@ -101,4 +105,5 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
         options=module.Options,
         function=getattr(module, FUNCTIONS[kind]),
         memory_beside=getattr(module, "memory_beside", None),
+        checks_first=getattr(module, "CHECKS_FIRST", False),
     )

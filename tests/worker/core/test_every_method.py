@@ -96,7 +96,12 @@ OWN: dict[str, dict[str, object]] = {
 }
 KINDS = ("localization", "unlearning", "evaluation")
 METRICS = ("probability", "logit_diff", "")
-EVERY = [(kind, name) for kind in KINDS for name in methods(kind)]
+LONG = ("language_tasks", "relearning", "verdict", "whos_harry_potter")
+EVERY = [
+    pytest.param(kind, name, marks=[pytest.mark.slow] if name in LONG else [])
+    for kind in KINDS
+    for name in methods(kind)
+]
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +300,45 @@ def test_an_array_whose_unit_and_sign_contradict_each_other_is_not_made(
     with pytest.raises(ValueError, match=re.escape(words)):
         Array(np.zeros(2), (Axis(name="layer"),), unit, "Scores", signed=signed)
     Array(np.zeros(2), (Axis(name="layer"),), "a plugin's own", "Scores", signed=signed)
+
+
+TWO_ANSWERS = tuple(
+    fact.model_copy(
+        update={
+            "target": GAMES[i % 2],
+            "edit_target": GAMES[1 - i % 2],
+            "options": (GAMES[1 - i % 2],),
+        }
+    )
+    for i, fact in enumerate(FACTS.facts)
+)
+NO_OPTIONS = tuple(fact.model_copy(update={"options": ()}) for fact in FACTS.facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "options", "words"),
+    [
+        ("multiple_choice", TWO_ANSWERS, {}, "multiple choice needs 4"),
+        ("truth_ratio", NO_OPTIONS, {}, "No forget fact has wrong answers"),
+        ("familiarity", FACTS.facts, {"text": "Ada met Bo."}, "text"),
+        ("latent_probes", FACTS.facts[:4], {}, "more facts of the same relation"),
+        ("verdict", FACTS.facts, {}, "this model has no edit"),
+    ],
+)
+@pytest.mark.parametrize("brief", [False, True])
+def test_what_an_evaluation_cannot_measure_is_refused_before_it_is_queued(
+    name: str,
+    facts: tuple[Fact, ...],
+    options: dict[str, object],
+    words: str,
+    brief: bool,
+    models: ModelCache,
+) -> None:
+    asked = {"set": "games", "forget": "first:4"}
+    spec = parse_spec({
+        "kind": "evaluate", "model": "dense", "facts": asked, "evaluations": [name],
+        "options": {name: options},
+    })  # fmt: skip
+    inputs = Inputs(out="", fact_set=FACTS.model_copy(update={"facts": facts}))
+    with pytest.raises(UserError, match=words):
+        answer(AskPreflight(spec=spec, inputs=inputs, brief=brief), models)

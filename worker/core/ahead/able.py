@@ -1,12 +1,19 @@
 """Refuse what a method cannot do with a model's architecture or with the chosen facts, before
 anything is computed."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
 from worker.contract.errors import UserError
 from worker.contract.inputs import Inputs
 from worker.contract.named import methods_of, unable
+from worker.contract.progress import Quiet
 from worker.contract.selection import select
-from worker.contract.spec import Spec, UnlearnSpec
+from worker.contract.spec import EvaluateSpec, Spec, UnlearnSpec
+from worker.core.asking.before_after import BeforeAfter
 from worker.core.editing.check import Objective, check_selection
+from worker.core.findings import Job
 from worker.core.models.abilities import lacks
 from worker.core.models.model import Model
 from worker.core.registry import method
@@ -31,3 +38,35 @@ def refuse_meaningless(spec: Spec, inputs: Inputs) -> None:
     objective: Objective = getattr(options, "objective", "edit" if closed else "unlearn")
     weight = 0.0 if closed else getattr(options, "retain_weight", 0.0)
     check_selection(select(inputs.fact_set, spec.facts.forget, spec.seed), objective, weight)
+
+
+def refuse_unmeasurable(spec: Spec, inputs: Inputs, model: Model) -> None:
+    """Raise UserError where an evaluation would, having looked at facts and tokens alone."""
+    facts = inputs.fact_set
+    if not isinstance(spec, EvaluateSpec) or facts is None:
+        return
+    job = Job(seed=spec.seed, report=Quiet(), pool=facts.facts, edited=inputs.edited)
+    ahead = _Ahead(model, tuple(map(Path, inputs.deltas)))
+    selection = select(facts, spec.facts.forget, spec.seed)
+    for name in spec.evaluations:
+        found = method("evaluation", name)
+        if found.checks_first:
+            options = found.options.model_validate(spec.options.get(name, {}))
+            try:
+                found.function(ahead, selection, options, job)
+            except _Asked:
+                continue
+
+
+class _Asked(Exception):
+    """An evaluation has checked all that it refuses, and asks the model."""
+
+
+class _Ahead(BeforeAfter):
+    """Lets an evaluation go on until it asks the model for the first time."""
+
+    def measure_against(self, *args: object) -> NoReturn:
+        raise _Asked
+
+    def once(self, state: object, of: object, ask: Callable[[], object]) -> NoReturn:
+        raise _Asked

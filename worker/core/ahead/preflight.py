@@ -19,7 +19,7 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
-from worker.core.ahead.able import refuse_meaningless, refuse_unable
+from worker.core.ahead.able import refuse_meaningless, refuse_unable, refuse_unmeasurable
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_parts, estimate_seconds
@@ -78,6 +78,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     looked.notes += [*describe_loading(spec, model), *_known_notes(resolved)]
     _refuse(spec, facts, looked)
     refuse_meaningless(spec, inputs)
+    refuse_unmeasurable(spec, inputs, model)
     if not brief:
         with edited(model, [Path(path) for path in inputs.deltas]):
             if isinstance(spec, LocalizeSpec):

@@ -40,6 +40,7 @@ from worker.core.models.model import Model
 
 TITLE = "Familiarity with a text"
 PAPER = "Eldan & Russinovich 2023, Who's Harry Potter?, arXiv 2310.02238"
+CHECKS_FIRST = True
 
 
 class Options(BaseOptions):

@@ -33,6 +33,7 @@ from worker.core.models.model import Model
 
 TITLE = "Latent probes and logit lens"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+CHECKS_FIRST = True
 
 
 class Options(BaseOptions):

@@ -32,6 +32,7 @@ from worker.core.findings import Array, Findings, Job
 
 TITLE = "Multiple choice, permuted"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+CHECKS_FIRST = True
 
 
 class Options(BaseOptions):

@@ -41,6 +41,7 @@ from worker.core.models.model import Model
 
 TITLE = "Paraphrase and neighbourhood"
 PAPER = "Meng et al. 2022, Locating and Editing Factual Associations, arXiv 2202.05262"
+CHECKS_FIRST = True
 KINDS: dict[str, tuple[str, Direction]] = {
     "rewrite": ("own prompt", "higher"),
     "paraphrase": ("paraphrases", "higher"),

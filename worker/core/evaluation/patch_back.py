@@ -39,6 +39,7 @@ from worker.core.models.tokens import Batch, pad
 
 TITLE = "Patch back"
 PAPER = "Hong et al. 2024, Intrinsic Evaluation of Unlearning, arXiv 2406.11614"
+CHECKS_FIRST = True
 SAID = 0.1
 """Probability in the base from which a fact is one that it says."""
 

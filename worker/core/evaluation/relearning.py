@@ -43,6 +43,7 @@ from worker.core.training.relearn import (
 
 TITLE = "Relearning"
 PAPER = "Deeb & Roger 2024, Do Unlearning Methods Remove Information, arXiv 2410.08827"
+CHECKS_FIRST = True
 GROUPS: dict[str, tuple[str, Direction]] = {
     "held_out": ("forget facts not trained on", "lower"),
     "relearned": ("forget facts trained on", "none"),

@@ -47,6 +47,7 @@ from worker.core.models.prompts import pairs
 
 TITLE = "Ripple"
 PAPER = "Cohen et al. 2024, Evaluating the Ripple Effects of Knowledge Editing, arXiv 2307.12976"
+CHECKS_FIRST = True
 Values = dict[str, Float[np.ndarray, " fact"]]
 MADE: dict[str, tuple[str, Direction]] = {
     "entailed.target_preferred": ("what follows from the target is the likelier", "lower"),

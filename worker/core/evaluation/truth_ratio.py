@@ -41,6 +41,7 @@ from worker.core.models.model import Model
 
 TITLE = "Truth ratio"
 PAPER = "Maini et al. 2024, TOFU, arXiv 2401.06121"
+CHECKS_FIRST = True
 MADE: dict[str, tuple[str, Direction]] = {
     "ratio": ("wrong answers over the true one", "higher"),
     "share": ("target among all answers", "lower"),

@@ -56,6 +56,7 @@ from worker.core.evaluation._verdict_words import conclude, tell
 from worker.core.findings import Findings, Job
 
 TITLE = "Verdict"
+CHECKS_FIRST = True
 PASSAGES = 64
 """Passages of ordinary text that are read."""
 PAPER = "Lynch et al. 2024, Eight Methods to Evaluate Robust Unlearning, arXiv 2402.16835"
