@@ -26,7 +26,7 @@ def draw_live_grid(partials: Iterable[Partial], n_layers: int) -> Drawing | None
     values = _filled(same, n_layers)
     n_layers = values.shape[1]
     subject = tuple(last["subject"])
-    unit = last["unit"]
+    unit = last.get("unit", "effect")  # rows that an older worker told name none
     n_facts = len({row["fact"] for row in rows})
     return draw_grid(
         Grid(

@@ -13,11 +13,14 @@ def test_a_live_heatmap_fills_layer_by_layer() -> None:
         "values": [0.1, -0.2],
         "tokens": ["<bos>", " x"],
         "subject": [1, 2],
+        "unit": "Δ probability",
     }
     drawing = draw_live_grid([{**row, "layer": 0}, {**row, "layer": 2}], n_layers=4)
     assert drawing is not None
     z = drawing.figure()["data"][0]["z"]
     assert z == [[0.1, None, 0.1, None], [-0.2, None, -0.2, None]]
+    bar = drawing.figure()["layout"]["coloraxis"]["colorbar"]["title"]["text"]
+    assert bar.startswith("Δ probability, not final")
     assert draw_live_grid([], 4) is None
 
 

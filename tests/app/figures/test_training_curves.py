@@ -60,3 +60,13 @@ def test_steps_without_names_count_from_zero(edit: Source) -> None:
     result = edit.result.model_copy(update={"arrays": {"curve.forget_loss": bare}})
     trace = draw("training_curves", Source(result, edit.open), {}).figure()["data"][0]
     assert (trace["name"], trace["x"][:2]) == ("forget_loss", [0, 1])
+
+
+def test_losses_of_different_units_name_each_its_own() -> None:
+    curves = {"Forget loss": {1.0: -0.2}, "Retain loss": {1.0: 0.1}}
+    drawing = draw_curves("loss", curves, {"Forget loss": "nats, negated", "Retain loss": "nats"})
+    assert drawing.cells.columns == ("step", "Forget loss (nats, negated)", "Retain loss (nats)")
+    assert drawing.figure()["layout"]["yaxis"]["title"]["text"] == "loss, each in its own unit"
+    alike = draw_curves("loss", curves, dict.fromkeys(curves, "squared distance, relative"))
+    y = alike.figure()["layout"]["yaxis"]["title"]["text"]
+    assert y == "loss (squared distance, relative)"
