@@ -24,10 +24,9 @@ from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskPreflight, Inputs, StackedEdit
 from worker.contract.mask import Mask
 from worker.contract.progress import Quiet
-from worker.contract.result import Axis, Result
+from worker.contract.result import Result
 from worker.contract.spec import parse_spec
 from worker.contract.units import CHANGES, LEVELS, size_of
-from worker.core.findings import Array
 from worker.core.models.cache import ModelCache
 from worker.core.models.model import Model
 from worker.core.registry import methods
@@ -281,25 +280,6 @@ def check(drawing: Drawing, result: Result, figure: str) -> None:
     assert all(str(column).strip() for column in drawing.cells.columns)
     if figure == "edge_graph":
         assert f"score ({result.arrays['edges'].unit})" in drawing.cells.columns
-
-
-@pytest.mark.parametrize(
-    ("unit", "signed", "words"),
-    [
-        ("", True, "has no unit"),
-        (" ", False, "has no unit"),
-        ("probability", True, "a difference of two is 'Δ probability'"),
-        ("share of facts", True, "of a level"),
-        ("Δ probability", False, "'|Δ probability|'"),
-        ("−Δ divergence (nats)", False, "'|Δ divergence| (nats)'"),
-    ],
-)
-def test_an_array_whose_unit_and_sign_contradict_each_other_is_not_made(
-    unit: str, signed: bool, words: str
-) -> None:
-    with pytest.raises(ValueError, match=re.escape(words)):
-        Array(np.zeros(2), (Axis(name="layer"),), unit, "Scores", signed=signed)
-    Array(np.zeros(2), (Axis(name="layer"),), "a plugin's own", "Scores", signed=signed)
 
 
 TWO_ANSWERS = tuple(

@@ -12,7 +12,7 @@ BLANK = re.compile(
     r"_{3,}|(?<!\w)__(?!\w)|＿{2,}|[\[<(](?:BLANK|blank|MASK|mask)[\])>]|\{blank\}"
     r"|(?<=\s)(?:\.{3,}|…)\s*\Z"
 )
-_MARKS = ("_", "＿", "[", "<", "(", "{blank}", "...", "…")
+_MARKS = re.compile(r"[_＿\[<(…]|\{blank\}|\.\.\.")
 """Every blank holds one of these."""
 _CUE = re.compile(
     r"(?::|[>\]]|\n|\b(?:word|words|blank|gap|answer|name|part) (?:is|are))\s*\Z", re.IGNORECASE
@@ -26,7 +26,7 @@ def ask_at_blank(prompt: str) -> tuple[str, str]:
     ValueError where it has several, where nothing stands before it, and where another sentence
     that is not finished follows, so that nobody can say which place is asked.
     """
-    if not any(mark in prompt for mark in _MARKS):  # as of nearly all: fifty times faster
+    if not _MARKS.search(prompt):  # as of nearly all: fifty times faster
         return prompt, ""
     found = list(BLANK.finditer(prompt))
     if not found:

@@ -63,8 +63,16 @@ def text_list(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = _parsed_list(value.strip())
     _check_list(value, "a list's cell")
+    items = value or ()
+    if all(type(item) is str for item in items):
+        # Of CounterFact's 22,000 records 500,000 texts come here: looked at together, not one by
+        # one; where one is odd it is found below.
+        whole = "".join(items)
+        odd = "\x00" in whole or (not whole.isascii() and _SURROGATE.search(whole))
+        if not odd and max(map(len, items), default=0) <= MAX_CELL:
+            return tuple(item.lstrip() for item in items if item and not item.isspace())
     return tuple(
-        kept_end(item, text) for item in value or () if (text := cell_text(item, "a list's entry"))
+        kept_end(item, text) for item in items if (text := cell_text(item, "a list's entry"))
     )
 
 

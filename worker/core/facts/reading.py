@@ -1,6 +1,8 @@
 """Finds the bundled fact sets, and the reader for an uploaded file."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.contract.errors import UserError
@@ -45,5 +47,21 @@ def read_facts(path: Path, filename: str, mapping: Mapping[str, str]) -> ReadFac
             f"expected {', '.join(sorted(readers))}.",
             field="file",
         )
-    found: ReadFacts = readers[ending].read(path.read_bytes(), mapping)
+    with _uncollected():
+        found: ReadFacts = readers[ending].read(path.read_bytes(), mapping)
     return found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage inside: of millions of cells that are all in use it finds none.
+
+    It took a third of the time in which CounterFact's 22,000 records are read.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

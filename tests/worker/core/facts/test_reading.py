@@ -1,3 +1,4 @@
+import gc
 import json
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from worker.contract.errors import UserError
 from worker.contract.menu import ReadFacts
+from worker.core.facts._cells import text_list
 from worker.core.facts.reading import bundled_fact_sets, read_facts
 
 
@@ -168,3 +170,19 @@ def test_every_refused_row_is_listed(tmp_path: Path) -> None:
     rows = "".join(f"B{i},nobody is,x\n" for i in range(3000))
     found = read(tmp_path, "t.csv", f"subject,prompt,target\nA,{{}} is,x\n{rows}")
     assert (len(found.refused), found.refused[-1].row) == (3000, 3002)
+
+
+def test_the_texts_of_a_list_are_trimmed_in_front_and_odd_ones_refused_by_their_field() -> None:
+    assert text_list([" a ", "b\n", "  ", "", "é"]) == ("a ", "b\n", "é")
+    assert text_list(["a", 3, " b "]) == ("a", "3", "b ")
+    for odd, words in (("a\x00", "NUL"), ("\ud800", "surrogate"), ("a" * 20_001, "20,001")):
+        with pytest.raises(ValueError, match=words):
+            text_list(["fine", odd])
+
+
+def test_garbage_is_collected_again_after_a_file_that_could_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text("[{")
+    with pytest.raises(UserError):
+        read_facts(path, path.name, {})
+    assert gc.isenabled()
