@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from app.drawing.cells import short
 from tests.app.pages.explore.conftest import ExploredEngine, answer_of_an_edit
 from worker.contract.errors import UserError
+from worker.contract.spec import parse_spec
 
 PAIR = {
     "prompt": "Athlete 1 plays the sport of",
@@ -351,8 +352,9 @@ def test_an_edit_opens_beside_its_base_on_the_first_fact_it_forgot(
     client: TestClient, explored: ExploredEngine
 ) -> None:
     facts = {"set": "sports", "forget": "ids:fact-7,fact-9"}
-    run_id = explored.submit({"kind": "unlearn", "model": "demo", "facts": facts,
-                              "mask": {"control": {"kind": "all"}}})  # fmt: skip
+    mask = {"control": {"kind": "all"}}
+    spec = {"kind": "unlearn", "model": "demo", "facts": facts, "mask": mask}
+    run_id = explored.submit(parse_spec({**spec, "method": "ft_l"}), owner="")
     found = where(client.get(f"/explore/of/{run_id}", follow_redirects=False))
     assert found["model"] == "demo" and found["beside"] == f"edit:{run_id}"
     assert found["subject"] == "Athlete 7" and found["set"] == "sports"
