@@ -1,14 +1,22 @@
 """Lethe from Python, without a server: load a model, localize, mask, edit, ask, revert.
 
+    from pathlib import Path
     from worker import lethe
 
     model = lethe.load("demo")
-    facts = lethe.facts("athletes", forget="first:4")
-    found = lethe.localize(model, facts, "causal_tracing")
-    mask = lethe.mask(model, found, top=3, only="mlp")
-    edit = lethe.unlearn(model, facts, mask, "localized_finetuning", objective="edit")
-    with lethe.edited(model, edit):
-        print(lethe.ask(model, facts.forget))
+    facts = lethe.facts("athletes", forget="first:2")
+    lens = lethe.explore(model, "lens", prompt=facts.forget[0].text)
+    print(lens.arrays["lens.probability"].values.shape)
+    found = lethe.localize(model, facts, "attribution_patching")
+    mask = lethe.mask(model, found, top=2, only="mlp")
+    control = lethe.control_mask(model, "random_mlps", like=mask)
+    options = {"objective": "edit", "steps": 3, "general_weight": 0.0}
+    edit = lethe.unlearn(model, facts, mask, "localized_finetuning", **options)
+    other = lethe.unlearn(model, facts, control, "localized_finetuning", **options)
+    for one in (edit, other):
+        with lethe.edited(model, one):
+            print([answer.edit_probability for answer in lethe.ask(model, facts.forget)])
+    lethe.save(model, edit, Path("edit.safetensors"))
 
 Every function leaves the model bit for bit as it was; `edited` puts an edit on for as long as its
 block lasts. Methods are named as `lethe menu` names them, with its options as keywords. What cannot
@@ -78,7 +86,9 @@ class Answer:
 def load(name: str = "demo", device: str = "cpu", dtype: str = "auto") -> Model:
     """Load a model by its id ("demo", a folder's name under LETHE_MODEL_ROOTS) or by its path.
 
-    Raises UserError for a model that is not there, damaged, or too large for the device.
+    `device` is torch's name of one; `dtype` is "float32", "bfloat16", "float16" or "auto", the
+    stored one on a GPU and float32 on a CPU. The model is in evaluation mode. Raises UserError for
+    a model that is not there, damaged, or too large for the device.
     """
     return load_model(name, device=device, dtype=dtype, roots=settings().roots)
 
@@ -113,8 +123,12 @@ def localize(
 ) -> Findings:
     """Score the model's parts for the forget facts by a localization method.
 
-    The findings' `arrays` hold the scores with their axes, units and titles; `arrays["components"]`
-    is one score per component, which `mask` chooses from.
+    The findings' `arrays` hold the scores with their axes, units and titles, a tracing's grids as
+    [fact, layer, position] with NaN where a prompt has no such token; `arrays["components"]` is one
+    score per component, [component], which `mask` chooses from. `attribution` says the metric, its
+    unit and what a positive score means; a method's docstring names its paper. Raises UserError for
+    an unknown method or option and for facts that it cannot be asked about, Cancelled where
+    `report` says so.
     """
     chosen, compute = _method("localization", method, options)
     found: Findings = compute(model, selection.forget, chosen, _job(selection, seed, report))
@@ -127,8 +141,9 @@ def explore(
 ) -> Findings:
     """Look at a prompt through a view: "predictions", "lens", "patching", "patch", …
 
-    The findings' `view`, `arrays` and `tables` hold what the page shows. Raises UserError for a
-    prompt that cannot be looked at so.
+    The findings' `view`, `arrays` and `tables` hold what the page shows, each array with its axes
+    and unit: a lens is [row of the residual stream, position]. A view's docstring names its source.
+    Raises UserError for an unknown view or option and a prompt that cannot be looked at so.
     """
     chosen, compute = _method("explore", view, options)
     found: Findings = compute(model, chosen, Job(seed, FiniteReport(report or Quiet())))
@@ -163,7 +178,12 @@ def mask(
 
 
 def control_mask(model: Model, kind: ControlKind, like: Mask, seed: int = 0) -> Mask:
-    """Make a mask's control: "random" or "random_mlps" of as many parameters, "all_mlps", "all"."""
+    """Make a mask's control: "random" or "random_mlps" of as many parameters, "all_mlps", "all".
+
+    A random one takes whole components until it has at least as many parameters as `like`, the same
+    under the same seed (after the Random of Guo et al. 2024, arXiv 2410.12949, which draws single
+    matrices). Raises UserError for a component that the model has not.
+    """
     counts = component_parameters(model)
     return control(kind, counts, sum(counts[name] for name in like.components), seed)
 
@@ -180,8 +200,10 @@ def unlearn(
 ) -> Findings:
     """Compute an edit of the forget facts through a mask's components alone; the model is put back.
 
-    The findings' `delta` holds the changed tensors after the edit, the `receipt` what changed and
-    the proof that nothing else did. Raises Diverged where training does.
+    The findings' `delta` maps a parameter's name to its values after the edit, of the parameter's
+    shape and dtype; the `receipt` says what changed and proves that nothing else did. A method's
+    docstring names its paper. Raises UserError for an unknown method or option and for facts or a
+    mask that it cannot take, Diverged where training does, Cancelled where `report` says so.
     """
     chosen, compute = _method("unlearning", method, options)
     torch.manual_seed(seed)
@@ -192,7 +214,10 @@ def unlearn(
 
 @contextmanager
 def edited(model: Model, *edits: Findings) -> Iterator[Model]:
-    """Put edits on, in order, while the block lasts; then the base is back bit for bit."""
+    """Put edits on, in order, while the block lasts; then the base is back bit for bit.
+
+    Also where the block ends in an error. Raises UserError for findings without a delta.
+    """
     deltas = [edit.delta for edit in edits]
     if any(delta is None for delta in deltas):
         raise UserError("One of the findings is no edit: it has no delta.", field="edits")
@@ -208,7 +233,12 @@ def edited(model: Model, *edits: Findings) -> Iterator[Model]:
 
 
 def ask(model: Model, asked: Sequence[Fact]) -> list[Answer]:
-    """Ask a model, as it is now, each fact's own prompt."""
+    """Ask a model, as it is now, each fact's own prompt; one Answer per fact, in their order.
+
+    Probabilities are those of whole answers, teacher-forced: 0 to 1, products over their tokens,
+    with the space before an answer that belongs to it. Raises UserError for a fact whose prompt and
+    answer the tokenizer cannot keep apart, or that is longer than the model reads.
+    """
     edits = [fact.pair(fact.edit_target) for fact in asked if fact.edit_target]
     scores = score_answers(model, pairs(asked))
     others = iter(score_answers(model, edits).log_prob.exp().tolist() if edits else ())
@@ -225,7 +255,11 @@ def ask(model: Model, asked: Sequence[Fact]) -> list[Answer]:
 
 
 def save(model: Model, edit: Findings, path: Path) -> Path:
-    """Write an edit as a delta file, which runs, stacks and exports take; its path is returned."""
+    """Write an edit as a delta file, which runs, stacks and exports take; its path is returned.
+
+    A safetensors file of the changed parameters by name, with the hashes before and after the edit,
+    so that it goes onto no other model. Raises UserError for findings without a delta.
+    """
     if edit.delta is None or edit.receipt is None:
         raise UserError("These findings are no edit: they have no delta.", field="edit")
     path.parent.mkdir(parents=True, exist_ok=True)

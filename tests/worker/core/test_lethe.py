@@ -98,3 +98,27 @@ def test_what_cannot_be_done_is_refused_in_words(
 ) -> None:
     with pytest.raises(UserError, match=words):
         refused(model, found, edit)
+
+
+@pytest.mark.slow
+def test_the_modules_own_example_runs_as_it_stands_and_uses_all_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documentation = str(lethe.__doc__)
+    example = "\n".join(
+        line.removeprefix("    ") for line in documentation.splitlines() if line.startswith("    ")
+    )
+    assert all(f"lethe.{name}(" in example for name in lethe.__all__ if name != "Answer")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "example", "exec"), {})
+    shape, *lists = capsys.readouterr().out.splitlines()
+    assert len(eval(shape)) == 2 and len(lists) == 2
+    edited_to, control_to = (eval(line) for line in lists)
+    assert len(edited_to) == len(control_to) == 2 and edited_to != control_to
+    assert (tmp_path / "edit.safetensors").stat().st_size > 1000
+
+
+def test_every_function_says_what_it_gives_and_every_refusal() -> None:
+    for name in lethe.__all__:
+        said = str(getattr(lethe, name).__doc__)
+        assert name == "Answer" or "Raises UserError" in said.replace("\n    ", " "), name

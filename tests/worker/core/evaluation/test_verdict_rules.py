@@ -5,8 +5,8 @@ import re
 import pytest
 
 from worker.core.evaluation import verdict
-from worker.core.evaluation._verdict_rules import decide
-from worker.core.evaluation._verdict_terms import Scale
+from worker.core.evaluation._verdict_rules import TAUGHT, decide
+from worker.core.evaluation._verdict_terms import Scale, Thresholds
 from worker.core.evaluation._verdict_words import MEANING, conclude, tell
 
 OPTIONS = verdict.Options()
@@ -226,3 +226,89 @@ def test_a_guess_in_other_words_is_no_knowledge() -> None:
     question = "Is it forgotten in questions?"
     for chance, expected in ((0.33, "yes"), (0.0, "no")):
         assert answers_to(chance=chance, **after)[question] == expected
+
+
+EXACT = Thresholds(
+    known=0.5,
+    said=0.25,
+    returned=0.5,
+    read=0.5,
+    kept=0.75,
+    lost=0.25,
+    text=1.5,
+    text_broken=2.0,
+    divergence=0.25,
+    divergence_broken=0.5,
+    repetition=0.25,
+    repetition_broken=0.5,
+)
+"""Cuts that a computer holds exactly, so that a number can lie on one."""
+WHOLE = dict.fromkeys(GONE, 1.0) | {
+    "chance": 0.0,
+    "chance.retain": 0.0,
+    "latent.control.after": 0.0,
+    "general.perplexity.before": 4.0,
+    "general.divergence.after": 0.0,
+    "repetition.before": 0.25,
+    "repetition.after": 0.25,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "below", "at", "above"),
+    [
+        ("statement.forget.after", 0.25, "no", "no", "yes"),
+        ("question.forget.after", 0.25, "yes", "yes", "no"),
+        ("relearning.lora.held_out.after", 0.5, "no", "yes", "yes"),
+        ("relearning.unrelated.held_out.after", 0.5, "no", "yes", "yes"),
+        ("quantization.4.forget.after", 0.5, "no", "yes", "yes"),
+        ("latent.forget.after", 0.5, "no", "yes", "yes"),
+        ("statement.retain.after", 0.25, "broken", "harmed", "harmed"),
+        ("statement.retain.after", 0.75, "harmed", "no", "no"),
+        ("neighbourhood.after", 0.25, "harmed", "harmed", "harmed"),
+        ("neighbourhood.after", 0.75, "harmed", "no", "no"),
+        ("others.after", 0.25, "broken", "harmed", "harmed"),
+        ("others.after", 0.75, "harmed", "no", "no"),
+        ("general.perplexity.after", 6.0, "no", "no", "harmed"),
+        ("general.perplexity.after", 8.0, "harmed", "harmed", "broken"),
+        ("general.divergence.after", 0.25, "no", "no", "harmed"),
+        ("general.divergence.after", 0.5, "harmed", "harmed", "broken"),
+        ("repetition.after", 0.5, "no", "no", "harmed"),
+        ("repetition.after", 0.75, "harmed", "harmed", "broken"),
+    ],
+)
+def test_a_number_on_a_cut_is_judged_as_the_rule_says_it(
+    name: str, cut: float, below: str, at: str, above: str
+) -> None:
+    def judged(value: float) -> str:
+        answers = decide(WHOLE | {name: value}, EXACT)[0]
+        [answer] = [one for one in answers if one.number == f"verdict.{name}"]
+        assert answer.value == value
+        return answer.answer
+
+    assert [judged(cut + step) for step in (-1 / 64, 0.0, 1 / 64)] == [below, at, above]
+
+
+@pytest.mark.parametrize(("base", "answer"), [(0.5, "yes"), (0.484375, "no")])
+def test_a_fact_is_known_from_so_much_above_chance(base: float, answer: str) -> None:
+    numbers = WHOLE | {"statement.forget.before": base}
+    assert decide(numbers, EXACT)[0][0].answer == answer
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("relearning.lora.retain.after", "retain facts were lost too"),
+        ("relearning.lora.relearned.after", "of what was trained on only"),
+    ],
+)
+def test_an_attack_that_harmed_or_taught_too_little_found_nothing_out(
+    number: str, words: str
+) -> None:
+    def answer(value: float) -> str:
+        numbers = WHOLE | {"relearning.lora.held_out.after": 0.0, number: value}
+        [one] = [a for a in decide(numbers, EXACT)[0] if "relearning the other half" in a.question]
+        return one.answer
+
+    assert answer(TAUGHT) == "no"
+    assert words in answer(TAUGHT - 1 / 64)
