@@ -36,20 +36,31 @@ def test_each_migration_follows_the_one_before_and_is_named_by_its_number() -> N
         assert told == {"revision": name, "down_revision": str(before)}, file.name
 
 
+TOGETHER = """
+import os, sys, traceback
+from pathlib import Path
+from worker.contract.settings import Settings
+from worker.store.store import Store
+
+chosen = Settings(data=Path(sys.argv[1]), database_url=sys.argv[2])
+opened = []
+for _ in range(4):
+    if pid := os.fork():
+        opened.append(pid)
+        continue
+    try:
+        os._exit(10 + len(Store.open(chosen).runs()))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in opened])
+"""
+
+
 def test_processes_that_open_a_fresh_store_together_all_succeed(chosen: Settings) -> None:
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from worker.contract.settings import Settings; from worker.store.store import Store\n"
-        "store = Store.open(Settings(data=Path(sys.argv[1]), database_url=sys.argv[2]))\n"
-        "print(len(store.runs()))\n"
-    )
-    command = [sys.executable, "-c", script, str(chosen.data), chosen.database_url]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    ended = [process.communicate(timeout=120) for process in started]
-    assert [out for out, _ in ended] == [b"0\n"] * 4, ended
+    command = [sys.executable, "-c", TOGETHER, str(chosen.data), chosen.database_url]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "[10, 10, 10, 10]\n", ended.stderr
 
 
 def test_a_database_of_a_newer_lethe_is_refused_and_left_alone(chosen: Settings) -> None:
