@@ -168,6 +168,8 @@ class Provenance(Contract):
     """Ids of the facts that were to be forgotten, where the model's knowledge chose among them."""
     shot: bool = False
     """Whether every prompt stood after another fact of its relation."""
+    interventions: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
+    """What was switched on inside the model, in words."""
     seed: int
     device: str
     dtype: str

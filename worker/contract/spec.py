@@ -14,6 +14,7 @@ from pydantic import (
 
 from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
+from worker.contract.interventions import MOST, Intervention
 from worker.contract.mask import MaskSpec
 from worker.contract.selection import FactsSpec
 from worker.contract.study import Score, StudyMask, StudyMethod
@@ -99,6 +100,10 @@ class EvaluateSpec(_Spec):
     """Evaluation name -> its options."""
     mask: MaskSpec | None = None
     """What evaluations of a mask ask about, for example `faithfulness`."""
+    interventions: tuple[Intervention, ...] = Field(
+        (), max_length=MOST, exclude_if=lambda value: not value
+    )
+    """What is switched on in the model that is measured `after`, beside its edits."""
 
 
 class ExploreSpec(_Spec):

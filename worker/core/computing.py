@@ -8,6 +8,7 @@ from worker.contract.base import Contract, parse, unknown
 from worker.contract.errors import UserError
 from worker.contract.facts import FactSet
 from worker.contract.inputs import Inputs
+from worker.contract.interventions import under
 from worker.contract.menu import MethodKind
 from worker.contract.pace import work_name
 from worker.contract.progress import Report
@@ -23,6 +24,7 @@ from worker.contract.spec import (
 )
 from worker.core.ahead.timing import Timed
 from worker.core.asking.before_after import BeforeAfter
+from worker.core.asking.intervening import changes_on
 from worker.core.border import check_findings
 from worker.core.export import pack_folder
 from worker.core.findings import Findings, Job
@@ -134,12 +136,15 @@ def _evaluate(
     """Run each evaluation over the base and the edited model; gather them under their names."""
     gathered = Findings()
     evaluations = {}
+    on = under(spec.interventions)
+    facts = job.pool or (*selection.forget, *selection.retain)
+    changes = changes_on(model, spec.interventions, deltas, facts, spec.seed)
     works = [work_name("evaluation", name) for name in spec.evaluations]
     start = 0.0
     for name, work, share in zip(spec.evaluations, works, timed.shares(works), strict=True):
         part = replace(job, report=_Part(job.report, start, share, name))
         start += share
-        models = BeforeAfter(model, tuple(deltas))
+        models = BeforeAfter(model, tuple(deltas), changes)
         with timed.part(work):
             found: Findings = method("evaluation", name).function(
                 models, selection, options[name], part
@@ -152,7 +157,11 @@ def _evaluate(
         gathered.caption = f"{gathered.caption} {found.caption}".strip()
         if found.evaluation is not None:
             evaluations[name] = found.evaluation
-    gathered.evaluations = evaluations
+    gathered.evaluations = {
+        name: one.model_copy(update={"caption": f"{one.caption} {on}".strip()})
+        for name, one in evaluations.items()
+    }
+    gathered.caption = f"{gathered.caption} {on}".strip()
     return gathered
 
 

@@ -118,6 +118,12 @@ def _plain(value: object) -> float | int | bool | str | None:
     return value
 
 
+def _interventions(spec: Spec, found: Findings) -> tuple[str, ...]:
+    if isinstance(spec, EvaluateSpec):
+        return tuple(one.words for one in spec.interventions)
+    return tuple(found.view.get("interventions", ()))
+
+
 def _provenance(spec: Spec, inputs: Inputs, model: Model, found: Findings) -> Provenance:
     placement = placement_of(model.hf)
     return Provenance(
@@ -129,6 +135,7 @@ def _provenance(spec: Spec, inputs: Inputs, model: Model, found: Findings) -> Pr
         fact_set_hash=inputs.fact_set.hash if inputs.fact_set else None,
         forget=found.forget,
         shot=found.shot,
+        interventions=_interventions(spec, found),
         seed=spec.seed,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),

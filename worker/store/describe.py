@@ -23,6 +23,8 @@ def title_of(spec: Spec) -> str:
         return f"Add the model {spec.base}"
     if isinstance(spec, ExportSpec):
         return f"Hugging Face folder of {model}"
+    n = len(spec.interventions) if isinstance(spec, EvaluateSpec) else 0
+    model += f" under {n} intervention{'s' if n > 1 else ''}" if n else ""
     to = f" to {spec.facts.edit_to.strip()[:60]}" if spec.facts.edit_to.strip() else ""
     return f"{method_of(spec)}: {spec.facts.set} {spec.facts.forget[:60]}{to} on {model}"
 

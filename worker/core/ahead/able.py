@@ -15,6 +15,7 @@ from worker.core.asking.before_after import BeforeAfter
 from worker.core.editing.check import Objective, check_selection
 from worker.core.findings import Job
 from worker.core.models.abilities import lacks
+from worker.core.models.changes import check_interventions
 from worker.core.models.model import Model
 from worker.core.registry import method
 
@@ -25,8 +26,23 @@ def refuse_unable(spec: Spec, model: Model) -> None:
         (kind, name): method(kind, name, field).info.needs
         for kind, name, field, _, _ in methods_of(spec)
     }
+    if isinstance(spec, EvaluateSpec):
+        _refuse_own_runs(spec)
+        check_interventions(model, spec.interventions)
     if problems := unable(spec, needs, lacks(model)):
         raise UserError(problems=problems)
+
+
+def _refuse_own_runs(spec: EvaluateSpec) -> None:
+    """Raise UserError where an evaluation runs models of its own, which no intervention reaches."""
+    for name in spec.evaluations if spec.interventions else ():
+        info = method("evaluation", name, "evaluations").info
+        if info.options.get("own_runs"):
+            raise UserError(
+                f"{info.title} patches activations by itself, so it cannot be asked under "
+                f"interventions. Take it out, or ask it of the model without them.",
+                field="evaluations",
+            )
 
 
 def refuse_meaningless(spec: Spec, inputs: Inputs) -> None:

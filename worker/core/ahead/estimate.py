@@ -67,10 +67,14 @@ def estimate_parts(
         chosen.forget if usable is None else usable,
         retain=len(chosen.retain),
         mask=inputs.mask,
-        states=2 if inputs.deltas else 1,
+        states=2 if inputs.deltas or _intervenes(spec) else 1,
         texts={name: Path(path).stat().st_size for name, path in inputs.texts.items()},
     )
     return list(_parts(spec, scene, model))
+
+
+def _intervenes(spec: Spec) -> bool:
+    return isinstance(spec, EvaluateSpec) and bool(spec.interventions)
 
 
 def estimate_seconds(parts: Sequence[Part], paces: dict[str, float]) -> float | None:

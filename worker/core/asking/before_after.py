@@ -1,4 +1,5 @@
-"""The two states that every evaluation compares: the base model, and the model with its edits.
+"""The two states that every evaluation compares: the base model, and the model with its edits
+and under interventions.
 
 What was measured on a base is kept for a while: a study evaluates many edits of one base on the
 same facts, and measures the base once. What two evaluations ask of one edit may be kept as well.
@@ -14,6 +15,7 @@ from safetensors import safe_open
 
 from worker.core.asking.kept import measured_once
 from worker.core.models.deltas import edited
+from worker.core.models.interventions import Change, intervened
 from worker.core.models.model import Model
 
 State = Literal["before", "after"]
@@ -23,15 +25,17 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """A base model and its edits' delta files, in the order in which they are applied."""
+    """A base model, its edits' delta files in the order in which they are applied, and what is
+    switched on in the edited model."""
 
     base: Model
     deltas: tuple[Path, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def names(self) -> tuple[State, ...]:
-        """The states there are: a base model without edits has only `before`."""
-        return ("before", "after") if self.deltas else ("before",)
+        """The states there are: a base model without edits or interventions has only `before`."""
+        return ("before", "after") if self.deltas or self.changes else ("before",)
 
     def measure(
         self, measure: Callable[[Model, State], T], of: tuple[object, ...] | None = None
@@ -56,14 +60,15 @@ class BeforeAfter:
         after: Callable[[Model, T], U],
         of: tuple[object, ...] | None = None,
     ) -> tuple[T, tuple[U] | None]:
-        """Measure the base, then the edited model with what the base gave; None without edits.
+        """Measure the base, then the changed model with what the base gave; None where it is one.
 
         `of` as in `measure`; its first part names the asker.
         """
-        found = self._kept(before, of) if of and self.deltas else before(self.base)
-        if not self.deltas:
+        two = len(self.names) == 2
+        found = self._kept(before, of) if of and two else before(self.base)
+        if not two:
             return found, None
-        with edited(self.base, self.deltas):
+        with edited(self.base, self.deltas), intervened(self.base, self.changes):
             return found, (after(self.base, found),)
 
     def once(self, state: State, of: tuple[object, ...], ask: Callable[[], T]) -> T:
@@ -77,9 +82,9 @@ class BeforeAfter:
     def _weights(self, state: State) -> str:
         """Name the weights of a state by their hash, which applying the edits has verified."""
         found = self.base.state_hash
-        if state == "after":
+        if state == "after" and self.deltas:
             with safe_open(self.deltas[-1], framework="pt") as file:
-                found = (file.metadata() or {})["after_hash"]
+                found = (file.metadata() or {})["after_hash"] + self.base.intervened
         return f"{found} {self.base.device} {self.base.dtype}"
 
     def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:

@@ -54,7 +54,7 @@ PAPER = "https://arxiv.org/abs/2504.13151"
 class Options(BaseOptions):
     """What is measured and how it is corrupted."""
 
-    model_config = ConfigDict(json_schema_extra={"needs_mask": True})
+    model_config = ConfigDict(json_schema_extra={"needs_mask": True, "own_runs": True})
 
     metric: Metric = Field("logit_diff", description=METRICS)
     corruption: Corruption = Field("other_subject", description=DESCRIPTIONS)

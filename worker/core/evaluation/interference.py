@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import ConfigDict
 
 from worker.contract.base import Options as BaseOptions
 from worker.contract.errors import UserError
@@ -37,6 +38,8 @@ NO_FACTS = "the edit's facts are not known"
 
 class Options(BaseOptions):
     """Options of the interference matrix."""
+
+    model_config = ConfigDict(json_schema_extra={"own_runs": True})
 
 
 Asked = list[tuple[Float[np.ndarray, " fact"], Float[np.ndarray, " fact"]]]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from worker.contract.base import Options as BaseOptions
@@ -46,6 +46,8 @@ SAID = 0.1
 
 class Options(BaseOptions):
     """Options of patching back."""
+
+    model_config = ConfigDict(json_schema_extra={"own_runs": True})
 
     returned: float = Field(
         0.5,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from worker.contract.errors import UserError
 from worker.contract.interventions import Intervention
 from worker.contract.joining import following
+from worker.core.models.components import is_transposed
 from worker.core.models.intercept import (
     Replacement,
     replaced_forwards,
@@ -23,7 +24,6 @@ from worker.core.models.intercept import (
 from worker.core.models.interventions import Change, columns_of, is_output, site_module
 from worker.core.models.model import Model
 from worker.core.models.offloaded import weight_of
-from worker.core.models.projections import weight_by_input
 from worker.core.models.sites import both
 from worker.core.models.tokens import answer_ids
 
@@ -58,8 +58,9 @@ def make_changes(
 
     Raises UserError, with the field under `where`, for what the model or the prompt does not have.
     """
-    for number, one in enumerate(interventions):
-        _check(model, one, reference, f"{where}.{number}")
+    check_interventions(
+        model, interventions, reference.n_positions, reference.patch is not None, where
+    )
     values = _directions(model, interventions, where)
     drawn = [one for one in interventions if one.kind in ("mean", "resample")]
     if drawn:
@@ -145,24 +146,41 @@ def _toward(model: Model, word: str, field: str) -> Float[Tensor, " d_model"]:
     return weight[token].float()
 
 
-def _check(model: Model, one: Intervention, reference: Reference, where: str) -> None:
+def check_interventions(
+    model: Model,
+    interventions: Sequence[Intervention],
+    n_positions: int | None = None,
+    can_patch: bool = False,
+    where: str = "interventions",
+) -> None:
+    """Raise UserError for what the model, or a prompt of `n_positions`, does not have.
+
+    Without `n_positions` prompts differ and no token can be named.
+    """
+    for number, one in enumerate(interventions):
+        _check(model, one, n_positions, can_patch, f"{where}.{number}")
+
+
+def _check(
+    model: Model, one: Intervention, n_positions: int | None, can_patch: bool, where: str
+) -> None:
     _within(model, "layer", one.layer, model.n_layers, where)
     if one.head is not None:
         _within(model, "head", one.head, model.n_heads, where)
     if one.neuron is not None:
         _within(model, "neuron", one.neuron, _n_neurons(model, one.layer, where), where)
-    if one.token is not None and reference.n_positions is None:
+    if one.token is not None and n_positions is None:
         raise UserError(
             f"Token {one.token} is one of a single prompt's; a fact set's prompts differ. Leave "
             f"token out, so that all tokens are meant.",
             field=f"{where}.token",
         )
-    if one.token is not None and one.token >= (reference.n_positions or 0):
+    if one.token is not None and n_positions is not None and one.token >= n_positions:
         raise UserError(
-            f"token is {one.token}; the prompt has tokens 0 to {(reference.n_positions or 0) - 1}.",
+            f"token is {one.token}; the prompt has tokens 0 to {n_positions - 1}.",
             field=f"{where}.token",
         )
-    if one.kind == "patch" and reference.patch is None:
+    if one.kind == "patch" and not can_patch:
         raise UserError(
             f"{one.name} is to be patched from a corrupted prompt, and there is none of as many "
             f"tokens; expected one, or another kind: zero, mean or resample.",
@@ -185,4 +203,6 @@ def _n_neurons(model: Model, layer: int, where: str) -> int:
             field=f"{where}.site",
         )
     module = model.blocks[layer].get_submodule(model.layout.mlp_out)
-    return int(weight_by_input(module).shape[0])
+    weight = module.weight
+    assert isinstance(weight, Tensor), "a projection has a weight"
+    return weight.shape[0 if is_transposed(module) else 1]
