@@ -32,7 +32,7 @@ async def _check(request: Request) -> None:
     if request.method in _SAFE:
         return
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _host_of(origin) != request.headers.get("host"):
         raise ForgedRequest(
             f"This was sent from {origin}, which is not this server; nothing was done."
         )
@@ -46,6 +46,14 @@ async def _check(request: Request) -> None:
             "This form is from an earlier session, so nothing was done. Reload the page and send "
             "it again."
         )
+
+
+def _host_of(origin: str) -> str | None:
+    """The host and port that an origin names; None where it names none."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def token(request: Request) -> str:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from app.access.guard import address_of, cookie_name, sign_in
+from app.access.guard import LONGEST_NEXT, address_of, cookie_name, sign_in
 from app.access.refusal import retry_after, too_many
 from app.access.session import Session, Sessions
 from app.backend import StoreDep
@@ -65,6 +65,10 @@ async def leave(request: Request, store: StoreDep) -> Response:
 
 def _local(address: str) -> str:
     """An address on this server; anything else becomes the home page."""
-    parts = urlsplit(address)
     is_local = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if is_local and not parts.netloc and "\n" not in address else "/"
+    if not is_local or "\n" in address or len(address) > LONGEST_NEXT:
+        return "/"
+    try:
+        return "/" if urlsplit(address).netloc else address
+    except ValueError:  # what urlsplit takes for a host, and is none
+        return "/"

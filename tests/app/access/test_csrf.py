@@ -32,6 +32,11 @@ def test_reading_needs_no_token_and_a_script_none_at_all(client: TestClient, scr
     assert script.delete("/api/masks/nothing").status_code == 404
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "null", "", "//", "http://[x]:y"])
+def test_an_origin_that_is_no_address_is_another_page(script: Any, origin: str) -> None:
+    assert script.delete("/api/masks/x", headers={"Origin": origin}).status_code == 403
+
+
 def test_a_script_on_another_page_is_refused_even_with_the_bearer_token(script: Any) -> None:
     answer = script.delete("/api/masks/x", headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403

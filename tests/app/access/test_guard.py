@@ -36,6 +36,17 @@ def test_the_login_page_goes_on_to_the_page_that_was_wanted(stranger: TestClient
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs?kind=localize")
 
 
+@pytest.mark.parametrize("following", ["//[", "http://[x", "/" + "x" * 5000, "/\t/[", "\\"])
+def test_an_address_that_is_none_goes_on_to_the_home_page(
+    stranger: TestClient, following: str
+) -> None:
+    assert stranger.get("/login", params={"next": following}).status_code == 200
+    answer = stranger.post(
+        "/login", data={"token": TOKEN, "next": following}, follow_redirects=False
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
 def test_the_login_page_never_leads_to_another_host(stranger: TestClient) -> None:
     for elsewhere in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"):
         answer = stranger.post(
