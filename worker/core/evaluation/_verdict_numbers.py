@@ -7,6 +7,7 @@ from torch import Tensor
 
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
+from worker.contract.joining import joined
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.continuations import Continued, go_on
@@ -99,7 +100,7 @@ class Battery:
         forget = self.selection.forget
         own = {fact.text for fact in forget}
         asked = [
-            (prompt, f" {fact.target}")
+            joined(prompt, fact.target, fact.join)
             for fact in forget
             for prompt in [p for p in fact.neighbourhood if p not in own][:NEIGHBOURS]
         ]
