@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.orm import Session
 
 from worker.contract.errors import UserError
@@ -118,6 +118,15 @@ def _journals(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None where none does."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _postgres(url: URL) -> Engine:
     try:
         return create_engine(
@@ -136,10 +145,27 @@ def _postgres(url: URL) -> Engine:
 
 
 def _sqlite(url: URL, begin: str) -> Engine:
+    """Make an engine whose connections are to the file that lies there, and make none.
+
+    Who holds a file open goes on writing to it when it is deleted, moved or replaced by a backup,
+    and nobody finds again what was written.
+    """
     engine = create_engine(url, pool_size=10, max_overflow=20)
+    path = Path(url.database or "").absolute()
+
+    @event.listens_for(engine, "do_connect")
+    def open_existing(dialect: Any, record: Any, given: list[Any], named: dict[str, Any]) -> None:
+        given[0] = f"{path.as_uri()}?mode=rw"
+        named["uri"] = True
+
+    @event.listens_for(engine, "checkout")
+    def refuse_another(connection: Any, record: Any, proxy: Any) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError(f"the database {path} was taken away or replaced")
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(path)
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA synchronous=NORMAL")

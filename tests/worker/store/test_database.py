@@ -1,7 +1,9 @@
 """One database for many threads and processes, and which URLs name one."""
 
+import sqlite3
 import stat
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,33 @@ def test_a_look_inside_a_write_keeps_other_writers_out(database: Database) -> No
         with pytest.raises(sa.exc.OperationalError, match="locked"):
             connection.execute(INSERT)
     other.dispose()
+
+
+@pytest.mark.parametrize("is_reader", [True, False])
+def test_a_file_that_was_taken_away_is_written_to_no_more_and_not_made_anew(
+    database: Database, is_reader: bool
+) -> None:
+    file = Path(database.url.database or "")
+    kept = file.rename(file.with_name("kept"))
+    with pytest.raises(sa.exc.OperationalError, match="unable to open"):
+        if is_reader:
+            count(database)
+        else:
+            with database.write() as session:
+                session.execute(INSERT)
+    assert not file.exists()
+    kept.rename(file)
+    assert count(database) == 0
+
+
+def test_a_backup_that_is_put_in_the_files_place_is_what_is_read(database: Database) -> None:
+    file = Path(database.url.database or "")
+    with closing(sqlite3.connect(file)) as plain, closing(sqlite3.connect(f"{file}.new")) as copy:
+        plain.backup(copy)
+    with database.write() as session:
+        session.execute(INSERT)
+    assert count(database) == 1
+    for name in ("-wal", "-shm"):
+        Path(f"{file}{name}").unlink(missing_ok=True)
+    Path(f"{file}.new").replace(file)
+    assert count(database) == 0
