@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.backend import StoreDep
+from app.pages.studies.gallery import SHIPPED
 from app.recipes import offers
 from app.templating import render
 
@@ -22,4 +23,5 @@ def show(request: Request, store: StoreDep) -> Response:
         models=announcement.models if announcement else (),
         offers=offers(store, announcement),
         fact_sets=store.fact_sets(),
+        examples=[(name, one.title) for name, one in SHIPPED.items()],
     )
