@@ -8,6 +8,7 @@
    data-grid="select|patch|head|query"  a table whose cells (data-at) arrows reach; Enter or a click
                                      chooses, with Shift more than one, Escape clears
    data-chips                        tokens that are dragged over to mark the subject
+   data-switch                       a form that adds an intervention to the address
    data-again                        asks its view once more */
 
 (() => {
@@ -281,6 +282,22 @@ document.addEventListener("change", (event) => {
   const isFirst = input.tagName === "SELECT" && input.selectedIndex === 0;
   const value = input.type === "checkbox" ? (input.checked ? input.value : "") : isFirst ? "" : input.value;
   change([[input.dataset.param, value]], true);
+});
+
+/* Interventions are added to the address as app/intervening.py reads them. */
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-switch]")) return;
+  event.preventDefault();
+  const sent = new FormData(event.target);
+  const given = (name) => String(sent.get(name) ?? "").trim();
+  const [kind, site] = [given("kind"), given("site")];
+  let one = `${kind}.${site}.${given("layer")}`;
+  if (given("unit")) one += `.${given("unit")}`;
+  if (given("token")) one += `@${given("token")}`;
+  if (given("factor") && ["scale", "direction"].includes(kind)) one += `*${given("factor")}`;
+  if (given("toward")) one += `>${encodeURIComponent(given("toward"))}`;
+  change([["on", [state().get("on"), one].filter(Boolean).join(";")]]);
 });
 
 /* The subject is marked by dragging over tokens. */

@@ -239,3 +239,40 @@ def test_without_a_worker_every_view_says_so(
     for name in ("predictions", "lens", "heads"):
         expect(view(page, name)).to_contain_text("No worker is alive")
         expect(view(page, name).get_by_role("button", name="Ask again")).to_be_visible()
+
+
+def test_an_intervention_applies_to_every_view_and_goes_to_a_run(page: Page, served: Any) -> None:
+    page.goto(link(served, head="5.1", at="6.23"))
+    best = view(page, "predictions").get_by_role("group", name="Clean prompt").locator("tbody tr")
+    before = best.first.inner_text()
+    assert ANSWER in before
+    view(page, "head").get_by_role("button", name="Set it to zero").click()
+    switched = view(page, "switched")
+    expect(switched).to_contain_text("head 1 of layer 5 set to zero")
+    assert asked(page)["on"] == "zero.head.5.1"
+    view(page, "predictions")
+    expect(best.first).not_to_have_text(before)
+    switched.get_by_text("Switch something on").click()
+    switched.locator("#switch-layer").fill("2")
+    switched.locator("#switch-token").fill("23")
+    switched.get_by_role("button", name="Switch it on").click()
+    expect(switched).to_contain_text("the MLP of layer 2 at token 23 set to zero")
+    switched.get_by_role("switch").nth(1).click()
+    expect(switched.get_by_role("switch").nth(1)).to_have_text("off")
+    assert asked(page)["on"] == "zero.head.5.1;-zero.mlp.2@23"
+    page.go_back()
+    page.go_back()
+    assert asked(page)["on"] == "zero.head.5.1"
+    expect(switched.get_by_role("switch")).to_have_count(1)
+    page.go_forward()
+    page.go_forward()
+    page.reload()
+    expect(view(page, "switched").get_by_role("switch")).to_have_count(2)
+    view(page, "switched").get_by_role("link", name="Evaluate under these").click()
+    expect(page.locator("[name='interventions']")).to_have_value("zero.head.5.1")
+    expect(page.get_by_text("head 1 of layer 5 set to zero")).to_be_visible()
+    page.go_back()
+    view(page, "switched").get_by_role("button", name="Take all out").click()
+    view(page, "predictions")
+    expect(best.first).to_have_text(re.compile(ANSWER))
+    assert "on" not in asked(page)

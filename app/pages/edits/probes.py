@@ -15,6 +15,7 @@ from app.experiment import (
 )
 from app.experiment_routes import experiment_routes
 from app.forms import FormField, Problems, form_fields, read_options
+from app.intervening import active, read_switches
 from app.mask_choice import mask_choices, read_mask_choice
 from worker.contract.menu import Announcement, MethodInfo
 from worker.engine.client import Engine
@@ -41,6 +42,9 @@ def read(form: Typed, engine: Engine, menu: Announcement) -> tuple[dict[str, Any
         "seed": collect(problems, read_seed, form),
         **read_dtype(form),
     }
+    if text := form.get("interventions"):
+        found = collect(problems, read_switches, text, "interventions")
+        spec["interventions"] = active(found or ())
     if needs_mask(chosen):
         spec["mask"] = collect(problems, read_mask_choice, form)
     return spec, problems
@@ -81,6 +85,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         **subject(form, engine.store, menu),
         "evaluations": [m for m in menu.methods if m.kind == "evaluation"],
         "chosen": [m.name for m in chosen],
+        "switches": collect([], read_switches, form.get("interventions"), "interventions") or (),
         "parts": [(m, _fields(form, m)) for m in chosen],
         **(mask_choices(form, engine.store) if needs_mask(chosen) else {"sources": ()}),
     }

@@ -25,10 +25,12 @@ from app.pages.explore._patching import (
 )
 from app.pages.explore._predictions import SHOWN, K, prompts_of
 from app.pages.explore._subject import Asker, Subject, ask
+from app.pages.explore._switched import switched, with_one
 from worker.contract.errors import NotFound
 from worker.contract.result import Result
 
 Asked = Mapping[str, str]
+TWICE = "scale.neuron.{}.{}@{}*2"
 N_NEW = 20
 """Tokens that the continuation has."""
 WINDOW = 64
@@ -165,6 +167,7 @@ def show_head(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
         "head": head,
         "names": BY,
         "sides": [opened(one) for one in found],
+        "off": with_one(subject, f"zero.head.{head[0]}.{head[1]}"),
         "grids": patterns(found, _sides(subject), asked),
         "weighs": list(WEIGHED.items()),
         "whiches": _whiches(subject) if subject.beside else [],
@@ -189,12 +192,25 @@ def show_neurons(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]
     return {
         "place": place,
         "sides": [one.view["neurons"] for one in found],
+        "switches": {
+            one["neuron"]: {
+                kind: with_one(subject, text.format(place[0], one["neuron"], place[1]))
+                for kind, text in (("zero", "zero.neuron.{}.{}@{}"), ("twice", TWICE))
+            }
+            for found_of in found
+            for one in found_of.view["neurons"]
+        },
     }
 
 
 def show_leaving(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     """The mask, the links and the files that the chosen can leave as."""
     return {"leaving": leaving(asker.engine.store, subject, asked)}
+
+
+def show_switched(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    """The list of interventions."""
+    return switched(asker.engine.store, subject, asked)
 
 
 def _place(asked: Asked) -> tuple[int, int] | None:
@@ -263,4 +279,9 @@ def show_cell(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     return {
         "cell": {"layer": layer, "token": place, "text": prompt["tokens"][place]["text"]},
         "sides": [cell_of(one, layer, place) for one in found],
+        "switches": [
+            (words, with_one(subject, f"zero.{site}.{layer}@{place}"))
+            for site, words in (("attn", "Zero its attention"), ("mlp", "Zero its MLP"))
+            if layer.isdecimal()
+        ],
     }

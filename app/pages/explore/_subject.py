@@ -9,6 +9,7 @@ from starlette.datastructures import QueryParams
 
 from app.experiment import read_model
 from app.exploring import PATIENCE, Answers
+from app.intervening import active, read_switches
 from app.submission import refuse_odd_text
 from worker.contract.base import parse
 from worker.contract.errors import UserError
@@ -18,7 +19,7 @@ from worker.engine.client import Engine
 
 NAMES = (
     "model", "beside", "prompt", "corrupted", "noise", "subject",
-    "target", "target_ids", "distractor", "distractor_ids",
+    "target", "target_ids", "distractor", "distractor_ids", "on",
 )  # fmt: skip
 """Names in the address that every view depends on."""
 LONGEST = 20_000
@@ -39,6 +40,8 @@ class Subject:
     target_ids: str = ""
     distractor: str = ""
     distractor_ids: str = ""
+    on: str = ""
+    """Interventions, as `app.intervening` writes them."""
 
     @property
     def has_pair(self) -> bool:
@@ -70,6 +73,8 @@ class Subject:
             given |= {name: value} if (value := getattr(self, name)) else {}
         for name in ("target_ids", "distractor_ids"):
             given |= {name: ids} if (ids := _ids(name, getattr(self, name))) else {}
+        if on := active(read_switches(self.on)):
+            given |= {"interventions": on}
         if self.noise:
             return given | {"noise": True}
         return given | ({"corrupted": self.corrupted} if self.corrupted else {})
@@ -92,6 +97,7 @@ def read_subject(asked: QueryParams | Mapping[str, str]) -> Subject:
             "The prompt is empty; type the words that the model is to continue, or take a fact.",
             field="prompt",
         )
+    read_switches(given["on"])
     return Subject(**given)
 
 

@@ -24,6 +24,7 @@ from app.pages.explore._contexts import (
     show_patch,
     show_patching,
     show_predictions,
+    show_switched,
     some_neurons,
 )
 from app.pages.explore._subject import NAMES, Asker, Subject
@@ -62,6 +63,7 @@ class View:
 
 VIEWS = (
     View("predictions", "What it says next", show_predictions, (), "top_tokens", predicted),
+    View("switched", "What is switched on", show_switched, ("set",), clears="on="),
     View(
         "lens", "What each layer would say", show_lens, ("shade", "after", "which", "from"),
         "lens_grid", lenses,

@@ -360,3 +360,28 @@ def test_an_edit_opens_beside_its_base_on_the_first_fact_it_forgot(
     assert found["subject"] == "Athlete 7" and found["set"] == "sports"
     assert "Athlete 7" not in found["corrupted"]
     assert client.get("/explore/of/nobody").status_code == 404
+
+
+def test_interventions_are_asked_of_every_view_and_listed(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    on = "zero.head.1.0;-scale.mlp.2*3;mean.attn.0@2"
+    for view in ("predictions", "lens", "patching"):
+        assert part(client, view, on=on).status_code == 200
+        assert [one["kind"] for one in explored.asked[-1].spec.options["interventions"]] == [
+            "zero",
+            "mean",
+        ]
+    text = unescape(part(client, "switched", on=on).text)
+    assert "head 0 of layer 1 set to zero" in text and 'aria-checked="false"' in text
+    removed = re.search(r'data-set="on=([^"]+)" aria-label="Take out: head 0', text)
+    assert removed and parse_qs(f"on={removed[1]}")["on"] == ["-scale.mlp.2*3;mean.attn.0@2"]
+    run = re.search(r'href="(/probes\?[^"]+)"', text)
+    assert run and parse_qs(urlsplit(run[1]).query)["interventions"] == ["zero.head.1.0"]
+    assert "leaves out 1 of them" in text
+    form = client.get(run[1]).text
+    assert "head 0 of layer 1 set to zero" in form
+    odd = part(client, "lens", on="zero.everything")
+    assert odd.status_code == 422 and "is no intervention" in odd.text
+    listed = part(client, "switched", on="zero.everything")
+    assert listed.status_code == 422 and 'data-set="on="' in listed.text
