@@ -23,7 +23,7 @@ from app.pages.explore._patching import (
     patched,
     read_cells,
 )
-from app.pages.explore._predictions import SHOWN, K, prompts_of
+from app.pages.explore._predictions import SHOWN, K, continued_prompts, prompts_of
 from app.pages.explore._subject import Asker, Subject, ask
 from app.pages.explore._switched import switched, with_one
 from worker.contract.errors import NotFound
@@ -224,7 +224,17 @@ def _place(asked: Asked) -> tuple[int, int] | None:
 def predicted(asker: Asker, subject: Subject, _: Asked) -> list[Result]:
     """Ask what comes next."""
     k = K if subject.beside else SHOWN
-    return ask(asker, subject, "predictions", k=k, n_new=N_NEW)
+    return ask(asker, subject, "predictions", k=k, n_new=0)
+
+
+def continued(asker: Asker, subject: Subject, _: Asked) -> list[Result]:
+    """Ask how each prompt goes on: token by token, so apart from what comes first."""
+    return ask(asker, subject, "predictions", k=1, n_new=N_NEW)
+
+
+def show_continuation(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
+    """How each prompt goes on in each model."""
+    return {"prompts": continued_prompts(continued(asker, subject, asked)), "n_new": N_NEW}
 
 
 def show_predictions(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:

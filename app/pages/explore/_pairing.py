@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from app.pages.explore._predictions import SHOWN
 from app.pages.explore._subject import Asker, Subject, ask
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact
@@ -93,7 +94,7 @@ def _candidates(store: Store, subject: Subject, set_name: str) -> list[Fact]:
 
 def _fits(asker: Asker, pair: Subject) -> bool:
     alone = replace(pair, beside="")
-    view = ask(asker, alone, "predictions")[0].view
+    view = ask(asker, alone, "predictions", k=SHOWN, n_new=0)[0].view
     prompts = view["prompts"]
     if len(prompts) < 2 or len(prompts[0]["tokens"]) != len(prompts[1]["tokens"]):
         return False

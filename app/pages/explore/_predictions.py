@@ -46,14 +46,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt with its tokens, what comes next and how each model goes on."""
+    """One prompt with its tokens, and what comes next in each model."""
 
     name: str
     text: str
     tokens: tuple[dict[str, Any], ...]
     noise: bool
     lines: tuple[Line, ...]
-    continuations: tuple[str, ...]
 
 
 def prompts_of(found: Sequence[Result]) -> list[Prompt]:
@@ -81,11 +80,31 @@ def _prompt(found: Sequence[Result], one: dict[str, Any]) -> Prompt:
         tokens=tuple(one["tokens"]),
         noise=bool(one.get("noise")),
         lines=(*lines, *_others(found, name, set(order))),
-        continuations=tuple(
-            next((c["text"] for c in f.view["continuation"] if c["prompt"] == name), "")
-            for f in found
-        ),
     )
+
+
+@dataclass(frozen=True)
+class Continued:
+    """One prompt and how each model goes on."""
+
+    name: str
+    text: str
+    texts: tuple[str, ...]
+
+
+def continued_prompts(found: Sequence[Result]) -> list[Continued]:
+    """Every prompt as all models go on after it, greedily."""
+    return [
+        Continued(
+            one["name"],
+            one["text"],
+            tuple(
+                next((c["text"] for c in f.view["continuation"] if c["prompt"] == one["name"]), "")
+                for f in found
+            ),
+        )
+        for one in found[0].view["prompts"]
+    ]
 
 
 def _said(row: dict[str, Any] | None) -> Said:

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.pages.explore._contexts import map_choices, window_of
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
+from app.pages.explore._predictions import SHOWN
 from app.pages.explore._subject import Asker, Subject, ask
 from app.templating import render_fragment
 from worker.contract.errors import UserError
@@ -49,7 +50,7 @@ async def _rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> Asy
 
 def _predicted(asker: Asker, subject: Subject) -> Result:
     alone = replace(subject, beside="")
-    return ask(replace(asker, reader=""), alone, "predictions", k=10, n_new=20)[0]
+    return ask(replace(asker, reader=""), alone, "predictions", k=SHOWN, n_new=0)[0]
 
 
 def _panels(predicted: Result, told: list[Any], chosen: Chosen) -> Any:

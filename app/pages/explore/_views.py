@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from app.drawing.drawing import Offer, Source
 from app.pages.explore._contexts import (
     Asked,
+    continued,
     heads_by,
     lenses,
     maps,
@@ -15,6 +16,7 @@ from app.pages.explore._contexts import (
     patches,
     predicted,
     show_cell,
+    show_continuation,
     show_decomposition,
     show_head,
     show_heads,
@@ -63,6 +65,7 @@ class View:
 
 VIEWS = (
     View("predictions", "What it says next", show_predictions, (), "top_tokens", predicted),
+    View("continuation", "How it goes on", show_continuation, (), "", continued),
     View("switched", "What is switched on", show_switched, ("set",), clears="on="),
     View(
         "lens", "What each layer would say", show_lens, ("shade", "after", "which", "from"),

@@ -90,7 +90,9 @@ def test_predictions_name_target_and_ranks_of_both_prompts(
 ) -> None:
     text = part(client, "predictions").text
     assert "Clean prompt" in text and "Corrupted prompt" in text
-    assert text.count("␣golf") >= 2 and "golf and on" in text
+    assert text.count("␣golf") >= 2 and "golf and on" not in text
+    assert explored.asked[-1].spec.options["n_new"] == 0, "what comes first waits for no more"
+    assert part(client, "continuation").text.count("golf and on") == 2
     assert 'aria-pressed="true" aria-label="Take golf as target"' in text
 
 
@@ -339,7 +341,15 @@ def test_answers_are_files_with_the_question_they_answer(
 ) -> None:
     text = unescape(part(client, "leave", cells="resid.1.2").text)
     names = re.findall(r"/explore/answers/(\w+)\.json", text)
-    assert names == ["predictions", "lens", "patching", "patch", "decomposition", "heads"]
+    assert names == [
+        "predictions",
+        "continuation",
+        "lens",
+        "patching",
+        "patch",
+        "decomposition",
+        "heads",
+    ]
     answer = client.get("/explore/answers/patch.json", params={**PAIR, "cells": "resid.1.2"})
     assert answer.status_code == 200 and "attachment" in answer.headers["content-disposition"]
     assert answer.json()["spec"]["options"]["cells"][0]["layer"] == 1
