@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from app.submission import refuse_odd_text
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact, FactSet
+from worker.contract.given_name import given_name
 from worker.contract.inputs import AskReadFacts
 from worker.contract.menu import FactSetInfo, FileFormat, ReadFacts
 from worker.contract.subjects import OCCURRENCE
@@ -178,13 +179,8 @@ def keep(
 
     Raises UserError for a name that is none or taken.
     """
-    name = name.strip()
     refuse_odd_text({"name": name, "description": description})
-    if not name or len(name) > 100:
-        raise UserError(
-            f"name is {name[:60]!r}; expected 1 to 100 characters, for example my-athletes.",
-            field="name",
-        )
+    name = given_name(name, "fact set")
     if any(known.name == name for known in engine.store.fact_sets()):
         raise UserError(
             f"There is a fact set {name!r} already; choose another name, or delete that one first.",

@@ -178,9 +178,16 @@ def _bring_facts(facts: FactSet, store: Store, owner: str) -> str:
         for split in set(facts.splits) - set(known[name].splits):
             store.save_split(name, split, facts.splits[split])
         return name
-    name = facts.name if facts.name not in known else f"{facts.name} {facts.hash[:8]}"
+    plain = _last_part(facts.name)
+    name = plain if plain not in known else f"{plain} {facts.hash[:8]}"
     store.save_fact_set(facts.model_copy(update={"name": name}), owner=owner)
     return name
+
+
+def _last_part(name: str) -> str:
+    """A name that an address can hold: of a file, which `lethe run` names, its path's last part."""
+    plain = re.split(r"[/\\]", name)[-1][:80].strip()
+    return plain if plain.strip(".") else "brought"
 
 
 def _read_texts(found: Bundle) -> dict[str, str]:
@@ -204,8 +211,7 @@ def _bring_text(name: str, text: str, store: Store, owner: str) -> str:
     same = [one for one, content in known.items() if content == digest]
     if same:
         return name if name in same else same[0]
-    # A run of `lethe run` names a file: the last part of its path is its name here.
-    plain = re.split(r"[/\\]", name)[-1][:80]
+    plain = _last_part(name)
     free = plain if plain not in (*known, BUNDLED) else f"{plain} {digest[:8]}"
     return store.save_text(free, text, owner=owner).name
 

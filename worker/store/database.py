@@ -82,6 +82,12 @@ def parse_url(url: str) -> URL:
             f"postgresql+psycopg://USER:PASSWORD@HOST/NAME. Set LETHE_DATABASE_URL.",
             field="database_url",
         ) from None
+    if "@" in (parsed.host or ""):
+        raise UserError(
+            f"The database URL {hidden(url)!r} has more than one @; expected one, between password "
+            f"and host. Write %40 for an @ in the password, in LETHE_DATABASE_URL.",
+            field="database_url",
+        )
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
+from worker.contract.given_name import given_name
 from worker.contract.texts import BUNDLED, PIECE, TextInfo, piece_bounds
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
@@ -69,11 +70,10 @@ class TextStore:
 
     def save_text(self, name: str, text: str, *, owner: str = "") -> TextInfo:
         """Store a text under a name that is free; UserError for one that is not."""
-        name = name.strip()
-        if not name or len(name) > 100 or not name.isprintable() or name == BUNDLED:
+        name = given_name(name, "text", is_path=True)
+        if name == BUNDLED:
             raise UserError(
-                f"{name[:60]!r} is no name for a text; expected 1 to 100 characters, and not "
-                f"{BUNDLED!r}, which is the bundled one.",
+                f"{name!r} is no name for a text: it is the bundled one's. Choose another.",
                 field="name",
             )
         data = text.encode()

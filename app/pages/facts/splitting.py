@@ -17,6 +17,7 @@ from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import FactSet
+from worker.contract.given_name import given_name
 from worker.contract.selection import FactsSpec, retarget, select
 from worker.contract.texts import decode
 from worker.store.store import Store
@@ -146,18 +147,17 @@ async def derive(request: Request, store: StoreDep) -> Response:
 def _derive(store: Store, form: FormData) -> str:
     fact_set = store.fact_set(_text(form, "set"))
     group, answer = _text(form, "derived_group"), _text(form, "answer")
-    name = _text(form, "derived") or f"{fact_set.name}-{group}-to-{answer}"
+    own = f"{fact_set.name}-{group}-to-{answer}".replace("/", "-").replace("\\", "-")
+    name = _text(form, "derived") or own
     refuse_odd_text([group, answer, name])
     if not answer or len(answer) > 200:
         raise UserError(
             f"answer has {len(answer)} characters; expected 1 to 200, for example golf.",
             field="answer",
         )
-    if len(name) > 100 or any(known.name == name for known in store.fact_sets()):
-        raise UserError(
-            f"{name[:60]!r} is taken, or has more than 100 characters; choose another name.",
-            field="derived",
-        )
+    name = given_name(name, "fact set", field="derived")
+    if any(known.name == name for known in store.fact_sets()):
+        raise UserError(f"{name!r} is taken; choose another name.", field="derived")
     try:
         spec = FactsSpec(set=fact_set.name, forget=f"group:{group}", edit_to=answer)
         ids = tuple(fact.id for fact in select(fact_set, spec.forget).forget)

@@ -49,6 +49,8 @@ def test_a_sqlite_file_and_postgres_are_databases(url: str, driver: str) -> None
         ("nonsense", "'nonsense' is no database URL; expected sqlite:///PATH or"),
         ("sqlite://", "cannot be used; expected a SQLite file"),
         ("sqlite:///:memory:", "cannot be used; expected a SQLite file"),
+        ("postgresql://u:my@secret@h/n", r"u:\*\*\*@h/n' has more than one @.*%40"),
+        ("postgresql://u:a:b@secret@127.0.0.1:1/n", "more than one @"),
         ("mysql://u:secret@h/n", r"mysql://u:\*\*\*@h/n cannot be used"),
     ],
 )
