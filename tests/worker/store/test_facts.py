@@ -51,6 +51,7 @@ def test_what_is_cut_of_a_set_is_read_alone(store: Store) -> None:
     for first, n in ((0, 3), (1, 1), (9, 3)):
         bare = store.bare_fact_set("mine", first).facts
         assert bare == tuple(Fact(**{k: getattr(f, k) for k in kept}) for f in whole[:n])
+    assert len(store.bare_fact_set("mine").facts) == 3, "all, where no number is given"
     with pytest.raises(NotFound, match="mine"):
         store.bare_fact_set("mind")
 
