@@ -28,3 +28,9 @@ def test_a_reader_has_the_last_name_that_they_gave(store: Store) -> None:
     store.name_reader("ada", "Ada")
     store.name_reader("ada", "Ada L.")
     assert store.lesson_readers() == {"ada": "Ada L."}
+
+
+def test_an_answer_is_neither_right_nor_shown_unless_that_is_said(store: Store) -> None:
+    store.answer_lesson("ada", "where", 1, "", given="2")
+    (kept,) = store.lesson_answers("ada")
+    assert (kept.right, kept.shown) == (False, False)

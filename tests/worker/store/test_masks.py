@@ -32,3 +32,9 @@ def test_a_mask_that_is_not_there_or_has_no_name_is_refused(store: Store) -> Non
         store.delete_mask("none")
     with pytest.raises(UserError, match="no name"):
         store.save_mask("  ", "demo", MASK)
+
+
+def test_a_name_has_at_most_two_hundred_letters(store: Store) -> None:
+    assert store.save_mask(f" {'a' * 200} ", "demo", MASK).name == "a" * 200
+    with pytest.raises(UserError, match="expected 1 to 200 characters"):
+        store.save_mask("a" * 201, "demo", MASK)
