@@ -28,11 +28,11 @@ def left(least: float, *pairs: tuple[float, float]) -> tuple[list[str], Prepared
 
 
 def test_facts_below_a_share_of_the_median_difference_go_with_their_numbers() -> None:
-    kept, prepared = left(0.5, (1.0, 0.0), (-2.0, 0.0), (3.0, 1.0), (0.25, 0.0), (0.0, 0.625))
+    kept, prepared = left(0.5, (1.0, 0.0), (-2.0, 0.0), (3.0, 1.0), (1.0, 0.75), (0.0, 0.625))
     assert kept == ["f0", "f1", "f2", "f4"], "the median is 1"
     [one] = prepared.left_out
     assert one.id == "f3"
-    assert "metric logit_diff is 0.25 on the clean prompt and 0 on the corrupted" in one.reason
+    assert "metric logit_diff is 1 on the clean prompt and 0.75 on the corrupted" in one.reason
     assert "at least 0.5 (50% of the facts' median)" in one.reason
 
 
