@@ -3,7 +3,7 @@
 A method's module has `TITLE`, `Options` and one function named after its kind (`localize`,
 `unlearn`, `evaluate`, `explore`); `PAPER` is optional, and so are `NEEDS`, what it needs of a
 model's architecture, `SUGGESTS`, whether a localization chooses components by a rule of its own,
-`memory_beside`, what an edit takes beside what every edit does, and `CHECKS_FIRST`, of an
+`memory_beside`, what it takes beside what every run of its kind does, and `CHECKS_FIRST`, of an
 evaluation that refuses what it cannot measure before it asks the models for the first time, which
 it does through `BeforeAfter`: a preflight goes as far and refuses the same. The module's
 docstring says what it measures or does; its first sentence is the summary on the form. Files whose
@@ -38,8 +38,8 @@ class Method:
     options: type[Options]
     function: Callable[..., Any]
     memory_beside: Callable[..., int] | None = None
-    """Of an unlearning method, where it has one: bytes of (model, mask, options) beside what every
-    edit takes."""
+    """Where it has one, bytes beside what every run of its kind takes: of an unlearning method from
+    (model, mask, options), of an evaluation from (model, options, number of facts)."""
     checks_first: bool = False
     """Of an evaluation: does it refuse all that it cannot measure before it asks a model?"""
 

@@ -101,7 +101,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
         n_tokens=looked.n_tokens,
         seconds=seconds,
         brief=brief,
-        memory_bytes=_memory(spec, inputs, model),
+        memory_bytes=_memory(spec, inputs, model, len(facts) - len(left_out)),
         left_out=tuple(left_out[:MAX_LISTED]),
         seams=seams(model, looked.usable),
         notes=tuple(looked.notes),
@@ -245,7 +245,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
+def _memory(spec: Spec, inputs: Inputs, model: Model, n_facts: int) -> int:
     """What the run's kind takes with this mask, or with the edits that it measures."""
     n_changed, below = None, sum(Path(path).stat().st_size for path in inputs.deltas)
     if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
@@ -257,7 +257,24 @@ def _memory(spec: Spec, inputs: Inputs, model: Model) -> int:
     )
     # Edits that lie on the base: a copy of what they replaced is there as long as they are.
     kind = "unlearn" if isinstance(spec, StudySpec) else spec.kind
+    if isinstance(spec, EvaluateSpec | StudySpec):
+        return below + needs[kind] + _evaluations_beside(spec, model, n_facts)
     return below + needs[kind] + _beside(spec, inputs.mask, model)
+
+
+def _evaluations_beside(spec: EvaluateSpec | StudySpec, model: Model, n_facts: int) -> int:
+    """What the largest of its evaluations, made one after another, takes beside others."""
+    found = {name: method("evaluation", name) for name in spec.evaluations}
+    return max(
+        (
+            one.memory_beside(
+                model, one.options.model_validate(spec.options.get(name, {})), n_facts
+            )
+            for name, one in found.items()
+            if one.memory_beside is not None
+        ),
+        default=0,
+    )
 
 
 def _beside(spec: Spec, mask: Mask | None, model: Model) -> int:

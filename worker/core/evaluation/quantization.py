@@ -37,6 +37,11 @@ class Options(BaseOptions):
     retain_facts: int = Field(32, ge=1, le=100_000, description="Retain facts asked, at most.")
 
 
+def memory_beside(model: Model, options: Options, n_facts: int) -> int:
+    """Bytes of the blocks' matrices as they were, while they are rounded."""
+    return model.dtype.itemsize * sum(p.numel() for p in model.blocks.parameters())
+
+
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:
     """Ask with rounded weights, before and after."""
     retain = sample_retain(selection, options.retain_facts, job.seed)

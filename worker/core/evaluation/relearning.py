@@ -31,6 +31,7 @@ from worker.core.asking.rows import compare_columns
 from worker.core.asking.statistics import summarize
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
+from worker.core.training.attack_memory import attack_bytes
 from worker.core.training.relearn import (
     TAUGHT,
     Mode,
@@ -73,6 +74,11 @@ class Options(RelearnOptions):
 
 
 Found = dict[State, dict[Mode, Relearned]]
+
+
+def memory_beside(model: Model, options: Options, n_facts: int) -> int:
+    """Bytes of the largest attack beside the weights."""
+    return attack_bytes(model, options.modes, options)
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:

@@ -29,9 +29,10 @@ from worker.core.asking.per_fact import Rows, per_fact
 from worker.core.asking.probe import sample_retain
 from worker.core.asking.rows import compare_columns, halves
 from worker.core.asking.statistics import summarize
-from worker.core.evaluation._soft import Attacked, Groups, SoftOptions, attack
+from worker.core.evaluation._soft import ROWS, Attacked, Groups, SoftOptions, attack
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
+from worker.core.training.attack_memory import prompts_bytes
 
 TITLE = "Soft prompts"
 PAPER = "Schwinn et al. 2024, Soft Prompt Threats, arXiv 2402.09063"
@@ -49,6 +50,13 @@ class Options(SoftOptions):
     attack_base: bool = Field(
         True, description="Also attack the base in the same way, to compare with; once per study."
     )
+
+
+def memory_beside(model: Model, options: Options, n_facts: int) -> int:
+    """Bytes of the largest batch of facts times starts."""
+    taught = max(1, n_facts // 2)
+    starts = min(options.restarts, max(1, ROWS // taught))
+    return prompts_bytes(model, taught * starts, options.n_vectors)
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:

@@ -54,6 +54,9 @@ from worker.core.evaluation._verdict_rules import SPREAD, decide
 from worker.core.evaluation._verdict_terms import Thresholds
 from worker.core.evaluation._verdict_words import conclude, tell
 from worker.core.findings import Findings, Job
+from worker.core.models.model import Model
+from worker.core.training.attack_memory import attack_bytes
+from worker.core.training.relearn import RelearnOptions
 
 TITLE = "Verdict"
 CHECKS_FIRST = True
@@ -78,6 +81,11 @@ class Options(Thresholds):
         description="Your own ordinary text, one passage per line; empty takes the project's "
         "English, or for the bundled model sentences held out of its training.",
     )
+
+
+def memory_beside(model: Model, options: Options, n_facts: int) -> int:
+    """Bytes of the largest attack beside the weights."""
+    return attack_bytes(model, ("lora", "unrelated"), RelearnOptions())
 
 
 def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: Job) -> Findings:

@@ -136,11 +136,21 @@ def _training_bytes(model: Model, n_changed: int, size: int) -> int:
     """Bytes of a training's own copies, in float32 whatever the model's dtype, and of a batch."""
     # Best, gradients and two moments; of half precision also the values that are trained.
     own = 4 * n_changed * (4 if size == 4 else 5)
-    # What a block keeps for its backward: eight residuals and four intermediates of every token.
-    kept = size * model.n_layers * 4 * (2 * model.d_model + _mlp_width(model))
+    kept = kept_bytes(model)
     texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * _PASSAGE * model.d_vocab)))
-    of_text = texts * _PASSAGE * (kept + 3 * 4 * model.d_vocab)
+    of_text = texts * _PASSAGE * kept + logits_bytes(model, texts * _PASSAGE)
     return own + max(_TRAINED_FACTS * PROMPT * kept, of_text)
+
+
+def kept_bytes(model: Model) -> int:
+    """Bytes of one token that all blocks keep for their backward: eight residuals and four
+    intermediates each."""
+    return model.dtype.itemsize * model.n_layers * 4 * (2 * model.d_model + _mlp_width(model))
+
+
+def logits_bytes(model: Model, tokens: int) -> int:
+    """Bytes of the logits of `tokens` positions, their log-softmax and its gradient, in float32."""
+    return 3 * 4 * tokens * model.d_vocab
 
 
 def _mlp_width(model: Model) -> int:
