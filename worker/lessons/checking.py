@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from functools import partial
 from string import Template
 
-from worker.contract.base import unknown
+from worker.contract.base import parse, unknown
 from worker.contract.errors import UserError
+from worker.contract.spec import UnlearnSpec
 from worker.lessons.expressions import Expression
 from worker.lessons.glossary import glossary
 from worker.lessons.observing import CELL, FUNCTIONS, NAMES, Observed
-from worker.lessons.schema import Experiment, Lesson, Part, Question, Step
+from worker.lessons.schema import Edit, Experiment, Lesson, Part, Question, Step
 
 PUT_IN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 """An experiment's name, a colon and an expression."""
@@ -34,8 +35,21 @@ def check(lesson: Lesson, lines: dict[str, int]) -> Iterator[Problem]:
             yield 1, unknown("term of the glossary", term, sorted(glossary())).message
     for experiment in lesson.experiments.values():
         yield from _options(experiment, lines[f"experiment {experiment.name}"])
+        if experiment.edit and experiment.edit not in lesson.edits:
+            known = sorted(lesson.edits)
+            line = lines[f"experiment {experiment.name}"]
+            yield line, unknown("edit", experiment.edit, known).message
+    for edit in lesson.edits.values():
+        yield from _edit(edit, lesson, lines[f"edit {edit.name}"])
     for step in lesson.steps:
         yield from _step(step, lesson)
+
+
+def _edit(edit: Edit, lesson: Lesson, line: int) -> Iterator[Problem]:
+    try:
+        parse(UnlearnSpec, {"model": lesson.front.model, **edit.spec}, "spec")
+    except UserError as error:
+        yield from ((line, said) for _, said in error.problems)
 
 
 def _options(experiment: Experiment, line: int) -> Iterator[Problem]:

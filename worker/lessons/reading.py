@@ -1,9 +1,12 @@
 """Reads a lesson's file: YAML front matter, `## ` steps, and directives between lines of `:::`.
 
-    :::experiment, :::figure, :::question   hold YAML, with the fields of `worker.lessons.schema`
+    :::experiment, :::edit, :::figure, :::question
+                                            hold YAML, with the fields of `worker.lessons.schema`
     :::why, :::notes, :::own                hold Markdown: the reason with its paper, what is for
                                             the teacher alone, and why to choose another fact, which
                                             what stands below it waits for
+    :::make                                 holds Markdown: what the lesson's edits are, above the
+                                            button that makes them
 
 Between `{{` and `}}` stands an experiment's name, a colon and an expression, whose value is written
 there. What is wrong is said with its line.
@@ -13,7 +16,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from markdown_it import MarkdownIt
@@ -25,16 +28,18 @@ from pydantic import BaseModel, ValidationError
 from worker.contract.base import Contract, M, parse, unknown
 from worker.contract.errors import UserError
 from worker.lessons.checking import check
-from worker.lessons.schema import Experiment, Figure, Front, Lesson, Part, Question, Step
+from worker.lessons.schema import Edit, Experiment, Figure, Front, Lesson, Part, Question, Step
 
 LONGEST = 200_000
 """Characters of a lesson's file."""
-MARKDOWN = ("why", "notes", "own")
+MARKDOWN = ("why", "notes", "own", "make")
 DIRECTIVES: dict[str, type[Contract]] = {
     "experiment": Experiment,
+    "edit": Edit,
     "figure": Figure,
     "question": Question,
 }
+N = TypeVar("N", Experiment, Edit)
 Problem = tuple[int, str]
 """A line of the file, from 1, and what is wrong there."""
 
@@ -82,19 +87,23 @@ class _Reader:
         self.problems: list[Problem] = []
         self.lines: dict[str, int] = {}
         """Where each experiment, figure and question begins."""
+        self._experiments: dict[str, Experiment] = {}
+        self._edits: dict[str, Edit] = {}
         self._source = text.splitlines()
         self._tokens = markdown().parse(text)
 
     def lesson(self, name: str) -> Lesson | None:
         """The lesson; None where too much is wrong to go on."""
         front = self._front()
-        experiments: dict[str, Experiment] = {}
-        steps = self._steps(experiments)
+        steps = self._steps()
         if not steps and not self.problems:
             self.problems.append((1, "The lesson has no step; a heading with ## begins one."))
         if front is None or self.problems:
             return None
-        return Lesson(name=name, front=front, experiments=experiments, steps=tuple(steps))
+        return Lesson(
+            name=name, front=front, experiments=self._experiments, edits=self._edits,
+            steps=tuple(steps),
+        )  # fmt: skip
 
     def _front(self) -> Front | None:
         first = self._tokens[0] if self._tokens else None
@@ -105,7 +114,7 @@ class _Reader:
             return None
         return self._yaml(Front, first.content, 2)
 
-    def _steps(self, experiments: dict[str, Experiment]) -> list[Step]:
+    def _steps(self) -> list[Step]:
         steps: list[Step] = []
         title, begun, parts = "", 0, list[Part]()
         for token, text, line in self._blocks():
@@ -113,7 +122,9 @@ class _Reader:
                 steps += [Step(title=title, line=begun, parts=tuple(parts))] if begun else []
                 title, begun, parts = text, line, []
             elif token.type == "colon_fence" and token.info.strip() == "experiment":
-                self._experiment(token, experiments)
+                self._named(token, Experiment, self._experiments)
+            elif token.type == "colon_fence" and token.info.strip() == "edit":
+                self._named(token, Edit, self._edits)
             elif not begun:
                 self.problems.append(
                     (line, "This stands above the first step; a heading with ## begins one.")
@@ -133,16 +144,18 @@ class _Reader:
                 text = text.strip().strip("#").strip()
             yield token, text, first + 1
 
-    def _experiment(self, token: Token, experiments: dict[str, Experiment]) -> None:
+    def _named(self, token: Token, model: type[N], known: dict[str, N]) -> None:
+        """Read an experiment or an edit, which stands for the whole lesson."""
         assert token.map is not None
         line = token.map[0] + 1
-        found = self._yaml(Experiment, token.content, line + 1)
+        found = self._yaml(model, token.content, line + 1)
         if found is None:
             return
-        if found.name in experiments:
-            self.problems.append((line, f"The experiment {found.name!r} is there twice."))
-        experiments[found.name] = found
-        self.lines[f"experiment {found.name}"] = line
+        kind = token.info.strip()
+        if found.name in known:
+            self.problems.append((line, f"The {kind} {found.name!r} is there twice."))
+        known[found.name] = found
+        self.lines[f"{kind} {found.name}"] = line
 
     def _part(self, token: Token, text: str, line: int) -> Part | None:
         if token.type != "colon_fence":

@@ -47,6 +47,15 @@ class Experiment(Contract):
     name: Name
     view: Words
     options: dict[str, Any] = {}
+    edit: str = Field("", description="Ask the model with this edit on it, by its name.")
+
+
+class Edit(Contract):
+    """An edit that readers make with one button; who presses it second finds it made."""
+
+    name: Name
+    title: Words
+    spec: dict[str, Any] = Field(description="facts, mask, method, options and seed of the run.")
 
 
 class Figure(Contract):
@@ -92,7 +101,7 @@ class Question(Contract):
 class Part(Contract):
     """One part of a step; its `kind` says which other field holds it."""
 
-    kind: Literal["text", "figure", "question", "why", "notes", "own"]
+    kind: Literal["text", "figure", "question", "why", "notes", "own", "make"]
     line: int
     text: str = Field("", description="Markdown of a text, a reason with its paper, or notes.")
     figure: Figure | None = None
@@ -147,4 +156,5 @@ class Lesson(Contract):
     name: str
     front: Front
     experiments: dict[str, Experiment]
+    edits: dict[str, Edit] = {}
     steps: tuple[Step, ...]

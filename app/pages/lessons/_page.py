@@ -15,6 +15,7 @@ from app.pages.lessons._judging import Judged, judge
 from app.pages.lessons._picture import bars, grid
 from app.pages.lessons._writing import Writer, parts, plain
 from worker.contract.errors import UserError
+from worker.contract.progress import FINAL_STATES
 from worker.lessons.checking import PUT_IN
 from worker.lessons.schema import Figure, Lesson, Part, Question, Step
 from worker.store.lessons import Answered
@@ -157,6 +158,18 @@ class Screen:
             "csv": f"{self.address}/figures/{figure.name}.csv{self.about.query()}",
         }
 
+    def making(self) -> dict[str, Any]:
+        """The lesson's edits and how far each is."""
+        rows = [(edit, self.bench.made(edit)) for edit in self.lesson.edits.values()]
+        runs = [run for _, run in rows if run is not None]
+        return {
+            "rows": rows,
+            "is_open": any(run.state not in FINAL_STATES for run in runs),
+            "is_wanted": len(runs) < len(rows),
+            "address": f"{self.address}/make{self.about.query()}",
+            "again": f"{self.address}/made{self.about.query()}",
+        }
+
     @staticmethod
     def notes(lesson: Lesson) -> list[tuple[int, Markup, Step, list[Markup]]]:
         """Every step with what it asks and its notes."""
@@ -177,6 +190,8 @@ class Screen:
     def _placed(self, part: dict[str, Any], at_hand: bool = False) -> dict[str, Any]:
         """A part with its figure, where the experiment is at hand; else the page asks for it."""
         figure = part["figure"]
+        if part["kind"] == "make":
+            return part | {"making": self.making()}
         if figure is None:
             return part
         if at_hand or self.is_whole or self.bench.is_known([figure.of]):

@@ -109,7 +109,7 @@ def parts(writer: Writer, found: tuple[Part, ...]) -> list[dict[str, Any]]:
     for part in found:
         if part.kind in ("notes", "question"):
             continue
-        html = writer.write(part.text) if part.kind in ("text", "why", "own") else None
+        html = writer.write(part.text) if part.kind in ("text", "why", "own", "make") else None
         made.append({"kind": part.kind, "html": html, "figure": part.figure})
     return made
 

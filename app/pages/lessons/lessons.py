@@ -13,7 +13,7 @@ from app.failures import status
 from app.lessons.library import Library, library
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About, about
-from app.pages.lessons._bench import Bench
+from app.pages.lessons._bench import Bench, NotMade
 from app.pages.lessons._page import Screen
 from app.pages.lessons._picture import csv_rows
 from app.submission import refuse_odd_text
@@ -124,6 +124,24 @@ async def answer(request: Request, name: str, number: str, engine: EngineDep) ->
     return RedirectResponse(f"{screen.address}{told.query()}#told", status_code=303)
 
 
+@router.post("/{name}/{number}/make")
+async def make(request: Request, name: str, number: str, engine: EngineDep) -> Response:
+    """Queue the lesson's edits, unless somebody did so before."""
+    lesson, at, _ = _step(request, name, number)
+    screen = _screen(request, engine, lesson, at, about(lesson, request.query_params))
+    await run_in_threadpool(screen.bench.make)
+    query = screen.about.query()
+    return RedirectResponse(f"{screen.address}{query}#making", status_code=303)
+
+
+@router.get("/{name}/{number}/made")
+def made(request: Request, name: str, number: str, engine: EngineDep) -> Response:
+    """How far the lesson's edits are, as a part of the page."""
+    lesson, at, _ = _step(request, name, number)
+    screen = _screen(request, engine, lesson, at, about(lesson, request.query_params))
+    return _part(request, "making", lambda: {"making": screen.making()})
+
+
 @router.get("/{name}/{number}/rest")
 def rest(request: Request, name: str, number: str, engine: EngineDep) -> Response:
     """What is below a step's question, once it is answered."""
@@ -223,6 +241,6 @@ def _part(request: Request, name: str, make: Any, **more: Any) -> Response:
             "fragments/lessons/trouble.html",
             status_code=status(error),
             problems=sentences,
-            is_waiting=isinstance(error, NoWorker),
+            is_waiting=isinstance(error, NoWorker | NotMade),
             again=f"{request.url.path}?{request.url.query}",
         )

@@ -9,6 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.pages.lessons._judging import judge
+from tests.app.conftest import fact_set
+from tests.app.pages.explore.conftest import answer_of_an_edit
 from tests.app.pages.lessons.conftest import ExploredEngine
 from worker.contract.errors import UserError
 from worker.lessons.schema import Choice, Question
@@ -17,8 +19,10 @@ pytestmark = pytest.mark.usefixtures("explored")
 OWN = "?subject=Ty+Cobb&other=Grant+Hill"
 
 
-def ask(client: TestClient, path: str, **form: str) -> Any:
-    return client.post(f"/lessons/where/{path}", data=form, headers={"Origin": "http://127.0.0.1"})
+def ask(client: TestClient, path: str, lesson: str = "where", **form: str) -> Any:
+    return client.post(
+        f"/lessons/{lesson}/{path}", data=form, headers={"Origin": "http://127.0.0.1"}
+    )
 
 
 def test_every_lesson_is_listed_with_its_way_in(client: TestClient) -> None:
@@ -239,3 +243,62 @@ def test_where_no_choice_holds_none_is_right() -> None:
     assert not judged.right and judged.best == "none of these"
     with pytest.raises(UserError):
         judge(question, None, Seen(), "-1")  # type: ignore[arg-type]
+
+
+def able(explored: ExploredEngine) -> ExploredEngine:
+    """The engine, whose worker has the facts and the options of the lesson's edits."""
+    explored.store.save_fact_set(fact_set("athletes"), bundled=True)
+    menu = explored.store.announcement()
+    assert menu is not None
+    kinds = {"objective": "string", "steps": "integer", "learning_rate": "number"}
+    kinds |= {"forget_weight": "number"}
+    options = {"type": "object", "properties": {name: {"type": k} for name, k in kinds.items()}}
+    parts = {f"blocks.{layer}.mlp": 100 for layer in range(8)}
+    changed = menu.model_copy(
+        update={
+            "methods": tuple(one.model_copy(update={"options": options}) for one in menu.methods),
+            "models": tuple(
+                one.model_copy(update={"component_parameters": parts}) for one in menu.models
+            ),
+        }
+    )
+    explored.store.announce("test-host:cpu", "g", changed)
+    return explored
+
+
+def test_the_edits_of_a_lesson_are_made_once_for_all_and_tried_again_when_lost(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    store = able(explored).store
+    page = client.get("/lessons/take/2").text
+    assert page.count("not made yet") == 3 and "Make the edits" in page
+    unmade = client.get("/lessons/take/3/figures/early", headers={"HX-Request": "true"})
+    assert "is not made yet" in ask(client, "3", lesson="take", answer="0").text
+    assert unmade.status_code in (404, 409)
+    made = client.post("/lessons/take/2/make")
+    assert made.url.fragment == "making" and "They are being made" in made.text
+    runs = store.runs(kind="unlearn")
+    assert len(runs) == 3 and all("Take it out" in run.title for run in runs)
+    client.post("/lessons/take/2/make")
+    assert len(store.runs(kind="unlearn")) == 3
+    explored.cancel(runs[0].id)
+    again = client.get("/lessons/take/2/made", headers={"HX-Request": "true"}).text
+    assert "Make the edits" in again
+    client.post("/lessons/take/2/make")
+    assert len(store.runs(kind="unlearn")) == 4
+
+
+def test_an_edited_model_is_asked_with_the_lessons_run_on_it(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    store = able(explored).store
+    client.post("/lessons/take/2/make")
+    for run in store.runs(kind="unlearn"):
+        attempt = store.begin_attempt(run.id, "test-host:cpu", "g")
+        assert attempt is not None
+        store.finish(run.id, attempt.number, "done", "", answer_of_an_edit())
+    assert "All are made" in client.get("/lessons/take/2").text
+    ask(client, "3", lesson="take", answer="0")
+    assert "It is otherwise" in client.get("/lessons/take/3?now=1").text
+    edited = [one.spec for one in explored.asked if one.spec.edits]
+    assert edited and {one.edits[0] for one in edited} <= {r.id for r in store.runs(kind="unlearn")}
