@@ -170,9 +170,10 @@ function hold(grid, cell) {
   const note = grid.closest("[data-place]").querySelector("[data-held]");
   if (!note || grid !== note.parentElement.querySelector("[data-grid]")) return;
   const row = cell && rowOf(cell);
-  note.textContent = cell ? `${row} looks at: ${cell.dataset.tip.split("\n").join(" · ")}` : "";
+  note.textContent = cell ? `${row} looks at: ${tipOf(cell).split("\n").join(" · ")}` : "";
 }
 
+const tipOf = (cell) => cell.dataset.tip ?? cell.parentElement.dataset.tip ?? "";
 const rowOf = (cell) =>
   [...cell.closest("tr").querySelector("th").children].map((one) => one.textContent).join(" ").trim();
 
@@ -232,7 +233,7 @@ function show(cell) {
   const head = document.createElement("strong");
   head.textContent = words(cell);
   note.append(head);
-  for (const line of (cell.dataset.tip ?? "").split("\n").filter(Boolean)) {
+  for (const line of tipOf(cell).split("\n").filter(Boolean)) {
     const one = document.createElement("span");
     one.textContent = line;
     note.append(one);

@@ -48,6 +48,8 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     marked: bool = False
+    tip: str = ""
+    """What hovering over any of its cells shows, where they have no tip of their own."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def panel(
     *,
     texts: Callable[[int, int], str] | None = None,
     tips: Callable[[int, int], str] | None = None,
+    row_tips: Sequence[str] = (),
     corner: str = "token",
     is_narrow: bool = False,
 ) -> Panel:
@@ -125,6 +128,7 @@ def panel(
                     for j in range(values.shape[1])
                 ),
                 marked,
+                row_tips[i] if row_tips else "",
             )
             for i, (place, label, marked) in enumerate(rows)
         ),

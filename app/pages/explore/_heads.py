@@ -129,7 +129,7 @@ def _pattern(
         shade,
         lambda i, j: str(first + i),
         texts=lambda i, j: "",
-        tips=lambda i, j: tips[i],
+        row_tips=tips,
         corner="looks from",
     )
 
