@@ -39,12 +39,12 @@ class Bench:
 
     def run(self, name: str) -> Observed:
         """An experiment's result; UserError as the worker says it, NotMade and NoWorker."""
-        return Observed(self.answers.ask(self.engine, self._spec(name)))
+        return Observed(self.answers.ask(self.engine, self.spec(name)))
 
     def is_known(self, names: Iterable[str]) -> bool:
         """Whether all these experiments are at hand, so that a page need not wait for them."""
         try:
-            return all(self.answers.known(self._spec(name)) is not None for name in names)
+            return all(self.answers.known(self.spec(name)) is not None for name in names)
         except NotMade:
             return False
 
@@ -84,7 +84,8 @@ class Bench:
         model = read_model(self.about.model, self.engine.store)
         return {"kind": "unlearn", "model": model, **edit.spec}
 
-    def _spec(self, name: str) -> ExploreSpec:
+    def spec(self, name: str) -> ExploreSpec:
+        """What an experiment asks; NotMade where an edit that it asks was not made yet."""
         experiment = self.lesson.experiments[name]
         model = read_model(self.about.model, self.engine.store)
         if experiment.edit:

@@ -217,10 +217,9 @@ class Screen:
         return Writer(self.bench)
 
     def _explore(self, figure: Figure) -> str:
-        """Where the same is open to be explored."""
-        values = self.about.values
-        named = {
-            "model": self.about.model, "prompt": values["prompt"],
-            "corrupted": values["corrupted"], "subject": values["subject"],
-        }  # fmt: skip
-        return f"/explore?{urlencode(named)}#{self.lesson.experiments[figure.of].view}"
+        """Where the same is open to be explored: the experiment's own prompts and model."""
+        spec = self.bench.spec(figure.of)
+        model = f"edit:{spec.edits[-1]}" if spec.edits else spec.base
+        given = {name: spec.options.get(name) for name in ("prompt", "corrupted", "subject")}
+        named = {"model": model} | {name: value for name, value in given.items() if value}
+        return f"/explore?{urlencode(named)}#{spec.view}"
