@@ -228,17 +228,14 @@ def test_odd_prompts_are_told_in_a_sentence(
             expect(view(page, name).locator("[data-place]")).not_to_be_empty()
 
 
-def test_without_a_worker_every_view_says_so(
+def test_before_the_first_worker_the_page_says_how_to_start_one(
     open_tab: Callable[..., Page], fresh: Callable[..., Any]
 ) -> None:
     served = fresh(with_worker=False)
     page = open_tab(served)
     page.watch.allowed += ["503"]  # type: ignore[attr-defined]
     page.goto(link(served))
-    expect(page.get_by_text("Nobody can compute a view")).to_be_visible()
-    for name in ("predictions", "lens", "heads"):
-        expect(view(page, name)).to_contain_text("No worker is alive")
-        expect(view(page, name).get_by_role("button", name="Ask again")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("No worker has announced")
 
 
 def test_an_intervention_applies_to_every_view_and_goes_to_a_run(page: Page, served: Any) -> None:
