@@ -81,7 +81,7 @@ class _Asked(Exception):
 class _Ahead(BeforeAfter):
     """Lets an evaluation go on until it asks the model for the first time."""
 
-    def measure_against(self, *args: object) -> NoReturn:
+    def measure_against(self, *args: object, **named: object) -> NoReturn:
         raise _Asked
 
     def once(self, state: object, of: object, ask: Callable[[], object]) -> NoReturn:

@@ -21,11 +21,12 @@ _N_TOKENS = 4  # with one token the softmax is constant and nothing depends on q
 def fused_head_rows(model: Model) -> list[list[tuple[int, int]]]:
     """List for each head the (start, stop) ranges of the fused projection's outputs it uses."""
     if model not in _known:
-        joint, heads = _run_first_attention(model)
-        _known[model] = [
-            _ranges(torch.autograd.grad(_pick(heads, model, h), joint, retain_graph=True)[0])
-            for h in range(model.n_heads)
-        ]
+        with torch.enable_grad():  # also where the caller wants none
+            joint, heads = _run_first_attention(model)
+            _known[model] = [
+                _ranges(torch.autograd.grad(_pick(heads, model, h), joint, retain_graph=True)[0])
+                for h in range(model.n_heads)
+            ]
     return _known[model]
 
 
@@ -47,8 +48,7 @@ def _run_first_attention(model: Model) -> tuple[Tensor, Tensor]:
         block.get_submodule(model.layout.o).register_forward_pre_hook(keep_heads),
     ]
     try:
-        with torch.enable_grad():
-            model.hf(input_ids=ids, use_cache=False)
+        model.hf(input_ids=ids, use_cache=False)
     finally:
         for handle in handles:
             handle.remove()

@@ -3,6 +3,7 @@ import torch
 
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.contract.errors import UserError
+from worker.core.models import fused
 from worker.core.models.base_run import run_base
 from worker.core.models.components import component_parameters, component_slices
 from worker.core.models.deltas import restored
@@ -24,6 +25,15 @@ def test_counts_are_those_of_the_slices(family):
     assert len(counts) == model.n_layers * (2 + model.n_heads)
     for name in ("blocks.0.mlp", "blocks.2.attn", "blocks.1.attn.head.3"):
         assert counts[name] == sum(p[index].numel() for p, index in cut(model, name))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "neox", "phi3"])
+def test_the_rows_of_a_head_are_found_also_where_no_gradients_are_wanted(family):
+    model = make_model(family)
+    wanted = component_slices(model, "blocks.0.attn.head.1")
+    fused._known.pop(model, None)
+    with torch.no_grad():
+        assert component_slices(model, "blocks.0.attn.head.1") == wanted
 
 
 @pytest.mark.parametrize("family", FAMILIES)
