@@ -60,7 +60,7 @@ def prompt_grid(
     """The grid of one fact; `values` are (layer, position), NaN past the last position."""
     n_layers, n = values.shape[0], len(fact.tokens)
     by_token = values[:, :n].T
-    is_share = attribution.unit == SHARE_OF_DIFFERENCE
+    is_share = attribution.unit.startswith("share")
     span = 0.0 if is_share or fact.corrupted is None else fact.clean - fact.corrupted
     return Grid(
         title=f"{fact.label}: {site_title(site)}, token × layer",

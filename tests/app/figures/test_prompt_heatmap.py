@@ -67,7 +67,9 @@ def test_picture_table_and_download_hold_the_same_numbers(localization: Source) 
     for cell in cells:
         i, j = int(cell["token index"]), int(cell["layer"])
         assert float(cell["Δ probability"]) == pytest.approx(values[i, j], rel=1e-7)
-        assert float(cell["normalized"]) == pytest.approx(values[i, j] / 0.8, rel=1e-6)
+        assert float(cell["share of clean minus corrupted"]) == pytest.approx(
+            values[i, j] / 0.8, rel=1e-6
+        )
         assert cell["component"] == f"blocks.{j}.mlp"
 
 
@@ -120,7 +122,7 @@ def test_the_caption_says_the_answer_its_foil_and_both_runs(localization: Source
         localization.result.model_copy(update={"attribution": other}), localization.open
     )
     said = draw("prompt_heatmap", changed, {}).caption
-    assert "for “basketball” against “golf”: logit diff 0.950" in said
+    assert "for “basketball” against “golf”: logit difference 0.950" in said
 
 
 def test_what_can_be_chosen_is_offered_and_nothing_where_no_grid_is(
