@@ -210,8 +210,9 @@ def test_swapping_marking_and_taking_answers_change_every_view(page: Page, serve
     [
         ("", "The prompt is empty"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
-        ("🐸🐸 plays the sport of", "🐸🐸 plays the sport of"),
-        ("שלום עולם is", "שלום עולם is"),
+        # Each byte of what the vocabulary lacks is a token, and shows its whole letter.
+        ("🐸🐸 plays the sport of", "🐸␣plays␣the␣sport␣of"),
+        ("שלום עולם is", "ם␣is"),
         ("Fact", "Fact"),
         ("word " * 1500, "tokens"),
     ],
