@@ -23,6 +23,27 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store) -> N
         assert compare_metadata(context, Base.metadata) == []
 
 
+TOGETHER = """
+import os, sys, traceback
+from pathlib import Path
+from worker.contract.settings import Settings
+from worker.store.store import Store
+
+chosen = Settings(data=Path(sys.argv[1]), database_url=sys.argv[2])
+opened = []
+for _ in range(4):
+    if pid := os.fork():
+        opened.append(pid)
+        continue
+    try:
+        os._exit(10 + len(Store.open(chosen).runs()))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in opened])
+"""
+
+
 def test_processes_that_open_a_fresh_store_together_all_succeed(chosen: Settings) -> None:
     command = [sys.executable, "-c", TOGETHER, str(chosen.data), chosen.database_url]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -194,7 +194,8 @@ def by_hand(model, fact, layer, before, options, residual):
         if step == 0:
             size = seen[0].norm()
         now = run(drift, encoded(drift))[-1]
-        first = now.detach() if step == 0 else first
+        if step == 0:
+            first = now.detach()
         kl = (now.exp() * (now - first)).sum()
         loss = nll + options.value_decay * delta.norm() / size**2 + options.kl_weight * kl
         if loss < 0.05 or step == options.value_steps - 1:
