@@ -33,9 +33,11 @@ def draw_bars(
                 "type": "bar",
                 "orientation": "h",
                 "name": name,
-                "y": list(range(len(labels))),
-                "x": list(values),
-                "customdata": shown,
+                "y": [row for row, value in enumerate(values) if value is not None],
+                "x": [value for value in values if value is not None],
+                "customdata": [
+                    words for words, value in zip(shown, values, strict=True) if value is not None
+                ],
                 "hovertemplate": hover,
             }
             for name, values in series.items()
@@ -50,13 +52,19 @@ def draw_bars(
                 "automargin": True,
                 "fixedrange": True,
             },
-            "barmode": "group",
+            "barmode": "group" if _share_rows(series) else "overlay",
             "height": AROUND + ROW * len(labels),
             "showlegend": len(series) > 1,
         },
         table=Table(title=title, columns=cells.columns, rows=tuple(map(_readable, cells.rows))),
         cells=cells,
     )
+
+
+def _share_rows(series: dict[str, Sequence[float | None]]) -> bool:
+    """Whether two series have a bar in one row; only then has each less than the row's height."""
+    rows = zip(*series.values(), strict=True)
+    return any(sum(value is not None for value in row) > 1 for row in rows)
 
 
 def _readable(row: Sequence[Any]) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ def test_a_neuron_has_a_bar_for_each_effect_and_none_where_it_was_not_computed()
     plot = draw("neuron_bars", made(), {}).figure()
     assert [(bar["name"], list(bar["x"])) for bar in plot["data"]] == [
         ("direct", [-0.25, 0.75]),
-        ("set to zero", [0.125, None]),
+        ("set to zero", [0.125]),
     ]
     assert list(plot["layout"]["yaxis"]["ticktext"]) == ["5", "2"]
     assert plot["layout"]["xaxis"]["title"]["text"] == "logit difference"

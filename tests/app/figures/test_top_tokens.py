@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.drawing.bars import ROW
 from app.drawing.drawing import Source
 from app.drawing.find import draw
 from app.figures.top_tokens import offers
@@ -26,8 +27,9 @@ def test_each_prompts_bars_stand_in_the_rows_order() -> None:
     clean, corrupted = draw("top_tokens", TWO, {}).traces
     assert (clean["name"], clean["y"], clean["x"]) == ("clean", [0, 2], [0.75, 0.125])
     assert (corrupted["name"], corrupted["y"], corrupted["x"]) == ("corrupted", [1], [0.5])
-    assert clean["customdata"] == [["␣golf (clean)", 2.5], ["∅ (clean)", 4.5]]
-    assert corrupted["customdata"] == [["&lt;b&gt; (corrupted)", 3.5]]
+    assert clean["customdata"] == ["␣golf (clean)", "∅ (clean)"]
+    assert corrupted["customdata"] == ["&lt;b&gt; (corrupted)"]
+    assert draw("top_tokens", TWO, {}).figure()["layout"]["barmode"] == "overlay"
 
 
 def test_the_first_bar_is_on_top_and_every_bar_is_labelled() -> None:
@@ -42,7 +44,7 @@ def test_the_first_bar_is_on_top_and_every_bar_is_labelled() -> None:
 def test_more_bars_make_it_higher_and_one_prompt_needs_no_legend() -> None:
     one = draw("top_tokens", made(("clean", "a", 0.5)), {}).figure()["layout"]
     two = draw("top_tokens", TWO, {}).figure()["layout"]
-    assert two["height"] - one["height"] == 2 * 24 and one["height"] > 24
+    assert two["height"] - one["height"] == 2 * ROW and one["height"] > ROW
     assert (one["showlegend"], two["showlegend"]) == (False, True)
 
 

@@ -41,6 +41,7 @@ def test_a_result_of_nothing_holds_nothing() -> None:
 def test_a_provenance_that_says_less_is_of_a_whole_unedited_model() -> None:
     assert said(Provenance.model_validate(MADE), *MADE) == {
         "edits": (),
+        "interventions": (),
         "revision": None,
         "model_note": "",
         "fact_set": None,
