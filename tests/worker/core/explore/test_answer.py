@@ -37,4 +37,4 @@ def test_only_a_view_is_such_a_question():
 
 def test_numbers_that_are_sent_have_six_digits_and_gaps_are_none():
     values = np.array([[1 / 3, np.nan], [1e-9 / 3, 2.0]])
-    assert nested(Array(values, (), "")) == [[0.333333, None], [3.33333e-10, 2.0]]
+    assert nested(Array(values, (), "nats")) == [[0.333333, None], [3.33333e-10, 2.0]]
