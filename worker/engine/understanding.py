@@ -8,6 +8,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, Inputs, Question
 from worker.contract.menu import Announcement
+from worker.engine.recent import Recent
 from worker.engine.resolve import paces_of, resolve
 from worker.engine.wire import KEPT
 from worker.store.store import Store
@@ -51,22 +52,14 @@ def _bare(inputs: Inputs) -> Inputs:
     """Leave out what is around facts, of which a brief look reads nothing: it is nine tenths."""
     if inputs.fact_set is None:
         return inputs
-    fact_set = inputs.fact_set.model_copy(update={"facts": _bare_facts(inputs.fact_set.facts)})
+    fact_set = inputs.fact_set.model_copy(update={"facts": _bared(inputs.fact_set.facts)})
     return inputs.model_copy(update={"fact_set": fact_set})
 
 
-_bared: dict[int, tuple[tuple[Fact, ...], tuple[Fact, ...]]] = {}
-
-
 def _bare_facts(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """Facts without what is around them; of the same tuple again, the same tuple."""
-    known = _bared.get(id(facts))
-    if known is None or known[0] is not facts:
-        bare = tuple(
-            Fact.model_construct(**{name: getattr(fact, name) for name in OF_A_FACT})
-            for fact in facts
-        )
-        for oldest in list(_bared)[: len(_bared) - KEPT + 1]:
-            _bared.pop(oldest, None)
-        known = _bared[id(facts)] = facts, bare
-    return known[1]
+    return tuple(
+        Fact.model_construct(**{name: getattr(fact, name) for name in OF_A_FACT}) for fact in facts
+    )
+
+
+_bared = Recent(KEPT, _bare_facts)

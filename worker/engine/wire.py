@@ -1,8 +1,8 @@
 """What a supervisor and its compute process say to each other: one JSON object per line.
 
-NaN and infinities, which rows of floats may hold, arrive as null: pydantic writes them so. The fact
-set of a job is a text within the line: runs and questions that follow each other name the same set
-of thousands of facts, and each side writes or reads it once.
+NaN and infinities, which rows of floats may hold, arrive as null: pydantic writes them so. The
+facts of a job are a text within the line: runs and questions that follow each other name the same
+thousands, and each side writes or reads them once.
 """
 
 import json
@@ -12,17 +12,18 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Discriminator, TypeAdapter
 
 from worker.contract.base import Contract
-from worker.contract.facts import FactSet
+from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs, Question
 from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.contract.result import Result
 from worker.contract.spec import Spec
+from worker.engine.recent import Recent
 
 FACTS = "facts"
-"""Key of a line under which a job's fact set stands as text."""
+"""Key of a line under which a job's facts stand as text."""
 KEPT = 4
-"""Fact sets that each side keeps written, and read."""
+"""Sets whose facts each side keeps written, and read."""
 
 
 class Lease(Contract):
@@ -112,6 +113,7 @@ ToCompute = Annotated[Union[Lease, Start, Ask, Cancel], Discriminator("say")]
 FromCompute = Annotated[
     Union[Announced, Began, Told, Ended, Answered, Failed], Discriminator("say")
 ]
+_FACTS = TypeAdapter(tuple[Fact, ...])
 _TO: TypeAdapter[ToCompute] = TypeAdapter(ToCompute)
 _FROM: TypeAdapter[FromCompute] = TypeAdapter(FromCompute)
 
@@ -121,17 +123,16 @@ def encode(message: Contract) -> bytes:
     fact_set = _fact_set_of(message)
     if fact_set is None:
         return json.dumps(message.model_dump(mode="json")).encode() + b"\n"
-    inputs: dict[str, Any] = {"inputs": {"fact_set"}}
+    inputs: dict[str, Any] = {"inputs": {"fact_set": {"facts"}}}
     around = inputs if isinstance(message, Start) else {"question": inputs}
     data = message.model_dump(mode="json", exclude=around)
-    return json.dumps(data | {FACTS: _write(fact_set)}).encode() + b"\n"
+    return json.dumps(data | {FACTS: _written(fact_set.facts)}).encode() + b"\n"
 
 
 def decode_to_compute(line: bytes) -> ToCompute:
     data = json.loads(line)
     if text := data.pop(FACTS, ""):
-        job = data.get("question", data)
-        job["inputs"]["fact_set"] = _read(text)
+        data.get("question", data)["inputs"]["fact_set"]["facts"] = _read(text)
     return _TO.validate_python(data)
 
 
@@ -145,27 +146,13 @@ def _fact_set_of(message: Contract) -> FactSet | None:
     return inputs.fact_set if isinstance(inputs, Inputs) else None
 
 
-_written: dict[int, tuple[FactSet, str]] = {}
+def _write(facts: tuple[Fact, ...]) -> str:
+    return _FACTS.dump_json(facts).decode()
 
 
-def _write(fact_set: FactSet) -> str:
-    """The set as JSON; the texts of the last `KEPT` tuples of facts are kept."""
-    known = _written.get(id(fact_set.facts))
-    # The set that is kept keeps its tuple alive, so that no other has its id.
-    if known is None or not _is_same(known[0], fact_set):
-        for oldest in list(_written)[: len(_written) - KEPT + 1]:
-            _written.pop(oldest, None)
-        known = fact_set, fact_set.model_dump_json()
-        _written[id(fact_set.facts)] = known
-    return known[1]
-
-
-def _is_same(one: FactSet, other: FactSet) -> bool:
-    return one.facts is other.facts and one.model_copy(update={"facts": ()}) == other.model_copy(
-        update={"facts": ()}
-    )
+_written = Recent(KEPT, _write)
 
 
 @lru_cache(KEPT)
-def _read(text: str) -> FactSet:
-    return FactSet.model_validate_json(text)
+def _read(text: str) -> tuple[Fact, ...]:
+    return _FACTS.validate_json(text)

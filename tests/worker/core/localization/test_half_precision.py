@@ -33,4 +33,4 @@ def test_component_scores_in_bfloat16_rank_as_in_float32(models, name) -> None:
     ranks = [np.argsort(np.argsort(one)) for one in scores]
     assert np.corrcoef(*ranks)[0, 1] > 0.9
     # Two that are nearer than bfloat16's eight bits, added up over a prompt, may change places.
-    assert scores[0][scores[1].argmax()] > 0.98 * scores[0].max()
+    assert scores[0][scores[1].argmax()] > 0.99 * scores[0].max()
