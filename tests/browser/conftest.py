@@ -20,7 +20,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.browsers import find_browser
 
@@ -33,6 +41,10 @@ ARGUMENTS = [
 ]
 ANSWERS_WITHIN = 60.0
 READY_WITHIN = 120.0
+PATIENCE_MS = 120_000
+"""How long a page may take for what a test waits for; the first answer of all waits until the model
+is loaded, on a machine that computes other tests beside it. A test that passes never waits it out.
+"""
 
 
 @dataclass
@@ -175,6 +187,7 @@ def path_of_browser() -> str:
 
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as started:
         yield started
 
@@ -230,6 +243,7 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Page]]:
         )
         watch = Watch(urlsplit(application.base).netloc)
         opened.append((context, watch))
+        context.set_default_timeout(PATIENCE_MS)
         context.on("page", watch.tab)
         tab = context.new_page()
         tab.watch = watch  # type: ignore[attr-defined]

@@ -159,9 +159,9 @@ def test_a_file_is_brought_and_corrected(page: Page, served: Any, tmp_path: Any)
 def test_a_run_is_followed_to_its_end(page: Page, served: Any) -> None:
     run_id = served.api("/api/runs", SPEC)["id"]
     page.goto(f"{served.base}/runs/{run_id}")
-    expect(page.locator("#run-badge")).to_have_text("done", timeout=120_000)
+    expect(page.locator("#run-badge")).to_have_text("done")
     expect(page.locator("#run-stream")).to_have_count(0)
-    expect(page.locator("#run-result figure").first).to_be_visible(timeout=20_000)
+    expect(page.locator("#run-result figure").first).to_be_visible()
     expect(page.locator("#said")).to_contain_text("done")
     page.get_by_text("Log", exact=True).click()
     expect(page.locator("#run-log")).to_be_visible()

@@ -20,7 +20,6 @@ from worker.store.store import Store
 pytestmark = pytest.mark.browser
 
 SHAPES = "plot => (plot.layout.shapes ?? []).map(shape => shape.name)"
-DRAWN_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def localized(fresh: Callable[..., Any], made: ModuleType) -> Iterator[tuple[Any
 def drawn(page: Page, figure: str) -> Any:
     """The plot of a figure, once it is drawn."""
     page.locator(f"#{figure}").scroll_into_view_if_needed()
-    expect(page.locator(f"#{figure} .heatmaplayer").first).to_be_attached(timeout=DRAWN_MS)
+    expect(page.locator(f"#{figure} .heatmaplayer").first).to_be_attached()
     return page.locator(f"#{figure} [data-plot]")
 
 
@@ -80,7 +79,6 @@ def until_outlined(page: Page, expected: set[str]) -> None:
           return JSON.stringify(found) === JSON.stringify(names);
         }""",
         arg=sorted(expected),
-        timeout=DRAWN_MS,
     )
     assert outlined(page) == expected
 
@@ -107,7 +105,7 @@ def test_the_mask_on_the_heatmap_follows_slider_boxes_and_clicks(
     box = plot.locator(".nsewdrag").bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 8, box["y"] + box["height"] * 5 / 8)
-    expect(plot.locator(".hoverlayer")).to_contain_text("blocks.2.mlp", timeout=DRAWN_MS)
+    expect(plot.locator(".hoverlayer")).to_contain_text("blocks.2.mlp")
     expect(plot.locator(".hoverlayer")).to_contain_text("Click")
     page.mouse.down()
     page.mouse.up()
@@ -125,14 +123,14 @@ def test_a_figure_keeps_its_choices_in_the_address(
     drawn(page, "figure-prompt_heatmap")
     figure = page.locator("#figure-prompt_heatmap")
     figure.get_by_label("Fact", exact=True).select_option("babe")
-    expect(figure.locator("[data-caption]")).to_contain_text("baseball", timeout=DRAWN_MS)
+    expect(figure.locator("[data-caption]")).to_contain_text("baseball")
     expect(page).to_have_url(re.compile(r"\?prompt_heatmap\.fact=babe$"))
     page.reload()
     drawn(page, "figure-prompt_heatmap")
     expect(figure.get_by_label("Fact", exact=True)).to_have_value("babe")
-    expect(figure.locator("[data-caption]")).to_contain_text("baseball", timeout=DRAWN_MS)
+    expect(figure.locator("[data-caption]")).to_contain_text("baseball")
     figure.get_by_text("The same numbers as a table").click()
-    expect(figure.locator("tbody tr")).to_have_count(10, timeout=DRAWN_MS)
+    expect(figure.locator("tbody tr")).to_have_count(10)
 
 
 def test_the_theme_redraws_the_colour_scale(
@@ -149,7 +147,6 @@ def test_the_theme_redraws_the_colour_scale(
         """light => document.querySelector("#figure-mask [data-plot]")
           .layout.coloraxis.colorscale[2][1] !== light""",
         arg=light,
-        timeout=DRAWN_MS,
     )
 
 

@@ -96,7 +96,6 @@ def checked(page: Page, layers: range) -> None:
              "#mask-boxes input[type=checkbox]:checked")].map(box => box.value))
              === JSON.stringify(names)""",
         arg=names,
-        timeout=15_000,
     )
 
 
@@ -108,9 +107,7 @@ def test_layers_are_chosen_by_keyboard_and_by_dragging(
     page.goto(f"{application.base}/runs/{run_id}")
     plot = page.locator("#figure-lookup_layers [data-plot]")
     page.locator("#figure-lookup_layers").scroll_into_view_if_needed()
-    expect(page.locator("#figure-lookup_layers .shapelayer path").first).to_be_attached(
-        timeout=60_000
-    )
+    expect(page.locator("#figure-lookup_layers .shapelayer path").first).to_be_attached()
     checked(page, range(1, 4))  # the rule's choice
     page.get_by_label("First layer").focus()
     page.keyboard.press("ArrowRight")

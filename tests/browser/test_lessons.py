@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-COMPUTED_MS = 120_000
 OWN = "?subject=LeBron+James&other=Mariano+Rivera"
 
 
@@ -32,12 +31,12 @@ def choose(page: Page, place: int) -> None:
     if place == 0:
         page.keyboard.press("Space")
     page.keyboard.press("Enter")
-    expect(page.locator("#told .note")).to_be_visible(timeout=COMPUTED_MS)
+    expect(page.locator("#told .note")).to_be_visible()
 
 
 def pick(page: Page, *keys: str) -> None:
     """Move through the figure's cells from its first one, and send the chosen one."""
-    page.locator("table.picks").wait_for(timeout=COMPUTED_MS)
+    page.locator("table.picks").wait_for()
     reach(page, "table.picks input")
     page.keyboard.press("Space")
     for key in keys:
@@ -45,7 +44,7 @@ def pick(page: Page, *keys: str) -> None:
     expect(page.locator("[data-picked]")).to_contain_text("Chosen")
     reach(page, "#question .actions button")
     page.keyboard.press("Enter")
-    expect(page.locator("#told .note")).to_be_visible(timeout=COMPUTED_MS)
+    expect(page.locator("#told .note")).to_be_visible()
 
 
 def onward(page: Page, step: int) -> None:
@@ -164,10 +163,10 @@ def test_without_scripts_a_lesson_is_read_and_answered(browser: Any, served: Any
     page.goto(served.address)
     asked_by_nobody_else = "?subject=Ray+Allen&other=Nick+Foles"
     page.goto(f"{served.base}/lessons/where/2{asked_by_nobody_else}")
-    page.get_by_role("link", name="Show the figure").click(timeout=COMPUTED_MS)
+    page.get_by_role("link", name="Show the figure").click()
     expect(page.locator("table.picks")).to_be_visible()
     page.goto(f"{served.base}/lessons/where/1")
     page.get_by_label("basketball").check()
-    page.get_by_role("button", name="Predict").click(timeout=COMPUTED_MS)
+    page.get_by_role("button", name="Predict").click()
     expect(page.locator("#told")).to_contain_text("You predicted it")
     context.close()

@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 STEP_MS = 240_000
-DRAWN_MS = 60_000
 
 
 @pytest.mark.slow
@@ -22,7 +21,6 @@ def test_sixteen_athletes_are_localized_masked_edited_and_probed(
 ) -> None:
     application = fresh()
     page = open_tab(application)
-    page.set_default_timeout(60_000)
     begun = time.monotonic()
     located = localize(page, application)
     masked = make_mask(page)
@@ -59,12 +57,10 @@ def localize(page: Page, application: Any) -> Any:
     expect(page.locator("#figure-prompt_heatmap .heatmaplayer")).to_be_attached(timeout=STEP_MS)
     result = result_of(page, application)
     heatmap = page.locator("#figure-prompt_heatmap")
-    expect(heatmap.locator("[data-caption]")).to_contain_text(
-        "on the clean prompt", timeout=DRAWN_MS
-    )
+    expect(heatmap.locator("[data-caption]")).to_contain_text("on the clean prompt")
     heatmap.get_by_text("The same numbers as a table").click()
     n_tokens = len(result["attribution"]["facts"][0]["tokens"])
-    expect(heatmap.locator("tbody tr")).to_have_count(n_tokens, timeout=DRAWN_MS)
+    expect(heatmap.locator("tbody tr")).to_have_count(n_tokens)
     return result
 
 
@@ -73,12 +69,10 @@ def make_mask(page: Page) -> set[str]:
     expect(page.locator("#mask-boxes input:checked")).to_have_count(3)
     chosen = page.locator("#mask-boxes input:checked").evaluate_all("bs => bs.map(b => b.value)")
     page.locator("#figure-mask").scroll_into_view_if_needed()
-    expect(page.locator("#figure-mask .shapelayer path")).to_have_count(3, timeout=DRAWN_MS)
+    expect(page.locator("#figure-mask .shapelayer path")).to_have_count(3)
     page.get_by_label("Name", exact=True).fill("early MLPs")
     page.get_by_role("button", name="Save the mask").click()
-    expect(page.locator("#mask-saved")).to_contain_text(
-        "Saved as early MLPs, version 1", timeout=DRAWN_MS
-    )
+    expect(page.locator("#mask-saved")).to_contain_text("Saved as early MLPs, version 1")
     assert all(name.endswith(".mlp") for name in chosen)
     return set(chosen)
 
@@ -95,7 +89,7 @@ def edit(page: Page, application: Any) -> Any:
     expect(page.get_by_text("The base was restored")).to_be_visible()
     curves = page.locator("#figure-training_curves-probability")
     curves.scroll_into_view_if_needed()
-    expect(curves.locator(".scatterlayer .trace")).to_have_count(3, timeout=DRAWN_MS)
+    expect(curves.locator(".scatterlayer .trace")).to_have_count(3)
     return result_of(page, application)
 
 
