@@ -21,6 +21,16 @@ import pytest
 from tests.architecture.test_walls import ROOT, imports, sources
 
 UNASKED = "not slow and not real and not browser and not gpu"
+HEAVY = (
+    "pydantic",
+    "numpy",
+    "hypothesis",
+    "alembic.command",
+    "dbos",
+    "fastapi",
+    "httpx",
+    "uvicorn",
+)
 MARKER = 1_000_000_000
 """A changed file's time stamp, which no compiled file of the unchanged one has."""
 
@@ -67,7 +77,7 @@ def load_libraries() -> None:
     for plugin in entry_points(group="pytest11"):
         if "schemathesis" not in plugin.name:
             import_module(plugin.value.partition(":")[0])
-    for name in ("pydantic", "sqlalchemy", "numpy", "hypothesis"):
+    for name in HEAVY:
         import_module(name)
 
 

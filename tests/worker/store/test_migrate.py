@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from worker.contract.errors import UserError
 from worker.contract.settings import Settings
 from worker.store.database import Database
-from worker.store.migrate import migrate, newest
+from worker.store.migrate import migrate, newest, revision
 from worker.store.store import Store
 from worker.store.tables import Base
 
@@ -21,6 +21,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(store: Store) -> N
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+        assert context.get_current_heads() == (newest(),)
+    assert revision(store.database) == newest()
 
 
 TOGETHER = """

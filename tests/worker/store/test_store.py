@@ -46,3 +46,20 @@ def test_a_data_folder_with_other_peoples_files_is_refused(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"not Lethe's.*LETHE_DATA"):
         Store.open(Settings(data=tmp_path / "home"))
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["letter.txt"]
+
+
+def test_copies_of_remote_files_lie_in_the_data_folder_and_a_closed_store_holds_no_connection(
+    tmp_path: Path,
+) -> None:
+    url = f"memory://{tmp_path.name}/lethe"
+    store = Store.open(Settings(data=tmp_path / "data", artifacts_url=url))
+    store.artifacts.put_bytes("runs/r/x", b"x")
+    assert store.artifacts.local("runs/r/x") == tmp_path / "data/cache/artifacts/runs/r/x"
+    other = Store.open(Settings(data=tmp_path / "data"))
+    assert other.announced is not store.announced, "one store's readings are not another's"
+    other.close()
+    assert store.runs() == []
+    opened = store.database.reader.pool
+    assert opened.checkedin() > 0  # type: ignore[attr-defined]
+    store.close()
+    assert opened.checkedin() == 0  # type: ignore[attr-defined]

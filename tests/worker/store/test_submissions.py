@@ -16,6 +16,14 @@ def test_a_key_is_its_owners_and_names_the_run_that_it_made(store: Store) -> Non
         remember_key(session, "ann", key, LOCALIZE, run_id)
         assert run_of_key(session, "ann", key, LOCALIZE) == run_id
     assert store.submitted("ann", key, LOCALIZE) == run_id
+    given = {"a": 1, "b": 2}
+    same, again = (
+        LOCALIZE.model_copy(update={"options": dict(items)})
+        for items in (given.items(), reversed(given.items()))
+    )
+    with store.database.write() as session:
+        remember_key(session, "cat", key, same, run_id)
+    assert store.submitted("cat", key, again) == run_id, "in whatever order its options came"
     assert store.submitted("bob", key, LOCALIZE) is None
     assert store.submitted("ann", "\ud800", LOCALIZE) is None, "any text is a key"
     other = LOCALIZE.model_copy(update={"seed": 1})
