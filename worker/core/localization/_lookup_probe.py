@@ -57,7 +57,7 @@ def find_by_probe(
             field="options.by",
         )
     usual = [fact for fact in facts if fact.target.strip() in classes]
-    prepared = prepare(model, usual, asked.min_probability, needs_foil=False, at_least=0)
+    prepared = prepare(model, usual, asked.min_probability, needs_foil=False, required=False)
     for fact in facts:
         if fact not in usual:
             why = f"Fewer than {MIN_PER_ANSWER} facts have the answer {fact.target.strip()!r}."

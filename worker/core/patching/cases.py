@@ -56,11 +56,11 @@ def prepare(
     facts: Sequence[Fact],
     min_probability: float,
     needs_foil: bool,
-    at_least: int = 1,
+    required: bool = True,
 ) -> Prepared:
     """Encode each fact and ask the model for it; leave out, with the reason, what cannot be traced.
 
-    Raises UserError where fewer than `at_least` facts are left.
+    Raises UserError where none is left, unless `required` is off.
     """
     prepared = Prepared()
     for fact in facts:
@@ -83,7 +83,7 @@ def prepare(
                 Case(case.fact, case.prompt, case.answer, case.foil, probability=probability)
             )
     prepared.cases = known
-    if at_least > len(known):
+    if required:
         require_cases(prepared)
     return prepared
 
