@@ -157,9 +157,14 @@ class Fleet:
         return any(w.started.timestamp() >= since for w in ready)
 
     def pause(self, process: subprocess.Popen[str]) -> None:
-        """Stop a process in its tracks, though not while it holds a lock of the database."""
+        """Stop a process in its tracks, though not while it holds a lock of the database.
+
+        A signal only asks: threads that are in the kernel may yet take the lock there, so it is
+        tried when all of them stand still.
+        """
         while True:
             process.send_signal(signal.SIGSTOP)
+            self.wait(lambda: _stands_still(process.pid))
             try:
                 with self._impatient.begin() as connection:
                     connection.execute(sa.text("UPDATE workers SET id = id"))
@@ -276,7 +281,19 @@ def unlike(
 
 def _is_running(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _state(Path(f"/proc/{pid}")) != "Z"
     except OSError:
         return False
-    return state != "Z"
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    try:
+        return all(_state(thread) == "T" for thread in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # one ended meanwhile
+        return False
+
+
+def _state(process: Path) -> str:
+    """The kernel's letter for what a process or a thread does."""
+    return (process / "stat").read_text().rpartition(")")[2].split()[0]
