@@ -142,7 +142,7 @@ def look(model: Model, options: SubjectOptions, seed: int, sites: Sequence[Site]
     rows: list[Context] = [(which, ()) for which in range(len(prompts))]
     subject.base = kept_run(
         model,
-        (*(prompt.ids for prompt in prompts), _digest(noise)),
+        (*(prompt.ids for prompt in prompts), digest(noise)),
         sum(len(prompt.ids) for prompt in prompts),
         sites,
         lambda wanted: subject.run(rows, wanted),
@@ -152,7 +152,8 @@ def look(model: Model, options: SubjectOptions, seed: int, sites: Sequence[Site]
     return subject
 
 
-def _digest(noise: Tensor | None) -> str:
+def digest(noise: Tensor | None) -> str:
+    """Name a noise by its values; empty for none."""
     return "" if noise is None else digest_values(noise)
 
 

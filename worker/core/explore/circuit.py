@@ -31,23 +31,19 @@ from worker.contract.errors import UserError
 from worker.contract.progress import Within
 from worker.contract.result import Axis, Table
 from worker.core.explore._circuits import INPUT, LOGITS, SITES, Circuits, opened
+from worker.core.explore._edge_scores import TOKENS, edge_scores
 from worker.core.explore._intervening import intervening
 from worker.core.explore._options import SubjectOptions
 from worker.core.explore._pair import Pair
 from worker.core.explore._subject import look
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
-from worker.core.patching.interpolate import interpolate
 from worker.core.rounding import rounding_at
 
 TITLE = "Circuit of a prompt pair"
 PAPER = "https://arxiv.org/abs/2403.17806"
-_SIZES = 8
-"""Sizes of pruned circuits that are run where none is asked for."""
 _TOGETHER = 2
 """Sizes that are run together, so that something is told early."""
-_TOKENS = 1024
-"""Rows times positions that are run together."""
 
 
 class Options(SubjectOptions):
@@ -61,7 +57,14 @@ class Options(SubjectOptions):
     sizes: tuple[int, ...] = Field(
         (),
         max_length=64,
-        description="Numbers of edges at which circuits are run; empty: 8 from one edge to all.",
+        description="Numbers of edges at which circuits are run; empty: `n_sizes` of them.",
+    )
+    n_sizes: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Circuits that are run, from one edge to all, each so many "
+        "times larger than the one before; where sizes names none.",
     )
     edge: tuple[str, str] | None = Field(
         None, description="Sender and reader whose exact effect is measured, as 1.mlp, 2.attn."
@@ -80,7 +83,7 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
         job.report.progress(share[0], f"scoring edges of pair {number + 1} of {len(prompts)}")
         own = options if not number else _other(options, clean, corrupted)
         circuits.append(_circuits(model, own, job, number))
-        scores.append(_scores(circuits[-1], options.steps, Within(job.report, share, "edges")))
+        scores.append(edge_scores(circuits[-1], options.steps, Within(job.report, share, "edges")))
     mean = np.mean(scores, axis=0)
     order = _order(circuits[0], mean)
     sizes = _sizes(options, len(order))
@@ -116,23 +119,6 @@ def _circuits(model: Model, options: Options, job: Job, number: int) -> Circuits
     return Circuits(pair)
 
 
-def _scores(circuits: Circuits, steps: int, report: Within) -> Float[np.ndarray, "sender reader"]:
-    change = circuits.changes[0]
-    points = torch.stack(interpolate(torch.zeros_like(change), change, steps, "middle"))
-    size = max(1, _TOKENS // (change.shape[0] * change.shape[1]))
-    slopes = torch.zeros(len(circuits.readers), *change.shape, device=change.device)
-    for start in range(0, steps, size):
-        some = points[start : start + size]
-
-        def tell(done: float, start: int = start, n: int = len(some)) -> None:
-            report.progress((start + done * n) / steps, "slopes")
-
-        slopes += circuits.slopes(some, tell).float() * len(some) / steps
-    found = torch.einsum("sktd,rktd->sr", circuits.changes.float(), slopes).cpu()
-    scores: np.ndarray = (found * circuits.edges).double().numpy()
-    return scores
-
-
 def _order(circuits: Circuits, scores: np.ndarray) -> list[int]:
     """Numbers of all edges, the largest |score| first."""
     edges = np.flatnonzero(circuits.edges.numpy())
@@ -147,7 +133,9 @@ def _sizes(options: Options, n_edges: int) -> list[int]:
             f"sizes has {wrong[0]}; expected numbers of edges from 0 to {n_edges}.",
             field="options.sizes",
         )
-    return sorted(set(options.sizes or np.geomspace(1, n_edges, _SIZES).round().astype(int)))
+    return sorted(
+        set(options.sizes or np.geomspace(1, n_edges, options.n_sizes).round().astype(int))
+    )
 
 
 def _pruned(
@@ -155,7 +143,7 @@ def _pruned(
 ) -> Iterator[tuple[list[float], list[float]]]:
     """For each size, every pair's share with only the first edges, and with all others."""
     rows = max(c.changes.shape[1] * c.changes.shape[2] for c in circuits)
-    together = min(_TOGETHER, max(1, _TOKENS // (2 * rows)))
+    together = min(_TOGETHER, max(1, TOKENS // (2 * rows)))
     for start in range(0, len(sizes), together):
         some = sizes[start : start + together]
         sets = [part for size in some for part in (order[:size], order[size:])]

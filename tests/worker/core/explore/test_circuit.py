@@ -211,6 +211,28 @@ def test_a_circuit_is_told_size_by_size_and_ended_at_any_report() -> None:
     assert again.view == found.view
 
 
+def test_what_is_asked_next_of_a_pair_scores_its_edges_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, scored = make_planted(), []
+    slopes = Circuits.slopes
+    monkeypatch.setattr(Circuits, "slopes", lambda *a: scored.append(a) or slopes(*a))
+    pair: dict[str, Any] = {"prompt": "xA is at", "corrupted": "xB is at", "steps": 7}
+    first = look_at("circuit", model, **pair, n_sizes=5)
+    assert len(scored) > 0 and len(first.view["pruned"]) == 5
+    n = len(scored)
+    edge = (first.view["edges"][0]["from"], first.view["edges"][0]["to"])
+    again = look_at("circuit", model, **pair, sizes=(3,), edge=edge)
+    assert len(scored) == n and again.view["edges"] == first.view["edges"]
+    # Other steps, answers, prompts or weights are other scores.
+    look_at("circuit", model, **{**pair, "steps": 8}, sizes=(1,))
+    look_at("circuit", model, **pair, target="golf", distractor="ball", sizes=(1,))
+    look_at("circuit", model, prompt="yC is at", corrupted="yD is at", steps=7, sizes=(1,))
+    switched = [{"kind": "scale", "site": "mlp", "layer": 0, "factor": 2}]
+    look_at("circuit", model, **pair, sizes=(1,), interventions=switched)
+    assert len(scored) == 5 * n
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"corrupted": ""}, "There is one prompt"),
     ({"sizes": (1000,)}, "expected numbers of edges from 0 to 28"),
