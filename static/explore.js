@@ -71,16 +71,27 @@ async function paint(view, query, signal) {
   }
 }
 
+/* What is found again after an answer has replaced it. */
+const HELD = [
+  ["[data-at]", (one) => one.dataset.at],
+  ["[data-node]", (one) => one.dataset.node],
+  ["[id]", (one) => one.id],
+  ["[data-set]", (one) => one.dataset.set],
+];
+const SCROLLED = ".grid-scroll, .canvas-scroll";
+
 function fill(view, text) {
   const here = document.activeElement;
-  const held = view.contains(here) && { at: here.dataset.at, id: here.id, set: here.dataset.set };
+  const held = view.contains(here) && HELD.find(([, of]) => of(here));
   const place = view.querySelector("[data-place]");
-  const scrolls = [...place.querySelectorAll(".grid-scroll")].map((one) => one.scrollLeft);
+  const scrolls = [...place.querySelectorAll(SCROLLED)].map((one) => one.scrollLeft);
+  const opened = [...place.querySelectorAll("details")].map((one) => one.open);
   place.innerHTML = text;
   window.htmx?.process(place);
-  place.querySelectorAll(".grid-scroll").forEach((one, i) => { one.scrollLeft = scrolls[i] ?? 0; });
-  const again = !held ? null : [...place.querySelectorAll("[data-at], [id], [data-set]")].find((one) =>
-    held.at ? one.dataset.at === held.at : held.id ? one.id === held.id : held.set && one.dataset.set === held.set);
+  place.querySelectorAll(SCROLLED).forEach((one, i) => { one.scrollLeft = scrolls[i] ?? 0; });
+  const folds = [...place.querySelectorAll("details")];
+  if (folds.length === opened.length) folds.forEach((one, i) => { one.open ||= opened[i]; });
+  const again = !held ? null : [...place.querySelectorAll(held[0])].find((one) => held[1](one) === held[1](here));
   again?.focus({ preventScroll: true });
   mark();
 }
@@ -109,13 +120,24 @@ function refresh() {
   mark();
 }
 
-function change(parts, keep = false) {
+/* `undone`: the changes of a circuit's canvas that lie before, where the last is taken back. */
+function change(parts, keep = false, undone = null) {
   const url = new URL(location.href);
+  const before = DRAWN.map((name) => [name, state().get(name) ?? ""]);
   for (const [name, value] of parts) value ? url.searchParams.set(name, value) : url.searchParams.delete(name);
   if (url.href === location.href) return;
-  history[keep ? "replaceState" : "pushState"]({ explore: true }, "", url);
+  const known = history.state?.undo ?? [];
+  const is = before.some(([name, value]) => (url.searchParams.get(name) ?? "") !== value);
+  const after = undone ?? (is ? [...known, before].slice(-50) : known);
+  history[keep ? "replaceState" : "pushState"]({ explore: true, undo: after }, "", url);
   toForm();
   refresh();
+}
+
+const DRAWN = ["size", "pin", "hide", "groups"];
+function undo() {
+  const known = history.state?.undo ?? [];
+  if (known.length) change(known.at(-1), false, known.slice(0, -1));
 }
 
 /* The form and the choosers say what the address says. */
@@ -163,6 +185,7 @@ function mark() {
     (first ?? grid.querySelector("[data-at]"))?.setAttribute("tabindex", "0");
     if (grid.dataset.grid === "query") hold(grid, first);
   }
+  document.dispatchEvent(new Event("explore:marked"));
 }
 
 /* The row of a pattern that is held, in words. */
@@ -332,7 +355,7 @@ document.addEventListener("pointerup", (event) => {
 
 /* The form is sent without empty fields, and with how the views are looked at. */
 
-const KEPT = ["shade", "after", "which", "map", "metric", "direction", "scale", "of", "by", "weigh", "head"];
+const KEPT = ["shade", "after", "which", "map", "metric", "direction", "scale", "of", "by", "weigh", "head", "over", "n_facts"];
 document.addEventListener("formdata", (event) => {
   if (!event.target.matches("[data-explore-form]")) return;
   const sent = event.formData;
@@ -348,6 +371,7 @@ addEventListener("popstate", () => {
   toForm();
   refresh();
 });
+window.letheExplore = { change, state, undo, announce };
 if (!history.state?.explore) history.replaceState({ explore: true }, "");
 meet();
 })();

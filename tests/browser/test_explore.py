@@ -273,3 +273,77 @@ def test_an_intervention_applies_to_every_view_and_goes_to_a_run(page: Page, ser
     view(page, "predictions")
     expect(best.first).to_have_text(re.compile(ANSWER))
     assert "on" not in asked(page)
+
+
+def test_a_circuit_is_pruned_measured_looked_into_and_leaves_as_a_mask(
+    page: Page, served: Any
+) -> None:
+    page.goto(link(served))
+    circuit = view(page, "circuit")
+    slider = circuit.get_by_role("slider")
+    n_first = int(circuit.locator("#circuit-kept").inner_text())
+    shares = circuit.locator("[data-exact]")
+    before = [float(words) for words in shares.all_inner_texts()]
+    assert before[0] >= 0.8, "what is drawn first carries most of the difference"
+    nodes = circuit.locator("[data-node]:visible")
+    n_nodes = nodes.count()
+    slider.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    expect(circuit.locator("#circuit-kept")).not_to_have_text(str(n_first))
+    expect(shares.first).to_have_text(re.compile(r"^[−\d.e]+$"))
+    circuit = view(page, "circuit")
+    kept = int(asked(page)["size"])
+    assert kept < n_first and nodes.count() < n_nodes
+    assert float(shares.first.inner_text().replace("−", "-")) < before[0]
+    expect(page.locator(":focus")).to_have_attribute("id", "circuit-size")
+
+    # What is chosen on the canvas is what the views above show.
+    circuit.locator('[data-node="input"]').focus()
+    page.keyboard.press("ArrowRight")
+    node = page.locator(":focus").get_attribute("data-node") or ""
+    layer, _, kind = node.partition(".")
+    assert kind in ("attn", "mlp")
+    page.keyboard.press("Enter")
+    expect(circuit.get_by_role("toolbar")).to_contain_text(f"layer {layer} chosen")
+    expect(view(page, "cell")).to_contain_text(f"layer {layer}", ignore_case=True)
+    assert asked(page)["nodes"] == node and asked(page)["at"].startswith(f"{layer}.")
+    circuit = view(page, "circuit")
+    expect(page.locator(":focus")).to_have_attribute("data-node", node)
+
+    measure = circuit.get_by_role("button", name="Measure the edge from").first
+    words = measure.get_attribute("aria-label") or ""
+    measure.click()
+    edge = view(page, "edge")
+    expect(edge.locator("tbody td")).to_have_count(3)
+    sender, reader = asked(page)["edge"].split("-")
+    assert words == f"Measure the edge from {sender} to {reader}"
+    estimate, exact, _ = (float(t.replace("−", "-")) for t in edge.locator("td").all_inner_texts())
+    assert estimate and exact
+    expect(circuit.locator(".arc.open")).to_have_count(1)
+
+    circuit.get_by_role("button", name="Pin").click()
+    circuit.locator('[data-node="input"]').click(modifiers=["Shift"])
+    circuit.get_by_label("Name of the group").fill("the first; ones=1")
+    circuit.get_by_role("button", name="Group them").click()
+    circuit.get_by_role("button", name="Collapse the group").click()
+    group = circuit.locator(f'[data-node="{node},input"]')
+    expect(group).to_be_visible()
+    assert "roup the first; ones=1, 2 nodes" in str(group.get_attribute("aria-label"))
+    address = page.url
+    for name in ("groups", "groups", "pin"):
+        assert name in asked(page)
+        circuit.get_by_role("button", name="Undo").click()
+        expect(circuit.locator("[data-undo]")).to_be_visible()
+        view(page, "circuit")
+    assert not {"groups", "pin"} & set(asked(page)) and asked(page)["size"] == str(kept)
+    page.goto(address)
+    circuit = view(page, "circuit")
+    expect(circuit.locator(f'[data-node="{node},input"]')).to_be_visible()
+
+    circuit.locator("summary", has_text="Make a mask of it").click()
+    circuit.locator("#circuit-name").fill("the circuit of a sport")
+    n = circuit.get_by_role("checkbox").count()
+    circuit.get_by_role("button", name="Make a mask of it").click()
+    expect(circuit).to_contain_text("Saved as the circuit of a sport, version")
+    assert n >= 1

@@ -49,7 +49,7 @@ def show_patching(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any
         return {"missing": NO_PAIR}
     found = maps(asker, subject, asked)
     chosen = chosen_map(asked)
-    return map_choices(chosen) | {"grids": map_panels(found, _sides(subject), chosen)}
+    return map_choices(chosen) | {"grids": map_panels(found, sides_of(subject), chosen)}
 
 
 def map_choices(chosen: Chosen) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def show_heads(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
         problems = [f"There is no {BY[by]} of this subject; the {BY[offered[0]]} is shown."]
         by = offered[0]
     return {
-        "grids": heads_panels(heads_by(asker, subject, {**asked, "by": by}), _sides(subject), by),
+        "grids": heads_panels(heads_by(asker, subject, {**asked, "by": by}), sides_of(subject), by),
         "problems": problems,
         "sharing": known.view.get("sharing") or "",
         "bys": [(one, BY[one]) for one in offered],
@@ -142,7 +142,7 @@ def show_heads(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _sides(subject: Subject) -> list[str]:
+def sides_of(subject: Subject) -> list[str]:
     """What is written above each model's grid."""
     models = [subject.model, subject.beside] if subject.beside else [""]
     are_edited = [one.startswith("edit:") for one in models]
@@ -168,7 +168,7 @@ def show_head(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
         "names": BY,
         "sides": [opened(one) for one in found],
         "off": with_one(subject, f"zero.head.{head[0]}.{head[1]}"),
-        "grids": patterns(found, _sides(subject), asked),
+        "grids": patterns(found, sides_of(subject), asked),
         "weighs": list(WEIGHED.items()),
         "whiches": _whiches(subject) if subject.beside else [],
     }
@@ -257,7 +257,7 @@ def show_lens(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     """The lens grid."""
     found = lenses(asker, subject, asked)
     return {
-        "grids": lens_panels(found, _sides(subject), asked),
+        "grids": lens_panels(found, sides_of(subject), asked),
         "choices": {
             "shade": list(SHADES.items()),
             "after": list(AFTER.items()),

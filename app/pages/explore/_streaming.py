@@ -1,13 +1,16 @@
-"""The patching map as it is computed: each line is the view's fragment so far, as a JSON string."""
+"""Views as they are computed: each line is the view's fragment so far, as a JSON string."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
+from app.pages.explore._circuit import base_options, finding_pairs
+from app.pages.explore._circuit_contexts import circuit_choices
 from app.pages.explore._contexts import map_choices, window_of
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
 from app.pages.explore._predictions import SHOWN
@@ -17,21 +20,31 @@ from worker.contract.errors import UserError
 from worker.contract.progress import Event
 from worker.contract.result import Result
 
-TEMPLATE = "fragments/explore/patching.html"
+CIRCUIT = "fragments/explore/circuit.html"
+MAP = "fragments/explore/patching.html"
 
 
-async def rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
-    """Fragments of the map, of more and more rows; nothing where it is known already.
+Lines = Callable[[Asker, Subject, Mapping[str, str]], AsyncIterator[str]]
+
+
+def _quiet(lines: Lines) -> Lines:
+    """Lines that end where there is no answer.
 
     The view itself, which is asked after, then finds the whole answer among those that are kept,
     or says why there is none.
     """
-    with suppress(UserError):
-        async for line in _rows(asker, subject, asked):
-            yield line
+
+    @wraps(lines)
+    async def told(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
+        with suppress(UserError):
+            async for line in lines(asker, subject, asked):
+                yield line
+
+    return told
 
 
-async def _rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
+async def _map_rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
+    """The map, of more and more rows; nothing where it is known already."""
     need_pair(subject)
     chosen = chosen_map(asked)
     options = subject.options() | chosen.options() | window_of(asked)
@@ -62,5 +75,44 @@ def _panels(predicted: Result, told: list[Any], chosen: Chosen) -> Any:
 
 def _fragment(chosen: Chosen, grids: Any) -> str:
     known = map_choices(chosen) | {"grids": grids, "is_partial": True}
-    text = render_fragment(TEMPLATE, **known, pictures=[], problems=[])
+    text = render_fragment(MAP, **known, pictures=[], problems=[])
     return json.dumps(text) + "\n"
+
+
+async def _circuit_rows(
+    asker: Asker, subject: Subject, asked: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """How far a circuit is, and which pruned ones are run; nothing where it is known already."""
+    known = circuit_choices(asker, asked)
+    pairs = None
+    async for pairs in iterate_in_threadpool(finding_pairs(asker, subject, asked)):
+        if known["over"]:
+            found = f"{1 + len(pairs.further)} facts have a second prompt"
+            yield _circuit_fragment(known, None, found, [])
+    assert pairs is not None
+    options = pairs.subject.options() | base_options(pairs)
+    spec = await run_in_threadpool(asker.spec, pairs.subject.model, "circuit", options)
+    if asker.answers.known(spec) is not None:
+        return
+    told: list[Any] = []
+    fraction, message = None, "waiting for the worker"
+    yield _circuit_fragment(known, fraction, message, told)
+    async with aclosing(asker.answers.follow(asker.engine, spec, asker.reader)) as events:
+        async for event in events:
+            if isinstance(event, Event) and event.type in ("partial", "progress"):
+                if event.type == "partial":
+                    told.append(event.data)
+                else:
+                    fraction, message = event.fraction, event.message
+                yield _circuit_fragment(known, fraction, message, told)
+
+
+def _circuit_fragment(
+    known: Mapping[str, Any], fraction: float | None, message: str, told: list[Any]
+) -> str:
+    shown = {**known, "fraction": fraction, "message": message, "told": told}
+    return json.dumps(render_fragment(CIRCUIT, **shown)) + "\n"
+
+
+STREAMED: dict[str, Lines] = {"patching": _quiet(_map_rows), "circuit": _quiet(_circuit_rows)}
+"""The views that are shown as far as they are computed."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from app.drawing.drawing import Offer, Source
+from app.pages.explore._circuit import circuits
+from app.pages.explore._circuit_contexts import show_circuit, show_edge
 from app.pages.explore._contexts import (
     Asked,
     continued,
@@ -97,6 +99,15 @@ VIEWS = (
         "neurons", "Neurons", show_neurons, ("at", "which"), "neuron_bars", some_neurons,
         clears="at=",
     ),
+    View(
+        "circuit", "Circuit", show_circuit,
+        ("over", "n_facts", "size", "nodes", "pin", "hide", "groups"),
+        "circuit_edges", circuits, is_streamed=True, needs_pair=True,
+    ),
+    View(
+        "edge", "The open edge", show_edge, ("over", "n_facts", "edge"),
+        is_beside=True, clears="edge=",
+    ),
     View("leave", "Take it with you", show_leaving, ("cells", "head", "at", "set")),
 )  # fmt: skip
 _BY_NAME = {view.name: view for view in VIEWS}
@@ -119,7 +130,7 @@ def way_back(name: str, asked: Asked) -> str:
 def pictures(name: str, subject: Subject, asked: Asked) -> list[dict[str, Any]]:
     """What the template of a figure needs, for each of the subject's models."""
     view = _BY_NAME[name]
-    if not view.figure or (view.needs_pair and not subject.has_pair):
+    if not view.figure or (view.needs_pair and not (subject.has_pair or asked.get("over"))):
         return []
     own = {part: value for part in view.own if (value := asked.get(part))}
     sides = ("", "beside") if subject.beside else ("",)

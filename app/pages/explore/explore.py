@@ -17,7 +17,7 @@ from app.figure_files import answer
 from app.pages.explore import _views
 from app.pages.explore._leaving import of_edit
 from app.pages.explore._pairing import MOMENTS, begun, fact_of, proposed, taken
-from app.pages.explore._streaming import rows as partial_rows
+from app.pages.explore._streaming import STREAMED
 from app.pages.explore._subject import NAMES, Asker, Subject, read_subject
 from app.templating import render
 from worker.contract.base import unknown
@@ -129,10 +129,11 @@ def rows(request: Request, view: str, engine: EngineDep) -> Response:
     """A view as it is computed, one fragment of the page in each line."""
     asked = dict(request.query_params)
     subject = read_subject(asked)
-    if view != "patching":
-        raise NotFound(unknown("view that is shown as it comes", view, ["patching"]).message)
-    asker = _asker(request, engine, view)
-    return StreamingResponse(partial_rows(asker, subject, asked), media_type="application/x-ndjson")
+    if view not in STREAMED:
+        known = list(STREAMED)
+        raise NotFound(unknown("view that is shown as it comes", view, known).message)
+    lines = STREAMED[view](_asker(request, engine, view), subject, asked)
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 @router.get("/answers/{view}.json")

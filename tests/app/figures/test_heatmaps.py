@@ -76,6 +76,7 @@ def test_every_offer_of_every_result_can_be_drawn(
         "head_pattern",
         "heads_grid",
         "neuron_bars",
+        "circuit_edges",
     }
     assert drawn == set(figures()) - own
 

@@ -162,7 +162,8 @@ def _pruned(
             only, rest = ([own[2 * place + k] for own in found] for k in (0, 1))
             numbers = {"faithfulness": np.mean(only), "completeness": 1 - np.mean(rest)}
             shown = {name: float(value) for name, value in numbers.items()}
-            job.report.partial("circuit.pruned", {"n_edges": int(size), **shown})
+            told_of = {"n_edges": int(size), "of": len(order)}
+            job.report.partial("circuit.pruned", told_of | shown)
             yield list(map(float, only)), list(map(float, rest))
 
 

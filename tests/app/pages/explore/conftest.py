@@ -1,8 +1,10 @@
 """An engine that answers explore views by hand, one token of the prompt per word."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.app.conftest import AskedEngine
@@ -15,6 +17,7 @@ WORDS = (" golf", " tennis", " <b>sumo", " chess", " judo")
 LAYERS = 3
 VIEWS = (
     "predictions", "lens", "patching", "patch", "decomposition", "heads", "head", "neurons",
+    "circuit",
 )  # fmt: skip
 
 
@@ -33,6 +36,12 @@ class ExploredEngine(AskedEngine):
     async def answer(self, question: Question, timeout: float = 10) -> Any:
         """Tell two rows of a map, then the answer."""
         found = await asyncio.to_thread(self.ask, question, timeout)
+        if isinstance(question, AskExplore) and question.spec.view == "circuit":
+            yield Event(type="progress", fraction=0.25, message="scoring edges")
+            shares = {"n_edges": 1, "of": 28, "faithfulness": 0.5, "completeness": 0.25}
+            yield Event(type="partial", name="circuit.pruned", data=shares)
+            yield found
+            return
         for place in range(2):
             row = {"position": place, "values": [0.5] * LAYERS, "metric": "logit_diff"}
             yield Event(type="partial", name="patch.resid", data=row)
@@ -174,4 +183,39 @@ def patch(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, 
     return {}, view | {"effects": {"logit_diff": effect}}
 
 
-MADE = {"predictions": predictions, "lens": lens, "patching": patching, "patch": patch}
+def circuit(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    """Edges of a chain through all MLPs, large; all others smaller than what they stand for."""
+    nodes = ["input", *(f"{i}.{kind}" for i in range(LAYERS) for kind in ("attn", "mlp"))]
+    readers = [*nodes[1:], "logits"]
+    chain = ["input", *(f"{i}.mlp" for i in range(LAYERS)), "logits"]
+    scores = np.zeros((len(nodes), len(readers)))
+    for i, sender in enumerate(nodes):
+        for j, reader in list(enumerate(readers))[i:]:
+            scores[i, j] = (-1) ** (i + j) / (2 + i + 10 * j)
+            if (sender, reader) in pairwise(chain):
+                scores[i, j] = 1.0 + i - shift
+    order = sorted(zip(*np.nonzero(scores), strict=True), key=lambda at: -abs(scores[at]))
+    edges = [
+        {"from": nodes[i], "to": readers[j], "score": float(scores[i, j]), "spread": 0.125}
+        for i, j in order
+    ]
+    n = len(edges)
+    sizes = options.get("sizes") or [1, len(chain) - 1, n]
+    pruned = [
+        {"n_edges": size, "faithfulness": min(1.0, size / (len(chain) - 1)), "completeness": 0.5}
+        | {"faithfulness_spread": 0.25, "completeness_spread": 0.0}
+        for size in sizes
+    ]
+    axes = (Axis(name="sender", labels=tuple(nodes)), Axis(name="reader", labels=tuple(readers)))
+    info = ArrayInfo(file="", axes=axes, unit="logit", signed=True, values=scores.tolist())
+    layers = [{"name": one, "kind": one.split(".")[-1]} for one in (*nodes, "logits")]
+    edge = options.get("edge")
+    told = {"from": edge[0], "to": edge[1], "estimate": 0.5, "exact": 0.75} if edge else None
+    view = {"nodes": layers, "edges": edges[: options["top"]], "pruned": pruned, "edge": told}
+    return {"circuit.edges": info}, view | {"metric": "logit"}
+
+
+MADE = {
+    "predictions": predictions, "lens": lens, "patching": patching, "patch": patch,
+    "circuit": circuit,
+}  # fmt: skip

@@ -349,6 +349,7 @@ def test_answers_are_files_with_the_question_they_answer(
         "patch",
         "decomposition",
         "heads",
+        "circuit",
     ]
     answer = client.get("/explore/answers/patch.json", params={**PAIR, "cells": "resid.1.2"})
     assert answer.status_code == 200 and "attachment" in answer.headers["content-disposition"]
