@@ -10,6 +10,7 @@ from worker.contract.study import StudyMask, StudyMethod
 from worker.engine.queue import (
     COMPUTE_RUN,
     CONDUCT_STUDY,
+    MAX_DISPATCHES,
     PRIORITIES,
     RUNS,
     STUDIES,
@@ -33,7 +34,8 @@ def test_a_quick_look_comes_before_a_measurement_before_an_edit_before_a_study()
     assert set(PRIORITIES) == set(get_args(RunKind))
     order = [PRIORITIES[kind] for kind in ("explore", "localize", "unlearn", "study")]
     assert order == sorted(set(order))
-    assert PRIORITIES["localize"] == PRIORITIES["evaluate"] == PRIORITIES["export"]
+    assert {PRIORITIES[kind] for kind in ("localize", "evaluate", "export", "add")} == {10}
+    assert (order[0], order[2], order[3]) == (5, 20, 50)
 
 
 def test_a_run_waits_where_nobody_listens_and_a_study_among_studies(
@@ -79,6 +81,28 @@ def test_a_worker_computes_one_run_at_a_time_and_conducts_several_studies(engine
 
 def test_a_process_takes_the_jobs_of_its_own_version_under_its_own_name(engine: Any) -> None:
     made = configuration(engine.store.database, "w1")
-    assert (made["executor_id"], made["application_version"]) == ("w1", VERSION)
+    said = {k: v for k, v in made.items() if not k.startswith("system") and k != "serializer"}
+    assert said == {
+        "name": "lethe",
+        "run_migrations": False,
+        "executor_id": "w1",
+        "application_version": VERSION,
+        "use_listen_notify": False,
+        "notification_listener_polling_interval_sec": 60.0,
+        "scheduler_polling_interval_sec": 3600.0,
+        "log_level": "WARNING",
+    }
     assert made["system_database_engine"] is engine.store.database.engine
-    assert made["run_migrations"] is made["use_listen_notify"] is False
+    assert sa.make_url(made["system_database_url"]) == engine.store.database.url
+    assert set(made["serializer"].serialize({"a": 1})) <= set('{"a": 1}'), "JSON, never a pickle"
+    assert (VERSION, MAX_DISPATCHES) == ("1", 50)
+
+
+def test_the_names_under_which_jobs_lie_in_databases_stay(engine: Any) -> None:
+    assert (COMPUTE_RUN, CONDUCT_STUDY) == ("compute_run", "conduct_study")
+    assert (RUNS, STUDIES, queue_of("w1")) == ("runs", "studies", "runs of w1")
+    database = engine.store.database
+    engine._client()
+    jobs = jobs_table(database)
+    columns = sa.inspect(database.engine).get_columns(jobs.name, schema=jobs.schema)
+    assert {c.name for c in jobs.c} <= {c["name"] for c in columns}

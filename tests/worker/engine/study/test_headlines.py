@@ -1,13 +1,18 @@
 """Which of a study's numbers are its columns."""
 
 from worker.engine.study.headlines import FIRST, HEADLINES, NOT_OF_THE_BASE, columns
+from worker.engine.study.paper import COLUMNS
 
 
 def test_the_papers_columns_come_in_their_order_whatever_else_was_measured() -> None:
     names = [name for _, _, name, _ in HEADLINES]
     found = columns(["x.after", *reversed(names)], {})
     assert [metric.name for metric in found] == names
-    assert [metric.short for metric in found][:3] == ["forget", "edit", "retain"]
+    shorts = [metric.short for metric in found]
+    assert shorts[: len(COLUMNS)] == list(COLUMNS), "the paper's columns first, as it orders them"
+    assert shorts[len(COLUMNS) :] == [
+        "paraphrase_edit", "question_edit", "choice_held_out_edit", "latent_true", "latent_edit",
+    ]  # fmt: skip
     better = {metric.short: metric.better for metric in found}
     wants_less = {"forget", "choice_forget", "relearn_forget", "latent_true"}
     assert {short for short, which in better.items() if which == "lower"} == wants_less

@@ -42,6 +42,14 @@ def test_the_papers_figures_are_those_of_its_table() -> None:
     assert paper_value("everything", "relearn_retain") == 0.643
     assert paper_value("fact_lookup", "latent_true") is None
     assert all(len(row) == 8 for row in FIGURES.values())
+    across = {mask: round(sum(row), 3) for mask, row in FIGURES.items()}
+    down = [round(sum(column), 3) for column in zip(*FIGURES.values(), strict=True)]
+    assert across == {
+        "fact_lookup": 4.523, "causal_tracing": 4.243, "causal_tracing_mlps": 4.69,
+        "attribution_patching": 4.912, "attribution_patching_mlps": 5.271, "random": 3.697,
+        "random_mlps": 4.574, "all_mlps": 3.679, "everything": 3.908,
+    }  # fmt: skip
+    assert down == [0.718, 8.088, 7.555, 3.259, 3.007, 5.595, 4.169, 7.106]
 
 
 def test_small_differences_of_the_paper_and_other_references_decide_nothing() -> None:
@@ -92,4 +100,7 @@ def test_the_aim_is_said_for_the_masks_that_it_is_about() -> None:
 def test_a_mask_or_column_that_the_paper_has_not_has_no_figure() -> None:
     assert paper_value("lookup", "forget") is paper_value("random", "latent") is None
     assert paper_value("random", "forget") == 0.037
-    assert len(COLUMNS) == 8
+    assert COLUMNS == (
+        "forget", "edit", "retain", "choice_forget", "choice_edit", "choice_retain",
+        "relearn_forget", "relearn_retain",
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from worker.contract.spec import (
     UnlearnSpec,
     parse_spec,
 )
-from worker.engine.study.outcome import Child
+from worker.engine.study.outcome import Cell, Child
 from worker.engine.study.plan import conduct
 
 PARAMETERS = {f"blocks.{layer}.mlp": 10 for layer in range(4)}
@@ -111,3 +111,60 @@ def test_a_failed_child_is_reported_and_the_rest_goes_on() -> None:
     assert {cell.mask for cell in outcome.evaluations} == {"lookup", "random"}
     assert len(outcome.failures) == 4
     assert {why for _, why in outcome.failures} == {"it failed"}
+
+
+def test_a_localization_may_have_facts_of_its_own_and_stand_behind_a_control() -> None:
+    own = {"method": "causal_tracing", "forget": "random:2"}
+    masks = {"random": STUDY["masks"]["random"], "own": {"title": "Own", "localization": own}}
+    masks["lookup"] = STUDY["masks"]["lookup"]
+    lab = Lab()
+    conduct(StudySpec.model_validate({**STUDY, "masks": masks, "seeds": [0]}), lab, PARAMETERS)
+    asked = [
+        (spec.method, spec.facts.forget, spec.options, spec.seed)
+        for spec in lab.specs
+        if isinstance(spec, LocalizeSpec)
+    ]
+    assert asked == [
+        ("causal_tracing", "random:2", {}, 0),
+        ("causal_tracing", "random:* besides random:2@0", {}, 1000),
+        ("fact_lookup", "random:4", {}, 0),
+        ("fact_lookup", "random:* besides random:4@0", {}, 1000),
+    ]
+
+
+def test_an_edit_and_an_evaluation_that_fail_are_told_by_mask_method_and_seed() -> None:
+    lab = Lab()
+    plain = lab.answer
+
+    def answer(spec: Spec) -> Child:
+        child = plain(spec)
+        if spec.kind == "unlearn" and spec.seed == 1:
+            return Child(child.handle, None, "no memory")
+        if spec.kind == "evaluate" and spec.seed == 2:
+            return Child(child.handle, None, "no disk")
+        return child
+
+    lab.answer = answer  # type: ignore[method-assign]
+    outcome = conduct(study(), lab, PARAMETERS)
+    masks = ("lookup", "tracing", "random")
+    assert set(outcome.failures) == {
+        *((f"{mask}, ft, seed 1, unlearn", "no memory") for mask in masks),
+        *((f"{mask}, ft, seed 2, evaluate", "no disk") for mask in masks),
+    }
+    assert {cell.seed for cell in outcome.edits} == {0, 2}
+    assert {cell.seed for cell in outcome.evaluations} == {0}
+
+
+def test_an_evaluation_is_of_the_edited_model_with_the_studys_questions() -> None:
+    more = {"evaluations": ["probes"], "options": {"probes": {"retain_facts": 4}}}
+    model = {"base": "demo", "edits": ["before"]}
+    lab = Lab()
+    spec = StudySpec.model_validate({**STUDY, **more, "model": model, "seeds": [5]})
+    outcome = conduct(spec, lab, PARAMETERS)
+    [asked] = [s for s in lab.specs if isinstance(s, EvaluateSpec) and "lookup" in s.edits[-1]]
+    edit = outcome.edits[Cell("lookup", "ft", 5)].handle
+    assert (asked.base, asked.edits, asked.seed) == ("demo", ("before", edit), 5)
+    assert (asked.facts, asked.evaluations, asked.options) == (
+        spec.facts, ("probes",), more["options"],
+    )  # fmt: skip
+    assert all(s.edits == ("before",) for s in lab.specs if not isinstance(s, EvaluateSpec))

@@ -70,3 +70,15 @@ def test_what_failed_or_is_no_number_is_missing_and_not_counted() -> None:
     values = collect(spec, outcome, [("lookup", "ft"), ("random", "ft")], ["rank", "words"])
     np.testing.assert_array_equal(values[0], [[3, np.nan], [np.nan, np.nan]])
     assert np.isnan(values[1]).all()
+
+
+def test_children_without_a_result_take_no_part_wherever_they_stand() -> None:
+    spec = study()
+    outcome = conduct(spec, Lab(), PARAMETERS)
+    expected, _ = reduce_study(spec, outcome, 1.0)
+    lost = {Cell("lookup", "ft", 7): Child("x", None, "it failed")}
+    outcome.evaluations = lost | outcome.evaluations
+    outcome.edits = lost | outcome.edits
+    found, _ = reduce_study(spec, outcome, 1.0)
+    assert found.summary == expected.summary
+    assert found.provenance == expected.provenance

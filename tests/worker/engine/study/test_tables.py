@@ -35,10 +35,13 @@ class Told(Lab):
         return Child(child.handle, found)
 
 
-def tables(**fields: object) -> dict[str, list[tuple[object, ...]]]:
+def tables(
+    metrics: tuple[str, ...] = ("choice.after",), **fields: object
+) -> dict[str, list[tuple[object, ...]]]:
     spec = StudySpec.model_validate({**STUDY, "seeds": [0, 1], **fields})
     outcome = conduct(spec, Told(failing="causal_tracing"), PARAMETERS)
-    made = study_tables(spec, outcome, GROUPS, ["choice.after"], VALUES, PARAMETERS_OF)
+    values = np.repeat(VALUES, len(metrics), axis=1)
+    made = study_tables(spec, outcome, GROUPS, metrics, values, PARAMETERS_OF)
     return {name: [table.columns, *table.rows] for name, table in made.items()}
 
 
@@ -70,7 +73,18 @@ def test_masks_trials_metrics_and_failures_are_listed() -> None:
     mask, method, options, score, _, seed = found["trials"][1]
     assert (mask, method, json.loads(options)) == ("lookup", "ft", {"learning_rate": 0.1})
     assert (score, seed) == (0.1, 1000)
+    assert found["trials"][0] == ("mask", "method", "options", "score", "run", "search")
+    assert found["masks"][0] == ("group", "seed", "components", "parameters")
+    assert found["failures"][0] == ("what", "reason")
     assert ("tracing, seed 0", "it failed") in found["failures"]
+
+
+def test_what_no_evaluation_explains_goes_by_its_name_and_no_direction_is_better() -> None:
+    assert tables(("choice.after", "own"))["metrics"] == [
+        ("metric", "title", "better"),
+        ("choice.after", "Choice, after", "higher"),
+        ("own", "own", "none"),
+    ]
 
 
 def test_a_group_is_named_by_its_method_too_where_there_are_several() -> None:
