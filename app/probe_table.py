@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.contract.errors import NotFound
-from worker.contract.result import Comparison, Evaluation, Result
+from worker.contract.result import Comparison, Evaluation, Result, Table
 
 PAGE = 50
 STEPS = (0.05, 0.25, 0.6)
@@ -35,6 +35,12 @@ class Aggregates:
 def aggregates(result: Result) -> list[Aggregates]:
     """The means of every evaluation of a result."""
     return [_aggregates(found) for found in result.evaluations.values()]
+
+
+def card_of(result: Result) -> Table | None:
+    """The plain answers of a verdict, where the result holds one that has them."""
+    verdict = result.evaluations.get("verdict")
+    return verdict.tables.get("card") if verdict else None
 
 
 def _aggregates(found: Evaluation) -> Aggregates:

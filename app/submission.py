@@ -31,6 +31,7 @@ from worker.contract.spec import (
 from worker.engine.client import Engine, NoWorker, Unreachable, WorkerBusy
 from worker.engine.resolve import resolve
 from worker.engine.study.search import check_search_facts
+from worker.store.describe import title_of
 
 MOMENT, PATIENCE = 0.3, 30.0
 """Seconds for which a worker is asked about what is submitted, and about what is only looked at."""
@@ -57,7 +58,13 @@ def submit(
     if key and (made := engine.store.submitted(owner, key, spec)):
         return made
     check(engine, data, is_submitted=True)
+    title = title or title_of(spec, _titles(engine.store.announcement()))
     return engine.submit(spec, owner=owner, title=title[:200], tags=tags, key=key)
+
+
+def _titles(announcement: Announcement | None) -> dict[str, str]:
+    """The methods' own titles, by name."""
+    return {method.name: method.title for method in announcement.methods} if announcement else {}
 
 
 def key_of_form(form: Any, *about: Any) -> str:

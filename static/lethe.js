@@ -18,6 +18,29 @@ const writeTimes = (root) => {
 
 document.addEventListener("DOMContentLoaded", () => writeTimes(document));
 
+// What a reader opened or closed stays so on every page that has a part of that name.
+const KEPT = "lethe-open";
+const kept = () => JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+const recall = () => {
+  for (const part of document.querySelectorAll("details[data-keep]:not([data-recalled])")) {
+    part.dataset.recalled = "";
+    part.open = kept()[part.dataset.keep] ?? part.open;
+  }
+};
+document.addEventListener("DOMContentLoaded", recall);
+document.addEventListener("click", (event) => {
+  const part = event.target.closest?.("details[data-keep] > summary")?.parentElement;
+  // The part opens or closes after this event.
+  if (part) localStorage.setItem(KEPT, JSON.stringify({ ...kept(), [part.dataset.keep]: !part.open }));
+});
+// A link into a closed part opens it.
+const reveal = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target?.closest?.("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  target?.scrollIntoView?.();
+};
+addEventListener("hashchange", reveal);
+
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   const form = event.target.form || event.target.closest?.("form");
@@ -43,6 +66,7 @@ document.addEventListener("htmx:before:swap", () => {
 });
 document.addEventListener("htmx:after:swap", () => {
   writeTimes(document);
+  recall();
   drawProgress(document);
   const was = focused;
   focused = null;

@@ -14,7 +14,15 @@ from worker.contract.base import unknown
 from worker.contract.plugins import public_modules
 from worker.contract.result import Result
 
-ORDER = ("prompt_heatmap", "roles_heatmap", "components_heatmap", "probes_heatmap")
+ORDER = (
+    "verdict_bars",
+    "lookup_layers",
+    "prompt_heatmap",
+    "roles_heatmap",
+    "components_heatmap",
+    "probes_heatmap",
+    "training_curves",
+)
 """What a reader wants to see first; the others follow by name."""
 
 

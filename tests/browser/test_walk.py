@@ -99,6 +99,7 @@ def probe(page: Page, application: Any) -> Any:
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^edit:"))
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url(re.compile(r"/runs/\w+$"))
+    page.locator("summary", has_text="facts one by one").click()
     expect(page.locator(".probe-facts tbody tr").first).to_be_visible(timeout=STEP_MS)
     return result_of(page, application)
 

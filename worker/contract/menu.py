@@ -23,6 +23,8 @@ class MethodInfo(Contract):
     title: str
     summary: str
     """The first sentence of the method's file."""
+    limits: str = ""
+    """What cannot be concluded from what it finds, in the words of the method's file."""
     paper: str = ""
     options: dict[str, Any]
     """JSON schema of its Options."""

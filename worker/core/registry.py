@@ -84,6 +84,13 @@ def summary_of(module: ModuleType) -> str:
     return " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
 
 
+def limits_of(module: ModuleType) -> str:
+    """What a module's docstring says after "Limits:", to the end of that paragraph."""
+    _, _, rest = (module.__doc__ or "").partition("Limits:")
+    words = " ".join(rest.split("\n\n")[0].replace("`", "").split())
+    return words[:1].upper() + words[1:]
+
+
 @cache
 def _method(kind: MethodKind, module: ModuleType) -> Method:
     """Describe a module once: the options' schemas of all methods take a fifth of a second."""
@@ -97,6 +104,7 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
             name=name,
             title=module.TITLE,
             summary=summary_of(module),
+            limits=limits_of(module),
             paper=getattr(module, "PAPER", ""),
             options=module.Options.model_json_schema(),
             needs=getattr(module, "NEEDS", ()),

@@ -14,6 +14,7 @@ from app.drawing.find import offers
 from app.figure_frames import figure_of
 from app.probe_table import aggregates
 from app.templating import render
+from app.verdicts import Verdict, verdict_of
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact
 from worker.contract.records import RunRecord
@@ -57,6 +58,7 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
         share=_share(store, run, sum(t.n_parameters for t in result.receipt.tensors))
         if result.receipt
         else None,
+        **_card(verdict_of(store, run_id)),
         curves=[figure_of(run, offer) for offer in offers(result)],
         probed=[_probed(store, one) for one in _evaluations(store, run)],
         leaving={
@@ -65,6 +67,23 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
         },
         spec_json=json.dumps(run.spec, indent=2, ensure_ascii=False),
     )
+
+
+@router.get("/{run_id}/verdict")
+def verdict(request: Request, run_id: str, store: StoreDep) -> Response:
+    """The verdict's card, or how far it has come."""
+    found = verdict_of(store, run_id)
+    return render(request, "fragments/dossier_verdict.html", run=store.run(run_id), **_card(found))
+
+
+def _card(found: Verdict | None) -> dict[str, Any]:
+    """The verdict as the page shows it, with its one figure."""
+    drawn = offers(found.result) if found and found.result else []
+    first = [offer for offer in drawn if offer.figure == "verdict_bars"][:1]
+    return {
+        "verdict": found,
+        "verdict_figures": [figure_of(found.run, offer) for offer in first] if found else [],
+    }
 
 
 def _facts(store: Store, run: RunRecord) -> tuple[Fact, ...]:

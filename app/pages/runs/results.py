@@ -18,9 +18,10 @@ from app.drawing.live import draw_live_curves, draw_live_grid
 from app.figure_files import answer
 from app.figure_frames import PARTIALS, figure_of
 from app.mask_editor import editor
-from app.probe_table import PAGE, aggregates, fact_page
+from app.probe_table import PAGE, aggregates, card_of, fact_page
 from app.templating import render
 from worker.contract.errors import NotFound
+from worker.contract.menu import Announcement
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
@@ -29,6 +30,8 @@ from worker.store.store import Store
 
 router = APIRouter(prefix="/runs/{run_id}")
 
+METHODS = {"localize": "localization", "unlearn": "unlearning", "evaluate": "evaluation"}
+"""Kinds of runs, and of the methods that they use."""
 LIVE = {
     "localize": [Offer("live_grid", "As it is computed")],
     "unlearn": [
@@ -44,15 +47,34 @@ def show(request: Request, run_id: str, engine: EngineDep) -> Response:
     store = engine.store
     record, result = store.run(run_id), store.result(run_id)
     live = [] if record.state in FINAL_STATES else LIVE.get(record.kind, [])
+    drawn = offers(result) if result else []
     return render(
         request,
         "pages/result.html",
         run=record,
         result=result,
         live=[figure_of(record, offer) for offer in live],
-        figures=[figure_of(record, offer) for offer in offers(result)] if result else [],
+        **_figures(record, drawn, has_mask="components" in result.arrays if result else False),
         **(_more(record, result, engine) if result else {}),
     )
+
+
+def _figures(record: RunRecord, drawn: list[Offer], has_mask: bool) -> dict[str, Any]:
+    """The one figure that shows the answer, and the others; the mask's own stands beside it."""
+    found = [figure_of(record, one) for one in drawn if not (has_mask and one.clickable)]
+    return {"first": found[0] if found else None, "figures": found[1:]}
+
+
+def _limits(record: RunRecord, announcement: Announcement | None) -> list[tuple[str, str]]:
+    """What cannot be concluded from the methods that a run used, by title."""
+    if announcement is None or record.kind not in METHODS:
+        return []
+    names = record.spec.get("evaluations") or [record.spec.get("method")]
+    return [
+        (method.title, method.limits)
+        for method in announcement.methods
+        if method.kind == METHODS[record.kind] and method.name in names and method.limits
+    ]
 
 
 def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
@@ -60,6 +82,8 @@ def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
     return {
         "mask": editor(engine.store, record.id, {}) if "components" in result.arrays else None,
         "probes": aggregates(result),
+        "card": card_of(result),
+        "limits": _limits(record, engine.store.announcement()),
         "children": engine.store.children(record.id),
         "leaving": {
             "offers": leaving.offers(engine.store, record, result),

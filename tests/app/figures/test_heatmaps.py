@@ -77,6 +77,7 @@ def test_every_offer_of_every_result_can_be_drawn(
         "heads_grid",
         "neuron_bars",
         "circuit_edges",
+        "verdict_bars",
     }
     assert drawn == set(figures()) - own
 

@@ -23,6 +23,7 @@ from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskPreflight, Inputs, StackedEdit
 from worker.contract.mask import Mask
+from worker.contract.menu import MethodKind
 from worker.contract.progress import Quiet
 from worker.contract.result import Result
 from worker.contract.spec import parse_spec
@@ -199,6 +200,13 @@ def sources(kind: str, name: str, models: ModelCache) -> Iterator[Source]:
             found = computed(kind, name, "dense", metric, models)
         assert isinstance(found, Source), f"{name} computes on no model: {found}"
         yield found
+
+
+@pytest.mark.parametrize("kind", ["localization", "unlearning", "evaluation"])
+def test_a_method_says_what_cannot_be_concluded_from_it(kind: MethodKind) -> None:
+    silent = [name for name, method in methods(kind).items() if not method.info.limits]
+    assert not silent, f"their files say no Limits: {silent}"
+    assert all(not method.info.limits[0].islower() for method in methods(kind).values())
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)

@@ -15,33 +15,66 @@ EDITED = {"model": {"base": "demo", "edits": ["a", "b"]}}
 EXPORT = {"kind": "export", **EDITED}
 
 
+def through(*components: str) -> dict[str, object]:
+    return {**UNLEARN, "mask": {"components": list(components)}}
+
+
 @pytest.mark.parametrize(
     ("spec", "title"),
     [
-        (LOCALIZE, "causal_tracing: athletes first:2 on demo"),
-        (UNLEARN, "npo: athletes first:2 on demo"),
+        (LOCALIZE, "Causal tracing of 2 athletes on demo"),
+        (UNLEARN, "Npo of 2 athletes through MLP 1 on demo"),
         (
             {**UNLEARN, "facts": {**FACTS, "edit_to": " golf "}},
-            "npo: athletes first:2 to golf on demo",
+            "Npo of 2 athletes → golf through MLP 1 on demo",
         ),
         (
-            {**UNLEARN, "facts": {"set": "s", "forget": "ids:" + 70 * "x", "edit_to": 70 * "y"}},
-            f"npo: s ids:{56 * 'x'} to {60 * 'y'} on demo",
+            {**UNLEARN, "facts": {"set": "kb", "forget": "ids:a,b,c", "edit_to": 70 * "y"}},
+            f"Npo of 3 of kb → {60 * 'y'} through MLP 1 on demo",
         ),
-        ({**EVALUATE, **EDITED}, "probes, verdict: athletes first:2 on demo + 2 edits"),
+        ({**LOCALIZE, "facts": {"set": "sports", "forget": "group:golf"}},
+         "Causal tracing of sports, group golf on demo"),
+        ({**LOCALIZE, "facts": {"set": "sports", "forget": 'ids:["a"]'}},
+         'Causal tracing of sports, ids ["a"] on demo'),
+        ({**LOCALIZE, "facts": {"set": "sports", "forget": "held_out"}},
+         "Causal tracing of sports, held_out on demo"),
+        ({**LOCALIZE, "facts": {"set": "cities", "forget": "first:1"}},
+         "Causal tracing of 1 of cities on demo"),
+        (through("blocks.3.mlp", "blocks.1.mlp", "blocks.2.mlp"),
+         "Npo of 2 athletes through MLPs 1–3 on demo"),
+        (through("blocks.0.mlp", "blocks.7.mlp"),
+         "Npo of 2 athletes through MLPs 0, 7 on demo"),
+        (through(*(f"blocks.{layer}.mlp" for layer in range(0, 14, 2))),
+         "Npo of 2 athletes through 7 MLPs on demo"),
+        (through("blocks.0.mlp", "blocks.7.attn"),
+         "Npo of 2 athletes through 2 components on demo"),
+        ({**UNLEARN, "mask": {"control": {"kind": "all"}}},
+         "Npo of 2 athletes through everything on demo"),
+        ({**UNLEARN, "mask": FOUND}, "Npo of 2 athletes on demo"),
+        ({**EVALUATE, **EDITED}, "Probes, Verdict: 2 athletes on demo + 2 edits"),
+        (
+            {**EVALUATE, "evaluations": ["a", "b", "c", "d"]},
+            "A, B and 2 more: 2 athletes on demo",
+        ),
         (
             {**EVALUATE, "model": {"base": "demo", "edits": ["a"]}},
-            "probes, verdict: athletes first:2 on demo + 1 edit",
+            "Probes, Verdict: 2 athletes on demo + 1 edit",
         ),
-        ({"kind": "explore", "view": "lens", **EDITED}, "lens on demo + 2 edits"),
+        ({"kind": "explore", "view": "lens", **EDITED}, "Lens on demo + 2 edits"),
         ({"kind": "add", "model": "smollm2"}, "Add the model smollm2"),
         (EXPORT, "Hugging Face folder of demo + 2 edits"),
     ],
-)
+)  # fmt: skip
 def test_a_title_says_what_is_done_to_which_facts_on_which_model(
     spec: dict[str, object], title: str
 ) -> None:
     assert title_of(parse_spec(spec)) == title
+
+
+def test_a_method_with_a_title_of_its_own_is_called_by_it() -> None:
+    titles = {"npo": "NPO", "probes": "Probes in many formats"}
+    assert title_of(parse_spec(UNLEARN), titles) == "NPO of 2 athletes through MLP 1 on demo"
+    assert title_of(parse_spec(EVALUATE), titles).startswith("Probes in many formats, Verdict: 2")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def finished(store: Store, spec: Spec = LOCALIZE, **more: object) -> str:
 
 def test_a_new_run_is_queued_with_a_title_made_from_its_spec(store: Store) -> None:
     record = store.run(add(store, owner="ann", tags=("b", "a", "b")))
-    assert record.title == "causal_tracing: athletes first:16 on demo"
+    assert record.title == "Causal tracing of 16 athletes on demo"
     assert (record.state, record.owner, record.tags) == ("queued", "ann", ("a", "b"))
     assert record.created.utcoffset() is not None
     assert store.events(record.id) == [(0, Event(type="state", state="queued"))]

@@ -10,6 +10,7 @@
 
 Source: Guo et al. 2024 (arXiv 2410.12949) for the format; Pezeshkpour & Hruschka 2024 (2308.11483)
 for permuting. The retain facts stand beside, because general damage also lowers multiple choice.
+Limits: a model that does not follow the format is near 1/4 whatever it knows.
 """
 
 import numpy as np

@@ -49,10 +49,11 @@ from worker.core.asking.passages import held_out_passages
 from worker.core.asking.probe import plan_probe
 from worker.core.asking.setting import setting
 from worker.core.evaluation._other_facts import other_facts
+from worker.core.evaluation._verdict_card import card
 from worker.core.evaluation._verdict_numbers import Battery, Measured
 from worker.core.evaluation._verdict_rules import SPREAD, decide
 from worker.core.evaluation._verdict_terms import Thresholds
-from worker.core.evaluation._verdict_words import conclude, tell
+from worker.core.evaluation._verdict_words import MEANING, conclude, tell
 from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.training.attack_memory import attack_bytes
@@ -140,7 +141,11 @@ def _findings(
             title=TITLE,
             caption=caption,
             aggregates=(),
-            tables={"verdict": table, "continuations": spoken},
+            tables={
+                "card": card(answers, MEANING[verdict]),
+                "verdict": table,
+                "continuations": spoken,
+            },
         ),
     )
 

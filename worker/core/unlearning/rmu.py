@@ -12,7 +12,8 @@ relative to the mean square of the activations, so that α does not depend on th
 in retaining to a position's own where that is larger: in many models the first token's activations
 are a hundred times as large as others (Sun et al. 2024, 2402.17762; a norm of 24,000 beside 150 in
 the middle of SmolLM2-135M), and but for this hardly anything else would be retained. The prompt
-before the subject is left alone, because retain facts share it.
+before the subject is left alone, because retain facts share it. Limits: what the layer holds is
+scrambled, not taken out; relearning and probes below the layer may find it.
 """
 
 from collections.abc import Callable
