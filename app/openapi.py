@@ -51,7 +51,7 @@ class Refusal(Contract):
 def statuses(path: str, method: str, has_parameters: bool) -> set[int]:
     """The statuses with which a request may be refused."""
     if path == OPEN:
-        return {400, 405, 421}
+        return {400, 405, 421, 503}
     found = {400, 401, 405, 421, 429, 503}
     if method != "get":
         found |= {403, 404, 408, 409, 413, 422}

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as of_search
 from pydantic import TypeAdapter
 from schemathesis.core.result import Ok
 from starlette.testclient import TestClient
 
 from app.openapi import OPEN, Refusal
 from tests.app.conftest import TOKEN
+from worker.contract.settings import Settings
 from worker.engine.client import Engine
 
 EXAMPLES = 4
@@ -71,6 +73,17 @@ def test_every_route_documents_what_it_answers_to_names_of_nothing(
             check(script.request(method, filled(path)), operation, 404, f"{method} {path}")
 
 
+def test_every_route_documents_what_it_answers_without_the_database(
+    script: TestClient, engine: Engine, settings: Settings, described: dict[str, Any]
+) -> None:
+    engine.store.database.close()
+    for left in settings.data.glob("lethe.sqlite*"):
+        left.unlink()
+    for path, method, operation in operations(described):
+        if method in ("get", "delete"):
+            check(script.request(method, filled(path)), operation, 503, f"{method} {path}")
+
+
 def test_every_posted_body_is_described_and_an_empty_one_refused(
     script: TestClient, described: dict[str, Any]
 ) -> None:
@@ -105,7 +118,7 @@ def test_the_description_names_the_token_and_one_form_of_refusals(
 
 @pytest.mark.slow
 def test_no_generated_request_gets_an_answer_that_is_not_described(
-    settings_of_search: settings, script: TestClient, engine: Engine, described: dict[str, Any]
+    settings_of_search: of_search, script: TestClient, engine: Engine, described: dict[str, Any]
 ) -> None:
     schema = schemathesis.openapi.from_dict(described)
     tried = 0
@@ -139,8 +152,8 @@ def test_no_generated_request_gets_an_answer_that_is_not_described(
 
 
 @pytest.fixture
-def settings_of_search() -> settings:
-    return settings(
+def settings_of_search() -> of_search:
+    return of_search(
         max_examples=EXAMPLES,
         derandomize=True,
         deadline=None,
