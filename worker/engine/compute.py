@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
@@ -179,9 +178,10 @@ def next_job(pipe: Pipe) -> Start | Ask | None:
 
 
 def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[Listed, Known]:
-    """Say what can be done and which models are loaded; return the models and what is known of
-    them now (`what_models`)."""
-    held = what_models(models)[0]
+    """Say what can be done and which models are loaded; return the models and what was known of
+    them when they were listed (`what_models`): listing takes a while, and what came or went
+    meanwhile is announced at the next look."""
+    held, added, _ = what_models(models)
     found = door.announce(settings())
     placed = getattr(models, "placements", {})
     listed = tuple(
@@ -190,16 +190,15 @@ def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[Listed, Known]:
     )
     bundled = tuple(door.bundled_fact_sets())
     said = found.model_copy(update={"models": listed})
-    known = what_models(models, listed)
     pipe.send(Announced(announcement=said, fact_sets=bundled))
-    return listed, known
+    return listed, (held, added, tuple(one.path for one in listed if one.path))
 
 
 def what_models(models: Any, listed: Listed = ()) -> Known:
     """The models that are held, the folders that `lethe model add` has made so far, and of the
     listed ones those whose folder is still there."""
     added = settings().own_models.rglob("config.json")
-    there = (one.path for one in listed if one.path and Path(one.path).is_dir())
+    there = (one.path for one in listed if one.path and os.path.lexists(one.path))
     return tuple(sorted(getattr(models, "held", ()))), tuple(sorted(map(str, added))), tuple(there)
 
 

@@ -1,15 +1,21 @@
 """The compute process alone: what it says first, and what ends it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
+from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.settings import Settings
+from worker.engine import compute as engine_compute
 from worker.engine.wire import Announced, Lease, decode_from_compute, encode
 
 FOLDER = Path(__file__).parent
@@ -64,3 +70,58 @@ def test_it_does_not_begin_when_its_parent_is_already_gone() -> None:
     command = [sys.executable, "-m", "worker.engine.compute", "--parent", "1", "--lease", "120"]
     ended = subprocess.run(command, cwd=FOLDER.parents[2], stdin=subprocess.DEVNULL, timeout=60)
     assert ended.returncode == 1
+
+
+class SlowDoor(ModuleType):
+    """A door that lists the folders of a data folder; `meanwhile` happens when it has looked."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__("slow_door")
+        self._meanwhile = meanwhile
+
+    def announce(self, chosen: Settings) -> Announcement:
+        found = sorted(chosen.own_models.glob("*/config.json"))
+        models = tuple(
+            ModelInfo(id=one.parent.name, title="", path=str(one.parent)) for one in found
+        )
+        self._meanwhile()
+        return Announcement(methods=(), models=models, fact_sets=(), device="cpu")
+
+    def bundled_fact_sets(self) -> list[Any]:
+        return []
+
+
+def bring(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "then"),
+    [
+        (lambda models: bring(models / "new"), ["new", "old"]),
+        (lambda models: shutil.rmtree(models / "old"), []),
+        (lambda models: (models / "old").rename(models / "other"), ["other"]),
+        (lambda models: None, ["old"]),
+    ],
+    ids=["added", "removed", "renamed", "nothing"],
+)
+def test_what_comes_or_goes_while_models_are_listed_is_announced_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, then: list[str]
+) -> None:
+    chosen = Settings(data=tmp_path, device="cpu")
+    monkeypatch.setattr(engine_compute, "settings", lambda: chosen)
+    bring(chosen.own_models / "old")
+    told: list[Announced] = []
+    pipe: Any = SimpleNamespace(send=told.append)
+    models = SimpleNamespace(held=())
+
+    door = SlowDoor(lambda: meanwhile(chosen.own_models))
+    listed, known = engine_compute.announce(door, models, pipe)
+    assert [one.id for one in told[-1].announcement.models] == ["old"]
+    is_news = engine_compute.what_models(models, listed) != known
+    assert is_news == (then != ["old"])
+
+    listed, known = engine_compute.announce(SlowDoor(lambda: None), models, pipe)
+    assert [one.id for one in told[-1].announcement.models] == then
+    assert engine_compute.what_models(models, listed) == known, "it is announced once"
