@@ -1,10 +1,12 @@
 """Kills workers that are not alike while they compute, and counts how every run ended.
 
 1. Two workers are started: each has a model of its own, and both have a third.
-2. Runs on the three models are submitted, each slow enough to be hit.
+2. Runs on the three models are submitted, each slow enough to be hit; more of them when all have
+   ended and too few were hit.
 3. Again and again one of the two is chosen by lot; when it computes a run that was hit less than
    MOST_HITS times, its compute process or its supervisor is killed. A supervisor is started again.
-4. When all have ended: each must have ended once, done, and none was computed twice at once.
+4. When all have ended: each must have ended once, done, and none was computed twice at once, nor
+   again after its end had been written.
 """
 
 import os
@@ -35,14 +37,16 @@ class Chaos:
 
     hits: Counter[str] = field(default_factory=Counter)
     """Run -> how often it was killed while it was computed."""
+    late: Counter[str] = field(default_factory=Counter)
+    """Run -> how often it was killed when it was computed, and before its end was written."""
     n_supervisors: int = 0
     """Hits that killed the supervisor."""
     states: dict[str, str] = field(default_factory=dict)
     """Run -> its last state."""
     lost: list[str] = field(default_factory=list)
     """Runs that did not end done, or without a result."""
-    twice: list[str] = field(default_factory=list)
-    """Runs that ended more than once, or that two processes computed at the same time."""
+    twice: dict[str, str] = field(default_factory=dict)
+    """Runs that ended more than once, or that two processes computed at the same time; and how."""
     astray: list[str] = field(default_factory=list)
     """Runs that a worker without their model computed."""
     seconds: float = 0.0
@@ -54,6 +58,7 @@ class Chaotic:
     def __init__(self, fleet: Any, seed: int) -> None:
         self._fleet, self._lot = fleet, random.Random(seed)
         self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._ids: list[str] = []
         self.found = Chaos()
         for name, models in MODELS.items():
             fleet.enable(name, models=dict.fromkeys(models, 1))
@@ -63,20 +68,29 @@ class Chaotic:
     def go(self, n_runs: int, n_hits: int, seconds: float) -> Chaos:
         """Submit runs, kill while they are computed, and wait for all of them."""
         begun = time.monotonic()
-        models = [("demo", "big", "both")[number % 3] for number in range(n_runs)]
-        specs = [self._fleet.spec(model, steps=30, pause=0.05) for model in models]
-        ids = [self._fleet.engine.of_session(f"s{n % 3}").submit(s) for n, s in enumerate(specs)]
-        while sum(self.found.hits.values()) < n_hits and self._are_open(ids):
+        self._submit(n_runs)
+        while sum(self.found.hits.values()) < n_hits:
             assert time.monotonic() - begun < seconds, self.found
+            if not self._are_open():  # a busy machine looks too seldom
+                self._submit(n_hits - sum(self.found.hits.values()))
             self._hit()
-        self._fleet.wait(lambda: not self._are_open(ids), seconds)
+        self._fleet.wait(lambda: not self._are_open(), seconds)
         self.found.seconds = time.monotonic() - begun
-        for run_id in ids:
+        for run_id in self._ids:
             self._judge(self._fleet.store.run(run_id))
         return self.found
 
-    def _are_open(self, ids: list[str]) -> bool:
-        return any(self._fleet.store.run(id).state not in FINAL_STATES for id in ids)
+    def _submit(self, n_runs: int) -> None:
+        models = [("demo", "big", "both")[number % 3] for number in range(n_runs)]
+        specs = [self._fleet.spec(model, steps=60, pause=0.05) for model in models]
+        for number, spec in enumerate(specs):
+            self._ids.append(self._fleet.engine.of_session(f"s{number % 3}").submit(spec))
+
+    def _are_open(self) -> bool:
+        return any(self._is_open(id) for id in self._ids)
+
+    def _is_open(self, run_id: str) -> bool:
+        return self._fleet.store.run(run_id).state not in FINAL_STATES
 
     def _hit(self) -> None:
         """Kill one worker in the middle of a run, if it is in one that may be hit."""
@@ -89,19 +103,28 @@ class Chaotic:
         notes = self._fleet.notes(run.id)
         if not notes or notes[-1]["what"] != "start":
             return
+        pid = notes[-1]["pid"]
         if self._lot.random() < SUPERVISORS:
             self._processes[name].kill()
             self._processes[name].wait()
             self.found.n_supervisors += 1
-            self._fleet.wait(lambda: notes[-1]["pid"] not in self._fleet.computes())
+            self._fleet.wait(lambda: pid not in self._fleet.computes())
             self._processes[name] = self._fleet.launch(name)
         else:
             with suppress(ProcessLookupError):
-                os.kill(notes[-1]["pid"], signal.SIGKILL)
-            self._fleet.wait(lambda: notes[-1]["pid"] not in self._fleet.computes())
-        ended = [n for n in self._fleet.notes(run.id) if n["pid"] == notes[-1]["pid"]]
-        if ended[-1]["what"] == "start":  # it had not come to its end in that moment
-            self.found.hits[run.id] += 1
+                os.kill(pid, signal.SIGKILL)
+            self._fleet.wait(lambda: pid not in self._fleet.computes())
+        self._count(pid)
+
+    def _count(self, killed: int) -> None:
+        """Note what a process was at when it was killed: the run may have ended in that moment,
+        and the next one have begun."""
+        for run_id in self._ids:
+            notes = [note for note in self._fleet.notes(run_id) if note["pid"] == killed]
+            if notes and notes[-1]["what"] == "start":
+                self.found.hits[run_id] += 1
+            elif notes and self._is_open(run_id):
+                self.found.late[run_id] += 1
 
     def _judge(self, run: RunRecord) -> None:
         found = self.found
@@ -114,7 +137,8 @@ class Chaotic:
         pids = list(dict.fromkeys(note["pid"] for note in notes))
         times = {pid: [n["time"] for n in notes if n["pid"] == pid] for pid in pids}
         overlap = any(max(times[one]) >= min(times[next_one]) for one, next_one in pairwise(pids))
-        if n_ends != 1 or overlap or sum(note["what"] == "end" for note in notes) > 1:
-            found.twice.append(run.id)
+        n_computed = sum(note["what"] == "end" for note in notes)
+        if n_ends != 1 or overlap or n_computed > 1 + found.late[run.id]:
+            found.twice[run.id] = f"{n_ends} ends, killed late {found.late[run.id]} times: {notes}"
         if run.spec["model"] not in MODELS[run.worker]:
             found.astray.append(run.id)
