@@ -5,6 +5,7 @@
    data-prune="1,2,5"     a slider over these numbers of edges: edges go as it moves, and what is
                           left is run when it rests
    data-group             a form that names the chosen nodes
+   data-saves             a form that is sent with the page's address; data-link copies the address
    data-undo              takes back the last change of size, pins, hidden nodes and groups */
 
 (() => {
@@ -152,6 +153,24 @@ document.addEventListener("submit", (event) => {
   const written = encodeURIComponent(name).replaceAll("-", "%2D");
   const groups = [`${written}=${nodes.join(",")}`, state().get("groups")].filter(Boolean);
   change([["groups", groups.join(";")], ["nodes", ""]]);
+});
+
+/* The address is what is saved and shared; at the end of it stands the view. */
+
+document.addEventListener("formdata", (event) => {
+  if (event.target.matches("[data-saves]")) event.formData.set("query", state().toString());
+});
+document.addEventListener("click", async (event) => {
+  if (!event.target.closest?.("[data-link]")) return;
+  const link = new URL(location.href);
+  link.hash = "circuit";
+  try {
+    await navigator.clipboard.writeText(link.href);
+    announce("The link is copied");
+    event.target.textContent = "Copied";
+  } catch {
+    event.target.textContent = "The address bar holds the link"; // no access to the clipboard
+  }
 });
 
 /* After every change and every answer. */

@@ -8,6 +8,7 @@ from worker.contract.private import make_folder
 from worker.contract.settings import Settings
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
+from worker.store.circuits import CircuitStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
 from worker.store.knowledge import KnowledgeStore
@@ -35,6 +36,7 @@ class Store(
     SubmissionStore,
     PaceStore,
     LessonStore,
+    CircuitStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

@@ -346,6 +346,17 @@ class LessonAnswer(Base):
     updated: Mapped[Seconds]
 
 
+class CircuitRow(Base):
+    """A circuit under its name: the address that draws it."""
+
+    __tablename__ = "circuits"
+
+    name: Mapped[Name] = mapped_column(primary_key=True)
+    query: Mapped[Long]
+    owner: Mapped[Name] = mapped_column(default="")
+    created: Mapped[Seconds]
+
+
 def moment(seconds: float) -> datetime:
     """Seconds since 1970 as an aware datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -134,6 +134,8 @@ class Shown:
     components: tuple[str, ...]
     edges: tuple[tuple[Scored, ...], ...]
     """Of each model, the circuit's largest edges, those of the chosen nodes where some are."""
+    all_edges: tuple[list[Scored], ...]
+    """Of each model, every edge."""
     unit: str
     n_pairs: int
     tools: tuple[Tool, ...]
@@ -174,6 +176,7 @@ def shown(
             tuple(e for e in own[:size] if not chosen or chosen & {e.sender, e.reader})[:LISTED]
             for own in edges
         ),
+        all_edges=tuple(edges),
         unit=unit,
         n_pairs=1 + len(pairs.further),
         tools=tuple(

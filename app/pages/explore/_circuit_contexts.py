@@ -5,7 +5,7 @@ from typing import Any
 
 from app.drawing.ask import choose
 from app.experiment import read_model
-from app.pages.explore._canvas import read_edge, words_of
+from app.pages.explore._canvas import OWN, read_edge, words_of
 from app.pages.explore._circuit import (
     N_FACTS,
     Pairs,
@@ -24,6 +24,8 @@ from app.pages.explore._subject import Asker, Subject
 from worker.contract.result import Result
 
 Asked = Mapping[str, str]
+ON_CIRCUIT = ("over", "n_facts", *OWN)
+"""Names in the address that the circuit depends on beside the subject."""
 
 
 def circuit_choices(asker: Asker, asked: Asked) -> dict[str, Any]:
@@ -52,9 +54,19 @@ def show_circuit(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]
         "curve": curve(found.shares, sides_of(subject), found.size, found.n_edges),
         "notes": _notes(pairs, results),
         "chosen_words": words_of_nodes(found.canvas.nodes),
+        "saved": asker.engine.store.circuits(),
+        "problem": "",
+        "files_of": _files(subject, asked),
         "is_pinned": set(found.canvas.nodes) <= set(found.canvas.pinned),
         "base": model if isinstance(model, str) else model["base"],
     }
+
+
+def _files(subject: Subject, asked: Asked) -> list[tuple[str, str]]:
+    """The address of each model's drawn circuit, with the model's name."""
+    own = {name: value for name in ON_CIRCUIT if (value := asked.get(name))}
+    sides = (("", subject.model), ("beside", subject.beside))
+    return [(subject.query(**own, side=side), name) for side, name in sides if name]
 
 
 def _notes(pairs: Pairs, results: list[Result]) -> list[str]:

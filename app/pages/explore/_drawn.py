@@ -61,6 +61,7 @@ class Dot:
     is_pinned: bool
     is_chosen: bool
     is_live: bool
+    is_group: bool
 
     @property
     def tone(self) -> str:
@@ -298,7 +299,7 @@ def _dots(
         chosen = bool(set(members) & set(canvas.nodes))
         ends = name in (INPUT, LOGITS)
         is_on = pinned or chosen or ends or name in groups or name in reached
-        words = _end(name) if name not in groups else f"group {name}, {len(members)} nodes"
+        words = _group_words(name, members) if name in groups else _end(name)
         what = "enters" if name == LOGITS else "leaves"
         found.append(
             Dot(
@@ -314,9 +315,14 @@ def _dots(
                 is_pinned=pinned,
                 is_chosen=chosen,
                 is_live=bool(set(members) & alive),
+                is_group=name in groups,
             )
         )
     return sorted(found, key=lambda dot: (dot.x, dot.y))
+
+
+def _group_words(name: str, members: Sequence[str]) -> str:
+    return f"group {name}, {len(members)} node{'s' if len(members) > 1 else ''}"
 
 
 def _label(name: str) -> str:

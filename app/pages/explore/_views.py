@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from app.drawing.drawing import Offer, Source
 from app.pages.explore._circuit import circuits
-from app.pages.explore._circuit_contexts import show_circuit, show_edge
+from app.pages.explore._circuit_contexts import ON_CIRCUIT, show_circuit, show_edge
 from app.pages.explore._contexts import (
     Asked,
     continued,
@@ -101,8 +101,7 @@ VIEWS = (
     ),
     View(
         "circuit", "Circuit", show_circuit,
-        ("over", "n_facts", "size", "nodes", "pin", "hide", "groups"),
-        "circuit_edges", circuits, is_streamed=True, needs_pair=True,
+        ON_CIRCUIT, "circuit_edges", circuits, is_streamed=True, needs_pair=True,
     ),
     View(
         "edge", "The open edge", show_edge, ("over", "n_facts", "edge"),

@@ -3,7 +3,8 @@
 import json
 import re
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
+from xml.etree import ElementTree
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,6 +15,7 @@ from tests.app.pages.explore.conftest import LAYERS, ExploredEngine, answer_of_a
 from worker.contract.errors import UserError
 
 PAIR = {"prompt": "Athlete 1 plays the sport of", "corrupted": "Athlete 2 plays the sport of"}
+HTMX = {"HX-Request": "true"}
 CHAIN = {"input", "logits", *(f"{i}.mlp" for i in range(LAYERS))}
 
 
@@ -154,3 +156,49 @@ def test_groups_are_read_as_they_are_written() -> None:
     )
     with pytest.raises(UserError, match="node's name"):
         read_groups("1.mlp=2.mlp")
+
+
+def test_the_drawn_circuit_is_a_drawing_a_table_and_a_document(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    asked = {**PAIR, "size": "5", "hide": "1.mlp", "groups": "-<early>=0.mlp"}
+    svg = client.get("/explore/circuits/drawn.svg", params=asked)
+    assert svg.headers["content-type"].startswith("image/svg+xml")
+    root = ElementTree.fromstring(svg.text)
+    words = "".join(root.itertext())
+    assert "<early>" in words and "1.mlp" not in svg.text and "data-" not in svg.text
+    assert "var(" not in svg.text, "colours of a page mean nothing in a file"
+    rows = client.get("/explore/circuits/drawn.csv", params=asked).text.splitlines()
+    assert len(rows) == 6 and rows[1].startswith("1,2.mlp,logits,7")
+    found = client.get("/explore/circuits/drawn.json", params=asked).json()
+    assert (found["n_edges"], found["of"], len(found["edges"])) == (5, 28, 5)
+    assert found["groups"] == {"<early>": ["0.mlp"]} and found["hidden"] == ["1.mlp"]
+    assert found["components"] == ["blocks.0.mlp", "blocks.2.mlp"]
+    again = client.get(found["address"])
+    assert again.status_code == 200 and PAIR["prompt"] in again.text
+    assert client.get("/explore/circuits/drawn.png", params=asked).status_code == 404
+
+
+def test_a_circuit_is_saved_under_a_name_opened_and_deleted(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    query = urlencode({**PAIR, "size": "5", "pin": "0.mlp", "csrf": "x"})
+    text = client.post(
+        "/explore/circuits", data={"name": "a <b> & c", "query": query}, headers=HTMX
+    ).text
+    assert "a &lt;b&gt; &amp; c" in text
+    (saved,) = explored.store.circuits()
+    assert parse_qs(saved.query) == {
+        k: [v] for k, v in {**PAIR, "size": "5", "pin": "0.mlp"}.items()
+    }
+    opened = client.get(
+        "/explore/circuits/open", params={"name": saved.name}, follow_redirects=False
+    )
+    assert opened.headers["location"] == f"/explore?{saved.query}#circuit"
+    for name, wrong in (("a <b> & c", query), ("other", "prompt=a&nodes=9"), ("other", "size=1")):
+        answer = client.post("/explore/circuits", data={"name": name, "query": wrong}, headers=HTMX)
+        assert answer.status_code == 422 and "a &lt;b&gt;" in answer.text, wrong
+    assert "1 saved" in part(client, "circuit").text
+    client.post("/explore/circuits/delete", data={"name": saved.name})
+    assert explored.store.circuits() == []
+    assert client.get("/explore/circuits/open", params={"name": saved.name}).status_code == 404
