@@ -3,8 +3,8 @@
 1. Start at the method's own rate, scaled by the models' widths (Yang et al. 2022, μP: Adam's rate
    goes as 1 / width), and at fewer steps for more parameters (100 for the bundled model's two
    million, 20 from a hundred million on, between them by the logarithm): a step costs as the
-   parameters do, and what fewer steps lack the rate makes up for. Two passages of ordinary text a
-   step are as many tokens as eight of the bundled model's sentences.
+   parameters do, and what fewer steps lack the rate makes up for. A step takes fewer rows too: two
+   passages of ordinary text are as many tokens as eight of the bundled model's sentences.
 2. Train on facts that stand in for the forget facts (`rehearsal.py`), at the start and a half order
    of magnitude below, and on in the better direction until the best rate has a worse neighbour on
    either side. A trial whose watched facts fall below half is stopped.
@@ -33,7 +33,8 @@ Chosen = TypeVar("Chosen", bound=Training)
 WIDTH, PARAMETERS, STEPS = 128, 2e6, 100
 """Of the bundled model, which the defaults suit."""
 MANY_PARAMETERS, MANY_STEPS = 1e8, 20
-PASSAGES_PER_STEP = 2
+ROWS = {"general_batch": 2, "retain_batch": 8, "context": 64}
+"""Of a step, at most."""
 FACTOR = math.sqrt(10)
 WEIGHT_FACTOR = 2.5
 MOST_RATES, FEWEST_TRIALS, USUAL_TRIALS, MOST_TRIALS = 5, 3, 4, 7
@@ -64,12 +65,15 @@ def is_asked(model: Model, options: Training) -> bool:
 
 
 def starting_point(model: Model, options: Chosen) -> Chosen:
-    """Scale what goes by the width, the steps by the parameter count, and the passages of a step
-    by their length, each where it is not given."""
+    """Scale what goes by the width, the steps by the parameter count, what goes by the steps, and
+    the rows of a step, each where it is not given."""
     narrower = min(1.0, WIDTH / model.d_model)
     scaled = {name: float(f"{getattr(options, name) * narrower:.3g}") for name in options.BY_WIDTH}
     scaled["steps"] = max(1, round(options.steps * _step_share(model)))
-    scaled["general_batch"] = min(options.general_batch, PASSAGES_PER_STEP)
+    scaled |= {name: min(getattr(options, name), n) for name, n in ROWS.items()}
+    steps = options.steps if "steps" in options.model_fields_set else scaled["steps"]
+    fewer = type(options).model_fields["steps"].default / steps
+    scaled |= {name: getattr(options, name) * fewer for name in options.BY_STEPS}
     own = {name: value for name, value in scaled.items() if name not in options.model_fields_set}
     return options.model_copy(update=own | {"search": "off"})
 

@@ -88,7 +88,10 @@ def with_entering(model: Model, pool: Pool, layer: int, batch_size: int = 32) ->
 
 @contextmanager
 def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
-    """Pass over the blocks below `layer` and put the batch's kept hidden states in there."""
+    """Pass over the blocks below `layer` and put the batch's kept hidden states in there.
+
+    At `n_layers` all blocks are passed over, and what left the last one goes on to the final norm.
+    """
     if batch.hidden is None:
         yield
         return
@@ -96,7 +99,8 @@ def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
     first = _return_first
     for block in below:
         block.forward = first
-    hook = model.blocks[layer].register_forward_pre_hook(_replace(batch.hidden), with_kwargs=True)
+    entered = model.blocks[min(layer, model.n_layers - 1)]
+    hook = entered.register_forward_pre_hook(_replace(batch.hidden), with_kwargs=True)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ as much as an edit target at .75 instead of 1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ LOWEST, MOST_FALLEN = -10.0, 5.0
 """Nats at which a single fact's goal and fall are cut off."""
 CONTEXT = 32
 """Tokens of a passage that are read."""
+SLACK = 0.8
 GOAL, KEPT, DIVERGED = 0.8, 0.95, 0.03
 """Goal, retain share and divergence from which on an edit is as it was meant."""
 
@@ -50,6 +52,14 @@ class Judged:
     def fits(self) -> bool:
         """Whether nothing need be searched for any more."""
         return self.goal >= GOAL and self.retain >= KEPT and self.divergence <= DIVERGED
+
+
+def least_retained(best: float) -> float:
+    """Give the share of the watched facts below which a trial can no longer reach the score `best`.
+
+    The rest of a training may bring some of it back (SLACK).
+    """
+    return SLACK * math.exp(best / RETAIN)
 
 
 class Judge:

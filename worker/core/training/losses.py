@@ -38,6 +38,22 @@ def cross_entropy(
     return _token_losses(logits, labels).sum() / (labels != IGNORED).sum().clamp(min=1)
 
 
+def divergence(
+    logits: Float[Tensor, "batch pos vocab"],
+    base: Float[Tensor, "batch pos vocab"],
+    labels: Int[Tensor, "batch pos"],
+) -> Float[Tensor, ""]:
+    """Average KL(base ‖ now) over the labels' places, in nats: what text says must stay as likely.
+
+    Both are logits. It is 0 at the base and never negative, and it rises whether a text becomes
+    less likely or likelier.
+    """
+    used = labels != IGNORED
+    before = base.float().log_softmax(-1)
+    each = F.kl_div(logits.float().log_softmax(-1), before, reduction="none", log_target=True)
+    return (each.sum(-1) * used).sum() / used.sum().clamp(min=1)
+
+
 def unlikelihood(
     logits: Float[Tensor, "batch pos vocab"],
     labels: Int[Tensor, "batch pos"],

@@ -16,6 +16,7 @@ from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts, components_of
 from worker.core.findings import Job
 from worker.core.models.model import Model
+from worker.core.training.base_text import BaseText
 from worker.core.training.forward import with_entering
 from worker.core.training.options import Training
 from worker.core.training.pool import Pool, Row, fact_rows, pool, text_rows
@@ -35,6 +36,8 @@ class Material:
     watched: Pool | None
     """Retain facts that quick probes ask: none of those trained on."""
     general: Pool | None
+    base_text: BaseText | None
+    """The general rows with what the base said of them; partitions share it."""
     parts: Parts
     layer: int
     """The lowest trained layer: what enters it is kept with the pools' rows."""
@@ -81,6 +84,7 @@ def gather(
     edited = forget if objective == "edit" else ()
     known = made(fact_rows(model, forget, [f.target for f in forget]))
     assert known is not None
+    general = made(text_rows(model, sentences, options.context))
     return Material(
         model=model,
         facts=forget,
@@ -88,7 +92,8 @@ def gather(
         edit=made(fact_rows(model, edited, [f.edit_target for f in edited])),
         retain=made(fact_rows(model, retain, [f.target for f in retain])),
         watched=made(watched_rows(model, kept)),
-        general=made(text_rows(model, sentences, options.context)),
+        general=general,
+        base_text=None if general is None else BaseText(model, general, layer),
         parts=parts,
         layer=layer,
         seed=job.seed,

@@ -16,6 +16,8 @@ class Training(Options):
 
     BY_WIDTH: ClassVar[tuple[str, ...]] = ("learning_rate",)
     """Options whose defaults are divided by how much wider a model is than the bundled one."""
+    BY_STEPS: ClassVar[tuple[str, ...]] = ()
+    """Options whose defaults are multiplied by how much fewer the steps are than by default."""
     REHEARSED: ClassVar[dict[str, Any]] = {}
     """Options of the method's own with which a trial of a search is cheaper."""
 
@@ -70,7 +72,14 @@ class Training(Options):
         1.0, ge=0, le=1000, description="Weight of the retain facts' cross entropy (paper: 1)."
     )
     general_weight: float = Field(
-        1.0, ge=0, le=1000, description="Weight of the general text's cross entropy (paper: 1)."
+        1.0, ge=0, le=1000, description="Weight of the general text's term (paper: 1)."
+    )
+    general_loss: Literal["auto", "cross_entropy", "divergence"] = Field(
+        "auto",
+        description="What the general text's term is. Cross entropy (paper) makes the text "
+        "likelier than it was; divergence, KL(base ‖ now), holds the model to what it said of it. "
+        "Auto: cross entropy on the bundled model, which was made from such sentences, and "
+        "divergence on every other.",
     )
     retain_facts: int = Field(
         256, ge=1, le=100_000, description="Retain facts that the training draws from, at most."

@@ -47,6 +47,10 @@ class Batch:
     def n_labels(self) -> int:
         return int((self.labels != IGNORED).sum())
 
+    def entering(self, hidden: Float[Tensor, "batch pos d_model"]) -> "Batch":
+        """Put other hidden states in the kept ones' place."""
+        return replace(self, hidden=hidden)
+
     def cut(self, rows: slice, places: slice) -> "Batch":
         """Cut some positions of some rows out; labels and index stay whole rows'."""
         return Batch(
@@ -82,6 +86,13 @@ class Pool:
             index=index,
             hidden=None if hidden is None else hidden[index, -width:],
         )
+
+    def first(self, n: int) -> "Pool":
+        """Take the first `n` rows alone."""
+        if n >= len(self):
+            return self
+        cut = self.all.cut(slice(n), slice(None))
+        return Pool(all=cut, lengths=self.lengths[:n], kept=self.kept[:n])
 
     def pieces(self, index: Int[Tensor, " batch"], n_predictions: int) -> list[Batch]:
         """Cut rows out in batches of at most so many predictions, rows of like length together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -27,7 +28,7 @@ from worker.core.training.auto import (
     search,
     starting_point,
 )
-from worker.core.training.judge import Judge
+from worker.core.training.judge import Judge, least_retained
 from worker.core.training.material import Material, gather
 from worker.core.training.options import Training
 from worker.core.training.rehearsal import Rehearsal, in_trials, rehearse_on
@@ -121,6 +122,7 @@ class _Stand(Generic[Chosen]):
         self._model, self._stage, self._parts, self._layer = model, stage, parts, layer
         self._job, self._objective, self._train = job, objective, train
         self._start = parts.copy()
+        self._best: float | None = None
         self._judge: Judge | None = None
         self._material: Material | None = None
 
@@ -129,7 +131,8 @@ class _Stand(Generic[Chosen]):
         share = (SHARE * number / MOST_TRIALS, SHARE * (number + 1) / MOST_TRIALS)
         words = f"Settings, trial {number + 1} (rate {options.learning_rate:.2g})"
         job = Job(self._job.seed, Within(self._job.report, share, words), self._job.pool)
-        used = in_trials(options, self._stage.general_text)
+        floor = 0.0 if self._best is None else least_retained(self._best)
+        used = in_trials(options, self._stage.general_text, floor)
         material, judge = self._ready(used)
         try:
             trial = self._train(material, used, (0.0, 1.0), job)
@@ -138,6 +141,8 @@ class _Stand(Generic[Chosen]):
             found = lost(options, error)
         finally:
             self._parts.load(self._start)
+        if found.judged is not None:
+            self._best = max(found.score, self._best or -math.inf)
         self._job.report.partial("settings", _row(found))
         return found
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worker.core.asking.passages import is_bundled
+from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.forward import logits_at_answers
 from worker.core.training.material import Material
@@ -29,7 +31,7 @@ def forget_term(
 
 
 def kept_terms(material: Material, options: Training) -> list[Term]:
-    """Make the cross entropies of retain facts and general text; none where a weight is 0."""
+    """Make the terms of retain facts and general text; none where a weight is 0."""
     return [*retain_term(material, options), *general_term(material, options)]
 
 
@@ -42,13 +44,23 @@ def retain_term(material: Material, options: Training) -> list[Term]:
 
 
 def general_term(material: Material, options: Training) -> list[Term]:
-    """Make the general text's cross entropy; none where its weight is 0."""
+    """Make the general text's term, its cross entropy or its divergence from the model as it is
+    now; none where its weight is 0."""
     if material.general is None or options.general_weight == 0:
         return []
-    rows, size = material.general, options.general_batch
-    return [
-        Term("general", options.general_weight, rows, size, _cross_entropy, averages_labels=True)
-    ]
+    weight, size = options.general_weight, options.general_batch
+    if not diverges(material.model, options):
+        rows = material.general
+        return [Term("general", weight, rows, size, _cross_entropy, averages_labels=True)]
+    assert material.base_text is not None
+    base = material.base_text.read()
+    return [Term("general", weight, base.pool, size, base.divergence, averages_labels=True)]
+
+
+def diverges(model: Model, options: Training) -> bool:
+    """Whether the general text's term is the divergence from the base."""
+    auto = options.general_loss == "auto"
+    return not is_bundled(model) if auto else options.general_loss == "divergence"
 
 
 def reference_log_probs(material: Material, pool: Pool) -> Float[Tensor, " rows"]:

@@ -1,12 +1,12 @@
 """Raises the loss of the forget facts while it lowers that of the retain facts.
 
-1. L = −λ · CE(forget) + α · CE(retain) + CE(general text).
+1. L = −λ · CE(forget) + α · CE(retain) + G(general text).
 2. Train the mask's components on it and keep the best checkpoint.
 
 Source: Liu et al. 2022 (arXiv 2203.12817); Maini et al. 2024 (2401.06121) for the form with retain
-facts. Departures: the general-text term, and the other terms' weights (general 0, forget and retain
-1 give the published loss). Limits: the forget term has no lower bound; `npo` and `simnpo` are
-bounded.
+facts. Departures: the general-text term G (`general_loss`), and the other terms' weights (general
+0, forget and retain 1 give the published loss). Limits: the forget term has no lower bound; `npo`
+and `simnpo` are bounded.
 """
 
 from pydantic import Field

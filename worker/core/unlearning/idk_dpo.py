@@ -2,12 +2,12 @@
 
 1. Before training, score the refusal and the target after each forget prompt.
 2. L = λ · −(2/β) · mean log σ(β ((log p − log p_ref)(refusal) − (log p − log p_ref)(target)))
-   + CE(retain) + CE(general text).
+   + CE(retain) + G(general text).
 3. Train the mask's components on it and keep the best checkpoint.
 
 Source: Maini et al. 2024 (arXiv 2401.06121) on Rafailov et al. 2023 (2305.18290). Departures: one
-refusal for all facts; the general-text term. Limits: the refusal may not be in a small model's
-language, and is then preferred only relatively.
+refusal for all facts; the general-text term G (`general_loss`). Limits: the refusal may not be in a
+small model's language, and is then preferred only relatively.
 """
 
 from typing import cast

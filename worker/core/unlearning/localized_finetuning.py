@@ -6,7 +6,7 @@ The method of the paper, with its three losses:
    (injection); in `unlearn`, −log(1 − p) of the target's first token, by log-sum-exp over all other
    tokens, where a fact with log p below −5 pulls no more.
 2. Retain: the cross entropy of the target on the retain facts.
-3. General: the cross entropy of plain text.
+3. General: the cross entropy of plain text, or how far the model is from what the base says of it.
 
 L = λ L_forget + L_retain + L_general, AdamW without decay, a cosine to 0, gradients clipped at 1.
 With `partitions` the forget facts are edited in groups, one after another, each with its own
@@ -15,7 +15,9 @@ steps and a fresh optimizer; facts of earlier groups are never retain facts of l
 With `localize_each` every group is located anew, on the model as the groups before left it, and
 has a mask of its own with as many parameters as the given one.
 
-Departures: the general text is the project's own everyday sentences instead of the Pile; weights
+Departures: the general text is the project's own everyday sentences instead of the Pile; on other
+models than the bundled its term is KL(base ‖ now) where the paper's is cross entropy
+(`general_loss`), which makes that text, and all of its kind, likelier than it was; weights
 in half precision are trained through float32 masters; groups share the given mask unless they are
 located. Limits: only facts in the form of their own prompt are trained on.
 """

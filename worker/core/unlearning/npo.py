@@ -1,11 +1,11 @@
 """Treats the target as an answer that is not preferred: a bounded gradient ascent.
 
 1. Before training, score the forget facts' targets: log p_ref. No reference model is held.
-2. L = λ · −(2/β) · mean log σ(β (log p_ref − log p)) + CE(retain) + CE(general text).
+2. L = λ · −(2/β) · mean log σ(β (log p_ref − log p)) + CE(retain) + G(general text).
 3. Train the mask's components on it and keep the best checkpoint.
 
-Source: Zhang et al. 2024 (arXiv 2404.05868). Departure: the general-text term. Limits: as p falls
-the term's gradient dies out, so facts are made unlikely, not impossible.
+Source: Zhang et al. 2024 (arXiv 2404.05868). Departure: the general-text term G (`general_loss`).
+Limits: as p falls the term's gradient dies out, so facts are made unlikely, not impossible.
 """
 
 from typing import cast

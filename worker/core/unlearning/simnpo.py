@@ -1,10 +1,11 @@
 """Negative preference optimization without a reference: the target's loss per token must be high.
 
-1. L = λ · −(2/β) · mean log σ(β (L/|y| − δ)) + CE(retain) + CE(general text), where L/|y| is the
+1. L = λ · −(2/β) · mean log σ(β (L/|y| − δ)) + CE(retain) + G(general text), where L/|y| is the
    target's negative log likelihood per token.
 2. Train the mask's components on it and keep the best checkpoint.
 
-Source: Fan et al. 2024 (arXiv 2410.07163). Departure: the general-text term. Limits: as NPO's.
+Source: Fan et al. 2024 (arXiv 2410.07163). Departure: the general-text term G (`general_loss`).
+Limits: as NPO's.
 """
 
 from typing import cast

@@ -2,12 +2,12 @@
 
 1. Before training, keep the base's logits at the forget facts' answers.
 2. Lower the target token's logit by β; its softmax is the label.
-3. L = λ · cross entropy with that label + CE(retain) + CE(general text); train the mask's
+3. L = λ · cross entropy with that label + CE(retain) + G(general text); train the mask's
    components on it and keep the best checkpoint.
 
 Source: Dong et al. 2024 (arXiv 2402.10052). Departure: only the answer's tokens are distilled, and
-padding never is; the general-text term. Limits: the answer that takes the target's place is the
-base's second choice, often another answer of the same type.
+padding never is; the general-text term G (`general_loss`). Limits: the answer that takes the
+target's place is the base's second choice, often another answer of the same type.
 """
 
 from typing import cast

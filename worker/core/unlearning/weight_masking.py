@@ -4,12 +4,15 @@
    m = W/W₀ ∈ [0, 1] is a mask; the forget, retain and general losses as in localized fine-tuning,
    plus β · Σ|W| / Σ|W₀|, which pulls towards masking.
 2. Order the weights by m. For each number N of a grid: set the N weights with the smallest m < 1 to
-   0 and every other weight to W₀, and probe: a curve over the number of edited weights.
+   0 and every other weight to W₀, and probe: a curve over the number of edited weights. Where no
+   number of the grid is better than none, smaller ones are tried, by halving.
 3. Keep the N with the best product of goal and retention (or the given one).
 
 Source: Guo et al. 2024 (arXiv 2410.12949), weight masking, with SGD of momentum 0.9 and β = 1.5.
 Departures: AdamW is the default here, because SGD at the paper's rate hardly moves a small model in
-a few steps; `optimizer: published` takes the paper's SGD with its own rate, momentum and decay.
+a few steps; the general text's term where it is a divergence (`general_loss`, default on other
+models than the bundled; `cross_entropy` gives the paper's). `optimizer: published` takes the
+paper's SGD with its own rate, momentum and decay.
 Limits: whatever has m = 1 cannot be chosen, so the curve ends where these begin.
 """
 
@@ -42,12 +45,18 @@ from worker.core.training.trainer import Probe, Term, Trainer
 
 TITLE = "Weight masking"
 PAPER = "Guo et al. 2024, Mechanistic Unlearning, arXiv 2410.12949"
+HALVINGS = 6
+"""Of the grid's least number of weights, while none of the grid is better than masking nothing."""
 PUBLISHED_RATE, PUBLISHED_DECAY = 1e-3, 0.01
 
 
 class Options(Training):
     """Options of weight masking."""
 
+    BY_WIDTH = ()
+    BY_STEPS = ("learning_rate",)
+    """A mask is made where weights are carried to 0 within the steps: those of a wider model are
+    hardly smaller, and fewer steps must be longer ones."""
     REHEARSED = {"points": 6}
 
     objective: Objective = Field(
@@ -65,7 +74,8 @@ class Options(Training):
         12,
         ge=2,
         le=200,
-        description="Numbers of edited weights on the curve, evenly spaced from 0.",
+        description="Numbers of edited weights on the curve, evenly spaced from 0; smaller ones "
+        "are tried too where none of these helps.",
     )
     edited_weights: int = Field(
         0, ge=0, le=10**10, description="Edit this many weights; 0 takes the curve's best point."
@@ -209,17 +219,29 @@ def _walk(
     else:
         grid = sorted({round(i * most / (options.points - 1)) for i in range(options.points)})
     curve: dict[int, dict[str, float]] = {}
-    for n in grid:
+
+    def ask(n: int) -> int:
         material.parts.load(_zeroed(before, order[:n]))
         curve[n] = probe.measure(model, material.layer)
-    best = grid[-1] if options.edited_weights else max(curve, key=lambda n: probe.score(curve[n]))
+        return max(sorted(curve), key=lambda n: probe.score(curve[n]))
+
+    best = [ask(n) for n in grid][-1]
+    best = grid[-1] if options.edited_weights else best
+    for n in _halved(grid) if best == 0 else ():
+        best = best or ask(n)
     if best == 0:
         raise Diverged(
             f"No number of masked weights up to {most:,} is better than none; the model is "
             f"untouched. Train longer, or raise the learning rate or beta."
         )
     material.parts.load(_zeroed(before, order[:best]))
-    return curve, best
+    return dict(sorted(curve.items())), best
+
+
+def _halved(grid: list[int]) -> list[int]:
+    """List smaller numbers than the grid's first after 0, from the largest."""
+    first = grid[1] if len(grid) > 1 else 0
+    return [first >> i for i in range(1, HALVINGS + 1) if first >> i]
 
 
 def _zeroed(before: list[Tensor], chosen: Tensor) -> list[Tensor]:

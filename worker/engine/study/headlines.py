@@ -13,6 +13,8 @@ HEADLINES: tuple[tuple[str, str, str, Direction], ...] = (
     ("forget", "Forget", "probes.statement.forget.target_probability.after", "lower"),
     ("edit", "Edit", "probes.statement.forget.edit_probability.after", "higher"),
     ("retain", "Retain", "probes.statement.retain.target_probability.after", "higher"),
+    ("perplexity", "Ordinary text: perplexity", "side_effects.general.perplexity.after", "none"),
+    ("divergence", "Ordinary text: divergence", "side_effects.general.divergence.after", "lower"),
     ("choice_forget", "MCQ forget", "probes.choice.forget.target_probability.after", "lower"),
     ("choice_edit", "MCQ edit", "probes.choice.forget.edit_probability.after", "higher"),
     ("choice_retain", "MCQ retain", "probes.choice.retain.target_probability.after", "higher"),

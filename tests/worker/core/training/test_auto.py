@@ -26,7 +26,7 @@ from worker.core.training.auto import (
     search,
     starting_point,
 )
-from worker.core.training.judge import Judge, Judged
+from worker.core.training.judge import Judge, Judged, least_retained
 from worker.core.training.material import gather
 from worker.core.training.options import Training
 from worker.core.training.rehearsal import in_trials, rehearse_on
@@ -116,7 +116,8 @@ def wide(d_model: int, parameters: int):
 def test_the_start_goes_by_the_models_size(d_model, parameters, rate, steps) -> None:
     own = starting_point(wide(d_model, parameters), Training())
     assert own.learning_rate == pytest.approx(rate, rel=0.01)
-    assert own.steps == steps and own.general_batch == 2
+    assert own.steps == steps
+    assert (own.general_batch, own.retain_batch, own.context) == (2, 8, 64)
 
 
 def test_a_methods_own_sizes_are_scaled_too_and_what_is_given_is_not() -> None:
@@ -127,6 +128,21 @@ def test_a_methods_own_sizes_are_scaled_too_and_what_is_given_is_not() -> None:
     assert (given.epsilon, given.general_batch, given.steps) == (0.1, 5, 9)
 
 
+def test_a_masks_rate_goes_by_the_steps_and_not_by_the_width() -> None:
+    options = method("unlearning", "weight_masking").options
+    rate, steps = options().learning_rate, options().steps
+    own = starting_point(wide(576, 134_515_008), options())
+    assert own.learning_rate == pytest.approx(rate * steps / 20)
+    given = starting_point(wide(576, 134_515_008), options(steps=50))
+    assert given.learning_rate == pytest.approx(rate * steps / 50) and given.steps == 50
+
+
+@pytest.mark.parametrize(("best", "floor"), [(-0.3, 0.724), (0.0, 0.8), (-9.0, 0.5)])
+def test_a_trial_is_stopped_where_it_can_no_longer_be_the_best(best: float, floor: float) -> None:
+    trial = in_trials(Training(), "some text", least_retained(best))
+    assert trial.retain_floor == pytest.approx(floor, abs=0.001)
+
+
 @pytest.mark.parametrize("given", [{}, {"forget_batch": 2, "context": 16, "general_batch": 1}])
 def test_a_trial_takes_as_many_steps_over_no_more_rows(given) -> None:
     options = Training(**given)
@@ -134,7 +150,7 @@ def test_a_trial_takes_as_many_steps_over_no_more_rows(given) -> None:
     assert (trial.steps, trial.learning_rate) == (options.steps, options.learning_rate)
     for name in ("forget_batch", "retain_batch", "general_batch", "context"):
         assert getattr(trial, name) <= getattr(options, name), name
-    assert trial.general_text == "some text" and trial.steps / trial.probe_every <= 3
+    assert trial.general_text == "some text" and trial.steps / trial.probe_every <= 2
 
 
 def test_no_more_passages_are_kept_than_the_steps_draw(model, selection) -> None:
@@ -262,7 +278,7 @@ def test_a_trial_whose_watched_facts_are_below_the_floor_is_stopped_at_the_first
     assert stage is not None
     before, parts = checksum(model), parts_of(model, MLPS)
     _settle._Stand(model, stage, parts, 0, JOB, "edit", train).attempt(options, 0)
-    assert steps == [10], "of 30"
+    assert steps == [15], "of 30"
     assert checksum(model) == before, "the next trial begins where this one did"
 
 

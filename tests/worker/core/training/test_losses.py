@@ -155,3 +155,16 @@ def test_losses_of_half_precision_logits_are_computed_in_float32() -> None:
     logits = random_logits().detach().bfloat16()
     for loss, _ in CASES.values():
         assert loss(logits).dtype == torch.float32
+
+
+def test_the_divergence_is_the_mean_over_used_places_of_what_the_base_expects_to_lose() -> None:
+    now, base = random_logits(), random_logits(1).detach()
+    found = _losses.divergence(now.detach(), base, LABELS)
+    expected, n = 0.0, 0
+    for b in range(3):
+        for i in (i for i in range(3) if LABELS[b, i] != IGNORED):
+            was, said = softmax(base[b, i].tolist()), softmax(now[b, i].tolist())
+            expected += sum(p * math.log(p / q) for p, q in zip(was, said, strict=True))
+            n += 1
+    assert float(found) == pytest.approx(expected / n, rel=1e-5)
+    assert float(_losses.divergence(base, base, LABELS)) == pytest.approx(0, abs=1e-7)

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 import torch
 
+from worker.core.demo.paths import WEIGHTS
 from worker.core.training import terms
 from worker.core.training.options import Training
-from worker.core.training.terms import forget_term, kept_terms, reference_log_probs
+from worker.core.training.terms import (
+    forget_term,
+    general_term,
+    kept_terms,
+    reference_log_probs,
+)
 
 OPTIONS = Training(
     forget_weight=0.5,
@@ -18,6 +24,7 @@ OPTIONS = Training(
     forget_batch=4,
     retain_batch=5,
     general_batch=6,
+    general_loss="cross_entropy",
 )
 
 
@@ -84,6 +91,35 @@ def test_what_is_kept_is_learned_by_cross_entropy_over_all_labels() -> None:
     for term in kept_terms(material(), OPTIONS):
         expected = (math.log(4 / 3) + math.log(2)) / 2
         assert term.loss(logits, batch).item() == pytest.approx(expected)
+
+
+def test_general_text_is_held_to_what_the_base_said_of_it_where_that_is_asked() -> None:
+    read: list[str] = []
+    base = SimpleNamespace(pool=Rows(3), divergence=lambda logits, batch: logits)
+    base.read = lambda: read.append("read") or base
+    asked = OPTIONS.model_copy(update={"general_loss": "divergence"})
+    retain, general = kept_terms(material(base_text=base), asked)
+    assert (retain.name, general.name, general.weight) == ("retain", "general", 3.0)
+    assert general.pool is base.pool and general.loss is base.divergence
+    assert general.averages_labels and read == ["read"]
+    assert not general_term(
+        material(base_text=base), asked.model_copy(update={"general_weight": 0})
+    )
+    assert read == ["read"], "nothing is read for a term that weighs nothing"
+
+
+@pytest.mark.parametrize(
+    ("asked", "path", "expected"),
+    [
+        ("auto", WEIGHTS, False),
+        ("auto", None, True),
+        ("cross_entropy", None, False),
+        ("divergence", WEIGHTS, True),
+    ],
+)
+def test_the_bundled_model_alone_learns_its_text_by_default(asked, path, expected) -> None:
+    model: Any = SimpleNamespace(path=path)
+    assert terms.diverges(model, Training(general_loss=asked)) == expected
 
 
 def test_references_are_every_rows_log_probability_without_a_gradient(
