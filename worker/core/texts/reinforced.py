@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, NotFinite
 from worker.core.findings import Job
 from worker.core.models.model import Model
 from worker.core.texts.blocks import Block, predict
@@ -53,7 +53,7 @@ def reinforcing(
 ) -> Iterator[Reinforced]:
     """Train an adapter on a text; `share` is its part of the run's progress, from and to.
 
-    Raises Diverged where a loss is not finite.
+    Raises Diverged where logits or a loss are not finite.
     """
     rank = options.reinforce_rank
     with ExitStack() as stack:
@@ -89,14 +89,20 @@ def _train(
 
     def tell(step: Step) -> None:
         if not step.is_finite:
-            raise Diverged(
-                f"Reinforcing the text lost its way at step {step.number} (loss {losses[-1]:g}); "
-                f"the model is untouched. Lower reinforce_rate ({options.reinforce_rate:g})."
-            )
+            raise Diverged(lost(f"{step.number}: the loss is {losses[-1]:g}."))
         done = share[0] + (share[1] - share[0]) * step.number / options.reinforce_steps
         job.report.progress(done, f"Stage 1: reinforcing, step {step.number}")
 
+    def lost(where: str) -> str:
+        return (
+            f"Reinforcing the text lost its way at step {where} The model is untouched. Lower "
+            f"reinforce_rate ({options.reinforce_rate:g})."
+        )
+
     optimizer = torch.optim.AdamW(parameters, lr=options.reinforce_rate, weight_decay=0.0)
-    steps = options.reinforce_steps
-    Loop(parameters, optimizer, steps=steps, clip=CLIP, cosine=False).run(pull, tell)
+    loop = Loop(parameters, optimizer, steps=options.reinforce_steps, clip=CLIP, cosine=False)
+    try:
+        loop.run(pull, tell)
+    except NotFinite as error:
+        raise Diverged(lost(f"{loop.at}: {error.message}")) from error
     return losses

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worker.contract.errors import Diverged
+from worker.contract.errors import Diverged, NotFinite
 from worker.core.models.model import Model
 from worker.core.training.forward import logits_at_answers
 from worker.core.training.loop import Draw, Loop, Losses, Step
@@ -54,8 +54,8 @@ def fine_tune(
     """Train `parameters` with AdamW and a cosine; each feed gives its loss a weight of 1.
 
     The feeds of a group share a forward pass: put those together whose rows have as many labels.
-    `each_step(n)` is called before the first step (0) and after each. Raises Diverged where a loss
-    or a gradient is not finite.
+    `each_step(n)` is called before the first step (0) and after each. Raises Diverged where logits,
+    a loss or a gradient are not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     fed = [[feed for feed in feeds if feed[0]] for feeds in groups]
@@ -68,14 +68,21 @@ def fine_tune(
 
     def tell(step: Step) -> None:
         if not step.is_finite:
-            raise Diverged(
-                f"The fine-tuning lost its way at step {step.number} (loss "
-                f"{step.losses['loss']:g}, gradient {step.norm:g}); the model is put back. Lower "
-                f"the learning rate ({learning_rate:g})."
-            )
+            told = f"the loss is {step.losses['loss']:g}, the gradient {step.norm:g}."
+            raise Diverged(_lost(step.number, told, learning_rate))
         each_step(step.number)
 
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0, fused=True)
     loop = Loop(parameters, optimizer, steps=steps, clip=CLIP)
     each_step(0)
-    loop.run(pull, tell)
+    try:
+        loop.run(pull, tell)
+    except NotFinite as error:
+        raise Diverged(_lost(loop.at, error.message, learning_rate)) from error
+
+
+def _lost(step: int, why: str, learning_rate: float) -> str:
+    return (
+        f"The fine-tuning lost its way at step {step}: {why} The model is put back. Lower the "
+        f"learning rate ({learning_rate:g})."
+    )

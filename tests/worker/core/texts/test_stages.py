@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from worker.contract.errors import Cancelled, UserError
+from worker.contract.errors import Cancelled, Diverged, UserError
 from worker.contract.progress import Event, Quiet
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
@@ -71,6 +71,24 @@ def test_reinforcing_repeats_by_its_seed_and_leaves_no_adapter_when_cancelled(mo
         pass
     assert checksum(model) == before
     assert not any(p.requires_grad for p in model.hf.parameters())
+
+
+def test_an_adapter_that_gives_no_numbers_ends_it_with_step_and_rate(model, job) -> None:
+    before = checksum(model)
+
+    def spoil(event: Event) -> None:
+        with torch.no_grad():
+            for name, parameter in model.hf.named_parameters():
+                if "lora_B" in name:
+                    parameter.fill_(torch.inf)
+
+    spoiled = Job(seed=0, report=Quiet(spoil))
+    with (
+        pytest.raises(Diverged, match=r"at step 2: The model gives no .* reinforce_rate \(0\.01\)"),
+        reinforcing(model, cut(model, TEXT, 60), ReadingOptions(**FAST), spoiled, (0, 1)),
+    ):
+        pass
+    assert checksum(model) == before
 
 
 def test_generic_logits_are_those_of_the_paper() -> None:
