@@ -110,6 +110,15 @@ def test_another_subject_has_as_many_tokens_and_another_answer() -> None:
     assert len(orders) == 3
 
 
+def test_a_subject_merged_with_its_neighbours_is_passed_over() -> None:
+    asked = A.model_copy(update={"prompt": "Of {}l is at"})
+    (case,) = prepare(MODEL, [asked], 0.0, False).cases
+    pool = [fact("go", "golf"), fact(" bal", "golf"), fact("yB", "golf"), fact("zB", "golf")]
+    for seed in range(4):
+        found = other_subjects(MODEL, case, pool, seed, 9)
+        assert len(found) == 3, "all but the one that makes the word ball"
+
+
 def test_other_subjects_come_from_the_pool_or_else_from_the_facts() -> None:
     items, prepared = made([A, B], "other_subject")
     assert [tokens(item.embeds)[0][1:3] for item in items] == [

@@ -143,7 +143,9 @@ def test_a_loss_that_is_no_number_ends_it_with_loss_and_gradient(
     model, place = fresh()
     before = place.detach().clone()
     monkeypatch.setattr(Together, "losses", lambda own, generator: place.abs().sum()[None] * scale)
-    with pytest.raises(Diverged, match=f"at step 1: the loss is {scale}, the gradient {scale}. The"):
+    with pytest.raises(
+        Diverged, match=f"at step 1: the loss is {scale}, the gradient {scale}. The"
+    ):
         fine_tune(
             model, [place], [[(TEXT, 4)]], steps=5, learning_rate=0.25, seed=0,
             each_step=lambda n: None,
