@@ -10,6 +10,7 @@ ROOMS = (
     "worker/store",
     "worker/contract",
     "worker/core/patching",
+    "worker/core/training",
     "app/access",
     "app/figures",
 )
