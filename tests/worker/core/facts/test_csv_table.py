@@ -24,6 +24,25 @@ def test_a_row_with_more_cells_than_the_header_is_refused_with_its_line() -> Non
     assert "4 cells where the header has 3, with ' France' too many" in reason
 
 
+@pytest.mark.parametrize(
+    ("row", "mark", "words"),
+    [
+        ("Lyon;{} lies in;France;Europe;Earth", ";", "5 cells where the header has 3"),
+        ("Ada\t{} was born in\tLondon\tEngland", "\t", "with 'England' too many"),
+        ('"Bonn, Rhine",{} was, from 1949,a capital', ",", "4 cells where the header has 3"),
+        ("Nile,{} flows through,Egypt,,Sudan", ",", "5 cells where the header has 3"),
+    ],
+)
+def test_whatever_parts_the_cells_a_surplus_is_never_left_out_in_silence(
+    row: str, mark: str, words: str
+) -> None:
+    rows = [HEAD.strip().replace(",", mark), mark.join(("Ulm", "{} is", "old")), row]
+    found = read("\n".join(rows))
+    ((line, reason),) = refused(found)
+    assert (line, [fact.target for fact in found.facts]) == (3, ["old"])
+    assert words in reason and "quotation marks" in reason
+
+
 def test_empty_cells_after_the_last_column_are_no_surplus() -> None:
     found = read(f"{HEAD}Big Ben,{{}} is in,London,,\nTower,{{}} is in,London,  \n")
     assert [fact.target for fact in found.facts] == ["London", "London"]
