@@ -3,6 +3,7 @@
 Loaded only in the compute process and by `lethe run`, because it imports torch.
 """
 
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 
@@ -43,13 +44,14 @@ from worker.core.machine import Spending, memory_of, name_device, read_versions
 from worker.core.models.batches import scaled
 from worker.core.models.cache import ModelCache
 from worker.core.models.describe import list_models
+from worker.core.models.folder import look as look_under
 from worker.core.models.making import add_recipe
 from worker.core.models.model import Model
 from worker.core.models.recipe import recipe_infos
 from worker.core.record import write_result
 from worker.core.registry import all_methods
 
-__all__ = ["announce", "answer", "bundled_fact_sets", "check", "open_models", "run"]
+__all__ = ["announce", "answer", "bundled_fact_sets", "check", "look", "open_models", "run"]
 
 
 def open_models(settings: Settings) -> ModelCache:
@@ -73,6 +75,11 @@ def announce(settings: Settings) -> Announcement:
         memory_bytes=memory_of(device),
         versions=read_versions(),
     )
+
+
+def look(settings: Settings) -> Hashable:
+    """What lies where models are looked for: another value where they are to be announced anew."""
+    return look_under(settings.roots)
 
 
 def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Result:

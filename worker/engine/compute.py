@@ -18,12 +18,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Hashable
 from types import ModuleType
 from typing import Any, BinaryIO
 
 from worker.contract.disk import disk_trouble
 from worker.contract.errors import Cancelled, Diverged, NotFound, UserError
-from worker.contract.menu import ModelInfo
 from worker.contract.progress import Event
 from worker.contract.settings import settings
 from worker.engine.wire import (
@@ -44,12 +44,10 @@ from worker.engine.wire import (
 )
 
 LOOK_SECONDS = 5.0
-"""An idle process looks this often whether models were added."""
+"""An idle process looks this often whether models came, were changed or went."""
 FLUSH_SECONDS = 0.1
 """Events are sent together this often, so that a fast loop does not write thousands of rows."""
 PR_SET_PDEATHSIG = 1
-Listed = tuple[ModelInfo, ...]
-Known = tuple[tuple[str, ...], ...]
 
 
 class Pipe:
@@ -160,13 +158,13 @@ def main(arguments: list[str] | None = None) -> None:
     threading.Thread(target=pipe.listen, name="listen", daemon=True).start()
     door = importlib.import_module(chosen.door)
     models = door.open_models(settings())
-    listed, known = announce(door, models, pipe)
+    known = announce(door, models, pipe)
     while True:
         job = next_job(pipe)
         if job is not None:
             work(door, models, pipe, job)
-        if what_models(models, listed) != known:
-            listed, known = announce(door, models, pipe)
+        if what_models(door, models) != known:
+            known = announce(door, models, pipe)
 
 
 def next_job(pipe: Pipe) -> Start | Ask | None:
@@ -177,29 +175,28 @@ def next_job(pipe: Pipe) -> Start | Ask | None:
         return None
 
 
-def announce(door: ModuleType, models: Any, pipe: Pipe) -> tuple[Listed, Known]:
-    """Say what can be done and which models are loaded; return the models and what was known of
-    them when they were listed (`what_models`): listing takes a while, and what came or went
-    meanwhile is announced at the next look."""
-    held, added, _ = what_models(models)
+def announce(door: ModuleType, models: Any, pipe: Pipe) -> Hashable:
+    """Say what can be done and which models are loaded; return what was known of them when they
+    were listed (`what_models`): listing takes a while, and what came, changed or went meanwhile is
+    announced at the next look."""
+    known = what_models(door, models)
     found = door.announce(settings())
     placed = getattr(models, "placements", {})
     listed = tuple(
-        m.model_copy(update={"loaded": m.id in held, "placement": placed.get(m.id, m.placement)})
+        m.model_copy(
+            update={"loaded": m.id in models.held, "placement": placed.get(m.id, m.placement)}
+        )
         for m in found.models
     )
     bundled = tuple(door.bundled_fact_sets())
     said = found.model_copy(update={"models": listed})
     pipe.send(Announced(announcement=said, fact_sets=bundled))
-    return listed, (held, added, tuple(one.path for one in listed if one.path))
+    return known
 
 
-def what_models(models: Any, listed: Listed = ()) -> Known:
-    """The models that are held, the folders that `lethe model add` has made so far, and of the
-    listed ones those whose folder is still there."""
-    added = settings().own_models.rglob("config.json")
-    there = (one.path for one in listed if one.path and os.path.lexists(one.path))
-    return tuple(sorted(getattr(models, "held", ()))), tuple(sorted(map(str, added))), tuple(there)
+def what_models(door: ModuleType, models: Any) -> Hashable:
+    """The models that are held, and what lies in the folders where models are looked for."""
+    return tuple(sorted(models.held)), door.look(settings())
 
 
 def take_pipes() -> Pipe:

@@ -45,6 +45,11 @@ def announce(chosen: Settings) -> Announcement:
     return menu(chosen)
 
 
+def look(chosen: Settings) -> tuple[str, ...]:
+    """No folder holds models here."""
+    return ()
+
+
 def menu(chosen: Settings) -> Announcement:
     """What is announced; it says so and does nothing else."""
     info = FactSetInfo(name=FACTS.name, title="Tiny", n_facts=1, hash=FACTS.hash, bundled=True)

@@ -73,55 +73,61 @@ def test_it_does_not_begin_when_its_parent_is_already_gone() -> None:
 
 
 class SlowDoor(ModuleType):
-    """A door that lists the folders of a data folder; `meanwhile` happens when it has looked."""
+    """A door that lists the models of a data folder; `meanwhile` happens when it has looked."""
 
     def __init__(self, meanwhile: Callable[[], object]) -> None:
         super().__init__("slow_door")
         self._meanwhile = meanwhile
 
-    def announce(self, chosen: Settings) -> Announcement:
+    def look(self, chosen: Settings) -> tuple[tuple[str, str], ...]:
         found = sorted(chosen.own_models.glob("*/config.json"))
-        models = tuple(
-            ModelInfo(id=one.parent.name, title="", path=str(one.parent)) for one in found
-        )
+        return tuple((one.parent.name, one.read_text()) for one in found)
+
+    def announce(self, chosen: Settings) -> Announcement:
+        found = self.look(chosen)
         self._meanwhile()
+        models = tuple(ModelInfo(id=id, title=title) for id, title in found)
         return Announcement(methods=(), models=models, fact_sets=(), device="cpu")
 
     def bundled_fact_sets(self) -> list[Any]:
         return []
 
 
-def bring(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+def bring(folder: Path, title: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(title)
 
 
 @pytest.mark.parametrize(
     ("meanwhile", "then"),
     [
-        (lambda models: bring(models / "new"), ["new", "old"]),
-        (lambda models: shutil.rmtree(models / "old"), []),
-        (lambda models: (models / "old").rename(models / "other"), ["other"]),
-        (lambda models: None, ["old"]),
+        (lambda models: bring(models / "new", "n"), {"new": "n", "old": "damaged"}),
+        (lambda models: shutil.rmtree(models / "old"), {}),
+        (lambda models: (models / "old").rename(models / "other"), {"other": "damaged"}),
+        (lambda models: bring(models / "old", "mended"), {"old": "mended"}),
+        (lambda models: None, {"old": "damaged"}),
     ],
-    ids=["added", "removed", "renamed", "nothing"],
+    ids=["added", "removed", "renamed", "mended", "nothing"],
 )
-def test_what_comes_or_goes_while_models_are_listed_is_announced_at_the_next_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, then: list[str]
+def test_what_happens_to_models_while_they_are_listed_is_announced_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Any, then: dict[str, str]
 ) -> None:
     chosen = Settings(data=tmp_path, device="cpu")
     monkeypatch.setattr(engine_compute, "settings", lambda: chosen)
-    bring(chosen.own_models / "old")
+    bring(chosen.own_models / "old", "damaged")
     told: list[Announced] = []
     pipe: Any = SimpleNamespace(send=told.append)
     models = SimpleNamespace(held=())
 
-    door = SlowDoor(lambda: meanwhile(chosen.own_models))
-    listed, known = engine_compute.announce(door, models, pipe)
-    assert [one.id for one in told[-1].announcement.models] == ["old"]
-    is_news = engine_compute.what_models(models, listed) != known
-    assert is_news == (then != ["old"])
+    def said() -> dict[str, str]:
+        return {one.id: one.title for one in told[-1].announcement.models}
 
-    listed, known = engine_compute.announce(SlowDoor(lambda: None), models, pipe)
-    assert [one.id for one in told[-1].announcement.models] == then
-    assert engine_compute.what_models(models, listed) == known, "it is announced once"
+    door = SlowDoor(lambda: meanwhile(chosen.own_models))
+    known = engine_compute.announce(door, models, pipe)
+    assert said() == {"old": "damaged"}
+    assert (engine_compute.what_models(door, models) != known) == (then != said())
+
+    door = SlowDoor(lambda: None)
+    known = engine_compute.announce(door, models, pipe)
+    assert said() == then
+    assert engine_compute.what_models(door, models) == known, "it is announced once"

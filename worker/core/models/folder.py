@@ -63,6 +63,18 @@ def fingerprint(folder: Path) -> Fingerprint:
     return tuple(found)
 
 
+def look(roots: Sequence[Path]) -> tuple[tuple[str, Fingerprint], ...]:
+    """Give every model folder's path with its fingerprint: another value wherever a folder came,
+    went, or would be described anew."""
+    found: list[tuple[str, Fingerprint]] = []
+    for folder in model_folders(roots):
+        try:
+            found.append((str(folder), fingerprint(folder)))
+        except OSError:  # it went meanwhile, or may not be read
+            found.append((str(folder), ()))
+    return tuple(found)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read a model folder's config.json."""
     path = folder / CONFIG

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.worker.core.models.brought import (
 from worker.contract.errors import UserError
 from worker.contract.menu import ModelInfo
 from worker.core.models.describe import list_models
+from worker.core.models.folder import look
 from worker.core.models.load import load_model
 from worker.core.models.model import Model
 from worker.core.models.tokens import encode
@@ -161,6 +163,29 @@ def test_a_mended_folder_is_described_anew_at_once(tmp_path: Path) -> None:
     assert not described(tmp_path)["odd"].problem
     (folder / "tokenizer.json").unlink()
     assert "no tokenizer" in described(tmp_path)["odd"].problem
+
+
+@pytest.mark.parametrize(
+    ("change", "is_news"),
+    [
+        (lambda root: change_config(root / "one", use_cache=True), True),
+        (lambda root: (root / "one" / "tokenizer.json").unlink(), True),
+        (lambda root: cut(root / "one" / "model.safetensors"), True),
+        (lambda root: (root / "one").rename(root / "other"), True),
+        (lambda root: shutil.rmtree(root / "one"), True),
+        (lambda root: shutil.copytree(root / "one", root / "org" / "two"), True),
+        (lambda root: (root / "notes.txt").write_text("no model"), False),
+        (lambda root: shutil.copytree(root / "one", root / ".making" / "two"), False),
+    ],
+)
+def test_a_look_tells_what_would_be_described_anew(
+    tmp_path: Path, change: Callable[[Path], object], is_news: bool
+) -> None:
+    bring(tmp_path / "one", use_cache="yes")
+    before = look([tmp_path])
+    assert look([tmp_path]) == before
+    change(tmp_path)
+    assert (look([tmp_path]) != before) == is_news
 
 
 @pytest.mark.parametrize(
