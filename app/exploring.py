@@ -76,7 +76,7 @@ class Answers:
             return self._find(spec.base, spec.model_dump_json())
 
     async def follow(
-        self, engine: Engine, spec: ExploreSpec, reader: str = ""
+        self, engine: Engine, spec: ExploreSpec, reader: str = "", patience: float = PATIENCE
     ) -> AsyncGenerator[Event | Result, None]:
         """What is told while a view is computed, and last its answer; closing it ends the work."""
         if found := self.known(spec):
@@ -84,7 +84,7 @@ class Answers:
             return
         question = AskExplore(spec=spec, inputs=Inputs(out=""), reader=reader)
         answering = cast(
-            "AsyncGenerator[Event | dict[str, Any], None]", engine.answer(question, PATIENCE)
+            "AsyncGenerator[Event | dict[str, Any], None]", engine.answer(question, patience)
         )
         async with aclosing(answering) as told:
             async for one in told:

@@ -28,7 +28,11 @@ N_FACTS = ("4", "2", "8", "16")
 TRIES = 3
 """Facts that are looked at for each that is wanted: not each has a second prompt."""
 ENOUGH = 0.8
-"""Faithfulness of the circuit that is drawn first."""
+"""Faithfulness of the circuit that is drawn first,"""
+READABLE = 100
+"""which has no more edges than can be told apart."""
+PATIENCE = 300.0
+"""Seconds: the pairs of many facts, on a model of some layers, on a machine that is busy."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,30 @@ def _note(name: str, n: int, looked: int) -> str:
 def circuits(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
     """Ask the circuit, whole."""
     pairs = pairs_of(asker, subject, asked)
-    return ask(asker, pairs.subject, "circuit", **base_options(pairs))
+    return _ask(asker, pairs, base_options(pairs))
+
+
+def _ask(asker: Asker, pairs: Pairs, options: Mapping[str, Any]) -> list[Result]:
+    patient = replace(asker, patience=max(asker.patience, PATIENCE))
+    return ask(patient, pairs.subject, "circuit", **options)
 
 
 def base_options(pairs: Pairs) -> dict[str, Any]:
     """The options with which the whole circuit is asked."""
     return {"n_sizes": N_SIZES, "top": ALL, **pairs.options()}
+
+
+def score_one(asker: Asker, pairs: Pairs, place: int) -> None:
+    """Score one pair's edges in a question of its own; the worker keeps them for the whole.
+
+    So no question takes longer than a worker gives one, and others get their turn between.
+    """
+    one = pairs.subject
+    if place:
+        clean, corrupted = pairs.further[place - 1]
+        one = Subject(model=one.model, prompt=clean, corrupted=corrupted, on=one.on)
+    alone = replace(asker, reader="", patience=PATIENCE)
+    ask(alone, replace(one, beside=""), "circuit", sizes=[0], top=1)
 
 
 @dataclass(frozen=True)
@@ -154,7 +176,7 @@ def shown(
     size = min(canvas.size, n_edges) or _enough(shares[0])
     if not any(one.n_edges == size for one in shares[0]):
         options = {"sizes": [size], "top": 1, **pairs.options()}
-        more = ask(asker, pairs.subject, "circuit", **options)
+        more = _ask(asker, pairs, options)
         shares = [sorted([*a, *_shares(b)], key=_size) for a, b in zip(shares, more, strict=True)]
     edges = [scored_edges(one.view["edges"]) for one in found]
     unit = "logit difference" if found[0].view["metric"] == "logit_diff" else "logit"
@@ -207,8 +229,10 @@ def _size(share: Share) -> int:
 
 
 def _enough(shares: Sequence[Share]) -> int:
-    """The smallest size that was run and brings most of the difference."""
-    return next((s.n_edges for s in shares if s.faithfulness >= ENOUGH), shares[-1].n_edges)
+    """The smallest size that was run and brings most of the difference, or the largest to read."""
+    enough = (s.n_edges for s in shares if s.faithfulness >= ENOUGH)
+    readable = [s.n_edges for s in shares if s.n_edges <= READABLE]
+    return min(next(enough, shares[-1].n_edges), max(readable, default=shares[-1].n_edges))
 
 
 def _stops(n_edges: int, known: set[int]) -> tuple[int, ...]:
@@ -222,7 +246,7 @@ def edges_between(
     """Ask one edge's exact effect; its scores come with it."""
     pairs = pairs_of(asker, subject, asked)
     options = {"edge": list(edge), "sizes": [0], "top": ALL, **pairs.options()}
-    return pairs, ask(asker, pairs.subject, "circuit", **options)
+    return pairs, _ask(asker, pairs, options)
 
 
 @dataclass(frozen=True)

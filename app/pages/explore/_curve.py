@@ -66,7 +66,7 @@ def curve(shares: Sequence[Sequence[Share]], titles: Sequence[str], size: int, n
         for name in NAMES
     ]
     tens = [10**k for k in range(9) if 10**k <= n]
-    ends = tens if n < 1.6 * tens[-1] else [*tens, n]
+    ends = [*(one for one in tens if one == 1 or 2.5 * one < n), n]
     return Curve(
         lines=tuple(lines),
         across=tuple((x(one), number(one)) for one in ends),

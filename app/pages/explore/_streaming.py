@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from app.pages.explore._circuit import base_options, finding_pairs
+from app.pages.explore._circuit import PATIENCE, base_options, finding_pairs, score_one
 from app.pages.explore._circuit_contexts import circuit_choices
 from app.pages.explore._contexts import map_choices, window_of
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
@@ -94,10 +94,15 @@ async def _circuit_rows(
     spec = await run_in_threadpool(asker.spec, pairs.subject.model, "circuit", options)
     if asker.answers.known(spec) is not None:
         return
+    n = 1 + len(pairs.further)
+    for place in range(n if n > 1 else 0):
+        yield _circuit_fragment(known, place / n, f"scoring edges of fact {place + 1} of {n}", [])
+        await run_in_threadpool(score_one, asker, pairs, place)
     told: list[Any] = []
     fraction, message = None, "waiting for the worker"
     yield _circuit_fragment(known, fraction, message, told)
-    async with aclosing(asker.answers.follow(asker.engine, spec, asker.reader)) as events:
+    following = asker.answers.follow(asker.engine, spec, asker.reader, PATIENCE)
+    async with aclosing(following) as events:
         async for event in events:
             if isinstance(event, Event) and event.type in ("partial", "progress"):
                 if event.type == "partial":

@@ -94,9 +94,15 @@ def test_a_circuit_of_a_sets_facts_averages_their_pairs(
     client: TestClient, explored: ExploredEngine
 ) -> None:
     name = explored.store.fact_sets()[0].name
+    lines = client.get("/explore/rows/circuit", params={**PAIR, "over": name, "n_facts": "2"}).text
+    alone = [one.spec.options for one in explored.asked if one.spec.options.get("sizes") == [0]]
+    assert [one["prompt"] for one in alone] == ["Athlete 0 plays the sport of", PAIR["prompt"]]
+    assert "scoring edges of fact 2 of 2" in lines
+    n = len(explored.asked)
     text = part(client, "circuit", over=name, n_facts="2").text
     asked = explored.asked[-1].spec.options
     assert asked["prompt"] != PAIR["prompt"] and len(asked["pairs"]) == 1
+    assert len(explored.asked) == n, "what was told is kept"
     assert "Averages over the pairs of 2 facts" in text and "± 0.250" in text
 
 
@@ -198,7 +204,7 @@ def test_a_circuit_is_saved_under_a_name_opened_and_deleted(
     for name, wrong in (("a <b> & c", query), ("other", "prompt=a&nodes=9"), ("other", "size=1")):
         answer = client.post("/explore/circuits", data={"name": name, "query": wrong}, headers=HTMX)
         assert answer.status_code == 422 and "a &lt;b&gt;" in answer.text, wrong
-    assert "1 saved" in part(client, "circuit").text
+    assert "open?name=a%20%3Cb%3E" in part(client, "circuit").text
     client.post("/explore/circuits/delete", data={"name": saved.name})
     assert explored.store.circuits() == []
     assert client.get("/explore/circuits/open", params={"name": saved.name}).status_code == 404
