@@ -12,7 +12,7 @@ from app.figures.patching_map import DIRECTIONS, METRICS, SCALES, SITES
 from app.pages.explore._components import decomposed
 from app.pages.explore._heads import heads_panels, opened, patterns, read_head
 from app.pages.explore._leaving import leaving
-from app.pages.explore._lens import WHICH, cell_of, lens_panels
+from app.pages.explore._lens import WHICH, WINDOW, cell_of, lens_panels
 from app.pages.explore._patching import (
     NO_PAIR,
     Chosen,
@@ -33,8 +33,6 @@ Asked = Mapping[str, str]
 TWICE = "scale.neuron.{}.{}@{}*2"
 N_NEW = 20
 """Tokens that the continuation has."""
-WINDOW = 64
-"""Tokens that a grid shows at once."""
 
 
 def maps(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
@@ -249,13 +247,21 @@ def show_predictions(asker: Asker, subject: Subject, asked: Asked) -> dict[str, 
 
 def lenses(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
     """Ask the lens."""
-    options = {"which": choose(asked, "which", list(WHICH)), "top": 5} | window_of(asked)
-    return ask(asker, subject, "lens", **options)
+    return ask(asker, subject, "lens", **lens_options(asked))
+
+
+def lens_options(asked: Asked) -> dict[str, Any]:
+    """The options that are the lens's own."""
+    return {"which": choose(asked, "which", list(WHICH)), "top": 5} | window_of(asked)
 
 
 def show_lens(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     """The lens grid."""
-    found = lenses(asker, subject, asked)
+    return lens_context(lenses(asker, subject, asked), subject, asked) | {"is_partial": False}
+
+
+def lens_context(found: list[Result], subject: Subject, asked: Asked) -> dict[str, Any]:
+    """What the lens's template shows of answers, whole or in part."""
     return {
         "grids": lens_panels(found, sides_of(subject), asked),
         "choices": {

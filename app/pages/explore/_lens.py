@@ -1,6 +1,6 @@
 """The lens grid: what every layer would say at every token, read through the final norm."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,18 @@ from app.drawing.cells import (
 from app.drawing.words import show_token
 from app.figures.lens_grid import AFTER, SHADES, is_shown
 from app.formats import number
-from worker.contract.result import Result
+from worker.contract.result import ArrayInfo, Axis, Result
 
 WHICH = {"clean": "clean prompt", "corrupted": "corrupted prompt"}
 WHOLE_BLOCKS = (
     "This model's residual stream is not the sum of what its components write, so it is read after "
     "whole blocks only."
 )
+NUMBERS = ("probability", "target", "rank", "entropy", "divergence")
+WINDOW = 64
+"""Tokens that a grid shows at once."""
+NOTHING = -1
+"""In place of a token's id where nothing is read yet."""
 ENDING = {"attn": "After attention", "mlp": "After MLP"}
 
 
@@ -160,3 +165,31 @@ def cell_of(result: Result, layer: str, token: int) -> list[tuple[str, list[tupl
         for i, row in enumerate(side.rows)
         if layer_of(row) == layer
     ]
+
+
+def partial_lens(predicted: Result, told: Sequence[Mapping[str, Any]], which: str) -> Result:
+    """The lens as far as it is read, its last tokens first; what is not read yet has no values."""
+    rows = told[0]["rows"]
+    n = next(len(p["tokens"]) for p in predicted.view["prompts"] if p["name"] == which)
+    end = max(one["positions"][1] for one in told)
+    begin = min(one["positions"][0] for one in told)
+    first = begin if end < n else min(begin, max(0, n - WINDOW))
+    grids = {name: np.full((len(rows), end - first), np.nan) for name in NUMBERS}
+    likeliest, top = ([[[blank]] * (end - first) for _ in rows] for blank in (0.0, NOTHING))
+    vocabulary = {str(NOTHING): ""}
+    for one in told:
+        start, stop = (place - first for place in one["positions"])
+        for name in NUMBERS:
+            grids[name][:, start:stop] = one[name]
+        for i in range(len(rows)):
+            likeliest[i][start:stop], top[i][start:stop] = one["likeliest"][i], one["top"][i]
+        vocabulary |= one["vocabulary"]
+    tokens = tuple(map(str, range(first, end)))
+    axes = (Axis(name="row", labels=tuple(rows)), Axis(name="token", labels=tokens))
+    values = {name: grid.tolist() for name, grid in grids.items()} | {"top": likeliest}
+    arrays = {
+        f"lens.{name}": ArrayInfo(file="", axes=axes, unit="", values=found)
+        for name, found in values.items()
+    }
+    view = {"which": which, "positions": [first, end], "top": top, "vocabulary": vocabulary}
+    return predicted.model_copy(update={"arrays": arrays, "view": predicted.view | view})

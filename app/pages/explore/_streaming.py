@@ -11,7 +11,8 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.pages.explore._circuit import PATIENCE, base_options, finding_pairs, score_one
 from app.pages.explore._circuit_contexts import circuit_choices
-from app.pages.explore._contexts import map_choices, window_of
+from app.pages.explore._contexts import lens_context, lens_options, map_choices, window_of
+from app.pages.explore._lens import partial_lens
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
 from app.pages.explore._predictions import SHOWN
 from app.pages.explore._subject import Asker, Subject, ask
@@ -21,6 +22,7 @@ from worker.contract.progress import Event
 from worker.contract.result import Result
 
 CIRCUIT = "fragments/explore/circuit.html"
+LENS = "fragments/explore/lens.html"
 MAP = "fragments/explore/patching.html"
 
 
@@ -75,8 +77,27 @@ def _panels(predicted: Result, told: list[Any], chosen: Chosen) -> Any:
 
 def _fragment(chosen: Chosen, grids: Any) -> str:
     known = map_choices(chosen) | {"grids": grids, "is_partial": True}
-    text = render_fragment(MAP, **known, pictures=[], problems=[])
-    return json.dumps(text) + "\n"
+    return _line(MAP, **known, pictures=[], problems=[])
+
+
+async def _lens_rows(
+    asker: Asker, subject: Subject, asked: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """The lens, of more and more tokens; nothing where it is known, or beside another model."""
+    options = lens_options(asked)
+    spec = await run_in_threadpool(asker.spec, subject.model, "lens", subject.options() | options)
+    if subject.beside or asker.answers.known(spec) is not None:
+        return
+    predicted = await run_in_threadpool(_predicted, asker, subject)
+    told: list[Any] = []
+    async with aclosing(asker.answers.follow(asker.engine, spec, asker.reader)) as events:
+        async for event in events:
+            if isinstance(event, Event) and event.type == "partial":
+                told.append(event.data)
+                known = lens_context(
+                    [partial_lens(predicted, told, options["which"])], subject, asked
+                )
+                yield _line(LENS, **known, is_partial=True, asked=asked, pictures=[])
 
 
 async def _circuit_rows(
@@ -115,9 +136,16 @@ async def _circuit_rows(
 def _circuit_fragment(
     known: Mapping[str, Any], fraction: float | None, message: str, told: list[Any]
 ) -> str:
-    shown = {**known, "fraction": fraction, "message": message, "told": told}
-    return json.dumps(render_fragment(CIRCUIT, **shown)) + "\n"
+    return _line(CIRCUIT, **known, fraction=fraction, message=message, told=told)
 
 
-STREAMED: dict[str, Lines] = {"patching": _quiet(_map_rows), "circuit": _quiet(_circuit_rows)}
+def _line(template: str, **context: Any) -> str:
+    return json.dumps(render_fragment(template, **context)) + "\n"
+
+
+STREAMED: dict[str, Lines] = {
+    "lens": _quiet(_lens_rows),
+    "patching": _quiet(_map_rows),
+    "circuit": _quiet(_circuit_rows),
+}
 """The views that are shown as far as they are computed."""

@@ -71,7 +71,7 @@ VIEWS = (
     View("switched", "What is switched on", show_switched, ("set",), clears="on="),
     View(
         "lens", "What each layer would say", show_lens, ("shade", "after", "which", "from"),
-        "lens_grid", lenses,
+        "lens_grid", lenses, is_streamed=True,
     ),
     View(
         "cell", "The selected cell", show_cell, ("at", "which", "from"),

@@ -42,6 +42,11 @@ class ExploredEngine(AskedEngine):
             yield Event(type="partial", name="circuit.pruned", data=shares)
             yield found
             return
+        if isinstance(question, AskExplore) and question.spec.view == "lens":
+            for part in lens_parts(found):
+                yield Event(type="partial", name="lens", data=part)
+            yield found
+            return
         for place in range(2):
             row = {"position": place, "values": [0.5] * LAYERS, "metric": "logit_diff"}
             yield Event(type="partial", name="patch.resid", data=row)
@@ -151,6 +156,22 @@ def lens(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, A
     ids = [[[(i + j + shift) % 5, *range(4)] for j in range(shape[1])] for i in range(shape[0])]
     names = {str(i): word for i, word in enumerate(WORDS)}
     return arrays, {"top": ids, "vocabulary": names, "which": which, "positions": [first, end]}
+
+
+def lens_parts(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last two tokens of a lens, then those before, as the core tells them."""
+    arrays, view = found["arrays"], found["view"]
+    first, end = view["positions"]
+    names = {
+        name: f"lens.{name}" for name in ("probability", "target", "rank", "entropy", "divergence")
+    } | {"likeliest": "lens.top"}
+    return [
+        {name: [row[part] for row in arrays[key]["values"]] for name, key in names.items()}
+        | {"positions": [first + (part.start or 0), first + (part.stop or end - first)]}
+        | {"rows": arrays["lens.probability"]["axes"][0]["labels"]}
+        | {"top": [row[part] for row in view["top"]], "vocabulary": view["vocabulary"]}
+        for part in (slice(end - first - 2, end - first), slice(0, end - first - 2))
+    ]
 
 
 def patching(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:

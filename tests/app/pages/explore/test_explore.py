@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.drawing.cells import short
-from tests.app.pages.explore.conftest import ExploredEngine, answer_of_an_edit
+from tests.app.pages.explore.conftest import LAYERS, ExploredEngine, answer_of_an_edit
 from worker.contract.errors import UserError
 from worker.contract.spec import parse_spec
 
@@ -193,7 +193,26 @@ def test_rows_are_painted_as_they_are_told_and_none_where_the_map_is_known(
     assert [text.count("<td ") for text in grids] == [0, 6 * 3, 6 * 3]
     assert "rows are painted as they come" in grids[1]
     assert client.get("/explore/rows/patching", params=PAIR).text == ""
-    assert client.get("/explore/rows/lens", params=PAIR).status_code == 404
+    assert client.get("/explore/rows/heads", params=PAIR).status_code == 404
+
+
+def test_a_lens_is_painted_from_its_last_tokens_on_as_they_are_read(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    columns = 1 + LAYERS
+    lines = client.get("/explore/rows/lens", params=PAIR).text.splitlines()
+    grids = [json.loads(line) for line in lines]
+    for text, n_read in zip(grids, (2, 6), strict=True):
+        assert "painted as they come" in text and text.count("<td ") == 6 * columns
+        assert text.count('data-value="–"') == (6 - n_read) * columns
+        assert len(re.findall(r"<td [^>]*>␣", text)) == n_read * columns
+    assert client.get("/explore/rows/lens", params=PAIR).text == ""
+    assert "painted as they come" not in part(client, "lens").text
+    long = {**PAIR, "prompt": "word " * 99 + "is", "corrupted": ""}
+    text = json.loads(client.get("/explore/rows/lens", params=long).text.splitlines()[0])
+    assert text.count("<td ") == 64 * columns, "of a long prompt its last tokens are shown"
+    beside = {**PAIR, "beside": "demo"}
+    assert client.get("/explore/rows/lens", params=beside).text == ""
 
 
 def test_two_models_stand_beside_their_difference_on_one_range(
