@@ -13,6 +13,8 @@ from pydantic import Field, TypeAdapter
 from worker.contract.base import Contract
 from worker.contract.spec import Spec
 
+REF = "#/components/schemas/{model}"
+"""How one schema names another."""
 OPEN = "/healthz"
 """The path that needs no token."""
 SPEC_BODIES = ("/api/runs", "/api/runs/check")
@@ -79,8 +81,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
     )
     parts = found.setdefault("components", {})
     schemas = parts.setdefault("schemas", {})
-    schemas |= {"Spec": _named(TypeAdapter(Spec).json_schema(ref_template=_REF), schemas)}
-    schemas |= {"Refusal": _named(Refusal.model_json_schema(ref_template=_REF), schemas)}
+    schemas |= {"Spec": _named(TypeAdapter(Spec).json_schema(ref_template=REF), schemas)}
+    schemas |= {"Refusal": _named(Refusal.model_json_schema(ref_template=REF), schemas)}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     words = "The token that the server prints at its start, or LETHE_TOKEN."
@@ -88,11 +90,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
     found["security"] = [{"token": []}]
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                _named(content["schema"], schemas)
             _complete(path, method, operation)
     return found
-
-
-_REF = "#/components/schemas/{model}"
 
 
 def _named(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -106,13 +107,13 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     if path == OPEN:
         operation["security"] = []
     if path in SPEC_BODIES and method == "post":
-        schema = {"$ref": _REF.format(model="Spec")}
+        schema = {"$ref": REF.format(model="Spec")}
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema}},
         }
     answers = operation["responses"]
     answers.pop("422", None)
-    body = {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}}
+    body = {"application/json": {"schema": {"$ref": REF.format(model="Refusal")}}}
     for code in sorted(statuses(path, method, bool(operation.get("parameters")))):
         answers[str(code)] = {"description": SENTENCES[code], "content": body}

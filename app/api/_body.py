@@ -7,6 +7,7 @@ from fastapi import Header
 from pydantic import BaseModel
 from starlette.requests import Request
 
+from app.openapi import REF
 from worker.contract.errors import UserError
 from worker.store.submissions import LONGEST_KEY
 
@@ -30,7 +31,7 @@ def gives(words: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
     """What a route that reads its JSON body by itself is described with."""
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(ref_template=REF)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
