@@ -20,6 +20,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from worker.contract.facts import Fact, FactSet
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
 from worker.contract.selection import FactsSpec
@@ -102,6 +103,20 @@ def engine(chosen: Settings) -> Iterator[Engine]:
     opened = Engine.open(chosen)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path, fresh: Fresh) -> Iterator[Store]:
+    """A store on SQLite with one fact set of three athletes."""
+    with fresh("sqlite", tmp_path) as made:
+        opened = Store.open(made)
+        facts = tuple(
+            Fact(id=f"f{i}", subject="S", prompt="{} plays", target=sport, group=sport)
+            for i, sport in enumerate(("golf", "tennis", "tennis"))
+        )
+        opened.save_fact_set(FactSet(name="sports", facts=facts))
+        yield opened
+        opened.close()
 
 
 class Fleet:

@@ -97,3 +97,15 @@ def test_numbers_that_decide_are_numbers(
         return
     with pytest.raises(UserError, match=f"'{name}' .* holds -?(nan|inf)"):
         check_arrays(tmp_path / "a.npz", {name: info})
+
+
+def test_an_npz_of_either_version_is_read_and_one_of_a_later_is_refused(tmp_path: Path) -> None:
+    values = np.ones((3, 2), np.float32)
+    for version in ((1, 0), (2, 0)):
+        out = io.BytesIO()
+        np.lib.format.write_array(out, values, version=version)
+        check_arrays(packed(tmp_path / "a.npz", out.getvalue()), described(LAYER, ROLE))
+    later = out.getvalue().replace(b"NUMPY\x02\x00", b"NUMPY\x03\x00")
+    with pytest.raises(UserError, match=r"'grid\.npy' is of another version") as caught:
+        check_arrays(packed(tmp_path / "a.npz", later), described(LAYER, ROLE))
+    assert caught.value.problems[0][0] == "bundle"

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker.contract.errors import UserError
 from worker.engine import patience
-from worker.engine.patience import Patience, Stopped, keep_doing
+from worker.engine.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience, Stopped, keep_doing
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +96,45 @@ def test_a_loop_goes_on_whatever_its_step_raises(
     keep_doing(step, 0.001, lambda: len(calls) >= 5)
     assert len(calls) == 5
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 2
+
+
+def test_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (FIRST_PAUSE, LONGEST_PAUSE) == (0.5, 5.0)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", FIRST_PAUSE)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE", LONGEST_PAUSE)
+    waits, pauses = Patience("w1"), list[float]()
+    monkeypatch.setattr(waits._stopping, "wait", pauses.append)
+
+    def step() -> str:
+        if len(pauses) < 6:
+            raise locked()
+        return "done"
+
+    assert waits(step) == "done"
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_a_loop_keeps_its_pace_and_slows_down_while_its_step_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, slept, calls = [100.0], list[float](), list[int]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 6))
+        now[0] += seconds
+
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(patience.time, "sleep", sleep)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE", 5.0)
+
+    def step() -> None:
+        calls.append(1)
+        now[0] += 0.25 if len(calls) != 2 else 9.0  # what the step itself takes
+        if 3 <= len(calls) <= 7:
+            raise KeyError("x")
+
+    keep_doing(step, 1.0, lambda: len(calls) == 9)
+    assert slept == [0.75, 0.0, 1.75, 3.75, 4.75, 4.75, 4.75, 0.75, 0.75]
+    slept.clear(), calls.clear()
+    keep_doing(step, 7.0, lambda: len(calls) == 5)
+    assert slept == [6.75, 0.0, 6.75, 6.75, 6.75], "never sooner than it is usually done"

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from tests.worker.engine.test_resolve import spec, store  # noqa: F401 - a fixture
+from tests.worker.engine.test_resolve import spec
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.spec import Spec, parse_spec
@@ -23,7 +23,7 @@ def stacking(*edits: object, method: str = "stack_edits") -> Spec:
     return parse_spec({**data, "method": method, "options": {"edits": list(edits)}})
 
 
-def queue(store: Store, asked: Spec, parents: tuple[str, ...] = ()) -> str:  # noqa: F811
+def queue(store: Store, asked: Spec, parents: tuple[str, ...] = ()) -> str:
     with store.database.write() as session:
         return insert_run(session, asked, owner="", title="", tags=(), parents=parents, priority=1)
 
@@ -40,7 +40,7 @@ def test_only_the_method_that_stacks_edits_names_them() -> None:
 
 
 def test_an_edit_goes_with_all_that_lay_under_it_and_the_facts_that_it_changed(
-    store: Store,  # noqa: F811
+    store: Store,
 ) -> None:
     below = queue(store, spec("group:golf"))
     model = {"base": "demo", "edits": [below]}
@@ -58,7 +58,7 @@ def test_an_edit_goes_with_all_that_lay_under_it_and_the_facts_that_it_changed(
     ]
 
 
-def test_what_is_no_finished_edit_is_refused_at_its_option(store: Store) -> None:  # noqa: F811
+def test_what_is_no_finished_edit_is_refused_at_its_option(store: Store) -> None:
     def no_delta(run_id: str) -> str:
         raise UserError(f"Run {run_id} has no delta.", field="model.edits")
 
@@ -69,7 +69,7 @@ def test_what_is_no_finished_edit_is_refused_at_its_option(store: Store) -> None
         assert caught.value.problems[0][0] == "options.edits"
 
 
-def test_facts_of_a_set_that_was_deleted_or_of_no_edit_are_none(store: Store) -> None:  # noqa: F811
+def test_facts_of_a_set_that_was_deleted_or_of_no_edit_are_none(store: Store) -> None:
     run_id = queue(store, spec())
     assert ids(facts_of(run_id, store)) == ["f0", "f1", "f2"]
     looked = queue(store, parse_spec({"kind": "explore", "view": "v"}))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.worker.engine.test_resolve import MENU, spec, store  # noqa: F401 - a fixture
+from tests.worker.engine.test_resolve import MENU, spec
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts
@@ -25,7 +25,7 @@ def preflight(asked: Spec, **more: Any) -> dict[str, Any]:
     return {"ask": "preflight", "spec": asked.model_dump(mode="json"), "inputs": inputs} | more
 
 
-def around(store: Store) -> Fact:  # noqa: F811
+def around(store: Store) -> Fact:
     """Save a set whose one fact has prompts around it."""
     fact = Fact(
         id="a",
@@ -49,7 +49,7 @@ def about(name: str, forget: str = "first:1") -> Spec:
 
 
 @pytest.mark.parametrize("name", ["uploads/u1/file", "uploads/u-1", "uploads/a_b/c-d"])
-def test_an_uploads_name_becomes_its_path_on_this_host(store: Store, name: str) -> None:  # noqa: F811
+def test_an_uploads_name_becomes_its_path_on_this_host(store: Store, name: str) -> None:
     store.artifacts.put_bytes(name, b"x")
     found = understand(upload(name), store, None)
     assert isinstance(found, AskReadFacts)
@@ -72,20 +72,20 @@ def test_an_uploads_name_becomes_its_path_on_this_host(store: Store, name: str) 
         "uploads/u1/a.csv",
     ],
 )
-def test_any_other_file_of_this_host_is_refused(store: Store, name: str) -> None:  # noqa: F811
+def test_any_other_file_of_this_host_is_refused(store: Store, name: str) -> None:
     with pytest.raises(UserError, match="no upload's name; expected one as uploads/") as refused:
         understand(upload(name), store, None)
     assert refused.value.problems[0][0] == "path"
 
 
-def test_a_long_name_is_not_repeated_whole(store: Store) -> None:  # noqa: F811
+def test_a_long_name_is_not_repeated_whole(store: Store) -> None:
     with pytest.raises(UserError) as refused:
         understand(upload("a" * 500), store, None)
     assert "a" * 80 in refused.value.message and "a" * 81 not in refused.value.message
 
 
 def test_a_specs_names_are_resolved_here_and_the_senders_inputs_are_not_taken(
-    store: Store,  # noqa: F811
+    store: Store,
 ) -> None:
     found = understand(preflight(spec()), store, MENU)
     assert isinstance(found, AskPreflight)
@@ -97,7 +97,7 @@ def test_a_specs_names_are_resolved_here_and_the_senders_inputs_are_not_taken(
 
 
 def test_the_paces_of_this_host_go_with_the_question(
-    store: Store,  # noqa: F811
+    store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(understanding, "paces_of", lambda *given: {"evaluation.probes": 2.5})
@@ -106,7 +106,7 @@ def test_the_paces_of_this_host_go_with_the_question(
 
 
 def test_a_brief_look_leaves_out_what_is_around_facts_and_nothing_else(
-    store: Store,  # noqa: F811
+    store: Store,
 ) -> None:
     fact = around(store)
     for brief in (False, True):
@@ -118,13 +118,13 @@ def test_a_brief_look_leaves_out_what_is_around_facts_and_nothing_else(
         assert [getattr(one, n) for n in kept] == [getattr(fact, n) for n in kept]
 
 
-def test_a_brief_look_at_what_has_no_facts_is_as_any_other(store: Store) -> None:  # noqa: F811
+def test_a_brief_look_at_what_has_no_facts_is_as_any_other(store: Store) -> None:
     view = {"kind": "explore", "view": "predictions", "options": {"prompt": "A"}}
     found = understand(preflight(parse_spec(view), brief=True), store, MENU)
     assert isinstance(found, AskPreflight) and found.inputs.fact_set is None
 
 
-def test_of_facts_tokens_the_first_are_read_without_their_prompts(store: Store) -> None:  # noqa: F811
+def test_of_facts_tokens_the_first_are_read_without_their_prompts(store: Store) -> None:
     around(store)
     asked = {"ask": "fact_tokens", "inputs": {"out": ""}}
     one = {**asked, "spec": about("sports").model_dump(mode="json"), "first": 2}
@@ -140,6 +140,6 @@ def test_of_facts_tokens_the_first_are_read_without_their_prompts(store: Store) 
 
 
 @pytest.mark.parametrize("data", [None, {}, {"ask": "nothing"}, {"ask": "preflight"}])
-def test_what_is_no_question_is_refused(store: Store, data: object) -> None:  # noqa: F811
+def test_what_is_no_question_is_refused(store: Store, data: object) -> None:
     with pytest.raises(ValidationError):
         understand(data, store, MENU)

@@ -73,6 +73,14 @@ def test_a_failure_may_have_neither_fields_nor_a_traceback() -> None:
     assert failed.problems == failed.traceback == ()
 
 
+@pytest.mark.parametrize("message", TO[3:5], ids=["run", "question"])
+def test_facts_are_written_once_in_a_line(message: wire.Contract) -> None:
+    line = json.loads(encode(message))
+    around = line.get("question", line)["inputs"]["fact_set"]
+    assert "facts" not in around and around["splits"] == {"a": ["1"]}
+    assert [fact["id"] for fact in json.loads(line["facts"])] == ["0", "1", "2"]
+
+
 def carried(fact_set: FactSet) -> FactSet | None:
     sent = decode_to_compute(
         encode(wire.Start(job="j", spec=SPEC, inputs=Inputs(out="", fact_set=fact_set)))
