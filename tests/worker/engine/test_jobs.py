@@ -92,6 +92,8 @@ def test_what_this_worker_left_unfinished_waits_with_all_others_again(
 ) -> None:
     run = engine.submit(SPEC)
     own = open_jobs(engine, calls)
+    made = {queue.name for queue in own._client.list_queues()}
+    assert made == {queue_of("w1"), "studies"}
     own.hand()
     assert job(engine, run)[0] == queue_of("w1")
     own.hand()
