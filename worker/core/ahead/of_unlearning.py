@@ -11,7 +11,9 @@ from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import NOTHING, Work
 from worker.core.demo.paths import SAGA
 from worker.core.registry import method
+from worker.core.training.base_text import READ_AT_ONCE
 from worker.core.training.search import plan
+from worker.core.training.terms import diverges
 from worker.core.training.trainer import PROBED
 
 Formula = Callable[[Scene, Any], Work]
@@ -130,7 +132,7 @@ def trained(
     size, below = s.size, s.lowest
     facts = s.facts / partitions
     rows = forget * min(options.forget_batch, facts)
-    step = _step(s, rows, below, above)
+    step, before = _step(s, rows, below, above), NOTHING
     if kept and options.retain_weight > 0:
         n = min(options.retain_batch, options.retain_facts, s.retain)
         step += _step(s, n, below, above) if n else NOTHING
@@ -138,11 +140,14 @@ def trained(
         tokens = options.general_batch * min(options.context, s.sentence)
         unembedded = 0.0 if above else tokens
         step += size.train(tokens, s.sentence, unembedded, below + above, s.parameters)
+        if unembedded and diverges(options, s.is_bundled):
+            step += size.unembed(tokens)
+            before = _base_text(s, options)
     probes = 1 + math.ceil(options.steps / options.probe_every)
     updated = Work(touched=OPTIMIZED * s.parameters)
     steps = options.steps * (options.accumulation * step + updated)
     once = partitions * (steps + probes * _probe(s, options, objective == "edit"))
-    found: Work = len(plan(options)) * once + _entering(s, options) + _proved(s)
+    found: Work = len(plan(options)) * once + before + _entering(s, options) + _proved(s)
     return found
 
 
@@ -168,10 +173,22 @@ def _entering(s: Scene, options: Any) -> Work:
     if not s.lowest:
         return NOTHING
     facts = 2 * s.facts + min(options.retain_facts, s.retain)
-    drawn = options.steps * options.accumulation * options.general_batch
-    sentences = min(options.general_sentences, drawn)
+    sentences = _sentences(options)
     tokens = facts * s.length + sentences * min(options.context, s.sentence)
     return s.size.blocks(tokens, s.length, s.lowest, (facts + sentences) / 32)
+
+
+def _base_text(s: Scene, options: Any) -> Work:
+    """Keep what leaves the last layer, once for every passage."""
+    rows, tokens = _sentences(options), min(options.context, s.sentence)
+    passes = math.ceil(rows / READ_AT_ONCE)
+    return s.size.blocks(rows * tokens, tokens, s.size.n_layers - s.lowest, passes)
+
+
+def _sentences(options: Any) -> int:
+    drawn = options.steps * options.accumulation * options.general_batch
+    n: int = min(options.general_sentences, drawn)
+    return n
 
 
 def _proved(s: Scene) -> Work:

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.core.asking.passages import is_bundled
-from worker.core.models.model import Model
 from worker.core.training import losses as _losses
 from worker.core.training.forward import logits_at_answers
 from worker.core.training.material import Material
@@ -49,7 +48,7 @@ def general_term(material: Material, options: Training) -> list[Term]:
     if material.general is None or options.general_weight == 0:
         return []
     weight, size = options.general_weight, options.general_batch
-    if not diverges(material.model, options):
+    if not diverges(options, is_bundled(material.model)):
         rows = material.general
         return [Term("general", weight, rows, size, _cross_entropy, averages_labels=True)]
     assert material.base_text is not None
@@ -57,10 +56,11 @@ def general_term(material: Material, options: Training) -> list[Term]:
     return [Term("general", weight, base.pool, size, base.divergence, averages_labels=True)]
 
 
-def diverges(model: Model, options: Training) -> bool:
-    """Whether the general text's term is the divergence from the base."""
+def diverges(options: Training, is_bundled: bool) -> bool:
+    """Whether the general text's term is the divergence from the base, on the bundled model or on
+    another one."""
     auto = options.general_loss == "auto"
-    return not is_bundled(model) if auto else options.general_loss == "divergence"
+    return not is_bundled if auto else options.general_loss == "divergence"
 
 
 def reference_log_probs(material: Material, pool: Pool) -> Float[Tensor, " rows"]:

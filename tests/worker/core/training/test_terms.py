@@ -26,6 +26,7 @@ OPTIONS = Training(
     general_batch=6,
     general_loss="cross_entropy",
 )
+MODEL = SimpleNamespace(path=None)
 
 
 class Rows:
@@ -44,7 +45,7 @@ class Rows:
 
 def material(**pools: Any) -> Any:
     given: dict[str, Any] = {"forget": Rows(8), "retain": Rows(8), "general": Rows(8)}
-    return SimpleNamespace(model=None, layer=0, **given | pools)
+    return SimpleNamespace(layer=0, **{"model": MODEL} | given | pools)
 
 
 def test_retain_facts_and_general_text_are_kept_by_their_weights() -> None:
@@ -109,17 +110,21 @@ def test_general_text_is_held_to_what_the_base_said_of_it_where_that_is_asked() 
 
 
 @pytest.mark.parametrize(
-    ("asked", "path", "expected"),
+    ("asked", "is_bundled", "expected"),
     [
-        ("auto", WEIGHTS, False),
-        ("auto", None, True),
-        ("cross_entropy", None, False),
-        ("divergence", WEIGHTS, True),
+        ("auto", True, False),
+        ("auto", False, True),
+        ("cross_entropy", False, False),
+        ("divergence", True, True),
     ],
 )
-def test_the_bundled_model_alone_learns_its_text_by_default(asked, path, expected) -> None:
-    model: Any = SimpleNamespace(path=path)
-    assert terms.diverges(model, Training(general_loss=asked)) == expected
+def test_the_bundled_model_alone_learns_its_text_by_default(asked, is_bundled, expected) -> None:
+    assert terms.diverges(Training(general_loss=asked), is_bundled) == expected
+    model: Any = SimpleNamespace(path=WEIGHTS if is_bundled else None)
+    base = SimpleNamespace(pool=Rows(3), divergence=None, read=lambda: base)
+    rows = material(base_text=base, model=model)
+    [term] = general_term(rows, Training(general_loss=asked))
+    assert (term.pool is base.pool) == expected
 
 
 def test_references_are_every_rows_log_probability_without_a_gradient(
@@ -139,5 +144,5 @@ def test_references_are_every_rows_log_probability_without_a_gradient(
     pool: Any = Rows(3, *batches)
     found = reference_log_probs(material(), pool)
     assert found.tolist() == pytest.approx([math.log(0.5), math.log(0.5), math.log(0.75)])
-    assert not found.requires_grad and asked == [(None, 0, False)] * 2
+    assert not found.requires_grad and asked == [(MODEL, 0, False)] * 2
     assert pool.sizes == [terms.REFERENCE_BATCH]
