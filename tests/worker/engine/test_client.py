@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -62,6 +63,11 @@ def test_a_run_whose_parent_is_missing_leaves_neither_row_nor_job(engine: Engine
     with engine.store.database.read() as session:
         count = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.name == "compute_run")
         assert session.scalar(count) == 0
+
+
+def test_the_queue_opens_by_itself_before_it_is_needed(engine: Engine) -> None:
+    engine._opener.join(60)
+    assert engine._queue._opened is not None
 
 
 def test_the_order_is_the_kinds_unless_another_is_given(engine: Engine) -> None:
@@ -178,11 +184,36 @@ def test_who_follows_a_run_hears_what_happens_meanwhile_and_ends_with_it(engine:
     assert (states[0], states[-1]) == ("queued", "done")
 
 
+def test_who_follows_a_run_that_has_no_news_reads_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = engine.submit(SPEC)
+    events, reads = engine.store.events, list[int]()
+    monkeypatch.setattr(engine.store, "events", lambda *given: reads.append(1) or events(*given))
+
+    async def read() -> None:
+        async with aclosing(engine.follow(run_id)) as told:
+            await anext(told)
+            waiting = asyncio.ensure_future(anext(told))
+            done, _ = await asyncio.wait([waiting], timeout=0.05)
+            assert not done
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(read())
+    assert len(reads) <= 4, "once more when it is first looked at, and not again and again"
+
+
 def test_a_database_in_trouble_makes_a_follower_wait_and_another_fault_is_raised(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = done(engine)
-    monkeypatch.setattr(client, "TROUBLE_SECONDS", 0.001)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(client.asyncio, "sleep", sleep)
     events: Callable[..., Any] = engine.store.events
     faults: list[Exception] = [sa.exc.OperationalError("q", {}, Exception("gone"))] * 2
 
@@ -193,7 +224,7 @@ def test_a_database_in_trouble_makes_a_follower_wait_and_another_fault_is_raised
 
     monkeypatch.setattr(engine.store, "events", troubled)
     assert follow(engine, run_id)[-1][1].state == "done"
-    assert faults == []
+    assert faults == [] and slept == [1.0, 1.0]
     faults.append(KeyError("a bug"))
     with pytest.raises(KeyError):
         follow(engine, run_id)

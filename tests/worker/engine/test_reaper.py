@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from dbos import DBOSClient
+from dbos import DBOSClient, WorkflowStatusString
 
 from worker.contract.selection import FactsSpec
 from worker.contract.spec import LocalizeSpec, StudySpec
@@ -37,6 +37,13 @@ def test_a_job_that_was_cancelled_or_lost_behind_the_runs_back_ends_its_run(
     assert engine.store.run(lost).state == "failed"
     assert engine.store.run(waiting).state == "queued"
     assert reaper.settle(engine.store, client) == 0
+
+
+def test_a_finished_job_is_in_one_of_the_queues_own_states_that_are_not_open() -> None:
+    every = {state.value for state in WorkflowStatusString}
+    assert set(reaper.FINISHED) < every
+    assert not set(reaper.FINISHED) & {"ENQUEUED", "PENDING"}
+    assert {"SUCCESS", "ERROR", "CANCELLED"} <= set(reaper.FINISHED)
 
 
 def test_finished_jobs_are_forgotten_after_a_while_and_their_runs_stay(

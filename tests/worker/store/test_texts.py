@@ -14,6 +14,8 @@ def test_a_text_is_stored_listed_read_and_deleted(store: Store) -> None:
     assert (info.n_characters, info.n_words) == (14, 3)
     assert [one.name for one in store.texts()] == ["saga of mine", "the same"]
     assert store.text_file("the same") == store.text_file("saga of mine")
+    with store.artifacts.open(store.text_file("the same")) as file:
+        assert file.read() == "Zoë went home.".encode()
     store.delete_text("saga of mine")
     assert store.text("the same") == "Zoë went home."
     store.delete_text("the same")

@@ -85,6 +85,15 @@ def test_a_run_knows_its_place_among_the_turns_of_other_sessions(store: Store) -
     assert store.run(served).ahead == 0
 
 
+def test_a_run_whose_first_attempt_was_interrupted_has_had_its_turn(store: Store) -> None:
+    first, begun = (add(store, LOCALIZE, "a") for _ in range(2))
+    with store.database.write() as session:
+        session.execute(
+            sa.update(Run).where(Run.id == begun).values(state="interrupted", attempt=1)
+        )
+    assert [store.run(id).ahead for id in (begun, first)] == [0, 1]
+
+
 def test_studies_wait_for_studies_alone(store: Store) -> None:
     add(store, LOCALIZE, "a")
     studies = [add(store, built_in_study("paper_comparison"), "a") for _ in range(2)]

@@ -1,7 +1,9 @@
+import pytest
 import sqlalchemy as sa
 
 from worker.contract.menu import Announcement
 from worker.contract.merging import merge
+from worker.store import workers
 from worker.store.store import Store
 
 
@@ -63,6 +65,26 @@ def test_a_worker_that_cannot_start_speaks_only_where_no_other_can(store: Store)
     assert store.menus_stamp() != stamp
     silence(store, "w2")
     assert set(store.menus()) == {"w1"}
+
+
+def test_announcements_are_told_apart_however_coarse_the_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(store, "w1")
+    monkeypatch.setattr(workers, "database_time", lambda: sa.literal(1e9))
+    stamps = []
+    for device in ("cpu", "cuda:0", "cuda:1"):
+        store.announce("w1", "of w1", says(device))
+        with store.database.read() as session:
+            stamps.append(session.scalar(sa.text("SELECT announced FROM workers")))
+    assert stamps[0] == 1e9 and stamps[0] < stamps[1] < stamps[2] < 1e9 + 1
+
+
+def test_a_worker_that_beats_is_adopted_by_nobody(store: Store) -> None:
+    claim(store, "w1")
+    assert store.adopt_dead("w2", 60.0) == []
+    assert store.adopt_dead("w1", 60.0, is_gone=lambda holder: True) == [], "never by itself"
+    assert store.adopt_dead("w2", 60.0, is_gone=lambda holder: True) == ["w1"]
 
 
 def test_workers_long_silent_are_forgotten_but_for_the_last_announcement(store: Store) -> None:
