@@ -9,6 +9,7 @@ it would have shown.
 `plugins` is a folder of plugins for one test.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -102,6 +103,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real")
         if item.get_closest_marker("real"):
             _took[item.nodeid] = 0.0
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of later collections of garbage: models that go collect a lot."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

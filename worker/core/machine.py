@@ -3,6 +3,7 @@
 import platform
 import threading
 import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,12 @@ _PACKAGES = ("lethe", "torch", "transformers", "transformer-lens", "numpy", "sci
 
 def read_versions() -> dict[str, str]:
     """Read the versions of Python and of the packages that numbers depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read each package's metadata once: what is imported does not change under a process."""
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
