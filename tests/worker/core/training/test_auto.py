@@ -11,6 +11,8 @@ from worker.contract.errors import Diverged
 from worker.contract.mask import Mask
 from worker.contract.progress import Event, Quiet
 from worker.contract.retain import divide
+from worker.core.asking.continuations import Continued
+from worker.core.editing import edit as _edit
 from worker.core.editing.parts import parts_of
 from worker.core.findings import Job
 from worker.core.models.deltas import checksum
@@ -35,7 +37,13 @@ from worker.core.unlearning.localized_finetuning import _terms as _unlearn_terms
 
 MLPS = Mask(components=("blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"))
 JOB = Job(seed=0, report=Quiet())
-FAST = {"general_sentences": 4, "context": 8, "general_batch": 2, "steps": 6}
+FAST = {"general_sentences": 4, "context": 8, "general_batch": 2, "steps": 2}
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no edit here continue prompts: that takes longer than trials, and has its own tests."""
+    monkeypatch.setattr(_edit, "go_on", lambda model: Continued((), (), 0.0, ()))
 
 
 def peak(best: float, width: float = 1.0, **judged: float):
@@ -287,7 +295,7 @@ def test_every_kind_of_training_searches_in_the_same_way(name, model, selection)
     forget_all()
     found = method("unlearning", name)
     before = checksum(model)
-    options = FAST | {"steps": 10, "retain_floor": 0, "keep": "last"}
+    options = FAST | {"retain_floor": 0, "keep": "last"}
     options |= {"beta": 0.1} if name == "weight_masking" else {}
     try:
         edit = found.function(model, selection, MLPS, found.options(**options), JOB)
