@@ -17,6 +17,7 @@ from starlette.requests import Request
 from worker.contract.inputs import Question
 from worker.contract.progress import Event
 from worker.engine.slot import Slot
+from worker.engine.turns import Turns, person_of
 from worker.engine.wire import Answered, Failed
 
 LEFT, NEWER, LATE = "left", "newer", "late"
@@ -35,8 +36,11 @@ class Over(Exception):
 class Asked:
     """A question that somebody waits for; made and used on the lane's event loop."""
 
-    def __init__(self, slot: Slot, timeout: float) -> None:
+    def __init__(
+        self, slot: Slot, timeout: float, turns: Turns | None = None, reader: str = ""
+    ) -> None:
         self._slot, self._timeout = slot, timeout
+        self._turns, self._person = turns or Turns(), person_of(reader)
         self._job = f"ask.{secrets.token_hex(6)}"
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[str] = self._loop.create_future()
@@ -56,20 +60,38 @@ class Asked:
             question = await asyncio.to_thread(understand)
             if self._over.done():
                 raise Over(self._over.result())
-            given = await asyncio.to_thread(self._slot.ask, self._job, question, self._hear)
-            return await self._wait(given)
+            late = self._loop.time() + self._timeout
+            turn = self._turns.join(self._person, self._tell_place)
+            try:
+                await self._first(turn.came, late)
+                given = await asyncio.to_thread(self._slot.ask, self._job, question, self._hear)
+                return await self._wait(given, late)
+            finally:
+                self._turns.end(turn)
         finally:
             self._news.put_nowait(None)
 
-    async def _wait(self, given: "Future[Answered | Failed]") -> Answered | Failed:
+    async def _wait(self, given: "Future[Answered | Failed]", late: float) -> Answered | Failed:
         answered = asyncio.wrap_future(given)
-        first = asyncio.FIRST_COMPLETED
-        either: set[asyncio.Future[Any]] = {answered, self._over}
-        await asyncio.wait(either, timeout=self._timeout, return_when=first)
-        if answered.done():
-            return answered.result()
-        await asyncio.to_thread(self._slot.drop, self._job)
-        raise Over(self._over.result() if self._over.done() else LATE)
+        try:
+            await self._first(answered, late)
+        except Over:
+            await asyncio.to_thread(self._slot.drop, self._job)
+            raise
+        return answered.result()
+
+    async def _first(self, awaited: asyncio.Future[Any], late: float) -> None:
+        """Wait until what is awaited is done; raises Over where nobody waits before that."""
+        either: set[asyncio.Future[Any]] = {awaited, self._over}
+        left = max(late - self._loop.time(), 0.0)
+        await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if not awaited.done():
+            raise Over(self._over.result() if self._over.done() else LATE)
+
+    def _tell_place(self, before: int) -> None:
+        others = "one question comes" if before == 1 else f"{before} questions come"
+        message = f"waiting: {others} before this one"
+        self._news.put_nowait((Event(type="progress", fraction=0.0, message=message),))
 
     async def told(self) -> AsyncIterator[Told]:
         """What the process tells while it computes; ends when the answer is there."""

@@ -23,6 +23,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.engine.asked import LATE, LEFT, NEWER, Asked, Over, Readers
 from worker.engine.facing import Place, address_of, listen
 from worker.engine.slot import Died, Slot
+from worker.engine.turns import Turns
 from worker.engine.understanding import understand
 from worker.engine.wire import Answered, Failed
 from worker.store.store import Store
@@ -36,14 +37,14 @@ Reply = tuple[int, dict[str, Any]]
 
 
 class Lane:
-    """Answers questions with one slot's process, one after another."""
+    """Answers questions with one slot's process, one after another, in turns of those who ask."""
 
     def __init__(self, store: Store, slot: Slot, where: Place, longest: float) -> None:
         self._store, self._slot, self._longest = store, slot, longest
         self.token = secrets.token_urlsafe(32)
         self._where = where
         self._thread: threading.Thread | None = None
-        self._readers = Readers()
+        self._readers, self._turns = Readers(), Turns()
         self._answering: set[asyncio.Task[Reply]] = set()
         self._open()
 
@@ -101,7 +102,8 @@ class Lane:
         body = json.loads(await request.body())
         if self._slot.announcement is None and body["question"]["ask"] != "read_facts":
             return _json(503, {"message": "The worker is starting; ask again in a few seconds."})
-        asked = Asked(self._slot, float(body["timeout"]))
+        reader = str(body["question"].get("reader", ""))
+        asked = Asked(self._slot, float(body["timeout"]), self._turns, reader)
         # Of its own, so that it takes the question back in good order if the reader leaves.
         answering = asyncio.create_task(self._answer(request, asked, body["question"]))
         self._answering.add(answering)

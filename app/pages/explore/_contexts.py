@@ -59,7 +59,7 @@ def map_choices(chosen: Chosen) -> dict[str, Any]:
         "direction": list(DIRECTIONS.items()),
     }
     shown = {"chosen": chosen, "choices": choices, "grids": None}
-    return {**shown, "is_partial": False, "missing": ""}
+    return {**shown, "is_partial": False, "missing": "", "message": ""}
 
 
 def patches(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:

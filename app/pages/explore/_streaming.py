@@ -23,6 +23,7 @@ from worker.contract.result import Result
 
 CIRCUIT = "fragments/explore/circuit.html"
 LENS = "fragments/explore/lens.html"
+WAITING = "fragments/explore/waiting.html"
 MAP = "fragments/explore/patching.html"
 
 
@@ -61,6 +62,8 @@ async def _map_rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) ->
             if isinstance(event, Event) and event.type == "partial":
                 told.append(event.data)
                 yield _fragment(chosen, _panels(predicted, told, chosen))
+            elif isinstance(event, Event) and not told:
+                yield _fragment(chosen, None, event.message)
 
 
 def _predicted(asker: Asker, subject: Subject) -> Result:
@@ -75,8 +78,8 @@ def _panels(predicted: Result, told: list[Any], chosen: Chosen) -> Any:
     return partial_panels(predicted, told, chosen, first, n)
 
 
-def _fragment(chosen: Chosen, grids: Any) -> str:
-    known = map_choices(chosen) | {"grids": grids, "is_partial": True}
+def _fragment(chosen: Chosen, grids: Any, message: str = "") -> str:
+    known = map_choices(chosen) | {"grids": grids, "is_partial": True, "message": message}
     return _line(MAP, **known, pictures=[], problems=[])
 
 
@@ -98,6 +101,8 @@ async def _lens_rows(
                     [partial_lens(predicted, told, options["which"])], subject, asked
                 )
                 yield _line(LENS, **known, is_partial=True, asked=asked, pictures=[])
+            elif isinstance(event, Event) and not told:
+                yield _line(WAITING, message=event.message)
 
 
 async def _circuit_rows(

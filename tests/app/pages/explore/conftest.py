@@ -35,6 +35,8 @@ class ExploredEngine(AskedEngine):
 
     async def answer(self, question: Question, timeout: float = 10) -> Any:
         """Tell two rows of a map, then the answer."""
+        waiting = "waiting: one question comes before this one"
+        yield Event(type="progress", fraction=0.0, message=waiting)
         found = await asyncio.to_thread(self.ask, question, timeout)
         if isinstance(question, AskExplore) and question.spec.view == "circuit":
             yield Event(type="progress", fraction=0.25, message="scoring edges")

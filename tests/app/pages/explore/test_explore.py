@@ -190,8 +190,9 @@ def test_rows_are_painted_as_they_are_told_and_none_where_the_map_is_known(
 ) -> None:
     lines = client.get("/explore/rows/patching", params=PAIR).text.splitlines()
     grids = [json.loads(line) for line in lines]
-    assert [text.count("<td ") for text in grids] == [0, 6 * 3, 6 * 3]
-    assert "rows are painted as they come" in grids[1]
+    assert [text.count("<td ") for text in grids] == [0, 0, 6 * 3, 6 * 3]
+    assert "one question comes before this one" in grids[1]
+    assert "rows are painted as they come" in grids[2]
     assert client.get("/explore/rows/patching", params=PAIR).text == ""
     assert client.get("/explore/rows/heads", params=PAIR).status_code == 404
 
@@ -201,7 +202,8 @@ def test_a_lens_is_painted_from_its_last_tokens_on_as_they_are_read(
 ) -> None:
     columns = 1 + LAYERS
     lines = client.get("/explore/rows/lens", params=PAIR).text.splitlines()
-    grids = [json.loads(line) for line in lines]
+    waiting, *grids = [json.loads(line) for line in lines]
+    assert "one question comes before this one" in waiting
     for text, n_read in zip(grids, (2, 6), strict=True):
         assert "painted as they come" in text and text.count("<td ") == 6 * columns
         assert text.count('data-value="–"') == (6 - n_read) * columns
@@ -209,7 +211,7 @@ def test_a_lens_is_painted_from_its_last_tokens_on_as_they_are_read(
     assert client.get("/explore/rows/lens", params=PAIR).text == ""
     assert "painted as they come" not in part(client, "lens").text
     long = {**PAIR, "prompt": "word " * 99 + "is", "corrupted": ""}
-    text = json.loads(client.get("/explore/rows/lens", params=long).text.splitlines()[0])
+    text = json.loads(client.get("/explore/rows/lens", params=long).text.splitlines()[1])
     assert text.count("<td ") == 64 * columns, "of a long prompt its last tokens are shown"
     beside = {**PAIR, "beside": "demo"}
     assert client.get("/explore/rows/lens", params=beside).text == ""
