@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -68,6 +68,7 @@ def test_a_run_whose_parent_is_missing_leaves_neither_row_nor_job(engine: Engine
 def test_the_queue_opens_by_itself_before_it_is_needed(engine: Engine) -> None:
     engine._opener.join(60)
     assert engine._queue._opened is not None
+    assert set(client.__all__) <= set(dir(client))
 
 
 def test_the_order_is_the_kinds_unless_another_is_given(engine: Engine) -> None:
@@ -184,24 +185,29 @@ def test_who_follows_a_run_hears_what_happens_meanwhile_and_ends_with_it(engine:
     assert (states[0], states[-1]) == ("queued", "done")
 
 
-def test_who_follows_a_run_that_has_no_news_reads_nothing(
+class Left(Exception):
+    """Somebody waits for news."""
+
+
+class Never(asyncio.Event):
+    """News that never come."""
+
+    async def wait(self) -> Any:
+        raise Left
+
+
+def test_who_follows_reads_once_and_waits_for_news_and_nobody_waits_for_those_of_a_finished_run(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = engine.submit(SPEC)
+    waiting, over = engine.submit(SPEC), done(engine)
+    monkeypatch.setattr(engine._watch, "subscribe", lambda run_id: nullcontext(Never()))
     events, reads = engine.store.events, list[int]()
     monkeypatch.setattr(engine.store, "events", lambda *given: reads.append(1) or events(*given))
-
-    async def read() -> None:
-        async with aclosing(engine.follow(run_id)) as told:
-            await anext(told)
-            waiting = asyncio.ensure_future(anext(told))
-            done, _ = await asyncio.wait([waiting], timeout=0.05)
-            assert not done
-            waiting.cancel()
-            await asyncio.wait([waiting])
-
-    asyncio.run(read())
-    assert len(reads) <= 4, "once more when it is first looked at, and not again and again"
+    assert follow(engine, over)[-1][1].state == "done"
+    assert len(reads) == 1, "its last event says that there will be no more"
+    with pytest.raises(Left):
+        follow(engine, waiting)
+    assert len(reads) == 3
 
 
 def test_a_database_in_trouble_makes_a_follower_wait_and_another_fault_is_raised(
