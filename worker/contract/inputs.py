@@ -45,6 +45,9 @@ class Inputs(Contract):
     """Way of asking -> fact -> how the base answers it, where that was measured before."""
     paces: dict[str, float] = {}
     """Work's name -> what this machine's finished runs took, over what they had been told."""
+    brought: dict[str, float] = {}
+    """What a fact brings beside its prompt, on average, where `fact_set` comes without it; see
+    `contract.around`."""
     batch_scale: float = Field(1.0, gt=0, le=1)
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 

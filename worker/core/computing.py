@@ -27,7 +27,7 @@ from worker.core.asking.before_after import BeforeAfter
 from worker.core.asking.intervening import changes_on
 from worker.core.border import check_findings
 from worker.core.export import pack_folder
-from worker.core.findings import Findings, Job
+from worker.core.findings import Findings, Job, job_of
 from worker.core.models.delta_files import save_delta
 from worker.core.models.deltas import edited
 from worker.core.models.model import Model
@@ -81,17 +81,9 @@ def compute(
     Raises UserError for what cannot be done, and Cancelled when the report says so.
     """
     facts = inputs.fact_set
-    job = Job(
-        seed=spec.seed,
-        report=report,
-        pool=facts.facts if facts else (),
-        texts=inputs.texts,
-        edited=inputs.edited,
-        stacked=inputs.stacked,
-    )
+    job = job_of(spec.seed, inputs, report)
     deltas = [Path(path) for path in inputs.deltas]
     if isinstance(spec, EvaluateSpec):
-        job = replace(job, mask=inputs.mask, scores=inputs.scores)
         return _evaluate(spec, model, deltas, _selected(spec, facts), options, job, timed)
     if isinstance(spec, ExportSpec):
         return pack_folder(model, deltas, Path(inputs.out), inputs.results, report)

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from worker.contract.facts import Fact
-from worker.contract.inputs import StackedEdit
+from worker.contract.inputs import Inputs, StackedEdit
 from worker.contract.mask import Mask
 from worker.contract.pace import Pace
 from worker.contract.progress import Report
@@ -85,3 +85,17 @@ class Job:
     """Facts that each edit below changed, in the stack's order."""
     stacked: Mapping[str, StackedEdit] = field(default_factory=dict)
     """Edit that the options name -> its deltas and its facts."""
+
+
+def job_of(seed: int, inputs: Inputs, report: Report) -> Job:
+    """Gather what a run's inputs give to its methods."""
+    return Job(
+        seed=seed,
+        report=report,
+        pool=inputs.fact_set.facts if inputs.fact_set else (),
+        mask=inputs.mask,
+        scores=inputs.scores,
+        texts=inputs.texts,
+        edited=inputs.edited,
+        stacked=inputs.stacked,
+    )

@@ -23,6 +23,10 @@ class Kept:
         self._values.move_to_end(key)
         return self._values[key][1]
 
+    def holds(self, key: object) -> bool:
+        """Say whether a value is kept under a key, which does not count as using it."""
+        return key in self._values
+
     def keep(self, key: object, value: Any) -> None:
         """Keep a value, and let go of the ones used longest ago; not one larger than the bound."""
         size = size_of(value)

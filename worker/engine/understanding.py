@@ -4,6 +4,7 @@ import re
 
 from pydantic import TypeAdapter
 
+from worker.contract.around import around
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, Inputs, Question
@@ -53,7 +54,8 @@ def _bare(inputs: Inputs) -> Inputs:
     if inputs.fact_set is None:
         return inputs
     fact_set = inputs.fact_set.model_copy(update={"facts": _bared(inputs.fact_set.facts)})
-    return inputs.model_copy(update={"fact_set": fact_set})
+    brought = _brought(inputs.fact_set.facts)
+    return inputs.model_copy(update={"fact_set": fact_set, "brought": brought})
 
 
 def _bare_facts(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
@@ -63,3 +65,4 @@ def _bare_facts(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
 
 
 _bared = Recent(KEPT, _bare_facts)
+_brought = Recent(KEPT, around)

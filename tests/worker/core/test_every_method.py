@@ -111,14 +111,14 @@ def models() -> Iterator[ModelCache]:
         for name, config in CONFIGS.items():
             torch.manual_seed(0)
             made = hf.AutoModelForCausalLM.from_config(config).float()
-            _teach(Model(name, made, make_tokenizer()))
+            teach(Model(name, made, make_tokenizer()))
             made.save_pretrained(Path(folder) / name)
             make_tokenizer().save_pretrained(Path(folder) / name)
         yield ModelCache(roots=[Path(folder)])
         computed.cache_clear()
 
 
-def _teach(model: Model) -> None:
+def teach(model: Model) -> None:
     facts = FACTS.facts
     rows = pool(model, fact_rows(model, facts, [fact.target for fact in facts]))
     batch = rows.batch(torch.arange(len(facts)))

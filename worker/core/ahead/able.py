@@ -13,7 +13,7 @@ from worker.contract.selection import select
 from worker.contract.spec import EvaluateSpec, Spec, UnlearnSpec
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.editing.check import Objective, check_selection
-from worker.core.findings import Job
+from worker.core.findings import job_of
 from worker.core.models.abilities import lacks
 from worker.core.models.changes import check_interventions
 from worker.core.models.model import Model
@@ -61,7 +61,7 @@ def refuse_unmeasurable(spec: Spec, inputs: Inputs, model: Model) -> None:
     facts = inputs.fact_set
     if not isinstance(spec, EvaluateSpec) or facts is None:
         return
-    job = Job(seed=spec.seed, report=Quiet(), pool=facts.facts, edited=inputs.edited)
+    job = job_of(spec.seed, inputs, Quiet())
     ahead = _Ahead(model, tuple(map(Path, inputs.deltas)))
     selection = select(facts, spec.facts.forget, spec.seed)
     for name in spec.evaluations:

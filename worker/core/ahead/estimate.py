@@ -5,15 +5,16 @@ lengths (`of_localization.py`, `of_unlearning.py`, `of_evaluation.py`). 2. The d
 measured once (`rate.py`). 3. What this machine's finished runs took, over what they had been told,
 corrects each part (`Inputs.paces`). Nothing of the run is tried, and no weights are needed.
 
-Limits: a search for settings is counted as USUAL_TRIALS trainings, and takes three to seven, or
-none where it was made before; where a training stops early, or facts are left out, it takes less.
-Loading a model is not counted.
+What this process measured of the base before, and keeps, is left out (`measured_before.py`).
+
+Limits: a search for settings is counted as USUAL_TRIALS trainings, and takes three to seven; where
+a training stops early, or facts are left out, it takes less. Loading a model is not counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from worker.contract.pace import work_name
 from worker.contract.selection import select
 from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, StudySpec, UnlearnSpec
 from worker.core.ahead import of_evaluation, of_localization, of_unlearning
+from worker.core.ahead.measured_before import kept_of_edit, kept_of_evaluation
 from worker.core.ahead.rate import rate_of
 from worker.core.ahead.scene import Scene, look
 from worker.core.models.model import Model
@@ -48,6 +50,10 @@ class Part:
     """Uncorrected; None for a method without a formula, which is a plugin."""
     times: float = 1.0
     """How often a study does it."""
+    operations: float = 0.0
+    """Of matrix products, of which the seconds are made up for the most part."""
+    unspared: float | None = None
+    """Seconds if nothing were kept, where something is: what a pace is learnt by."""
 
 
 def estimate_parts(
@@ -65,12 +71,14 @@ def estimate_parts(
     scene = look(
         model,
         chosen.forget if usable is None else usable,
-        retain=len(chosen.retain),
+        retain=chosen.retain,
+        brought=inputs.brought,
         mask=inputs.mask,
         states=2 if inputs.deltas or _intervenes(spec) else 1,
+        edits=len(inputs.deltas),
         texts={name: Path(path).stat().st_size for name, path in inputs.texts.items()},
     )
-    return list(_parts(spec, scene, model))
+    return list(_parts(spec, inputs, scene, model))
 
 
 def _intervenes(spec: Spec) -> bool:
@@ -84,16 +92,38 @@ def estimate_seconds(parts: Sequence[Part], paces: dict[str, float]) -> float | 
     return sum(part.times * (part.seconds or 0.0) * paces.get(part.work, 1.0) for part in parts)
 
 
-def _parts(spec: Spec, scene: Scene, model: Model) -> Iterator[Part]:
+def _parts(spec: Spec, inputs: Inputs, scene: Scene, model: Model) -> Iterator[Part]:
+    """Each part without what was measured of its base before."""
     if isinstance(spec, LocalizeSpec):
         yield _part("localization", spec.method, spec.options, scene, model)
     elif isinstance(spec, UnlearnSpec):
-        yield _part("unlearning", spec.method, spec.options, scene, model)
+        options = method("unlearning", spec.method).options.model_validate(spec.options)
+        kept = kept_of_edit(options, spec, inputs, model)
+        yield _spared("unlearning", spec.method, spec.options, scene, kept, model)
     elif isinstance(spec, EvaluateSpec):
         for name in spec.evaluations:
-            yield _part("evaluation", name, spec.options.get(name, {}), scene, model)
+            given = spec.options.get(name, {})
+            options = method("evaluation", name).options.model_validate(given)
+            kept = kept_of_evaluation(name, options, spec, inputs, model)
+            yield _spared("evaluation", name, given, scene, kept, model)
     elif isinstance(spec, StudySpec):
         yield from _study(spec, scene, model)
+
+
+def _spared(
+    kind: MethodKind,
+    name: str,
+    given: dict[str, Any],
+    scene: Scene,
+    kept: frozenset[str],
+    model: Model,
+) -> Part:
+    """Leave out what is kept of the base."""
+    whole = _part(kind, name, given, scene, model)
+    if not kept:
+        return whole
+    own = replace(scene, kept=kept, states=scene.states - ("base" in kept))
+    return replace(_part(kind, name, given, own, model), unspared=whole.seconds)
 
 
 def _study(spec: StudySpec, scene: Scene, model: Model) -> Iterator[Part]:
@@ -130,8 +160,9 @@ def _part(kind: MethodKind, name: str, given: dict[str, Any], scene: Scene, mode
     if isinstance(options, Training) and is_asked(model, options):
         start = starting_point(model, options)
         trial = formula(scene, in_trials(start, ""))
-        work = formula(scene, start) + trial * USUAL_TRIALS
+        trials = 0 if "settings" in scene.kept else USUAL_TRIALS
+        work = formula(scene, start) + trial * trials
     else:
         work = formula(scene, options)
     seconds = rate_of(scene.size, model.device, model.dtype).seconds(work)
-    return Part(work_name(kind, name), seconds)
+    return Part(work_name(kind, name), seconds, operations=work.operations)

@@ -10,95 +10,122 @@ from typing import Any
 from worker.core.ahead.of_unlearning import CHARACTERS, CHECKSUM, OPTIMIZED
 from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import NOTHING, Work
+from worker.core.asking.formats import CHOICES
+from worker.core.asking.free import NEW_TOKENS as FREE_TOKENS
 from worker.core.demo.paths import SAGA
 from worker.core.facts import general_facts, relations
+from worker.core.patching.faithfulness import prefixes
 from worker.core.training.relearn import RelearnOptions
 
 Formula = Callable[[Scene, Any], Work]
-CHOICE_ORDERS = {"rotations": 4, "all": 24}
-OPTION = 5
-"""Tokens of one option of multiple choice, its letter with it."""
-SHOWN = 3
-"""Facts that stand before another in a format that shows some."""
-FREE_TOKENS = 12
-"""Tokens that a free answer takes."""
+VERDICT = ("statement", "paraphrase_held_out", "paraphrase", "question", "choice")
+"""Formats that the verdict asks in."""
+ITEM = 100
+"""Tokens of a benchmark's question with an answer, at most."""
+PER_KIND = 10
+"""Facts of each other relation that the verdict asks."""
+BEFORE = 4
+"""Neighbourhood prompts of a fact that the verdict asks, at most."""
+CONTROLS = 4
+"""Shuffled answers to which probes of hidden states are fitted beside the true ones."""
+LOOKS = 25
+"""Times that fitting a probe goes through its rows."""
 
 
 def probes(s: Scene, options: Any) -> Work:
-    rows = s.facts + min(options.retain_facts, s.retain)
-    asked = NOTHING
-    for name in options.formats:
-        asked += options.wordings * _format(s, rows, name, options)
-    if options.templates and "own" not in options.formats:
-        asked += len(options.templates) * s.ask(2 * rows)
+    retain = s.tested(options.retain_facts)
+    formats = [*options.formats]
+    if options.templates and "own" not in formats:
+        formats.append("own")
+    asked = sum((s.format(s.facts + retain, name, options) for name in formats), NOTHING)
     if options.generate:
-        free = min(options.free_facts, s.facts) * 2
-        asked += len(options.free_formats) * _generate(s, free, s.length, FREE_TOKENS)
+        free = min(options.free_facts, s.facts) + min(options.free_facts, retain)
+        for name in set(options.free_formats) & set(formats):
+            made = s.form(name, options)
+            asked += s.go_on(free * bool(made.prompts), made.tokens, FREE_TOKENS)
     return s.states * asked
 
 
 def multiple_choice(s: Scene, options: Any) -> Work:
-    rows = s.facts + min(options.retain_facts, s.retain)
-    asked = sum((_choice(s, rows, options, shown) for shown in (0, 1, 0)), NOTHING)
-    found: Work = s.states * options.wordings * asked
+    rows = s.facts + s.tested(options.retain_facts)
+    asked = sum((s.format(rows, name, options) for name in CHOICES), NOTHING)
+    found: Work = s.states * asked
     return found
 
 
 def paraphrase(s: Scene, options: Any) -> Work:
-    return s.states * s.ask(2 * s.facts * (1 + options.per_fact))
+    beside = (min(options.per_fact, s.brings(name)) for name in ("paraphrases", "neighbourhood"))
+    return s.states * s.ask(s.facts * (1 + sum(beside)) * s.scored(2), keep=s.keep)
 
 
 def knowledge(s: Scene, options: Any) -> Work:
     every = s.facts + s.retain
-    shot = s.ask(every, s.own) if options.shot else NOTHING
-    return s.states * (s.ask(every) + shot)
+    asked = _recalled(s, every, 0)
+    if options.shot:
+        asked += _recalled(s, every, s.length + s.answer)
+    return s.states * asked
+
+
+def _recalled(s: Scene, rows: float, more: float) -> Work:
+    """Score each answer, and read its rivals after the prompt."""
+    scored = s.ask(rows, more, keep=s.keep, before=more)
+    return scored + s.ask(rows, more, before=more)
 
 
 def ripple(s: Scene, options: Any) -> Work:
-    beside = 2 * min(options.siblings, s.retain)
-    return s.states * s.ask(beside + s.facts * 4)
+    entailed, back, kept = (
+        min(options.per_fact, s.brings(name)) for name in ("entailed", "reversed", "kept")
+    )
+    beside = s.ask(s.tested(options.siblings), keep=s.keep)
+    asked = s.facts * ((2 * entailed + kept) * s.scored() + 2 * back)
+    return s.states * (beside + s.ask(asked, keep=s.keep))
 
 
 def truth_ratio(s: Scene, options: Any) -> Work:
-    rows = s.facts + min(options.retain_facts, s.retain)
-    return s.states * s.ask(rows * (2 + options.wrong_answers))
+    rows = s.facts + s.tested(options.retain_facts)
+    answers = 1 + min(1.0, s.brings("aliases")) + min(options.wrong_answers, s.brings("options"))
+    return s.states * s.ask(rows * s.scored(answers), keep=s.keep)
 
 
 def familiarity(s: Scene, options: Any) -> Work:
     words = (len(options.text.strip()) or SAGA.stat().st_size) / (CHARACTERS + 1)
     prompts = min(options.prompts, max(1.0, words / 10))
-    read = s.read(words * 1.3 / options.words, options.words * 1.3) + s.read(64, s.sentence)
-    written = _generate(s, prompts, options.words * 1.3, options.new_tokens)
+    read = s.read(words * 1.3 / options.words, options.words * 1.3) + s.passages(64, 100)
+    written = s.go_on(prompts, options.words * 1.3, options.new_tokens)
     return s.states * (read + written)
 
 
 def faithfulness(s: Scene, options: Any) -> Work:
-    # Both directions, at ten sizes each, for the ranking and for each draw of another.
-    once = s.size.blocks(
-        2 * s.facts * s.length, s.length, s.size.n_layers, 2 * math.ceil(s.facts / 16)
-    ) + s.size.unembed(s.facts)
-    found: Work = s.ask(s.facts) + once * (
-        2 + 2 * 10 * (1 + options.draws) + 2 * (1 + options.draws)
-    )
+    # Clean, corrupted, and with nothing kept; then, both ways, each size of the ranking and of
+    # every draw, and the mask itself.
+    width, batches = s.padded(s.facts, options.batch_size), math.ceil(s.facts / options.batch_size)
+    once = s.size.blocks(s.facts * width, width, s.size.n_layers, batches)
+    counts = prefixes(s.size.n_layers * (s.size.n_heads + 1))
+    runs = 3 + 2 * (1 + options.draws) * (len(counts) + 1)
+    found: Work = s.ask(s.facts) + runs * (once + s.size.unembed(s.facts))
     return found
 
 
 def interference(s: Scene, options: Any) -> Work:
-    return s.states * s.ask(2 * s.facts) + Work(touched=3 * CHECKSUM * s.total)
+    edits = max(1, s.edits)
+    asked = (1 + edits) * edits * s.ask(s.facts * s.heard())
+    return asked + Work(touched=(2 + edits) * CHECKSUM * s.total)
 
 
 def language_tasks(s: Scene, options: Any) -> Work:
     rows = options.limit * 2 * len(options.tasks)
-    return s.states * s.read(rows, s.sentence * (1 + options.shots), options.batch_size)
+    return s.states * s.read(rows, min(ITEM, s.sentence) * (1 + options.shots), options.batch_size)
 
 
 def side_effects(s: Scene, options: Any) -> Work:
     lines = [line for line in options.text.splitlines() if line.strip()][: options.sentences]
     n = len(lines) or options.sentences
     others = _others(s.is_bundled, options.facts_per_relation) if options.other_relations else 0
-    asked = s.ask(min(options.facts_per_relation, s.retain) + others)
+    beside = min(options.facts_per_relation, s.facts * s.brings("kept"))
+    asked = s.ask((s.tested(options.facts_per_relation) + beside) * s.heard()) + s.ask(others)
     # What the base knows of the others is asked first; at most all of it is asked again.
-    return s.states * (s.read(n, min(options.context, s.sentence)) + asked) + s.ask(others)
+    first = NOTHING if "known" in s.kept else s.ask(others)
+    return s.states * (s.passages(n, options.context) + asked) + first
 
 
 def _others(is_bundled: bool, at_most: int) -> int:
@@ -109,22 +136,32 @@ def _others(is_bundled: bool, at_most: int) -> int:
 
 
 def latent_probes(s: Scene, options: Any) -> Work:
-    known = min(options.retain_facts, s.retain)
-    # A probe per depth, and one of shuffled answers.
-    fitted = Work(4.0 * 100 * known * s.size.d_model * 2 * (s.size.n_layers + 1))
-    return s.states * (s.ask(s.facts + known, batch=64) + fitted)
+    return s.states * _read(s, options.retain_facts)
+
+
+def _read(s: Scene, at_most: float) -> Work:
+    """Fit probes of every depth, and controls, to states; read facts by them and by the lens."""
+    trained, watched, _ = s.parted
+    taught, tested = min(trained + watched, at_most * 4 / 5), s.tested(at_most / 5)
+    depths, wide = s.size.n_layers + 1, s.size.d_model + 1
+    curved = 2 * taught * wide**2
+    looked = LOOKS * 4 * taught * wide * s.kinds
+    fitted = Work((1 + CONTROLS) * depths * (curved + looked))
+    lens = 2 * s.ask(s.facts) + depths * s.size.unembed(s.facts)
+    return s.ask(taught) + s.ask(tested) + lens + fitted
 
 
 def patch_back(s: Scene, options: Any) -> Work:
-    whole = s.size.blocks(s.facts * s.length, s.length, s.size.n_layers)
+    width = s.padded(s.facts)
+    whole = s.size.blocks(s.facts * width, width, s.size.n_layers)
     back = (s.size.n_layers + 1) / 2 * whole + (s.size.n_layers + 1) * s.size.unembed(s.facts)
     return 2 * (2 * whole + back)
 
 
 def quantization(s: Scene, options: Any) -> Work:
-    rows = s.facts + min(options.retain_facts, s.retain)
+    rows = s.facts + s.tested(options.retain_facts)
     rounded = Work(touched=(CHECKSUM * 2 + 12) * s.size.weights * s.size.n_layers)
-    asked = s.ask(2 * rows)
+    asked = s.ask(rows * s.heard())
     return s.states * (asked + len(options.kinds) * (asked + rounded))
 
 
@@ -136,29 +173,43 @@ def relearning(s: Scene, options: Any) -> Work:
 def relearned(s: Scene, mode: str, options: Any) -> Work:
     """Fine-tune on half of the facts, some retain facts and text, and ask on the way."""
     size = s.size
-    kept = min(options.retain_facts, s.retain) / 2
+    half = (options.retain_facts + 1) // 2
+    kept, asked = min(half, s.parted[0]), s.facts + s.tested(half)
     facts = 0.0 if mode == "unrelated" else min(options.fact_batch, s.facts / 2)
     rows = facts + min(options.fact_batch, kept)
-    sentence = min(options.context, s.sentence)
-    # Adapters of rank r on every matrix have about r (in + out) parameters each.
-    rank = min(options.rank, size.d_model)
-    own = size.weights if mode == "full" else 2 * rank * math.sqrt(6 * size.weights) * 1.2
-    trained = own * size.n_layers
-    facts_step = size.train(rows * s.own + s.prefix, s.length, rows, 0, trained)
+    width, begun = s.padded(rows), s.begun(rows)
+    sentence = min(options.context, s.widest(options.text_batch))
+    own_tokens = rows * max(1.0, width - begun) + begun
     tokens = options.text_batch * sentence
+    # Adapters of rank r on every matrix have about r (in + out) parameters each.
+    rank, every = min(options.rank, size.d_model), size.weights * size.n_layers
+    adapters = 2 * rank * math.sqrt(6 * size.weights) * 1.2 * size.n_layers
+    trained, apart = every, NOTHING
+    if mode != "full" and options.dropout:
+        # A forward goes through an adapter's weights as through the block's own.
+        trained, apart = adapters, Work(4 * adapters * (own_tokens + tokens))
+    elif mode != "full":
+        # Multiplied into the weights once a step, and the gradient back out of them.
+        apart = Work(6 * rank * every)
+    facts_step = size.train(own_tokens, width, rows * s.keep, 0, trained)
     text_step = size.train(tokens, sentence, tokens, 0, trained)
-    # A forward goes through an adapter's weights as through the block's own.
-    through = Work(4 * trained * (rows * s.own + tokens))
-    step = facts_step + text_step + through + Work(touched=OPTIMIZED * trained)
+    optimized = Work(touched=OPTIMIZED * (every if mode == "full" else adapters))
+    step = facts_step + text_step + apart + optimized
     measured = 1 + math.ceil(options.steps / options.measure_every)
-    found: Work = options.steps * step + measured * s.ask(2 * (s.facts + kept))
+    found: Work = options.steps * step + measured * s.ask(asked * s.heard())
     return found
 
 
 def soft_prompts(s: Scene, options: Any) -> Work:
     rows, more = s.facts / 2 * options.restarts, options.n_vectors
-    step = s.size.train(rows * (s.length + more), s.length, rows, 0, 0.0)
-    asked = 2 * s.ask(s.facts + min(options.retain_facts, s.retain), more + s.prefix)
+    width = s.padded(s.facts / 2) + more
+    # Each start's vectors, and what all prompts begin with, run once.
+    tokens = rows * (width - more - s.prefix) + options.restarts * (more + s.prefix)
+    step = s.size.train(tokens, width, rows * s.keep, 0, 0.0)
+    # Every start's end, and all facts with the best vectors and without any.
+    ends = s.size.blocks(tokens, width, s.size.n_layers, options.restarts)
+    everyone = s.facts + s.tested(options.retain_facts)
+    asked = s.ask(everyone, more, keep=s.keep, before=more) + s.ask(everyone, keep=s.keep) + ends
     n = s.states if options.attack_base else 1
     at_once = math.ceil(rows / 64)
     found: Work = n * (options.steps * (step + at_once * Work(passes=3 * s.size.n_layers)) + asked)
@@ -166,38 +217,16 @@ def soft_prompts(s: Scene, options: Any) -> Work:
 
 
 def verdict(s: Scene, options: Any) -> Work:
-    rows = s.facts + min(options.retain_facts, s.retain)
-    asked = s.states * (8 * s.ask(2 * rows) + s.read(128, s.sentence))
+    rows = s.facts + s.tested(options.retain_facts)
+    formats = sum((s.format(rows, name) for name in VERDICT), NOTHING)
+    beside = s.ask(s.facts * min(BEFORE, s.brings("neighbourhood")) * s.scored())
+    others = s.ask(_others(s.is_bundled, PER_KIND))
+    asked = formats + beside + s.passages(64, 100) + others + s.spoken()
     how = RelearnOptions(steps=options.relearn_steps, retain_facts=2 * options.retain_facts)
     attacked = relearned(s, "lora", how) + relearned(s, "unrelated", how)
-    rounded = Work(touched=2 * CHECKSUM * s.total) + s.ask(2 * rows)
-    return asked + attacked + rounded + s.ask(s.facts + min(400, s.retain))
-
-
-def _format(s: Scene, rows: float, name: str, options: Any) -> Work:
-    """Ask every fact in one format; a target and an edit target of one token share a prompt."""
-    if name.startswith("choice"):
-        return _choice(s, rows, options, 1 if name == "choice_shot" else 0)
-    if name == "few_shot":
-        return s.ask(rows, SHOWN * s.own)
-    if name == "prefix":
-        return len(options.prefixes) * s.ask(rows, 12)
-    return s.ask(rows)
-
-
-def _choice(s: Scene, rows: float, options: Any, shown: int) -> Work:
-    orders = CHOICE_ORDERS.get(options.orders, 4)
-    return s.ask(rows * orders, (1 + shown) * 4 * OPTION + shown * s.own)
-
-
-def _generate(s: Scene, rows: float, prompt: float, new: int) -> Work:
-    """Read prompts, and go on by one token after another."""
-    if rows <= 0:
-        return NOTHING
-    batches = math.ceil(rows / 64)
-    read = s.size.blocks(rows * prompt, prompt, s.size.n_layers, batches)
-    one = s.size.blocks(rows, prompt + new / 2, s.size.n_layers, batches) + s.size.unembed(rows)
-    return read + new * one
+    rounded = Work(touched=2 * CHECKSUM * s.total) + s.ask(rows * s.heard())
+    first = NOTHING if s.states == 1 else others
+    return s.states * asked + first + attacked + rounded + _read(s, 400)
 
 
 FORMULAS: dict[str, Formula] = {

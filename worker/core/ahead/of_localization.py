@@ -10,8 +10,8 @@ from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import Work
 
 Formula = Callable[[Scene, Any], Work]
-FITTED = 60
-"""Rounds through its rows that a linear probe takes until it is fitted."""
+SOLVED = 8
+"""Operations of solving against a matrix that take as long as one number that is touched."""
 
 
 def causal_tracing(s: Scene, options: Any) -> Work:
@@ -45,8 +45,8 @@ def attribution_patching(s: Scene, options: Any) -> Work:
 
 def atp_star(s: Scene, options: Any) -> Work:
     # A gradient per cut layer, which passes what lies above the cut's own block twice.
-    cuts = 2 * s.size.n_layers if options.grad_drop else 2
-    return s.ask(s.facts) + _whole(s, (3 + cuts) * options.samples, options.batch_size)
+    cuts = 2 * s.size.n_layers * options.grad_drop
+    return s.ask(s.facts) + _whole(s, (4 + cuts) * options.samples, options.batch_size)
 
 
 def eap(s: Scene, options: Any) -> Work:
@@ -84,59 +84,67 @@ def path_patching(s: Scene, options: Any) -> Work:
 
 def fact_lookup(s: Scene, options: Any) -> Work:
     size = s.size
-    by_paths = options.by == "path_patching"
-    if by_paths:
+    if options.by == "path_patching" or (options.by == "auto" and not s.is_probed):
         base = s.ask(s.facts) + _whole(s, 2, 4)
         return (
             base + _paths(s, size.n_layers * size.n_heads, False) + _paths(s, size.n_layers, True)
         )
     n = min(options.probe_facts, s.facts + s.retain)
-    asked = s.ask(n) + s.ask(n) + s.ask(n, s.name - s.own)
-    # Fitted for answers and for shuffled ones, in the prompt and in the bare name.
-    fits = 4 * (options.folds + 1) * (size.n_layers + 1)
-    fitted = Work(4.0 * FITTED * n * size.d_model * fits)
-    return asked + fitted
+    # The facts themselves, what the model knows of the others, their subjects, and bare names.
+    asked = s.ask(s.facts) + s.ask(n)
+    read = s.size.blocks(n * (s.before + 2 * s.name), s.before + s.name, size.n_layers, n / 64)
+    # In each fold of every draw a matrix of the facts is solved against for all shuffled answers.
+    depths, folds = size.n_layers + 1, options.folds
+    multiplied = 2 * 2.0 * n * n * size.d_model * depths
+    solved = (2 + options.draws) * folds * depths * (n**3 / 3)
+    answered = folds * depths * 2.0 * n * n * s.kinds * (options.permutations + 1) * (1 + 1 / folds)
+    return asked + read + Work(multiplied + answered, touched=solved / SOLVED)
 
 
 def learned_mask(s: Scene, options: Any) -> Work:
     rows = min(options.batch_size, s.facts)
-    n = math.ceil(s.facts / options.batch_size)
-    step = s.size.train(rows * s.length, s.length, rows, 0, 0.0)
-    found: Work = (
-        s.ask(s.facts) + _whole(s, 4, options.batch_size) + options.steps * step + n * step
-    )
+    width = s.padded(s.facts, options.batch_size)
+    step = s.size.train(rows * width, width, rows, 0, 0.0)
+    found: Work = s.ask(s.facts) + _whole(s, 4, options.batch_size) + options.steps * step
     return found
 
 
 def _whole(s: Scene, per_fact: float, batch: int) -> Work:
     """Run `per_fact` rows of every fact whole, the last position unembedded."""
     rows, batches = s.facts * per_fact, math.ceil(s.facts / batch)
-    blocks = s.size.blocks(rows * s.length, s.length, s.size.n_layers, batches * per_fact)
+    width = s.padded(s.facts, batch)
+    blocks = s.size.blocks(rows * width, width, s.size.n_layers, batches * per_fact)
     return blocks + s.size.unembed(rows)
 
 
 def _patched(s: Scene, samples: int, starts: list[int], singles: int) -> Work:
     """Restore states from `starts` at every position after the subject's first, and components."""
-    size, rows = s.size, s.facts * samples
+    size, rows, after = s.size, s.facts * samples, s.padded(s.facts, 4) - s.before
     batches = math.ceil(s.facts / max(1, min(4, 1024 // max(1, samples * max(1, len(starts))))))
-    places = rows * len(starts) * s.after
-    depth = sum(size.n_layers - start - 0.5 for start in starts) / max(1, len(starts))
-    grid = size.blocks(places * (s.after + 1) / 2, s.length, depth, 0.0) + size.unembed(places)
-    whole = size.blocks(rows * singles * s.after, s.length, size.n_layers / 2, 0.0)
-    passes = Work(passes=batches * (s.after * bool(starts) + 1) * size.n_layers)
-    return grid + whole + size.unembed(rows * singles) + passes + _whole(s, samples + 1, 4)
+    places = rows * len(starts) * after
+    # In the last block only the last position is run.
+    top = size.n_layers - 1
+    depth = sum(max(0.0, top - start - 0.5) for start in starts) / max(1, len(starts))
+    grid = size.blocks(places * (after + 1) / 2, s.length, depth, 0.0) + size.unembed(places)
+    last = size.blocks(
+        places, s.length, sum(one < top for one in starts) / max(1, len(starts)), 0.0
+    )
+    whole = size.blocks(rows * singles * after, s.length, (top + 1) / 2, 0.0)
+    whole += size.blocks(rows * singles, s.length, 1, 0.0)
+    passes = Work(passes=batches * (after * bool(starts) + 1) * size.n_layers)
+    return grid + last + whole + size.unembed(rows * singles) + passes + _whole(s, samples + 1, 4)
 
 
 def _edges(s: Scene, options: Any, points: int, runs: float = 1.0) -> Work:
     """Slopes at every reader of `runs` runs from `points` points, met with every sender."""
     size, copies = s.size, options.samples
     batches = math.ceil(s.facts / options.batch_size)
-    rows = s.facts * copies * points * runs
-    slopes = size.blocks(rows * s.length, s.length, 2 * size.n_layers, 2 * batches * runs)
+    rows, width = s.facts * copies * points * runs, s.padded(s.facts, options.batch_size)
+    slopes = size.blocks(rows * width, width, 2 * size.n_layers, 2 * batches * runs)
     senders, readers = size.n_layers * (size.n_heads + 1), size.n_layers * (3 * size.n_heads + 1)
     # Half of the pairs: a sender comes before its reader.
-    met = s.facts * copies * s.length * size.d_model * senders * readers
-    written = 2 * s.facts * copies * s.length * size.attention * size.d_model * size.n_layers**2 / 2
+    met = s.facts * copies * width * size.d_model * senders * readers
+    written = 2 * s.facts * copies * width * size.attention * size.d_model * size.n_layers**2 / 2
     edges = Work(met + written, batches * runs * size.n_layers**2)
     asked = s.ask(s.facts) + _whole(s, copies + 1, options.batch_size)
     return asked + slopes + size.unembed(2 * rows) + edges
@@ -144,7 +152,7 @@ def _edges(s: Scene, options: Any, points: int, runs: float = 1.0) -> Work:
 
 def _paths(s: Scene, rows: float, onward: bool) -> Work:
     """Send outputs along the paths to the end, or to a layer from which all runs on."""
-    size, tokens = s.size, s.after if onward else 1.0
+    size, tokens = s.size, s.padded(s.facts, 4) - s.before if onward else 1.0
     # Attention is held on the way, so that MLPs alone are run again.
     share = 3 * size.mlp * size.d_model / size.weights
     n = size.n_layers / 2 * (1 if onward else share)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from worker.core.ahead.of_localization import FORMULAS as LOCALIZATION
@@ -114,8 +114,8 @@ def alphaedit(s: Scene, options: Any) -> Work:
 
 def stack_edits(s: Scene, options: Any) -> Work:
     n = len(options.edits)
-    asked = (n + 1) * n * s.ask(2 * s.facts)
-    return asked + Work(touched=s.total * (8 * n + CHECKSUM * (n + WEIGHT_PASSES)))
+    asked = (n + 1) * n * 2 * s.ask(s.facts * s.scored(), keep=s.keep)
+    return asked + _spoken(s) + Work(touched=s.total * (8 * n + CHECKSUM * (n + WEIGHT_PASSES)))
 
 
 def trained(
@@ -134,53 +134,55 @@ def trained(
     rows = forget * min(options.forget_batch, facts)
     step, before = _step(s, rows, below, above), NOTHING
     if kept and options.retain_weight > 0:
-        n = min(options.retain_batch, options.retain_facts, s.retain)
+        n = min(options.retain_batch, options.retain_facts, s.parted[0])
         step += _step(s, n, below, above) if n else NOTHING
     if kept and options.general_weight > 0:
-        tokens = options.general_batch * min(options.context, s.sentence)
-        unembedded = 0.0 if above else tokens
-        step += size.train(tokens, s.sentence, unembedded, below + above, s.parameters)
+        n = min(options.general_batch, options.general_sentences)
+        width = min(options.context, s.widest(n))
+        unembedded = 0.0 if above else n * width
+        step += size.train(n * width, width, unembedded, below + above, s.parameters)
         if unembedded and diverges(options, s.is_bundled):
-            step += size.unembed(tokens)
+            step += size.unembed(unembedded)
             before = _base_text(s, options)
     probes = 1 + math.ceil(options.steps / options.probe_every)
     updated = Work(touched=OPTIMIZED * s.parameters)
     steps = options.steps * (options.accumulation * step + updated)
     once = partitions * (steps + probes * _probe(s, options, objective == "edit"))
-    found: Work = len(plan(options)) * once + before + _entering(s, options) + _proved(s)
+    beside = before + _entering(s, options) + _proved(s) + _spoken(s)
+    found: Work = len(plan(options)) * once + beside
     return found
 
 
 def _step(s: Scene, rows: float, below: int, above: int) -> Work:
     """Forward and backward on some facts, whose beginning runs once."""
-    tokens = rows * s.own + s.prefix
-    unembedded = 0.0 if above else rows
+    width, begun = s.padded(rows), s.begun(rows)
+    tokens = rows * max(1.0, width - begun) + begun
+    unembedded = 0.0 if above else rows * s.keep
     # A shared beginning is a forward of its own.
-    more = Work(passes=2.0 * (s.size.n_layers - below - above) * (s.prefix > 1))
-    own = s.parameters
-    return s.size.train(tokens, s.length, unembedded, below + above, own) + more
+    more = Work(passes=2.0 * (s.size.n_layers - below - above) * bool(begun))
+    return s.size.train(tokens, width, unembedded, below + above, s.parameters) + more
 
 
 def _probe(s: Scene, options: Any, editing: bool) -> Work:
     rows = min(PROBED, s.facts)
-    kept = min(PROBED, options.retain_facts, s.retain)
-    asked = (2 if editing else 1) * s.ask(rows, below=s.lowest)
-    return asked + s.ask(kept, below=s.lowest)
+    asked = (2 if editing else 1) * s.ask(rows, below=s.lowest, keep=s.keep)
+    return asked + s.ask(min(PROBED, s.parted[1]), below=s.lowest, keep=s.keep)
 
 
 def _entering(s: Scene, options: Any) -> Work:
     """Keep what enters the lowest trained layer, once for every row."""
     if not s.lowest:
         return NOTHING
-    facts = 2 * s.facts + min(options.retain_facts, s.retain)
+    facts = s.facts + min(options.retain_facts, s.parted[0]) + min(PROBED, s.parted[1])
     sentences = _sentences(options)
-    tokens = facts * s.length + sentences * min(options.context, s.sentence)
+    tokens = facts * s.padded(facts) + sentences * min(options.context, s.widest(sentences))
     return s.size.blocks(tokens, s.length, s.lowest, (facts + sentences) / 32)
 
 
 def _base_text(s: Scene, options: Any) -> Work:
     """Keep what leaves the last layer, once for every passage."""
-    rows, tokens = _sentences(options), min(options.context, s.sentence)
+    rows = _sentences(options)
+    tokens = min(options.context, s.widest(rows))
     passes = math.ceil(rows / READ_AT_ONCE)
     return s.size.blocks(rows * tokens, tokens, s.size.n_layers - s.lowest, passes)
 
@@ -191,6 +193,11 @@ def _sentences(options: Any) -> int:
     return n
 
 
+def _spoken(s: Scene) -> Work:
+    """Continue ordinary prompts before the edit and after it."""
+    return (1 if "continuations" in s.kept else 2) * s.spoken()
+
+
 def _proved(s: Scene) -> Work:
     return Work(touched=CHECKSUM * WEIGHT_PASSES * s.total)
 
@@ -198,9 +205,8 @@ def _proved(s: Scene) -> Work:
 def _closed(s: Scene, options: Any, layers: tuple[int, ...], last: int, solves: float) -> Work:
     """Second moments, values by gradient from the last layer on, and a solution per layer."""
     size = s.size
-    tokens = options.covariance_tokens * (2 if options.protect_retain and s.retain else 1)
-    moments = size.blocks(tokens, s.sentence, last + 1, tokens / s.sentence / 64)
-    products = Work(2 * 2 * tokens * size.mlp**2 * len(layers))  # in float64, twice as dear
+    missing = [layer for layer in layers if f"moments {layer}" not in s.kept]
+    moments = _moments(s, options, missing) if missing else NOTHING
     rows = s.facts * options.contexts
     behind = max(1.0, s.after - s.name + 1)
     asked = size.train(rows * behind, s.length, rows, last, 0.0)
@@ -209,9 +215,21 @@ def _closed(s: Scene, options: Any, layers: tuple[int, ...], last: int, solves: 
     solved = Work(2 * (2 / 3) * size.mlp**3 * solves * len(layers))
     written = Work(touched=4 * s.facts * size.mlp * size.d_model) if len(layers) == 1 else NOTHING
     keys = (len(layers) + 2) * s.ask(2 * rows, below=size.n_layers - last - 1)
-    probes = 2 * (2 * s.ask(s.facts) + s.ask(min(PROBED, s.retain)))
-    found: Work = moments + products + values + solved + written + keys + probes + _proved(s)
+    probes = 2 * (2 * s.ask(s.facts, keep=s.keep) + s.ask(min(PROBED, s.parted[1]), keep=s.keep))
+    around = probes + _spoken(s) + _proved(s)
+    found: Work = moments + values + solved + written + keys + around
     return found
+
+
+def _moments(s: Scene, options: Any, layers: Sequence[int]) -> Work:
+    """Read ordinary text, and as many tokens of retain facts, and square what enters each MLP."""
+    size, tokens, n = s.size, options.covariance_tokens, max(layers) + 1
+    read = size.blocks(tokens, s.sentence, n, tokens / s.sentence / 64)
+    if options.protect_retain and s.retain:
+        of_facts = min(tokens, s.parted[0] * (s.length + s.answer))
+        read += size.blocks(of_facts, s.length, n, of_facts / s.length / 64)
+        tokens += of_facts
+    return read + Work(2 * 2 * tokens * size.mlp**2 * len(layers))  # in float64, twice as dear
 
 
 FORMULAS: dict[str, Formula] = {

@@ -17,6 +17,7 @@ class Timed:
     def __init__(self, parts: Sequence[Part], paces: dict[str, float], device: str) -> None:
         """Take the run's parts, their corrections, and the device's name."""
         self._told = {part.work: part.seconds for part in parts}
+        self._whole = {part.work: part.unspared or part.seconds for part in parts}
         self._paces, self._device = paces, device
         self.paces: list[Pace] = []
 
@@ -24,12 +25,12 @@ class Timed:
     def part(self, work: str) -> Iterator[None]:
         """Time one part, with what it was spared because the base was measured before.
 
-        What it was told is for a base of which nothing is known; the pace is the machine's.
+        The pace is of the whole, told as if nothing were known of the base.
         """
         begun = time.perf_counter()
         with spared_seconds() as spared:
             yield
-        told, seen = self._told.get(work), time.perf_counter() - begun + sum(spared)
+        told, seen = self._whole.get(work), time.perf_counter() - begun + sum(spared)
         if told:
             self.paces.append(Pace(work=work, device=self._device, told=told, seen=seen))
 

@@ -76,16 +76,19 @@ class BeforeAfter:
 
         To be called inside `measure`, for what several evaluations of one edit need alike.
         """
-        words = hashlib.sha256(repr(of).encode("utf-8", "surrogatepass")).hexdigest()
-        return measured_once(f"{self._weights(state)} {words}", ask)
+        return measured_once(self.key(state, of), ask)
 
-    def _weights(self, state: State) -> str:
-        """Name the weights of a state by their hash, which applying the edits has verified."""
-        found = self.base.state_hash
+    def key(self, state: State, of: tuple[object, ...]) -> str:
+        """Name what is measured in this state under `of`, as it is kept by."""
+        words = hashlib.sha256(repr(of).encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{self.hash_of(state)} {self.base.device} {self.base.dtype} {words}"
+
+    def hash_of(self, state: State) -> str:
+        """Give the hash of a state's weights, which applying the edits has verified."""
         if state == "after" and self.deltas:
             with safe_open(self.deltas[-1], framework="pt") as file:
-                found = (file.metadata() or {})["after_hash"] + self.base.intervened
-        return f"{found} {self.base.device} {self.base.dtype}"
+                return str((file.metadata() or {})["after_hash"]) + self.base.intervened
+        return self.base.state_hash
 
     def _kept(self, before: Callable[[Model], T], of: tuple[object, ...]) -> T:
         return self.once("before", of, lambda: before(self.base))

@@ -25,8 +25,7 @@ def measured_once(key: str, measure: Callable[[], T]) -> T:
     """Give what was measured under `key` before, or measure it and keep it."""
     found: tuple[T, float] | None = _measured.get(key)
     if found is not None:
-        if (spared := _spared.get()) is not None:
-            spared.append(found[1])
+        spare(found[1])
         return found[0]
     with spared_seconds() as within:
         begun = time.perf_counter()
@@ -36,6 +35,28 @@ def measured_once(key: str, measure: Callable[[], T]) -> T:
         spared.extend(within)
     _measured.keep(key, (value, seconds))
     return value
+
+
+def is_kept(key: str) -> bool:
+    """Say whether something was measured under `key` and is kept, without measuring it."""
+    return _measured.holds(key)
+
+
+def is_anything_kept() -> bool:
+    """Say whether this process has measured anything yet."""
+    return _measured.size > 0
+
+
+def kept_value(key: str) -> object | None:
+    """Give what is kept under `key`; None where nothing is. Nobody counts as spared by it."""
+    found: tuple[object, float] | None = _measured.get(key)
+    return None if found is None else found[0]
+
+
+def spare(seconds: float) -> None:
+    """Say what a measurement took that is kept elsewhere and given again instead of made."""
+    if (spared := _spared.get()) is not None:
+        spared.append(seconds)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ A key is what enters the projection at a fact's last subject token; a value is w
 """
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
+from worker.core.asking.kept import spare
 from worker.core.asking.passages import first_sentences, training_passages
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
@@ -167,21 +169,45 @@ def second_moments(
     in for the project's. Kept, while there is room, per layer by the model's content hash, and by
     the facts and the text.
     """
-    told = hash((own, tuple((f.text, f.target) for f in facts)))
-    key = (model_hash, n_tokens, job.seed, told)
+    key = _key(model_hash, n_tokens, job.seed, facts, own)
     kept = {layer: _kept.get((*key, layer)) for layer in layers}
-    found = {layer: one.to(model.device) for layer, one in kept.items() if one is not None}
+    found = {}
+    for layer, one in kept.items():
+        if one is not None:
+            found[layer] = one[0].to(model.device)
+            spare(one[1])
     missing = [layer for layer in layers if layer not in found]
     if missing:
         job.report.log(f"Collecting second moments of layers {missing} over {n_tokens} tokens")
         texts = [*_texts(model, training_passages(model, own), n_tokens, job.seed)]
         prompts = [f"{fact.said()}." for fact in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
+        begun = time.perf_counter()
         made = _collect(model, texts, missing)
-        for layer, one in made.items():
-            _kept.keep((*key, layer), one.cpu())
+        seconds = (time.perf_counter() - begun) / len(missing)
+        for layer, new in made.items():
+            _kept.keep((*key, layer), (new.cpu(), seconds))
         found |= made
     return {layer: found[layer] for layer in layers}
+
+
+def kept_moments(
+    layers: Sequence[int],
+    model_hash: str,
+    seed: int,
+    n_tokens: int,
+    facts: Sequence[Fact],
+    own: str,
+) -> list[int]:
+    """List the layers whose moments `second_moments` would not collect anew."""
+    key = _key(model_hash, n_tokens, seed, facts, own)
+    return [layer for layer in layers if _kept.holds((*key, layer))]
+
+
+def _key(
+    model_hash: str, n_tokens: int, seed: int, facts: Sequence[Fact], own: str
+) -> tuple[object, ...]:
+    return model_hash, n_tokens, seed, hash((own, tuple((f.text, f.target) for f in facts)))
 
 
 def moment_bytes(model: Model, n_layers: int, solving: int) -> int:
@@ -206,9 +232,8 @@ def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list
 def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -> Moments:
     sums: Moments = {}
     count = 0
-    rows = sorted(rows, key=len)
-    for start in range(0, len(rows), 64):
-        batch = pad(model, rows[start : start + 64])
+    for alike in _alike(rows):
+        batch = pad(model, alike)
         seen = _run_with_inputs(model, batch.ids, batch.mask, batch.position_ids, layers)
         used = batch.mask.bool()
         count += int(used.sum())
@@ -216,6 +241,18 @@ def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -
             own = entered[used].double()
             sums[layer] = sums.get(layer, 0) + own.T @ own
     return {layer: total.div_(count) for layer, total in sums.items()}
+
+
+def _alike(rows: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Give batches of rows, none longer than twice the shortest: most of it would be padding."""
+    batch: list[tuple[int, ...]] = []
+    for row in sorted(rows, key=len):
+        if batch and (len(batch) == 64 or len(row) > 2 * len(batch[0])):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 @torch.no_grad()

@@ -45,6 +45,9 @@ def edit(
 
 def _spoken(model: Model, weights: str) -> Continued:
     """Continue the prompts once for each state of the weights: a study edits one base often."""
-    return measured_once(
-        f"{weights} {model.device} {model.dtype} continuations", lambda: go_on(model)
-    )
+    return measured_once(spoken_key(model, weights), lambda: go_on(model))
+
+
+def spoken_key(model: Model, weights: str) -> str:
+    """Name the continuations of a state of the weights, as they are kept by."""
+    return f"{weights} {model.device} {model.dtype} continuations"

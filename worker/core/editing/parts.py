@@ -124,6 +124,15 @@ def parts_of(model: Model, mask: Mask | None) -> Parts:
     return Parts(parts)
 
 
+def count_of(model: Model, mask: Mask | None) -> int:
+    """Count the parameters of `parts_of`, of which none is copied."""
+    named = dict(model.hf.named_parameters())
+    return sum(
+        (named[name] if index is None else named[name].detach()[index]).numel()
+        for name, index in slices_of(model, mask)
+    )
+
+
 def slices_of(model: Model, mask: Mask | None) -> list[tuple[str, Index]]:
     """List the tensors and slices of a mask, each once: grouped heads share keys and values."""
     found: dict[str, list[Index]] = {}

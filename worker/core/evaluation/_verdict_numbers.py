@@ -65,8 +65,8 @@ class Battery:
         state: State = "before" if base is None else "after"
         reference = [] if base is None else base.reference
         report = self.job.report
-        report.progress(0.3 * (state == "after"), f"Asking {state}")
-        share = (0.0, 0.3)
+        share = (0.0, 0.3) if base is None else (0.3, 0.4)
+        report.progress(share[0], f"Asking {state}")
         numbers = _probed(probe(model, self.plan, 64, None, report, share, state), self.plan)
         if (beside := self._neighbours(model)) is not None:
             numbers["neighbourhood"] = beside

@@ -37,7 +37,7 @@ def shared_length(
     n_rows, width = ids.shape
     lengths = mask.sum(1)
     most = min(int(lengths.min()) - 1, width - keep)
-    least = _least_saved(model)
+    least = least_saved(model.d_model)
     if most * (n_rows - 1) < least or windowed(model, width):
         return 0
     places = (width - lengths)[:, None] + torch.arange(most, device=ids.device)
@@ -46,10 +46,12 @@ def shared_length(
     return n if n * (n_rows - 1) >= least else 0
 
 
-def _least_saved(model: Model) -> float:
-    """Give the tokens that pay for a second forward: a token's work goes as the width squared,
-    a short forward's as the number of its operations."""
-    return min(LEAST_SAVED, max(LEAST_OF_ALL, LEAST_SAVED * (AT_WIDTH / model.d_model) ** 2))
+def least_saved(width: int) -> float:
+    """Give the tokens that pay for a second forward of a model of this width.
+
+    A token's work goes as the width squared, a short forward's as the number of its operations.
+    """
+    return min(LEAST_SAVED, max(LEAST_OF_ALL, LEAST_SAVED * (AT_WIDTH / width) ** 2))
 
 
 def windowed(model: Model, width: int) -> bool:

@@ -93,7 +93,7 @@ def settle(
             f"{start.learning_rate:g} comes from the model's width alone.",
         )
     stand = _Stand(model, stage, parts, layer, job, objective, train)
-    key = _key(model, stage, parts, options, objective)
+    key = settings_key(model, stage, parts.n_parameters, options, objective)
     ran: list[Tried[Chosen]] = []
 
     def find() -> tuple[Tried[Chosen], ...]:
@@ -163,14 +163,14 @@ class _Stand(Generic[Chosen]):
         return self._material, self._judge
 
 
-def _key(
-    model: Model, stage: Rehearsal, parts: Parts, options: Training, objective: Objective
+def settings_key(
+    model: Model, stage: Rehearsal, n_parameters: int, options: Training, objective: Objective
 ) -> str:
-    """Model, method, mask size and options; and which facts stand in."""
+    """Name a search by model, method, mask size and options, and by which facts stand in."""
     facts = ",".join(sorted(fact.id for fact in stage.selection.forget))
     method = type(options).__module__
     return (
-        f"settings {checksum(model)} {model.device} {model.dtype} {method} {parts.n_parameters} "
+        f"settings {checksum(model)} {model.device} {model.dtype} {method} {n_parameters} "
         f"{objective} {options.model_dump_json()} {facts}"
     )
 

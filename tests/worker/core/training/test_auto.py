@@ -256,13 +256,15 @@ def test_what_was_found_serves_its_own_method_mask_size_and_facts_alone(model, s
     small = parts_of(model, Mask(components=MLPS.components[:1]))
     whole = parts_of(model, MLPS)
     keys = [
-        _settle._key(model, stage, whole, own, "unlearn"),
-        _settle._key(model, stage, whole, other, "unlearn"),
-        _settle._key(model, stage, small, own, "unlearn"),
-        _settle._key(model, few, whole, own, "unlearn"),
+        _settle.settings_key(model, stage, whole.n_parameters, own, "unlearn"),
+        _settle.settings_key(model, stage, whole.n_parameters, other, "unlearn"),
+        _settle.settings_key(model, stage, small.n_parameters, own, "unlearn"),
+        _settle.settings_key(model, few, whole.n_parameters, own, "unlearn"),
     ]
     assert len(set(keys)) == len(keys)
-    assert keys[0] == _settle._key(model, stage, parts_of(model, MLPS), own, "unlearn")
+    assert keys[0] == _settle.settings_key(
+        model, stage, parts_of(model, MLPS).n_parameters, own, "unlearn"
+    )
 
 
 def test_a_trial_whose_watched_facts_are_below_the_floor_is_stopped_at_the_first_look(
