@@ -49,3 +49,23 @@ def test_a_log_that_cannot_be_written_stops_nobody(
     child = start(monkeypatch, code, tmp_path / "logs/runs.log")
     assert child.dead.wait(timeout=60)
     assert child.fate() == "it ended with code 0" and child.tail()[-1] == "words"
+
+
+def test_a_death_is_told_when_the_process_is_gone_with_what_ended_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone: list[bool] = []
+
+    def on_death(child: Child) -> None:
+        gone.append(child._process.returncode is not None)
+
+    silent = "import os, time; os.close(1); time.sleep(0.05)"
+    child = start(monkeypatch, silent, tmp_path / "log", on_death=on_death)
+    assert child.dead.wait(timeout=60) and gone == [True]
+    assert (child.signal, child.fate()) == (0, "it ended with code 0")
+    child = start(monkeypatch, "import time; time.sleep(600)", tmp_path / "log")
+    assert child.signal == 0, "it lives"
+    child.kill()
+    assert child.dead.wait(timeout=60)
+    assert (child.signal, child.fate()) == (9, "it was ended by SIGKILL")
+    child.kill()

@@ -15,7 +15,7 @@ from worker.engine import slot as slots
 from worker.engine.facing import Place
 from worker.engine.lane import Lane
 from worker.engine.slot import Died, Slot
-from worker.engine.wire import Announced, Answered, Ask, Began, Cancel, Failed, Start
+from worker.engine.wire import Announced, Answered, Ask, Began, Cancel, Failed, Lease, Start
 
 ANNOUNCED = Announced(
     announcement=Announcement(methods=(), models=(), fact_sets=(), device="cpu"), fact_sets=()
@@ -155,3 +155,50 @@ def test_only_a_question_that_is_computed_for_too_long_is_ended(
     lane.end_stuck()
     assert died(stuck)
     lane.close()
+
+
+def test_a_lease_is_sent_once_there_is_one_and_first_to_the_next_process(slot: Slot) -> None:
+    assert FakeChild.alive[0].sent == [], "the process has its own until then"
+    assert slot.computed_for() == 0.0
+    slot.renew(50.0)
+    assert FakeChild.alive[0].sent == [Lease(until=50.0)]
+    slot.ask("a", question())
+    slot.kill()
+    slot.keep_warm()
+    assert FakeChild.alive[1].sent[0] == Lease(until=50.0)
+    assert FakeChild.alive[1].jobs() == ["a"]
+
+
+def test_a_closed_slot_starts_nothing_and_tells_of_no_death(slot: Slot) -> None:
+    computed = slot.ask("a", question())
+    FakeChild.alive[0].say(Began(job="a"))
+    slot.close()
+    assert FakeChild.alive[0].dead.is_set()
+    assert not computed.done() and slot.problem == ""
+    with pytest.raises(RuntimeError, match="stopping"):
+        slot.ask("b", question())
+    assert len(FakeChild.alive) == 1
+
+
+def test_a_start_that_failed_is_not_repeated_at_once_and_says_why_until_one_succeeds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now, heard = [1000.0], list[Announced]()
+    monkeypatch.setattr(slots, "Child", FakeChild)
+    monkeypatch.setattr(FakeChild, "alive", [])
+    monkeypatch.setattr(FakeChild, "tail", lambda self: ["first", "no device here"])
+    monkeypatch.setattr(slots.time, "monotonic", lambda: now[0])
+    made = Slot("runs", [], tmp_path / "log", heard.append, 10.0)
+    made.keep_warm()
+    made.kill()
+    assert made.problem == ("The computing process died: it was ended by SIGKILL. no device here")
+    now[0] += 10.0
+    made.keep_warm()
+    assert len(FakeChild.alive) == 1
+    now[0] += 0.1
+    made.keep_warm()
+    FakeChild.alive[1].say(ANNOUNCED)
+    assert (made.problem, made.announcement, heard) == ("", ANNOUNCED.announcement, [ANNOUNCED])
+    made.kill()
+    made.keep_warm()
+    assert len(FakeChild.alive) == 3, "one that had announced is replaced at once"
