@@ -141,7 +141,8 @@ def test_settings_are_asked_for_on_the_whole_mask_and_selection(frame: Frame) ->
     )
     assert parts.n_parameters == frame.trained[0]["parts"].n_parameters and job.seed == 3
     frame.trained.clear()
-    material = Material(MODEL, (), *[None] * 5, parts, 2, 0)  # type: ignore[arg-type]
+    given = dict.fromkeys(Material.__dataclass_fields__)
+    material: Any = Material(**given | {"model": MODEL, "parts": parts, "layer": 2})  # type: ignore[arg-type]
     trial = train(material, OPTIONS, (0.25, 0.5), job)
     assert trial.score == 0.5 and frame.trained[0]["share"] == (0.25, 0.5)
     assert frame.trained[0]["lowest_layer"] == 2

@@ -40,10 +40,16 @@ def test_a_number_has_its_default_and_is_taken_up_to_its_bounds_alone(name: str)
 
 def test_seconds_have_no_upper_bound_and_words_are_those_that_mean_something() -> None:
     options = Training()
-    assert (options.keep, options.search) == ("best", "auto")
+    assert (options.keep, options.search, options.general_loss) == ("best", "auto", "auto")
     assert (options.max_seconds, options.general_text) == (0.0, "")
     assert Training(max_seconds=1e9).max_seconds == 1e9
-    for wrong in ({"max_seconds": -1}, {"keep": "first"}, {"search": "large"}, {"rate": 1}):
+    for wrong in (
+        {"max_seconds": -1},
+        {"keep": "first"},
+        {"search": "large"},
+        {"general_loss": "kl"},
+        {"rate": 1},
+    ):
         with pytest.raises(ValidationError):
             Training.model_validate(wrong)
     with pytest.raises(ValidationError, match="general_text"):
@@ -51,7 +57,7 @@ def test_seconds_have_no_upper_bound_and_words_are_those_that_mean_something() -
 
 
 def test_every_option_is_listed_here_and_described_to_the_reader() -> None:
-    named = {*NUMBERS, "general_text", "keep", "max_seconds", "search"}
+    named = {*NUMBERS, "general_loss", "general_text", "keep", "max_seconds", "search"}
     assert set(Training.model_fields) == named
     assert all(len(field.description or "") > 20 for field in Training.model_fields.values())
 

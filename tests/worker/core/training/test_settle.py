@@ -111,7 +111,7 @@ def test_each_trial_begins_at_the_start_and_the_best_ones_options_are_taken(
     assert found.took and found.share == (SHARE, 1.0)
     assert [one.ended for one in found.tried] == ["ended 0", "ended 1", "ended 2"]
     # Trials are trained with smaller batches than the edit will be.
-    assert stage.seen[0][1].retain_batch == 4 and found.options.retain_batch == 16
+    assert stage.seen[0][1].retain_batch == 4 and found.options.retain_batch == 8
     assert {share for _, _, share, _ in stage.seen} == {(0.0, 1.0)}
 
 
