@@ -21,7 +21,7 @@ from worker.core.training.options import Training
 from worker.core.training.settle import Settled
 from worker.core.training.trainer import Trained
 
-MODEL = make_planted()
+MODEL = make_planted.__wrapped__()  # not the shared one: trainings write into it
 MASK = Mask(components=("blocks.1.mlp", "blocks.2.mlp"))
 SELECTION = Selection(forget=tuple(FACTS[:4]), retain=tuple(FACTS[4:]))
 OPTIONS = Training(general_text="one\ntwo\nthree", steps=6, learning_rate=0.125)

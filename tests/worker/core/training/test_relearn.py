@@ -97,7 +97,7 @@ class Attack:
         self.heard: list[Event] = []
         self.adapters: list[tuple[int, float, float]] = []
         self.drawn: list[float] = []
-        self.model = make_planted()
+        self.model = make_planted.__wrapped__()
         monkeypatch.setattr(tested, "fine_tune", self._train)
         monkeypatch.setattr(tested, "lora", self._lora)
         monkeypatch.setattr(tested, "statement_probabilities", self._measured)

@@ -22,7 +22,7 @@ from worker.core.training.options import Training
 from worker.core.training.search import Trial
 from worker.core.training.settle import SHARE, Settled, settle
 
-MODEL = make_planted()
+MODEL = make_planted.__wrapped__()  # not the shared one: trainings write into it
 SELECTION = Selection(forget=tuple(FACTS[:2]), retain=tuple(FACTS[2:]))
 MASK = Mask(components=("blocks.1.mlp",))
 TEXT = "\n".join(f"a line of {i}" for i in range(12))
