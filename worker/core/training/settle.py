@@ -122,7 +122,7 @@ class _Stand(Generic[Chosen]):
         self._model, self._stage, self._parts, self._layer = model, stage, parts, layer
         self._job, self._objective, self._train = job, objective, train
         self._start = parts.copy()
-        self._best: float | None = None
+        self._best = -math.inf
         self._judge: Judge | None = None
         self._material: Material | None = None
 
@@ -131,8 +131,7 @@ class _Stand(Generic[Chosen]):
         share = (SHARE * number / MOST_TRIALS, SHARE * (number + 1) / MOST_TRIALS)
         words = f"Settings, trial {number + 1} (rate {options.learning_rate:.2g})"
         job = Job(self._job.seed, Within(self._job.report, share, words), self._job.pool)
-        floor = 0.0 if self._best is None else least_retained(self._best)
-        used = in_trials(options, self._stage.general_text, floor)
+        used = in_trials(options, self._stage.general_text, least_retained(self._best))
         material, judge = self._ready(used)
         try:
             trial = self._train(material, used, (0.0, 1.0), job)
@@ -142,7 +141,7 @@ class _Stand(Generic[Chosen]):
         finally:
             self._parts.load(self._start)
         if found.judged is not None:
-            self._best = max(found.score, self._best or -math.inf)
+            self._best = max(found.score, self._best)
         self._job.report.partial("settings", _row(found))
         return found
 

@@ -42,8 +42,11 @@ FAST = {"general_sentences": 4, "context": 8, "general_batch": 2, "steps": 2}
 
 @pytest.fixture(autouse=True)
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no edit here continue prompts: that takes longer than trials, and has its own tests."""
-    monkeypatch.setattr(_edit, "go_on", lambda model: Continued((), (), 0.0, ()))
+    """Let no edit here continue prompts: that takes longer than trials, and has its own tests.
+
+    Nothing is kept of the silence: other tests in this process edit the same weights.
+    """
+    monkeypatch.setattr(_edit, "_spoken", lambda model, weights: Continued((), (), 0.0, ()))
 
 
 def peak(best: float, width: float = 1.0, **judged: float):
