@@ -20,6 +20,7 @@ def draw_bars(
     unit: str,
     cells: Table,
     span: tuple[float, float] | None = None,
+    y_title: str = "",
 ) -> Drawing:
     """Draw a bar for every label and series; `cells` are the same numbers, one row each."""
     shown = [plotly_text(label) for label in labels]
@@ -51,10 +52,12 @@ def draw_bars(
                 "range": [len(labels) - 0.5, -0.5],
                 "automargin": True,
                 "fixedrange": True,
+                **({"title": {"text": plotly_text(y_title)}} if y_title else {}),
             },
             "barmode": "group" if _share_rows(series) else "overlay",
             "height": AROUND + ROW * len(labels),
             "showlegend": len(series) > 1,
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         },
         table=Table(title=title, columns=cells.columns, rows=tuple(map(_readable, cells.rows))),
         cells=cells,

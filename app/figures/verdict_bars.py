@@ -41,6 +41,7 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         unit="probability of the answer",
         cells=Table(title=TITLE, columns=("asked as", "before", "after"), rows=tuple(rows)),
         span=(0, 1),
+        y_title="asked as",
     )
 
 

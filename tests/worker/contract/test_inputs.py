@@ -28,6 +28,7 @@ def test_inputs_of_a_run_without_facts_are_empty() -> None:
         "recalled": {},
         "paces": {},
         "batch_scale": 1.0,
+        "brought": {},
     }
     assert StackedEdit(deltas=("a",)).facts == ()
 

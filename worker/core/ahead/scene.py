@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from statistics import fmean
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from worker.contract.around import around
 from worker.contract.components import parse_component
@@ -25,6 +25,7 @@ from worker.core.models.prefix import least_saved
 from worker.core.models.prompts import answer_of, encode_fact
 from worker.core.patching.shared_answers import shared_answers
 
+_counted: WeakKeyDictionary[Model, dict[tuple[str, ...], tuple[int, ...]]] = WeakKeyDictionary()
 LOOKED = 48
 """Facts whose prompts are measured; they stand for the others."""
 SENTENCES = 24
@@ -287,6 +288,11 @@ def _parted(retain: Sequence[Fact]) -> tuple[int, int, int]:
     return len(trained), len(of_watched), len(of_tested)
 
 
-@lru_cache(maxsize=32)
 def _lengths_of(model: Model, lines: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(sorted(min(READ, len(model.tokenizer(line)["input_ids"])) for line in lines))
+    """Count the tokens of lines once for each model; none is kept alive by what was counted."""
+    counted = _counted.setdefault(model, {})
+    if lines not in counted:
+        counted[lines] = tuple(
+            sorted(min(READ, len(model.tokenizer(line)["input_ids"])) for line in lines)
+        )
+    return counted[lines]

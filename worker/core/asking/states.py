@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worker.contract.facts import Fact
+from worker.core.models.block_form import as_block
 from worker.core.models.model import Model
 from worker.core.models.prompts import encode_fact
 from worker.core.models.tokens import Batch, Prompt, pad
@@ -93,8 +94,10 @@ def _entering(
             hook.remove()
         return
 
-    def give(*args: object, **kwargs: object) -> Tensor:
-        return hidden
+    answer = as_block(model, hidden)
+
+    def give(*args: object, **kwargs: object) -> object:
+        return answer
 
     for block in below:
         block.forward = give

@@ -138,7 +138,8 @@ def _training_bytes(model: Model, n_changed: int, size: int) -> int:
     own = 4 * n_changed * (4 if size == 4 else 5)
     kept = kept_bytes(model)
     texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * _PASSAGE * model.d_vocab)))
-    of_text = texts * _PASSAGE * kept + logits_bytes(model, texts * _PASSAGE)
+    # Now and what the base says, to which the text is held.
+    of_text = texts * _PASSAGE * kept + 2 * logits_bytes(model, texts * _PASSAGE)
     return own + max(_TRAINED_FACTS * PROMPT * kept, of_text)
 
 

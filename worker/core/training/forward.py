@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worker.core.models.block_form import as_block, learn_block_form
 from worker.core.models.model import Model
 from worker.core.models.prefix import logits_sharing
 from worker.core.training.pool import Batch, Pool
@@ -96,9 +97,13 @@ def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
         yield
         return
     below: list[nn.Module] = list(model.blocks[:layer])
-    first = _return_first
+    learn_block_form(model)
+
+    def pass_over(hidden_states: Tensor, *args: object, **kwargs: object) -> object:
+        return as_block(model, hidden_states)
+
     for block in below:
-        block.forward = first
+        block.forward = pass_over
     entered = model.blocks[min(layer, model.n_layers - 1)]
     hook = entered.register_forward_pre_hook(_replace(batch.hidden), with_kwargs=True)
     try:
@@ -107,10 +112,6 @@ def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
         hook.remove()
         for block in below:
             del block.forward
-
-
-def _return_first(hidden_states: Tensor, *args: object, **kwargs: object) -> Tensor:
-    return hidden_states
 
 
 def _replace(hidden: Tensor) -> Callable[..., object]:

@@ -102,7 +102,7 @@ def test_a_whole_group_is_edited_to_one_other_answer(
     assert answer.status_code == 200, answer.text
     run = engine.store.runs(limit=1)[0]
     assert run.spec["facts"] == {"set": "sports", "forget": "group:football", "edit_to": "golf"}
-    assert "group:football to golf" in run.title
+    assert "group football → golf" in run.title
     page = client.get(f"{path}?from={run.id}").text
     assert 'name="facts.edit_to" type="text" value="golf"' in page, "kept for “change and run”"
 

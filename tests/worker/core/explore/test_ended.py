@@ -11,6 +11,7 @@ from worker.contract.inputs import AskExplore, Inputs
 from worker.contract.progress import Event, Quiet
 from worker.contract.settings import Settings
 from worker.contract.spec import ExploreSpec
+from worker.core.explore import _edge_scores
 from worker.core.models.cache import ModelCache
 from worker.core.models.model import Model
 from worker.core.registry import methods
@@ -55,6 +56,7 @@ def test_a_view_that_is_ended_at_any_report_leaves_the_model_as_it_was(
     first = answer(question, models, Quiet(told.append))
     before, hooks = model.state_hash, n_hooks(model)
     for last in sorted({0, len(told) // 2, len(told) - 1}):
+        _edge_scores._kept.clear()
         with pytest.raises(Cancelled):
             answer(question, models, ends_at(last))
         assert models.get("demo") is model, "it stays loaded"
