@@ -1,4 +1,4 @@
-"""What stands in for blocks answers in their form: states put in anywhere go on as in a whole run."""
+"""What stands in for blocks answers in their form: states put in go on as in a whole run."""
 
 from types import SimpleNamespace
 from typing import Any
