@@ -8,6 +8,7 @@ import torch
 
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.core.asking.states import logits_from
+from worker.core.models import block_form
 from worker.core.models.block_form import as_block, learn_block_form
 from worker.core.models.model import Model
 
@@ -43,11 +44,11 @@ def test_states_put_in_at_any_depth_give_the_logits_of_a_whole_run(family: str) 
         assert torch.allclose(found, expected, atol=1e-4), (family, depth)
 
 
-def test_the_form_is_learnt_once_and_leaves_no_hook() -> None:
+def test_the_form_is_learnt_once_and_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("llama")
     n = learn_block_form(model)
     assert not any(block._forward_hooks for block in model.blocks)
-    model.hf = None  # type: ignore[assignment]  # learnt already: the model is not asked again
+    monkeypatch.setattr(block_form, "_look", lambda model: pytest.fail("it was learnt already"))
     hidden = torch.zeros(1, 2, 3)
     made = as_block(model, hidden)
     assert (made is hidden) if n == 0 else (made[0] is hidden and len(made) == n)
