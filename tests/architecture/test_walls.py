@@ -249,3 +249,19 @@ def test_facts_become_prompts_and_answers_in_one_place() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "follows"
     ]
     assert others == []
+
+
+def test_no_cache_of_functools_keeps_a_model_alive() -> None:
+    """What is known of a model goes with it: `core.kept.once_for_each`."""
+    holds = [
+        f"{module}:{node.lineno}"
+        for module, path in sources().items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and any("cache" in ast.unparse(one) for one in node.decorator_list)
+        and any(
+            one.annotation is not None and ast.unparse(one.annotation) in ("Model", "nn.Module")
+            for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        )
+    ]
+    assert holds == []

@@ -1,12 +1,37 @@
 """Values that are kept for a while, up to a bound in bytes."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
+
+Of = TypeVar("Of")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def once_for_each(
+    function: Callable[Concatenate[Of, Given], Found],
+) -> Callable[Concatenate[Of, Given], Found]:
+    """Answer once for each first argument, while that lives, and for the hashable others.
+
+    A cache of functools would keep a model alive by what was counted of it.
+    """
+    known: WeakKeyDictionary[Of, dict[Hashable, Found]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def asked(of: Of, /, *args: Given.args, **kwargs: Given.kwargs) -> Found:
+        answers, key = known.setdefault(of, {}), (args, tuple(sorted(kwargs.items())))
+        if key not in answers:
+            answers[key] = function(of, *args, **kwargs)
+        return answers[key]
+
+    return asked
 
 
 class Kept:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from worker.contract.around import around
 from worker.contract.components import parse_component
@@ -20,12 +19,12 @@ from worker.core.ahead.work import NOTHING, Size, Work
 from worker.core.asking import continuations
 from worker.core.asking.passages import beginnings, is_bundled, training_passages
 from worker.core.asking.setting import Orders
+from worker.core.kept import once_for_each
 from worker.core.models.model import Model
 from worker.core.models.prefix import least_saved
 from worker.core.models.prompts import answer_of, encode_fact
 from worker.core.patching.shared_answers import shared_answers
 
-_counted: WeakKeyDictionary[Model, dict[tuple[str, ...], tuple[int, ...]]] = WeakKeyDictionary()
 LOOKED = 48
 """Facts whose prompts are measured; they stand for the others."""
 SENTENCES = 24
@@ -288,11 +287,6 @@ def _parted(retain: Sequence[Fact]) -> tuple[int, int, int]:
     return len(trained), len(of_watched), len(of_tested)
 
 
+@once_for_each
 def _lengths_of(model: Model, lines: tuple[str, ...]) -> tuple[int, ...]:
-    """Count the tokens of lines once for each model; none is kept alive by what was counted."""
-    counted = _counted.setdefault(model, {})
-    if lines not in counted:
-        counted[lines] = tuple(
-            sorted(min(READ, len(model.tokenizer(line)["input_ids"])) for line in lines)
-        )
-    return counted[lines]
+    return tuple(sorted(min(READ, len(model.tokenizer(line)["input_ids"])) for line in lines))

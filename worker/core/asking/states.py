@@ -1,7 +1,7 @@
 """Hidden states of prompts at every depth, and what the unembedding reads from them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Literal
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worker.contract.facts import Fact
-from worker.core.models.block_form import as_block
+from worker.core.models.entering import entering_at
 from worker.core.models.model import Model
 from worker.core.models.prompts import encode_fact
 from worker.core.models.tokens import Batch, Prompt, pad
@@ -67,7 +67,7 @@ def logits_from(
 
     At the last depth only the final norm and the unembedding run: the logit lens.
     """
-    with _entering(model, hidden, depth):
+    with entering_at(model, hidden, depth):
         return model.logits(batch.ids, batch.mask, batch.position_ids, keep=1)[:, -1]
 
 
@@ -78,43 +78,6 @@ def lens(
     """Read every depth through the final norm and the unembedding, as log probabilities."""
     read = [logits_from(model, batch, hidden, model.n_layers) for hidden in states]
     return torch.stack(read).log_softmax(-1)
-
-
-@contextmanager
-def _entering(
-    model: Model, hidden: Float[Tensor, "batch pos d_model"], depth: int
-) -> Iterator[None]:
-    """Pass over the blocks below `depth`, giving `hidden` in their place."""
-    below = list(model.blocks[:depth])
-    if not below:
-        hook = model.blocks[0].register_forward_pre_hook(_replacing(hidden), with_kwargs=True)
-        try:
-            yield
-        finally:
-            hook.remove()
-        return
-
-    answer = as_block(model, hidden)
-
-    def give(*args: object, **kwargs: object) -> object:
-        return answer
-
-    for block in below:
-        block.forward = give
-    try:
-        yield
-    finally:
-        for block in below:
-            del block.forward
-
-
-def _replacing(hidden: Tensor) -> Callable[..., object]:
-    def replace(module: nn.Module, args: tuple, kwargs: dict) -> object:  # type: ignore[type-arg]
-        if args:
-            return (hidden, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": hidden}
-
-    return replace
 
 
 def _subject_end(prompt: Prompt, width: int) -> int:

@@ -23,9 +23,8 @@ COLUMNS = ("question", "answer", "tone", "because", "number")
 def card(answers: Sequence[Answer], meaning: str) -> Table:
     """Answer every plain question by one row of the verdict, with its number and real cut.
 
-    The table's title is the verdict's `meaning`.
-
-    `tone` is `good`, `bad`, or empty where nothing can be said or hoped for.
+    The table's title is the verdict's `meaning`; `tone` is `good`, `bad`, or empty where nothing
+    can be said or hoped for.
     """
     rows = []
     for about, question, verb in CARD:

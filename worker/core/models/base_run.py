@@ -16,7 +16,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from worker.core.models.intercept import Forward, Replacement, replaced_forwards
+from worker.core.models.intercept import (
+    Forward,
+    Replacement,
+    of_form,
+    read_form,
+    replaced_forwards,
+)
 from worker.core.models.model import Model
 from worker.core.models.operations import block_operations, unembed_operations
 from worker.core.models.sites import See, Site, as_batch, module_at, watch
@@ -131,15 +137,14 @@ def forward_arguments(run: BaseRun, start: int = 0, rows: int | None = None) -> 
 
 def in_form(run: BaseRun, module: str, tensor: Tensor) -> Any:
     """Return a tensor as the model's own `block` or `attn` would."""
-    length = run.forms[module]
-    return (tensor, *([None] * (length - 1))) if length else tensor
+    return of_form(run.forms[module], tensor)
 
 
 def _note_form(run: BaseRun, name: str) -> Replacement:
     def replace(forward: Forward) -> Forward:
         def note(*args: Any, **kwargs: Any) -> Any:
             output = forward(*args, **kwargs)
-            run.forms[name] = len(output) if isinstance(output, tuple) else 0
+            run.forms[name] = read_form(output)
             return output
 
         return note

@@ -7,27 +7,24 @@ asked: an output belongs to a head when that head's result depends on it.
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import torch
 from torch import Tensor
 
+from worker.core.kept import once_for_each
 from worker.core.models.model import Model
 
-_known: WeakKeyDictionary[Model, list[list[tuple[int, int]]]] = WeakKeyDictionary()
 _N_TOKENS = 4  # with one token the softmax is constant and nothing depends on q and k
 
 
+@once_for_each
 def fused_head_rows(model: Model) -> list[list[tuple[int, int]]]:
     """List for each head the (start, stop) ranges of the fused projection's outputs it uses."""
-    if model not in _known:
-        with torch.enable_grad():  # also where the caller wants none
-            joint, heads = _run_first_attention(model)
-            _known[model] = [
-                _ranges(torch.autograd.grad(_pick(heads, model, h), joint, retain_graph=True)[0])
-                for h in range(model.n_heads)
-            ]
-    return _known[model]
+    with torch.enable_grad():  # also where the caller wants none
+        joint, heads = _run_first_attention(model)
+        return [
+            _ranges(torch.autograd.grad(_pick(heads, model, h), joint, retain_graph=True)[0])
+            for h in range(model.n_heads)
+        ]
 
 
 def _run_first_attention(model: Model) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,16 @@ def first_tensor(output: Any) -> Tensor:
     return found
 
 
+def read_form(output: Any) -> int:
+    """How many things a module gives: 0 for a bare tensor."""
+    return len(output) if isinstance(output, tuple) else 0
+
+
+def of_form(form: int, tensor: Tensor) -> Any:
+    """Give a tensor in that form, with nothing behind it."""
+    return (tensor, *[None] * (form - 1)) if form else tensor
+
+
 def with_first(output: Any, tensor: Tensor) -> Any:
     """An output of the same form with another main tensor."""
     return (tensor, *output[1:]) if isinstance(output, tuple) else tensor

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
+from worker.core.kept import once_for_each
 from worker.core.models.components import component_parameters
 from worker.core.models.model import Model
-
-_known: WeakKeyDictionary[Model, int] = WeakKeyDictionary()
 
 
 def block_operations(model: Model, rows: int, positions: int, keys: int) -> int:
@@ -27,9 +24,7 @@ def forward_operations(model: Model, rows: int, positions: int) -> int:
     return blocks + unembed_operations(model, rows)
 
 
+@once_for_each
 def _weights_per_block(model: Model) -> int:
-    if model not in _known:
-        counts = component_parameters(model)
-        whole = sum(count for name, count in counts.items() if ".head." not in name)
-        _known[model] = whole // model.n_layers
-    return _known[model]
+    counts = component_parameters(model)
+    return sum(count for name, count in counts.items() if ".head." not in name) // model.n_layers

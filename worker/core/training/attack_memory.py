@@ -11,9 +11,9 @@ Limits: prompts of PROMPT tokens; with dropout the adapters' own activations are
 """
 
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 from worker.core.asking.passages import training_passages
+from worker.core.kept import once_for_each
 from worker.core.models.memory import PROMPT, kept_bytes, logits_bytes
 from worker.core.models.model import Model
 from worker.core.models.tokens import passage_ids
@@ -21,7 +21,6 @@ from worker.core.training.relearn import TEXTS, Mode, RelearnOptions
 
 FLOAT32 = 4
 MOMENTS = 2
-_counted: WeakKeyDictionary[Model, dict[tuple[tuple[str, ...], int], int]] = WeakKeyDictionary()
 
 
 def attack_bytes(model: Model, modes: Sequence[Mode], options: RelearnOptions) -> int:
@@ -63,13 +62,7 @@ def _of_mode(model: Model, mode: Mode, options: RelearnOptions, step: int) -> in
     return (1 + MOMENTS) * own + added + max(step, own)
 
 
+@once_for_each
 def _longest(model: Model, lines: tuple[str, ...], context: int) -> int:
-    """Tokens of the longest passage; some batch of a training is padded to nearly as many.
-
-    Counted once for each model, none of which is kept alive by it.
-    """
-    counted = _counted.setdefault(model, {})
-    if (lines, context) not in counted:
-        lengths = (len(passage_ids(model, line, context + 1)) - 1 for line in lines)
-        counted[lines, context] = max(lengths, default=0)
-    return counted[lines, context]
+    """Tokens of the longest passage; some batch of a training is padded to nearly as many."""
+    return max((len(passage_ids(model, line, context + 1)) - 1 for line in lines), default=0)

@@ -6,14 +6,14 @@ all rows of a batch begin with runs once, and only the answers' positions are un
 hidden states stops at its own layer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worker.core.models.block_form import as_block, learn_block_form
+from worker.core.models.entering import entering_at
 from worker.core.models.model import Model
 from worker.core.models.prefix import logits_sharing
 from worker.core.training.pool import Batch, Pool
@@ -89,38 +89,12 @@ def with_entering(model: Model, pool: Pool, layer: int, batch_size: int = 32) ->
 
 @contextmanager
 def entering(model: Model, batch: Batch, layer: int) -> Iterator[None]:
-    """Pass over the blocks below `layer` and put the batch's kept hidden states in there.
-
-    At `n_layers` all blocks are passed over, and what left the last one goes on to the final norm.
-    """
+    """Enter at `layer` with the batch's kept hidden states, or at the embeddings without any."""
     if batch.hidden is None:
         yield
         return
-    below: list[nn.Module] = list(model.blocks[:layer])
-    learn_block_form(model)
-
-    def pass_over(hidden_states: Tensor, *args: object, **kwargs: object) -> object:
-        return as_block(model, hidden_states)
-
-    for block in below:
-        block.forward = pass_over
-    entered = model.blocks[min(layer, model.n_layers - 1)]
-    hook = entered.register_forward_pre_hook(_replace(batch.hidden), with_kwargs=True)
-    try:
+    with entering_at(model, batch.hidden, layer):
         yield
-    finally:
-        hook.remove()
-        for block in below:
-            del block.forward
-
-
-def _replace(hidden: Tensor) -> Callable[..., object]:
-    def replace(block: nn.Module, args: tuple, kwargs: dict) -> object:  # type: ignore[type-arg]
-        if args:
-            return (hidden, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": hidden}
-
-    return replace
 
 
 def _leave_before(block: nn.Module, args: tuple, kwargs: dict) -> None:  # type: ignore[type-arg]
