@@ -33,13 +33,21 @@ document.addEventListener("click", (event) => {
   // The part opens or closes after this event.
   if (part) localStorage.setItem(KEPT, JSON.stringify({ ...kept(), [part.dataset.keep]: !part.open }));
 });
-// A link into a closed part opens it.
+// A link into a closed part opens it, once: also where the part comes after the page.
+let revealed = "";
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  for (let part = target?.closest?.("details"); part; part = part.parentElement.closest("details")) part.open = true;
-  target?.scrollIntoView?.();
+  if (!target || revealed === location.hash) return;
+  revealed = location.hash;
+  let part = target.closest("details");
+  if (!part) return;
+  for (; part; part = part.parentElement.closest("details")) part.open = true;
+  target.scrollIntoView();
 };
-addEventListener("hashchange", reveal);
+addEventListener("hashchange", () => {
+  revealed = "";
+  reveal();
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
@@ -67,6 +75,7 @@ document.addEventListener("htmx:before:swap", () => {
 document.addEventListener("htmx:after:swap", () => {
   writeTimes(document);
   recall();
+  reveal();
   drawProgress(document);
   const was = focused;
   focused = null;

@@ -172,3 +172,33 @@ def test_no_page_is_wider_than_its_window(
         page.wait_for_load_state("load")
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wider) <= 0, path
+
+
+def test_a_link_into_a_closed_part_opens_it_and_what_was_opened_stays_open(
+    localized: tuple[Any, str], open_tab: Callable[..., Page]
+) -> None:
+    application, run_id = localized
+    page = open_tab(application)
+    address = f"{application.base}/runs/{run_id}"
+    page.goto(address)
+    named = page.locator("[id^='number-']").first
+    expect(named).to_be_attached()
+    expect(named).not_to_be_visible()
+    page.goto("about:blank")
+    page.goto(f"{address}#{named_id(application, run_id)}")
+    expect(named).to_be_visible()
+    figures = page.locator("details[data-keep=figures]")
+    expect(figures).not_to_have_attribute("open", "")
+    figures.locator("summary").first.click()
+    page.goto(address)
+    expect(figures).to_have_attribute("open", "")
+    figures.locator("summary").first.click()
+    page.goto("about:blank")
+    page.goto(address)
+    expect(named).to_be_attached()
+    expect(figures).not_to_have_attribute("open", "")
+
+
+def named_id(application: Any, run_id: str) -> str:
+    """The place of a result's first named number."""
+    return f"number-{next(iter(application.api(f'/api/runs/{run_id}/result')['summary']))}"
