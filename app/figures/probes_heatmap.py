@@ -75,6 +75,16 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     return draw_panels(title, caption, _panels(labels, formats, states))
 
 
+def fact_by_format(
+    source: Source, name: str
+) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.float64]]:
+    """Subjects of the forget facts, formats, and their newest probabilities (fact, format)."""
+    labels, rows = _facts(source.result, name, "forget")
+    state = "after" if f"{name}.after" in source.result.arrays else "before"
+    values = source.array(f"{name}.{state}")[rows].astype(float)
+    return labels, source.info(f"{name}.{state}").axes[1].labels or (), values
+
+
 def _facts(result: Result, name: str, which: str) -> tuple[tuple[str, ...], list[int]]:
     ids = result.arrays[f"{name}.before"].axes[0].labels or ()
     found = result.evaluations.get(name.partition(".")[0])

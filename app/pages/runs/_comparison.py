@@ -1,7 +1,8 @@
-"""What several runs have in common and where they differ: settings and numbers."""
+"""What several runs of one kind have in common and where they differ: settings and numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from app.drawing.drawing import Source
@@ -37,23 +38,82 @@ def named(runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Runs of one kind: what differs between them, and what cannot be laid side by side."""
+
+    kind: str
+    compared: tuple[Compared, ...]
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nothing of its kind to compare it with."""
+        return len(self.compared) < 2
+
+    @cached_property
+    def settings(self) -> list[tuple[str, list[str]]]:
+        """The settings in which the runs differ."""
+        return settings(self.compared)
+
+    @cached_property
+    def numbers(self) -> "list[Row]":
+        """The numbers that at least two of the runs have and that differ."""
+        return [row for row in self._rows if not _is_same(row) and not _is_of_one(row)]
+
+    @cached_property
+    def same(self) -> "list[Row]":
+        """The numbers that are the same in all of them."""
+        return [row for row in self._rows if _is_same(row)]
+
+    @cached_property
+    def of_one(self) -> "list[Row]":
+        """The numbers that only one of them has."""
+        return [row for row in self._rows if _is_of_one(row) and not _is_same(row)]
+
+    @cached_property
+    def _rows(self) -> "list[Row]":
+        return numbers(self.compared)
+
+
+def groups(compared: Sequence[Compared]) -> list[Group]:
+    """The runs by their kind, the kind with the most of them first."""
+    kinds = dict.fromkeys(one.run.kind for one in compared)
+    found = [Group(k, tuple(one for one in compared if one.run.kind == k)) for k in kinds]
+    return sorted(found, key=lambda group: -len(group.compared))
+
+
 def settings(compared: Sequence[Compared]) -> list[tuple[str, list[str]]]:
-    """The settings in which the runs differ, defaults filled in."""
+    """The settings in which the runs differ, defaults filled in.
+
+    An option that not all of them have belongs to another method or mask, which has its own row.
+    """
     flat = [_flat(one.result.spec or one.run.spec) for one in compared]
     names = dict.fromkeys(name for one in flat for name in one)
     rows = [(name, [one.get(name, "–") for one in flat]) for name in names]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+    return [
+        (name, values)
+        for name, values in rows
+        if len(set(values)) > 1 and not (name.startswith("options.") and "–" in values)
+    ]
 
 
 def _flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in spec.items():
-        if isinstance(value, Mapping):
+        if name == "mask" and isinstance(value, Mapping):
+            found[name] = _mask_in_words(value)
+        elif isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{name}.")
         elif value is not None:
             words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             found[prefix + name] = words if len(words) <= 200 else f"{words[:200]}…"
     return found
+
+
+def _mask_in_words(mask: Mapping[str, Any]) -> str:
+    """A mask of a spec in one line, whichever way it names its components."""
+    parts = [f"{name} {value}" for name, value in _flat(mask).items()]
+    return "; ".join(parts).replace("components ", "", 1) or "–"
 
 
 @dataclass(frozen=True)
@@ -66,7 +126,19 @@ class Number:
     is_best: bool = False
 
 
-def numbers(compared: Sequence[Compared]) -> list[tuple[str, str, list[Number]]]:
+Row = tuple[str, str, list[Number]]
+"""A number's name, which direction is better, and the number of every run."""
+
+
+def _is_same(row: Row) -> bool:
+    return len({repr(number.value) for number in row[2]}) == 1
+
+
+def _is_of_one(row: Row) -> bool:
+    return sum(number.value is not None for number in row[2]) < 2
+
+
+def numbers(compared: Sequence[Compared]) -> list[Row]:
     """(name, which direction is better, number of every run) for all numbers of a summary."""
     intervals = [_intervals(one.result) for one in compared]
     names = dict.fromkeys(name for one in compared for name in one.result.summary)

@@ -1,15 +1,19 @@
 """Figures of several runs at once: components side by side, agreement, curves overlaid."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.drawing.drawing import Drawing
 from app.drawing.heatmap import Colours, Grid, Side, draw_grid
 from app.drawing.numbers import largest
 from app.drawing.panels import Panel, draw_panels
-from app.drawing.sites import layers, unit_of
+from app.drawing.sites import layers, site_title, sites_of, unit_of
 from app.figures.components_heatmap import by_layer
+from app.figures.probes_heatmap import PROBABILITY, fact_by_format, families
 from app.figures.training_curves import draw_curves
 from app.pages.runs._comparison import Compared
 from worker.contract.agreement import Scores, rank_correlation, shared, top_overlap
@@ -64,13 +68,117 @@ def component_panels(compared: Sequence[Compared]) -> Drawing:
             names=np.pad(names, missing, constant_values=""),
         )
         panels.append(Panel(grid))
+    middle = _difference(panels)
     why = (
         " The runs have different units, so each is divided by its largest |score|."
         if len(units) > 1
         else ""
     )
-    caption = f"Mean scores of the components, all panels on one colour range.{why}"
+    caption = f"Mean scores of the components, all panels on one colour range.{why}{middle}"
     return draw_panels("Components side by side", caption, panels)
+
+
+def _difference(panels: list[Panel]) -> str:
+    """Put what the second of two runs has more between them, on their range; say so."""
+    if len(panels) != 2:
+        return ""
+    one, other = (panel.grid for panel in panels)
+    if one.columns.labels != other.columns.labels or one.rows.labels != other.rows.labels:
+        return ""
+    between = replace(one, title="difference", values=other.values - one.values)
+    if not between.colours.signed:
+        extent = between.colours.high
+        between = replace(between, colours=Colours(one.colours.unit, True, -extent, extent))
+    panels.insert(1, Panel(between, axis=int(not one.colours.signed)))
+    return " The difference is the right one less the left one, cell by cell."
+
+
+def role_sites(compared: Sequence[Compared]) -> list[str]:
+    """The sites whose means by token role at least two runs have, in the order of a block."""
+    found = [sites_of(one.result, "roles") for one in compared]
+    sites = dict.fromkeys(site for one in found for site in one)
+    return [site for site in sites if sum(site in one for one in found) > 1]
+
+
+def role_panels(compared: Sequence[Compared], site: str) -> Drawing:
+    """Token role × layer of every trace, all on one range; of two also the difference."""
+    name = f"roles.{site}"
+    traced = [one for one in compared if name in one.result.arrays and one.result.attribution]
+    if not traced:
+        raise UserError(f"None of these runs has means by token role at {site!r}.", field="of")
+    infos = [one.source.info(name) for one in traced]
+    values = [one.source.array(name) for one in traced]
+    roles = tuple(dict.fromkeys(label for info in infos for label in info.axes[1].labels or ()))
+    attribution = traced[0].result.attribution
+    assert attribution is not None
+    colours = Colours.over(values, unit_of(infos[0], attribution), infos[0].signed)
+    panels = [
+        Panel(
+            Grid(
+                title=one.name,
+                caption="",
+                rows=Side("token role", roles, numbered=False),
+                columns=layers(found.shape[0]),
+                values=_by_role(found, info.axes[1].labels or (), roles),
+                colours=colours,
+                value_title=colours.unit,
+            )
+        )
+        for one, found, info in zip(traced, values, infos, strict=True)
+    ]
+    said = _difference(panels)
+    caption = f"Means over each run's facts at each layer's {site_title(site)}, one range for all."
+    return draw_panels(f"Token role × layer: {site_title(site)}", caption + said, panels)
+
+
+def _by_role(
+    values: NDArray[Any], labels: tuple[str, ...], roles: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Values (layer, role) as (role, layer), in the order of `roles`; NaN for a role without."""
+    found = np.full((len(roles), values.shape[0]), np.nan)
+    for i, label in enumerate(labels):
+        found[roles.index(label)] = values[:, i]
+    return found
+
+
+def probed_answers(compared: Sequence[Compared]) -> list[str]:
+    """What at least two runs asked fact by fact in formats: the arrays' names."""
+    found = [families(one.result) for one in compared]
+    names = dict.fromkeys(name for one in found for name in one)
+    return [name for name in names if sum(name in one for one in found) > 1]
+
+
+def probed_panels(compared: Sequence[Compared], name: str) -> Drawing:
+    """The forget facts × formats of every evaluation, after its edit, on one range from 0 to 1."""
+    asked = [one for one in compared if name in families(one.result)]
+    if not asked:
+        raise UserError(f"None of these runs asked for {name!r} in formats.", field="of")
+    drawn = [fact_by_format(one.source, name) for one in asked]
+    facts = tuple(dict.fromkeys(fact for labels, _, _ in drawn for fact in labels))
+    columns = tuple(dict.fromkeys(one for _, formats, _ in drawn for one in formats))
+    panels = []
+    for one, (labels, formats, values) in zip(asked, drawn, strict=True):
+        laid = np.full((len(facts), len(columns)), np.nan)
+        for i, fact in enumerate(labels):
+            for j, column in enumerate(formats):
+                laid[facts.index(fact), columns.index(column)] = values[i, j]
+        rows = Side("fact", facts, numbered=False)
+        grid = Grid(
+            title=one.name,
+            caption="",
+            rows=rows,
+            columns=Side("format", columns, numbered=False),
+            values=laid,
+            colours=PROBABILITY,
+            value_title=PROBABILITY.unit,
+        )
+        panels.append(Panel(grid))
+    said = _difference(panels)
+    caption = (
+        "Probability of the whole answer for each forget fact, after the run's edits where it has "
+        "any; one range from 0 to 1. An empty cell was not asked."
+    )
+    return draw_panels("Facts × formats", caption + said, panels)
 
 
 def _scores(one: Compared) -> dict[str, float]:

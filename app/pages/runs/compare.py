@@ -1,4 +1,4 @@
-"""Compare: any runs side by side, by what differs in their settings, numbers and figures."""
+"""Compare: runs of one kind side by side, by what differs in settings, numbers and figures."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from app.backend import StoreDep
 from app.drawing.drawing import Control, Drawing, Offer, Source
+from app.drawing.sites import site_title
 from app.figure_files import answer
-from app.pages.runs._comparison import LIMIT, Compared, named, numbers, settings
+from app.pages.runs._comparison import LIMIT, Compared, Group, groups, named
 from app.pages.runs._comparison_figures import (
     AGREEMENTS,
     KINDS,
@@ -19,6 +20,10 @@ from app.pages.runs._comparison_figures import (
     component_panels,
     curve_names,
     overlaid,
+    probed_answers,
+    probed_panels,
+    role_panels,
+    role_sites,
 )
 from app.templating import render
 from worker.contract.base import unknown
@@ -31,36 +36,64 @@ router = APIRouter(prefix="/compare")
 RunIds = Annotated[list[str] | None, Query(alias="run")]
 FIGURES: dict[str, Callable[[list[Compared], Mapping[str, str]], Drawing]] = {
     "components": lambda compared, ask: component_panels(compared),
+    "roles": lambda compared, ask: role_panels(compared, _of(ask, role_sites(compared))),
+    "probed": lambda compared, ask: probed_panels(compared, _of(ask, probed_answers(compared))),
     "agreement": lambda compared, ask: agreement(
         compared, ask.get("by") or "rank", ask.get("among") or "all"
     ),
-    "curves": lambda compared, ask: overlaid(
-        compared, ask.get("of") or next(iter(curve_names(compared)), "")
-    ),
+    "curves": lambda compared, ask: overlaid(compared, _of(ask, curve_names(compared))),
 }
+EVERY_KIND = "every"
+WORDS = {
+    "localize": "localizations",
+    "unlearn": "edits",
+    "evaluate": "evaluations",
+    "study": "studies",
+    "explore": "looks into the model",
+    "export": "exported models",
+    "add": "added models",
+}
+"""Kinds of runs, as a group of them is called."""
+
+
+def _of(ask: Mapping[str, str], known: list[str]) -> str:
+    return ask.get("of") or next(iter(known), "")
 
 
 @router.get("")
-def show(request: Request, store: StoreDep, run: RunIds = None, search: str = "") -> Response:
-    """Choose runs; with two or more, compare them."""
+def show(
+    request: Request, store: StoreDep, run: RunIds = None, search: str = "", kind: str = ""
+) -> Response:
+    """Choose runs; with two or more of a kind, compare them."""
     chosen = list(dict.fromkeys(run or []))
-    compared = read_compared(store, chosen)
-    known: dict[str, Any] = {"compared": compared}
-    if len(compared) > 1:
-        known |= {
-            "settings": settings(compared),
-            "numbers": numbers(compared),
-            "figures": _figures(compared),
-        }
+    found = groups(read_compared(store, chosen))
+    shown = kind or (found[0].kind if found else _newest_kind(store))
+    listed = store.runs(
+        state="done",
+        search=search or None,
+        kind=shown if shown in WORDS else None,
+        limit=60,
+    )
     return render(
         request,
         "pages/compare.html",
         chosen=chosen,
-        runs=store.runs(state="done", search=search or None, limit=60),
+        groups=[(group, _figures(group)) for group in found if not group.is_alone],
+        alone=[group.compared[0] for group in found if group.is_alone],
+        runs=listed,
+        elsewhere=[one for one in chosen if one not in {run.id for run in listed}],
+        kind=shown,
+        kinds=[*WORDS.items(), (EVERY_KIND, "every kind")],
+        words=WORDS,
         search=search,
         limit=LIMIT,
-        **known,
     )
+
+
+def _newest_kind(store: Store) -> str:
+    """The kind that a reader who names no run most likely compares: the newest finished run's."""
+    newest = store.runs(state="done", limit=1)
+    return newest[0].kind if newest else EVERY_KIND
 
 
 def read_compared(store: Store, ids: list[str]) -> list[Compared]:
@@ -83,9 +116,13 @@ def _opener(store: Store, run_id: str) -> Callable[[str], Any]:
     return lambda file: store.artifacts.open(f"runs/{run_id}/{file}")
 
 
-def _figures(compared: list[Compared]) -> list[dict[str, Any]]:
+def _offers(compared: list[Compared]) -> list[Offer]:
     n_scored = sum("components" in one.result.arrays for one in compared)
     offers = []
+    if sites := role_sites(compared):
+        named = tuple((site, site_title(site)) for site in sites)
+        control = Control("of", "Where", named, sites[0])
+        offers.append(Offer("roles", "Token role × layer side by side", controls=(control,)))
     if n_scored:
         offers.append(Offer("components", "Components side by side"))
     if n_scored > 1:
@@ -94,20 +131,28 @@ def _figures(compared: list[Compared]) -> list[dict[str, Any]]:
             Control("among", "Among", tuple(KINDS.items()), "all"),
         )
         offers.append(Offer("agreement", "Agreement of localizations", controls=controls))
+    if answers := probed_answers(compared):
+        named = tuple((n, n.rpartition(".")[2].replace("_", " ")) for n in answers)
+        control = Control("of", "Answer", named, answers[0])
+        offers.append(Offer("probed", "Facts × formats side by side", controls=(control,)))
     if curves := curve_names(compared):
         words = tuple((name, name.removeprefix("curve.").replace("_", " ")) for name in curves)
         offers.append(
             Offer("curves", "Curves overlaid", controls=(Control("of", "Curve", words, curves[0]),))
         )
+    return offers
+
+
+def _figures(group: Group) -> list[dict[str, Any]]:
     return [
         {
-            "id": f"figure-{offer.figure}",
+            "id": f"figure-{group.kind}-{offer.figure}",
             "address": f"/compare/figures/{offer.figure}",
-            "fixed": urlencode([("run", one.run.id) for one in compared]),
+            "fixed": urlencode([("run", one.run.id) for one in group.compared]),
             "offer": offer,
             "is_live": False,
         }
-        for offer in offers
+        for offer in _offers(list(group.compared))
     ]
 
 
