@@ -38,8 +38,10 @@ def main() -> int:
     if os.environ.get(INSIDE) != str(ROOT):
         return in_copy()
     warm.load_libraries()
+    places = modules(asked.places)
+    warm.load_torch(file for path in places for file in warm.tests_of(path))
     killed = tried = 0
-    for path in modules(asked.places):
+    for path in places:
         one = report(path, asked.sample, asked.seed)
         killed, tried = killed + one[0], tried + one[1]
     share = f", {killed / tried:.0%}" if tried else ""

@@ -1,9 +1,11 @@
 """Runs a module's tests on changed copies of it, each in a fork of one warm process.
 
-The process has imported the libraries and those of our modules that the changed one does not reach;
-a fork imports the rest anew, from the changed file, so that a run costs what its tests cost.
+The process has imported the libraries, those too that the tests were seen to load on the unchanged
+module, and those of our modules that the changed one does not reach; a fork imports the rest anew,
+from the changed file, so that a run costs what its tests cost.
 """
 
+import gc
 import os
 import select
 import signal
@@ -15,6 +17,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -31,6 +34,7 @@ HEAVY = (
     "httpx",
     "uvicorn",
 )
+OURS = ("app", "worker", "tests")
 MARKER = 1_000_000_000
 """A changed file's time stamp, which no compiled file of the unchanged one has."""
 
@@ -79,21 +83,30 @@ def load_libraries() -> None:
             import_module(plugin.value.partition(":")[0])
     for name in HEAVY:
         import_module(name)
+    for path in sources().values():
+        imports(path)
+
+
+def load_torch(files: Iterable[Path]) -> None:
+    """Import torch and transformers if a module that these tests use does."""
+    if any("torch" in imports(sources()[name]) for name in used_by(files)):
+        import_module("torch").set_num_threads(1)
+        import_module("transformers")
 
 
 def warm_up(path: Path, files: list[Path]) -> None:
     """Import what a module's tests need and the module does not reach; ours in a fork only."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    needed = used_by(files)
-    if any("torch" in imports(sources()[name]) for name in needed):
-        import_module("torch").set_num_threads(1)
-        import_module("transformers")
-    for name in sorted(needed - reaching(module)):
+    for name in sorted(used_by(files) - reaching(module)):
         import_module(name)
 
 
-def run_tests(files: list[Path], seconds: float) -> bool:
-    """Run pytest in a fork; say whether all tests passed within these seconds."""
+def run_tests(files: list[Path], seconds: float, loaded: Path | None = None) -> bool:
+    """Run pytest in a fork; say whether all tests passed within these seconds.
+
+    Where `loaded` is given, the names of the libraries that it has imported at the end go there.
+    """
+    gc.freeze()  # a fork that collects looks at its own objects only
     pid = os.fork()
     if pid == 0:
         os.setsid()
@@ -106,6 +119,9 @@ def run_tests(files: list[Path], seconds: float) -> bool:
         except BaseException:
             traceback.print_exc()
             code = 70
+        if loaded:
+            names = [name for name in sys.modules if name.partition(".")[0] not in OURS]
+            loaded.write_text("\n".join(names), encoding="utf-8")
         os._exit(code)
     code = _wait(pid, seconds)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
@@ -163,8 +179,17 @@ def trial(path: Path, text: str, files: list[Path], seconds: float) -> bool:
 
 
 def timed(files: list[Path], seconds: float) -> float:
-    """Run the tests on the module as it is; give the seconds, or end where they do not pass."""
-    begun = time.monotonic()
-    if not run_tests(files, seconds):
-        raise SystemExit(f"{', '.join(f.name for f in files)}: fails on the module as it is")
-    return time.monotonic() - begun
+    """Run the tests on the module as it is; give the seconds, or end where they do not pass.
+
+    What libraries they load is imported here too, for every run to come.
+    """
+    with TemporaryDirectory() as folder:
+        loaded = Path(folder) / "loaded"
+        begun = time.monotonic()
+        if not run_tests(files, seconds, loaded):
+            raise SystemExit(f"{', '.join(f.name for f in files)}: fails on the module as it is")
+        took = time.monotonic() - begun
+        for name in loaded.read_text("utf-8").splitlines():
+            with suppress(Exception):  # a test's own plugin, or a module that is no file
+                import_module(name)
+    return took
