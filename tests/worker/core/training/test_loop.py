@@ -65,3 +65,9 @@ def test_an_optimizer_that_writes_without_counting_is_counted() -> None:
     before = place._version
     loop.run(lambda: pull(place), lambda step: None)
     assert place._version > before
+
+
+def test_a_step_is_finite_only_where_both_its_norm_and_every_loss_are() -> None:
+    assert Step(1, {"a": 1.0, "b": 2.0}, 3.0).is_finite and Step(1, {}, 0.0).is_finite
+    for losses, norm in (({"a": 1.0}, math.inf), ({"a": 1.0, "b": math.nan}, 3.0)):
+        assert not Step(1, losses, norm).is_finite

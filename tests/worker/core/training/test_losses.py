@@ -140,6 +140,11 @@ def test_unlikelihood_leaves_forgotten_rows_alone() -> None:
     assert torch.equal(logits.grad[0], torch.zeros(1, 2))
     assert logits.grad[1, 0, 0] > 0
     assert loss.item() == pytest.approx(-math.log(1 - 1 / (1 + math.exp(-1))) / 2, abs=1e-5)
+    alone = torch.tensor([[[-6.0, 0.0]]])
+    assert _losses.unlikelihood(alone, torch.tensor([[0]])).item() == 0
+    below = math.log(1 - 1 / (1 + math.exp(-6)))  # log p = -6.0025, by hand
+    pulled = _losses.unlikelihood(alone, torch.tensor([[0]]), floor=below - 0.01)
+    assert pulled.item() == pytest.approx(-math.log(1 - math.exp(below)), abs=1e-6)
 
 
 def test_steer_averages_over_used_positions_only() -> None:
