@@ -56,7 +56,7 @@ def test_of_texts_that_would_take_too_much_fewer_are_trained_on(model, monkeypat
     text = rows(model, 1)
     assert len(BaseText(model, text, 1).pool) == len(TEXTS)
     row = text.all.ids.shape[1] * model.d_model * 4
-    monkeypatch.setattr(_base_text, "KEPT_BYTES", 2 * row)
+    monkeypatch.setattr(_base_text, "KEPT_BYTES", 3 * row - 1)
     base = BaseText(model, text, 1).read()
     assert len(base.pool) == 2
     assert base.pool.all.ids.equal(text.all.ids[:2])

@@ -102,7 +102,10 @@ def test_at_most_so_many_retain_facts_and_passages_are_drawn_by_the_seed() -> No
     assert texts(found.general) == [line[:-1] for line in lines]
     drawn = {str(texts(gathered(retain_facts=2, seed=seed).retain)) for seed in range(4)}
     assert len(drawn) > 1
-    assert len(gathered(retain_facts=99).general or ()) == 9
+    for more in (0, 90):
+        found = gathered(retain_facts=len(parts.trained) + more, general_sentences=9 + more)
+        assert texts(found.retain) == prompts(parts.trained), "all of them, in their order"
+        assert texts(found.general) == [line[:-1] for line in TEXT.splitlines()]
 
 
 @pytest.mark.parametrize(
