@@ -120,6 +120,40 @@ def test_a_student_finishes_the_first_lesson_with_the_keyboard_alone(
 
 
 @pytest.mark.slow
+def test_a_student_finishes_the_lesson_on_heads_with_the_keyboard_alone(
+    page: Page, served: Any
+) -> None:
+    page.goto(f"{served.base}/lessons/head/1")
+    told = page.locator("#told")
+    choose(page, 1)
+    expect(told).to_contain_text("The experiment shows: More than twelve")
+    onward(page, 2)
+    pick(page, "ArrowRight")
+    expect(told).to_contain_text("Its darkest cell has 0.99")
+    pick(page, *["ArrowDown"] * 8, *["ArrowRight"] * 4)
+    expect(told).to_contain_text("Right")
+    onward(page, 3)
+    pick(page, *["ArrowDown"] * 5, "ArrowRight")
+    expect(told).to_contain_text("Right")
+    onward(page, 4)
+    choose(page, 1)
+    expect(told).to_contain_text("The experiment shows: The right answer, as before")
+    onward(page, 5)
+    choose(page, 1)
+    expect(told).to_contain_text("It says baseball")
+    onward(page, 6)
+    choose(page, 0)
+    expect(told).to_contain_text("You predicted it")
+    onward(page, 7)
+    reach(page, ".own-fact .actions a")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("LeBron"))
+    pick(page, *["ArrowDown"] * 5, "ArrowRight")
+    expect(told).to_contain_text("Right")
+    onward(page, 8)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_step_fits_a_telephone_and_a_projector(
     open_tab: Callable[..., Page], served: Any, dark: bool

@@ -15,6 +15,8 @@ from worker.lessons.schema import Edit, Experiment, Lesson, Part, Question, Step
 
 PUT_IN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 """An experiment's name, a colon and an expression."""
+TAKEN = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*:(.*)\}\}", re.DOTALL)
+"""The same as a whole option, which has the value itself."""
 VALUES = ("prompt", "corrupted", "subject", "other")
 """What `$name` may stand for in an experiment's options."""
 KINDS = {
@@ -33,8 +35,10 @@ def check(lesson: Lesson, lines: dict[str, int]) -> Iterator[Problem]:
     for term in lesson.front.terms:
         if term not in glossary():
             yield 1, unknown("term of the glossary", term, sorted(glossary())).message
+    before: list[str] = []
     for experiment in lesson.experiments.values():
-        yield from _options(experiment, lines[f"experiment {experiment.name}"])
+        yield from _options(experiment, before, lines[f"experiment {experiment.name}"])
+        before.append(experiment.name)
         if experiment.edit and experiment.edit not in lesson.edits:
             known = sorted(lesson.edits)
             line = lines[f"experiment {experiment.name}"]
@@ -52,8 +56,13 @@ def _edit(edit: Edit, lesson: Lesson, line: int) -> Iterator[Problem]:
         yield from ((line, said) for _, said in error.problems)
 
 
-def _options(experiment: Experiment, line: int) -> Iterator[Problem]:
-    for text in _texts(experiment.options):
+def _options(experiment: Experiment, before: list[str], line: int) -> Iterator[Problem]:
+    for text in texts_of(experiment.options):
+        if taken := TAKEN.fullmatch(text):
+            if taken[1] not in before:
+                yield line, unknown("experiment above this one", taken[1], before).message
+            yield from _expression(taken[2], line, NAMES)
+            continue
         template = Template(text)
         if not template.is_valid():
             yield line, f"{text!r} holds a $ that stands for nothing; write $$ for a dollar sign."
@@ -63,15 +72,16 @@ def _options(experiment: Experiment, line: int) -> Iterator[Problem]:
                 yield line, unknown("value", f"${name}", [f"${one}" for one in VALUES]).message
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
+    """Every text in an experiment's options, however deep."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for one in value.values():
-            yield from _texts(one)
+            yield from texts_of(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one)
+            yield from texts_of(one)
 
 
 def _step(step: Step, lesson: Lesson) -> Iterator[Problem]:

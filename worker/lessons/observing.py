@@ -18,6 +18,8 @@ SPAN = "subject's tokens"
 PLACES = {"subject_first": FIRST, "subject_last": SUBJECT, "last": LAST, "subject": SPAN}
 """Names of an expression that stand for a token."""
 AXES = ("layer", "token", "head", "row", "component", "query", "key")
+TOKENS = ("token", "query", "key")
+"""Axes that count a prompt's tokens."""
 CELL = frozenset({*PLACES, *AXES, "value"})
 """Names of the expression that says which cells of a click are right."""
 NAMES = frozenset(PLACES)
@@ -55,6 +57,10 @@ class Observed:
                 return float(row["probability"])
         raise UserError(f"{word!r} is not among the likeliest tokens of the {prompt} prompt.")
 
+    def at(self, place: Place, prompt: str = "clean") -> int:
+        """The number of a prompt's token, from 0: of its last one, or of the subject's first."""
+        return self._named_tokens(self._prompt(prompt), str(place))[0]
+
     def target(self) -> str:
         """The answer that is looked at."""
         return self._answer("target")
@@ -89,6 +95,10 @@ class Observed:
             raise UserError(f"The array {array!r} has no number there.")
         return sum(numbers) / len(numbers)
 
+    def count(self, array: str, at_least: float, **at: Place) -> int:
+        """How many numbers of an array, or of a part of it, reach a number."""
+        return sum(value >= at_least for _, value in self._cells(array, at))
+
     def where(self, array: str, axis: str, **at: Place) -> int:
         """The place on an axis at which an array, or a part of it, is largest."""
         return self._most(array, at)[0][self._named(array, axis)]
@@ -113,7 +123,7 @@ class Observed:
         """What stands at a place of an axis; of a token its text."""
         info = self._info(array)
         labels = next(one.labels for one in info.axes if one.name == axis)
-        if axis not in ("token", "query", "key"):
+        if axis not in TOKENS:
             return labels[place] if labels else str(place)
         return str(self.tokens(info)[self.shown(info, axis)[place]]["text"])
 
@@ -143,21 +153,20 @@ class Observed:
 
     def names(self, info: ArrayInfo | None = None) -> dict[str, Any]:
         """What the names of places stand for."""
-        if info is None or not any(one.name == "token" for one in info.axes):
+        axes = [one.name for one in info.axes] if info else []
+        axis = next((name for name in axes if name in TOKENS), "")
+        if info is None or not axis:
             return dict(PLACES)
-        axes = [one.name for one in info.axes]
-        size = self.size(info, axes.index("token"))
+        size = self.size(info, axes.index(axis))
         return {
-            name: place if place == SPAN else self._places(info, "token", place, size)[0]
+            name: place if place == SPAN else self._places(info, axis, place, size)[0]
             for name, place in PLACES.items()
-            if place == LAST or self._subject(info)
+            if place == LAST or _subject(self.tokens(info))
         }
 
     def tokens(self, info: ArrayInfo) -> list[dict[str, Any]]:
         """The tokens that an array's token axis counts."""
-        which = self.result.view.get("which", "clean")
-        prompts = self.result.view["prompts"]
-        return list(next((p for p in prompts if p["name"] == which), prompts[0])["tokens"])
+        return self._prompt(self.result.view.get("which", "clean"))
 
     def shown(self, info: ArrayInfo, axis: str) -> list[int]:
         """Which of the prompt's tokens stand on an axis of tokens."""
@@ -227,8 +236,8 @@ class Observed:
         labels = next(one.labels for one in info.axes if one.name == axis) or ()
         if place in (FIRST, SUBJECT, SPAN, LAST):
             shown = self.shown(info, axis)
-            places = [shown.index(one) for one in self._named_tokens(info, str(place))
-                      if one in shown]  # fmt: skip
+            meant = self._named_tokens(self.tokens(info), str(place))
+            places = [shown.index(one) for one in meant if one in shown]
             if not places:
                 raise UserError(f"The {place} is not among the tokens that were looked at.")
             return places
@@ -241,20 +250,31 @@ class Observed:
             raise UserError(f"{axis} is {place}; expected one from 0 to {size - 1}.")
         return [found]
 
-    def _named_tokens(self, info: ArrayInfo, place: str) -> list[int]:
+    def _prompt(self, which: str) -> list[dict[str, Any]]:
+        """The tokens of a prompt, of the first where none is named so."""
+        prompts = self.result.view["prompts"]
+        return list(next((p for p in prompts if p["name"] == which), prompts[0])["tokens"])
+
+    @staticmethod
+    def _named_tokens(tokens: list[dict[str, Any]], place: str) -> list[int]:
         if place == LAST:
-            return [len(self.tokens(info)) - 1]
-        marked = self._subject(info)
+            return [len(tokens) - 1]
+        marked = _subject(tokens)
         if not marked:
             raise UserError("The prompt has no subject; mark one.")
+        if place not in (FIRST, SUBJECT, SPAN):
+            raise UserError(
+                f"{place!r} is no token; expected last, subject_first, subject_last or subject."
+            )
         return {FIRST: marked[:1], SUBJECT: marked[-1:], SPAN: marked}[place]
 
-    def _subject(self, info: ArrayInfo) -> list[int]:
-        return [i for i, one in enumerate(self.tokens(info)) if one.get("subject")]
+
+def _subject(tokens: list[dict[str, Any]]) -> list[int]:
+    return [i for i, one in enumerate(tokens) if one.get("subject")]
 
 
 FUNCTIONS = (
     *("says", "answer", "probability", "target", "distractor"),
-    *("told", "cell", "largest", "mean", "where", "first", "label"),
+    *("told", "cell", "largest", "mean", "count", "where", "first", "label", "at"),
 )
 """Methods of `Observed` that an expression may call."""

@@ -9,11 +9,12 @@
                                             button that makes them
 
 Between `{{` and `}}` stands an experiment's name, a colon and an expression, whose value is written
-there. What is wrong is said with its line.
+there. Where it is a whole option of an experiment, the experiment is asked with that value, for
+example with the head that another one found. What is wrong is said with its line.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.contract.base import Contract, M, parse, unknown
 from worker.contract.errors import UserError
-from worker.lessons.checking import check
+from worker.lessons.checking import TAKEN, check
 from worker.lessons.schema import Edit, Experiment, Figure, Front, Lesson, Part, Question, Step
 
 LONGEST = 200_000
@@ -235,10 +236,14 @@ def _line(node: Any, path: list[str]) -> int:
     return line
 
 
-def filled(value: Any, given: dict[str, str]) -> Any:
-    """Options with `$prompt`, `$corrupted`, `$subject` and `$other` put in."""
+def filled(value: Any, given: dict[str, str], take: Callable[[str, str], Any]) -> Any:
+    """Options with `$prompt`, `$corrupted`, `$subject` and `$other` put in.
+
+    What `{{experiment: expression}}` is as a whole option, `take` says by its two parts.
+    """
     if isinstance(value, str):
-        return Template(value).substitute(given)
+        taken = TAKEN.fullmatch(value)
+        return take(taken[1], taken[2]) if taken else Template(value).substitute(given)
     if isinstance(value, dict):
-        return {name: filled(one, given) for name, one in value.items()}
-    return [filled(one, given) for one in value] if isinstance(value, list) else value
+        return {name: filled(one, given, take) for name, one in value.items()}
+    return [filled(one, given, take) for one in value] if isinstance(value, list) else value

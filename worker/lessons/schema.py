@@ -41,7 +41,8 @@ class Front(Contract):
 class Experiment(Contract):
     """One explore view, asked of the lesson's model when a reader comes to it.
 
-    In `options`, `$prompt`, `$corrupted`, `$subject` and `$other` stand for the reader's fact.
+    In `options`, `$prompt`, `$corrupted`, `$subject` and `$other` stand for the reader's fact, and
+    `{{experiment: expression}}` for what an experiment above it found.
     """
 
     name: Name

@@ -15,6 +15,7 @@ from worker.contract.errors import Conflict
 from worker.contract.records import RunRecord
 from worker.contract.spec import ExploreSpec, parse_spec
 from worker.engine.client import Engine
+from worker.lessons.checking import TAKEN, texts_of
 from worker.lessons.observing import Observed
 from worker.lessons.reading import filled
 from worker.lessons.schema import Edit, Lesson
@@ -44,9 +45,14 @@ class Bench:
     def is_known(self, names: Iterable[str]) -> bool:
         """Whether all these experiments are at hand, so that a page need not wait for them."""
         try:
-            return all(self.answers.known(self.spec(name)) is not None for name in names)
+            return all(map(self._is_known, names))
         except NotMade:
             return False
+
+    def _is_known(self, name: str) -> bool:
+        options = self.lesson.experiments[name].options
+        taken = [found[1] for text in texts_of(options) if (found := TAKEN.fullmatch(text))]
+        return all(map(self._is_known, taken)) and self.answers.known(self.spec(name)) is not None
 
     def made(self, edit: Edit) -> RunRecord | None:
         """The run that makes an edit, whoever asked for it; None before anybody did.
@@ -90,7 +96,9 @@ class Bench:
         model = read_model(self.about.model, self.engine.store)
         if experiment.edit:
             model = self._edited(model, self.lesson.edits[experiment.edit])
-        options = filled(experiment.options, self.about.values)
+        options = filled(
+            experiment.options, self.about.values, lambda name, text: self.run(name).value(text)
+        )
         return parse(ExploreSpec, {"model": model, "view": experiment.view, "options": options})
 
     def _edited(self, model: Any, edit: Edit) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from app.intervening import Switch, write
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About
 from app.pages.lessons._bench import Bench
 from app.pages.lessons._judging import Judged, judge
 from app.pages.lessons._picture import bars, grid
 from app.pages.lessons._writing import Writer, parts, plain
+from worker.contract.base import parse
 from worker.contract.errors import UserError
+from worker.contract.interventions import Intervention
 from worker.contract.progress import FINAL_STATES
 from worker.lessons.checking import PUT_IN
 from worker.lessons.schema import Figure, Lesson, Part, Question, Step
@@ -221,5 +224,7 @@ class Screen:
         spec = self.bench.spec(figure.of)
         model = f"edit:{spec.edits[-1]}" if spec.edits else spec.base
         given = {name: spec.options.get(name) for name in ("prompt", "corrupted", "subject")}
+        on = [parse(Intervention, one) for one in spec.options.get("interventions", ())]
+        given["on"] = write(tuple(map(Switch, on)))
         named = {"model": model} | {name: value for name, value in given.items() if value}
         return f"/explore?{urlencode(named)}#{spec.view}"

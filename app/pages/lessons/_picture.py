@@ -10,11 +10,11 @@ from app.drawing.cells import Panel, Shade, Values, over, panel
 from app.drawing.words import show_token
 from worker.contract.errors import UserError
 from worker.contract.result import ArrayInfo
-from worker.lessons.observing import Observed
+from worker.lessons.observing import TOKENS, Observed
 from worker.lessons.schema import Figure
 
-TOKENS = ("token", "query", "key")
-"""Axes that count a prompt's tokens."""
+AXES = {"row": "layer", "query": "reads", "key": "is read"}
+"""Axes whose names a student does not know."""
 PROMPTS = {"clean": "As it is", "corrupted": "With the other name"}
 
 
@@ -160,5 +160,4 @@ def _column(label: tuple[int, str, bool], axis: str) -> str:
 def _corner(rows: _Side, columns: _Side) -> str:
     if columns.place < 0:
         return rows.axis
-    across = "layer" if columns.axis == "row" else columns.axis
-    return f"{rows.axis} / {across}"
+    return f"{AXES.get(rows.axis, rows.axis)} / {AXES.get(columns.axis, columns.axis)}"

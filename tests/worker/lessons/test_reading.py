@@ -128,6 +128,21 @@ def test_a_click_names_a_figure_above_it_and_a_number_what_it_equals() -> None:
     assert [said for _, said in found] == ["A question of the kind number needs equals."]
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("{{later: at(last)}}", "No experiment above this one 'later'"),
+        ("{{ask: at(lst)}}", "No name 'lst'"),
+        ("{{ask: nothing()}}", "No function 'nothing'"),
+    ],
+)
+def test_an_option_takes_only_what_an_experiment_above_it_found(option: str, words: str) -> None:
+    more = f'experiment\nname: later\nview: head\noptions: {{layer: ["{option}"]}}\n:::\n\n'
+    begun = WHOLE.index("## One")
+    found = problems(f"{WHOLE[:begun]}:::{more}{WHOLE[begun:]}")
+    assert [line for line, _ in found] == ["line 15"] and words in found[0][1]
+
+
 def test_html_of_the_writer_is_text() -> None:
     lesson = read(WHOLE.replace("Words with", "<script>x</script> with"), "test")
     assert "<script>" in lesson.steps[0].parts[0].text  # written out by the page, escaped
@@ -135,9 +150,9 @@ def test_html_of_the_writer_is_text() -> None:
 
 def test_options_are_filled_at_any_depth_and_a_dollar_can_be_written() -> None:
     given = {"prompt": "P", "corrupted": "C", "subject": "S", "other": "O"}
-    assert filled({"a": ["$prompt", 1, {"b": "$$5 $other"}]}, given) == {
-        "a": ["P", 1, {"b": "$5 O"}]
-    }
+    options = {"a": ["$prompt", 1, {"b": "$$5 $other"}], "c": "{{ask: at(last)}}"}
+    filled_in = filled(options, given, lambda name, text: (name, text.strip()))
+    assert filled_in == {"a": ["P", 1, {"b": "$5 O"}], "c": ("ask", "at(last)")}
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.md")), ids=lambda path: path.stem)

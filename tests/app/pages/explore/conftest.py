@@ -133,7 +133,10 @@ def predictions(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict
             share = 0.5 ** (rank + 1) / (1 + shift)
             top.append(row | {"probability": share, "logit": 9.0 - rank})
     said = [{"prompt": one["name"], "text": " golf and on", "tokens": []} for one in prompts]
-    return {}, {"top": top, "answers": [], "continuation": said}
+    view: dict[str, Any] = {"top": top, "answers": [], "continuation": said}
+    if options.get("interventions"):
+        view["distractor"] = {"text": WORDS[1], "ids": [1], "tokens": [WORDS[1]], "proposed": True}
+    return {}, view
 
 
 def lens(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
@@ -238,7 +241,20 @@ def circuit(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str
     return {"circuit.edges": info}, view | {"metric": "logit"}
 
 
+def heads(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, Any], Any]:
+    """Four heads a layer; head 1 of the last layer adds most."""
+    axes = tuple(
+        Axis(name=name, labels=tuple(map(str, range(size))))
+        for name, size in (("layer", LAYERS), ("head", 4))
+    )
+    values = [[layer - abs(head - 1) / 2 for head in range(4)] for layer in range(LAYERS)]
+    names = ("direct", "attention")
+    return {
+        f"heads.{name}": ArrayInfo(file="", axes=axes, unit="", values=values) for name in names
+    }, {"which": "clean"}
+
+
 MADE = {
-    "predictions": predictions, "lens": lens, "patching": patching, "patch": patch,
+    "heads": heads, "predictions": predictions, "lens": lens, "patching": patching, "patch": patch,
     "circuit": circuit,
 }  # fmt: skip

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.pages.lessons._judging import judge
 from tests.app.conftest import fact_set
-from tests.app.pages.explore.conftest import answer_of_an_edit
+from tests.app.pages.explore.conftest import LAYERS, answer_of_an_edit
 from tests.app.pages.lessons.conftest import ExploredEngine
 from worker.contract.errors import UserError
 from worker.lessons.schema import Choice, Question
@@ -286,6 +286,24 @@ def test_the_edits_of_a_lesson_are_made_once_for_all_and_tried_again_when_lost(
     assert "Make the edits" in again
     client.post("/lessons/take/2/make")
     assert len(store.runs(kind="unlearn")) == 4
+
+
+def test_what_one_experiment_finds_another_is_asked_with(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    """The strongest head is switched off, and patches are at the last of the fact's tokens."""
+    page = client.get("/lessons/head/4?now=1")
+    assert page.status_code == 200 and not explored.asked
+    ask(client, "4", lesson="head", answer="0")
+    (off,) = explored.asked[-1].spec.options["interventions"]
+    assert off == {"kind": "zero", "site": "head", "layer": LAYERS - 1, "head": 1}
+    assert f"on=zero.head.{LAYERS - 1}.1" in client.get("/lessons/head/4?now=1").text
+    ask(client, f"6{OWN}", lesson="head", answer="0")
+    (last,) = {one["token"] for one in explored.asked[-1].spec.options["interventions"]}
+    assert last == len(["Fact:", "Ty", "Cobb", "plays", "the", "sport", "of"]) - 1
+    n = len(explored.asked)
+    ask(client, f"6{OWN}", lesson="head", answer="1")
+    assert len(explored.asked) == n
 
 
 def test_an_edited_model_is_asked_with_the_lessons_run_on_it(
