@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from app.drawing.drawing import Offer
-from app.figures.components_heatmap import by_layer
+from app.figures.components_heatmap import by_layer, title_of
 from app.formats import number
 from worker.contract.base import unknown
 from worker.contract.choose import choose, mask_of
@@ -33,8 +34,16 @@ KINDS = {
     "head": "heads only",
 }
 BY_HAND = "chosen by hand"
+STATE = ("rule", "value", "only", "signed", "hand")
+"""What an address says of an editor, beside its components."""
 START = {"rule": "top", "value": "3", "only": "mlp"}
 """What an untouched editor chooses: the three MLPs with the largest |score|."""
+
+WHY = (
+    "MLPs only at first: what a model knows of a name is looked up in MLPs, attention carries it "
+    "on, and edits through the MLPs reached other wordings in Guo et al. 2024."
+)
+"""Why the editor begins among the MLPs."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,19 @@ class Editor:
         return {"min": 1, "max": max(1, len(sizes)), "step": 1}
 
     @property
+    def is_by_hand(self) -> bool:
+        """Whether a reader chose the components instead of a rule."""
+        return self.source.startswith(BY_HAND)
+
+    @property
+    def why(self) -> str:
+        """Why the rule looks among these components unless it is told otherwise."""
+        return WHY if _default_only(self.scores) == START["only"] else ""
+
+    @property
     def said(self) -> str:
         """What chose the components, in words."""
-        if self.source.startswith(BY_HAND):
+        if self.is_by_hand:
             return "by hand"
         if self.rule == SUGGESTED:
             return "by the method"
@@ -116,7 +135,7 @@ class Editor:
 
     @property
     def offer(self) -> Offer:
-        return Offer("components_heatmap", "Components: layer × head", clickable=True)
+        return Offer("components_heatmap", title_of(self.scores), clickable=True)
 
     def _is_allowed(self, name: str) -> bool:
         component = parse_component(name)
@@ -150,6 +169,13 @@ def editor(
     if rule == SUGGESTED:
         return replace(blank, chosen=suggested, source=f"the method's own choice in run {run_id}")
     return _by_rule(blank, value)
+
+
+def mask_asked(request: Request) -> dict[str, Any]:
+    """What an address says of the editor: rule, value, kinds, and what was taken by hand."""
+    given = request.query_params
+    asked: dict[str, Any] = {name: given[name] for name in STATE if name in given}
+    return {**asked, "components": given.getlist("components")}
 
 
 def _suggested(store: Store, run_id: str) -> tuple[str, ...]:

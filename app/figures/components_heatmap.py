@@ -1,6 +1,6 @@
 """Components: layers down, MLP and attention as columns of their own, then the heads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,14 @@ def offers(result: Result) -> list[Offer]:
     if "components" not in result.arrays or result.attribution is None:
         return []
     controls = (Control("transpose", "Layers across"),)
-    return [
-        Offer("components_heatmap", "Components: layer × head", controls=controls, clickable=True)
-    ]
+    title = title_of(result.arrays["components"].axes[0].labels or ())
+    return [Offer("components_heatmap", title, controls=controls, clickable=True)]
+
+
+def title_of(names: Iterable[str]) -> str:
+    """What a heatmap of these components is called: heads are named only where there are some."""
+    heads = any(parse_component(name).head is not None for name in names)
+    return "Components: layer × head" if heads else "Components: layer × part"
 
 
 def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
@@ -33,11 +38,11 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     columns, names, values = by_layer(scores)
     caption = (
         f"{attribution.direction} Means over {len(attribution.facts)} facts. A row is a layer; its "
-        f"MLP and its whole attention have columns of their own, the attention's heads stand "
-        f"beside them. An empty cell was not measured."
+        f"MLP and its whole attention have columns of their own{_beside(scores)}. An empty cell "
+        f"was not measured."
     )
     grid = Grid(
-        title="Components: layer × head",
+        title=title_of(scores),
         caption=caption,
         rows=layers(values.shape[0]),
         columns=Side("component", columns, numbered=False),
@@ -51,6 +56,11 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     drawing = draw_grid(grid, turned)
     drawing.layout["shapes"] += outlines(names, set(ask.get("mask", "").split(",")), turned)
     return drawing
+
+
+def _beside(names: Iterable[str]) -> str:
+    heads = any(parse_component(name).head is not None for name in names)
+    return ", the attention's heads stand beside them" if heads else ""
 
 
 def outlines(names: NDArray[Any], mask: set[str], transpose: bool) -> list[dict[str, Any]]:

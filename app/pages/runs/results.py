@@ -3,6 +3,7 @@
 While a run computes, the same addresses give what has come of its result so far.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -17,10 +18,11 @@ from app.drawing.find import draw, offers
 from app.drawing.live import draw_live_curves, draw_live_grid
 from app.figure_files import answer
 from app.figure_frames import PARTIALS, figure_of
-from app.mask_editor import editor
+from app.mask_editor import Editor, editor, mask_asked
 from app.probe_table import PAGE, aggregates, card_of, fact_page
 from app.templating import render
-from worker.contract.errors import NotFound
+from app.walk import walk_of
+from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
@@ -46,7 +48,7 @@ def show(request: Request, run_id: str, engine: EngineDep) -> Response:
     """The part of a run's page that shows its result, or what has come of it so far."""
     store = engine.store
     record, result = store.run(run_id), store.result(run_id)
-    live = [] if record.state in FINAL_STATES else LIVE.get(record.kind, [])
+    live = came(store, record) if record.state in FINAL_STATES else LIVE.get(record.kind, [])
     drawn = offers(result) if result else []
     return render(
         request,
@@ -55,8 +57,17 @@ def show(request: Request, run_id: str, engine: EngineDep) -> Response:
         result=result,
         live=[figure_of(record, offer) for offer in live],
         **_figures(record, drawn, has_mask="components" in result.arrays if result else False),
-        **(_more(record, result, engine) if result else {}),
+        **(_more(record, result, engine, mask_asked(request)) if result else {}),
     )
+
+
+def came(store: Store, record: RunRecord) -> list[Offer]:
+    """What had come of a run that ended without a result: its partial figures."""
+    if record.has_result or record.kind not in LIVE:
+        return []
+    events = store.events(record.id, limit=100_000)
+    names = {event.name for _, event in events if event.type == "partial"}
+    return [offer for offer in LIVE[record.kind] if PARTIALS[offer.figure] in names]
 
 
 def _figures(record: RunRecord, drawn: list[Offer], has_mask: bool) -> dict[str, Any]:
@@ -77,19 +88,34 @@ def _limits(record: RunRecord, announcement: Announcement | None) -> list[tuple[
     ]
 
 
-def _more(record: RunRecord, result: Result, engine: Engine) -> dict[str, Any]:
-    """What only some kinds of result show."""
+def _more(
+    record: RunRecord, result: Result, engine: Engine, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """What only some kinds of result show; `asked` is what the address says of the mask."""
     return {
-        "mask": editor(engine.store, record.id, {}) if "components" in result.arrays else None,
+        "mask": _editor(engine.store, record.id, asked) if "components" in result.arrays else None,
         "probes": aggregates(result),
         "card": card_of(result),
         "limits": _limits(record, engine.store.announcement()),
         "children": engine.store.children(record.id),
+        "walk": walk_of(engine.store, record),
         "leaving": {
             "offers": leaving.offers(engine.store, record, result),
             "model": leaving.model_of(engine.store, record),
         },
     }
+
+
+def _editor(store: Store, run_id: str, asked: dict[str, Any]) -> Editor | None:
+    """The mask editor as the address has it; an address that says what cannot be opens it as new.
+
+    The result is shown all the same, and the editor says what was wrong.
+    """
+    try:
+        return editor(store, run_id, asked)
+    except UserError as error:
+        found = editor(store, run_id, {})
+        return found and replace(found, error=error.message)
 
 
 @router.get("/facts")

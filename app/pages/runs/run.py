@@ -11,13 +11,17 @@ from starlette.responses import RedirectResponse
 from app import stream
 from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
+from app.drawing.drawing import Drawing
+from app.drawing.find import draw, offers
 from app.live import follow_run
+from app.pages.runs.results import came, source_of
 from app.pages.runs.runs import act
 from app.submission import key_of_form, refuse_odd_text, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import NotFound
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
+from worker.contract.result import Result
 from worker.engine.client import Engine
 from worker.store.store import Store
 
@@ -31,7 +35,21 @@ _DONE = {"star": "Starred.", "unstar": "Star taken off.", "archive": "Archived."
 @router.get("")
 def show(request: Request, run_id: str, store: StoreDep) -> Response:
     """The run's page; to htmx, the part that changes."""
-    return render(request, "pages/run.html", block="body", **page(store, store.run(run_id)))
+    run = store.run(run_id)
+    known = page(store, run)
+    plain = None if wants_fragment(request) else _plain(store, run, known["result"])
+    return render(request, "pages/run.html", block="body", plain=plain, **known)
+
+
+def _plain(store: Store, run: RunRecord, result: Result | None) -> Drawing | None:
+    """The first figure's numbers, for a browser that runs no scripts."""
+    first = next(iter(offers(result)), None) if result else None
+    if result is None or first is None:
+        return None
+    try:
+        return draw(first.figure, source_of(run.id, result, store), dict(first.fixed))
+    except NotFound:
+        return None  # a file beside the result is gone, which the result's own page says
 
 
 def page(store: Store, run: RunRecord) -> dict[str, Any]:
@@ -46,6 +64,7 @@ def page(store: Store, run: RunRecord) -> dict[str, Any]:
         "children": store.children(run.id),
         "result": store.result(run.id) if run.has_result else None,
         "change": CHANGE.get(run.kind, ""),
+        "came": run.state in FINAL_STATES and came(store, run),
     }
 
 

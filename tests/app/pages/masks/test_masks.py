@@ -1,6 +1,8 @@
 """Masks: made by rule and by hand, named, matched, compared, exchanged."""
 
 import json
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -131,3 +133,20 @@ def test_every_box_of_a_large_model_can_be_ticked_and_saved(
     saved_mask = client.post("/masks", data=form, headers=HTMX)
     assert saved_mask.status_code == 200, saved_mask.text[:300]
     assert len(engine.store.masks()[0].components) == len(names)
+
+
+def test_the_address_of_a_run_opens_its_mask_editor_where_it_was_left(
+    client: TestClient, put: Callable[..., str], made: ModuleType
+) -> None:
+    located = put("localize", made.localization_source())
+
+    def chosen(query: str) -> str:
+        return client.get(f"/runs/{located}/result?{query}").text.partition('id="mask-state"')[2]
+
+    assert chosen("rule=top&value=2&only=all").count(" checked") == 2
+    by_hand = chosen("hand=1&components=blocks.1.mlp&components=blocks.3.mlp")
+    assert by_hand.startswith(' class="stack" data-by-hand') and by_hand.count(" checked") == 2
+    wrong = chosen("rule=luck")
+    assert "luck" in wrong and wrong.count(" checked") == 3, "as new, and it says what was wrong"
+    page = client.get(f"/runs/{located}?rule=top&value=2").text
+    assert f'hx-get="/runs/{located}/result?rule=top&amp;value=2"' in page
