@@ -6,6 +6,7 @@ import transformers as hf
 from tests.worker.core.models.families import N_TOKENS, make_model, make_tokenizer
 from worker.core.models.memory import PROMPT, kept_bytes, logits_bytes
 from worker.core.models.model import Model
+from worker.core.training import attack_memory as _attack_memory
 from worker.core.training.adapters import lora
 from worker.core.training.attack_memory import adapter_parameters, attack_bytes, prompts_bytes
 from worker.core.training.relearn import RelearnOptions
@@ -41,6 +42,30 @@ def test_adapters_count_three_times_and_the_matrices_that_they_are_added_to_once
     dropping = narrow.model_copy(update={"dropout": 0.1})
     blocks = 4 * sum(p.numel() for p in model.blocks.parameters())
     assert step - attack_bytes(model, ("lora",), dropping) == blocks
+
+
+@pytest.mark.parametrize("kept", [10, 10_000])
+@pytest.mark.parametrize(
+    ("dropout", "context", "n_text"), [(0.0, 8, 8), (0.1, 10, 10), (0.0, 40, 13)]
+)
+def test_each_attack_takes_what_is_counted_by_hand(
+    kept: int, dropout: float, context: int, n_text: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("llama")
+    monkeypatch.setattr(_attack_memory, "kept_bytes", lambda model: kept)
+    options = TEXT.model_copy(
+        update={"context": context, "text_batch": 2, "fact_batch": 3, "dropout": dropout, "rank": 32}
+    )
+    tokens = 2 * n_text  # of "all the games": a beginning and 13 bytes, each predicting the next
+    step = (tokens + 2 * 3 * 16) * kept + 3 * 4 * tokens * N_TOKENS
+    blocks = 4 * sum(p.numel() for p in model.blocks.parameters())
+    every = 4 * sum(p.numel() for p in model.hf.parameters())
+    own = 4 * adapter_parameters(model, 32)
+    assert (own < step) == (kept > 10) == (blocks < step), "both are to be seen"
+    added = 0 if dropout else blocks
+    assert attack_bytes(model, ("lora",), options) == 3 * own + added + max(step, own)
+    full = every + 2 * blocks + max(step, blocks)
+    assert attack_bytes(model, ("full",), options) == full
 
 
 def test_the_largest_attack_counts_and_longer_texts_take_more() -> None:

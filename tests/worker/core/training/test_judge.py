@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from worker.core.training import judge as tested
-from worker.core.training.judge import CONTEXT, Judge, Judged
+from worker.core.training.judge import CONTEXT, Judge, Judged, least_retained
 
 MODEL: Any = SimpleNamespace(id="m")
 
@@ -120,3 +120,9 @@ def test_an_edit_fits_from_its_bounds_on(
     goal: float, retain: float, divergence: float, fits: bool
 ) -> None:
     assert Judged(goal, retain, divergence, 0.0).fits == fits
+
+
+def test_the_best_score_says_what_a_trial_must_keep_of_the_watched_facts() -> None:
+    # A score of 3 ln(1/2) is that of losing half of each and nothing else; .8 of that half may do.
+    assert least_retained(3 * math.log(0.5)) == pytest.approx(0.4)
+    assert least_retained(0.0) == pytest.approx(0.8)
