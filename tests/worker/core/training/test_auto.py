@@ -21,7 +21,9 @@ from worker.core.training import rehearsal as _rehearsal
 from worker.core.training import settle as _settle
 from worker.core.training.auto import (
     FACTOR,
+    FEWEST_TRIALS,
     MOST_RATES,
+    MOST_TRIALS,
     Tried,
     best_of,
     is_asked,
@@ -104,7 +106,8 @@ def test_what_is_lacking_is_tried_and_what_was_given_by_hand_is_not() -> None:
     harmful = search(start, peak(1e-3, retain=0.3), set())[3:]
     assert [(t.options.forget_weight, t.options.steps) for t in harmful] == [(0.4, 10)]
     assert len(search(start, peak(1e-3, goal=0.2), {"forget_weight", "steps"})) == 3
-    assert len(search(start, peak(1e-3), set())) == 3, "what fits needs no more"
+    assert len(search(start, peak(1e-3), set())) == FEWEST_TRIALS == 3, "what fits needs no more"
+    assert len(search(start, peak(1e-9, goal=0.2), set())) == MOST_TRIALS == 7, "as is said before"
 
 
 def test_the_start_is_scaled_by_width_and_a_given_number_of_steps_stays(model) -> None:
