@@ -54,7 +54,13 @@ def test_each_attack_takes_what_is_counted_by_hand(
     model = make_model("llama")
     monkeypatch.setattr(_attack_memory, "kept_bytes", lambda model: kept)
     options = TEXT.model_copy(
-        update={"context": context, "text_batch": 2, "fact_batch": 3, "dropout": dropout, "rank": 32}
+        update={
+            "context": context,
+            "text_batch": 2,
+            "fact_batch": 3,
+            "dropout": dropout,
+            "rank": 32,
+        }
     )
     tokens = 2 * n_text  # of "all the games": a beginning and 13 bytes, each predicting the next
     step = (tokens + 2 * 3 * 16) * kept + 3 * 4 * tokens * N_TOKENS
