@@ -33,8 +33,11 @@ from worker.engine.resolve import resolve
 from worker.engine.study.search import check_search_facts
 from worker.store.describe import title_of
 
-MOMENT, PATIENCE = 0.3, 30.0
-"""Seconds for which a worker is asked about what is submitted, and about what is only looked at."""
+MOMENT, GLANCE, PATIENCE = 0.3, 5.0, 30.0
+"""Seconds for which a worker is asked: about what is submitted, for which a person waits; briefly
+about what is looked at, where a machine that computes much else answers late and asking once more
+would only begin anew; and with the model's own answers.
+"""
 SPEC_LIMIT = 500_000
 """Characters of a spec as JSON; a mask that names every head of a large model has fewer."""
 
@@ -105,17 +108,20 @@ def check(
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
     try:
-        return spec, _preflight(engine, spec, inputs, is_submitted or brief)
+        timeout = MOMENT if is_submitted else GLANCE if brief else PATIENCE
+        return spec, _preflight(engine, spec, inputs, is_submitted or brief, timeout)
     except (WorkerBusy, Unreachable):
         if not is_submitted:
             raise
     return spec, None
 
 
-def _preflight(engine: Engine, spec: Spec, inputs: Inputs, brief: bool) -> Preflight | None:
+def _preflight(
+    engine: Engine, spec: Spec, inputs: Inputs, brief: bool, timeout: float
+) -> Preflight | None:
     question = AskPreflight(spec=spec, inputs=inputs, brief=brief)
     try:
-        answer = engine.ask(question, timeout=MOMENT if brief else PATIENCE)
+        answer = engine.ask(question, timeout)
     except (WorkerBusy, Unreachable):
         raise
     except NoWorker:

@@ -267,6 +267,9 @@ function meet(root) {
     if (figure.dataset.figureMet) continue;
     figure.dataset.figureMet = "true";
     readState(figure);
+    // What is known of its height is kept free, so that nothing below moves when it is drawn.
+    const plot = figure.querySelector("[data-height]");
+    if (plot) plot.style.minHeight = `${plot.dataset.height}px`;
     inView.observe(figure);
     if (figure.dataset.figureLive) live(figure);
   }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app.submission import MOMENT, key_of_form, submit
+from app.submission import MOMENT, check, key_of_form, submit
 from worker.contract.errors import UserError
 from worker.contract.inputs import AskPreflight, Question
 from worker.engine.client import Engine, WorkerBusy
@@ -131,3 +131,21 @@ def test_a_submission_asks_the_worker_for_no_trial_and_waits_moments(
     assert asked == [(True, MOMENT)]
     assert script.post("/api/runs/check", json=spec).status_code == 503
     assert asked[1][0] is False
+
+
+def test_what_is_only_looked_at_waits_longer_for_a_busy_machine_than_what_is_submitted(
+    engine: Engine, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def busy(question: Question, timeout: float = 10) -> dict[str, Any]:
+        waited.append(timeout)
+        raise WorkerBusy("The worker computes much else.")
+
+    monkeypatch.setattr(engine, "ask", busy)
+    check(engine, spec, is_submitted=True)
+    for brief in (True, False):
+        with pytest.raises(WorkerBusy):
+            check(engine, spec, brief=brief)
+    submitted, glanced, looked = waited
+    assert submitted == MOMENT < glanced < looked

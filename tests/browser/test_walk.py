@@ -11,6 +11,15 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 STEP_MS = 240_000
+FIRST_SEEN = """new MutationObserver((_, observer) => {
+  const link = [...document.querySelectorAll("a")].find((a) => a.textContent === "Probe it");
+  if (!link) return;
+  observer.disconnect();
+  requestAnimationFrame(() => {
+    window.firstSeen = link.getBoundingClientRect().top + scrollY;
+  });
+}).observe(document, { childList: true, subtree: true });"""
+"""Where the page first shows the link, in pixels from its top."""
 
 
 @pytest.mark.slow
@@ -90,7 +99,22 @@ def edit(page: Page, application: Any) -> Any:
     curves = page.locator("#figure-training_curves-probability")
     curves.scroll_into_view_if_needed()
     expect(curves.locator(".scatterlayer .trace")).to_have_count(3)
+    stands_still(page)
     return result_of(page, application)
+
+
+def stands_still(page: Page) -> None:
+    """Opened anew, the links under the figure stay where they could first be seen."""
+    page.add_init_script(FIRST_SEEN)
+    page.reload()
+    link = page.get_by_role("link", name="Probe it")
+    expect(page.locator("#figure-training_curves-probability .scatterlayer .trace")).to_have_count(
+        3
+    )
+    expect(page.get_by_text("what was to stay: about")).to_be_visible()
+    top = link.evaluate("e => e.getBoundingClientRect().top + scrollY")
+    # A font that comes later may move a line by less than its height.
+    assert abs(top - page.evaluate("window.firstSeen")) < 10
 
 
 def probe(page: Page, application: Any) -> Any:

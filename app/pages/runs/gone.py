@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse
 from app.backend import EngineDep
 from app.submission import check, key_of_form, submit
 from app.templating import render, wants_fragment
-from app.verdicts import verdict_of, verdict_spec
+from app.verdicts import verdict_spec
 from worker.contract.errors import UserError
 from worker.contract.menu import Preflight
 from worker.contract.records import RunRecord
@@ -17,27 +17,25 @@ from worker.store.store import Store
 router = APIRouter(prefix="/runs/{run_id}/gone")
 
 
-@router.get("")
-def show(request: Request, run_id: str, engine: EngineDep) -> Response:
-    """The button with the time it takes, or a link to the verdict that is there already."""
+@router.get("/ahead")
+def ahead(request: Request, run_id: str, engine: EngineDep) -> Response:
+    """What stands beside the button: the time it takes, or why it cannot be asked now."""
     run = _edit(engine.store, run_id)
-    verdict = verdict_of(engine.store, run_id)
-    ahead: Preflight | None = None
+    found: Preflight | None = None
     problem = ""
-    if not verdict:
-        try:
-            ahead = check(engine, verdict_spec(run, engine.store), brief=True)[1]
-        except (WorkerBusy, Unreachable):
-            pass  # How long it takes is not known yet; the question itself can be asked.
-        except UserError as error:
-            problem = error.message
+    try:
+        found = check(engine, verdict_spec(run, engine.store), brief=True)[1]
+    except (WorkerBusy, Unreachable):
+        pass  # How long it takes is not known yet; the question itself can be asked.
+    except UserError as error:
+        problem = error.message
     return render(
         request,
-        "fragments/is_it_gone.html",
-        run=run,
-        verdict=verdict,
-        ahead=ahead,
+        "fragments/gone_ahead.html",
+        edit=run_id,
+        ahead=found,
         problem=problem,
+        again="load delay:3s",
     )
 
 

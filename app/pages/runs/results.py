@@ -3,6 +3,7 @@
 While a run computes, the same addresses give what has come of its result so far.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from app.figure_frames import PARTIALS, figure_of
 from app.mask_editor import Editor, editor, mask_asked
 from app.probe_table import PAGE, aggregates, card_of, fact_page
 from app.templating import render
+from app.verdicts import verdict_of
 from app.walk import walk_of
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
@@ -49,14 +51,13 @@ def show(request: Request, run_id: str, engine: EngineDep) -> Response:
     store = engine.store
     record, result = store.run(run_id), store.result(run_id)
     live = came(store, record) if record.state in FINAL_STATES else LIVE.get(record.kind, [])
-    drawn = offers(result) if result else []
     return render(
         request,
         "pages/result.html",
         run=record,
         result=result,
         live=[figure_of(record, offer) for offer in live],
-        **_figures(record, drawn, has_mask="components" in result.arrays if result else False),
+        **(_figures(record, result, engine.store) if result else {}),
         **(_more(record, result, engine, mask_asked(request)) if result else {}),
     )
 
@@ -70,10 +71,24 @@ def came(store: Store, record: RunRecord) -> list[Offer]:
     return [offer for offer in LIVE[record.kind] if PARTIALS[offer.figure] in names]
 
 
-def _figures(record: RunRecord, drawn: list[Offer], has_mask: bool) -> dict[str, Any]:
-    """The one figure that shows the answer, and the others; the mask's own stands beside it."""
-    found = [figure_of(record, one) for one in drawn if not (has_mask and one.clickable)]
-    return {"first": found[0] if found else None, "figures": found[1:]}
+def _figures(record: RunRecord, result: Result, store: Store) -> dict[str, Any]:
+    """The one figure that shows the answer, and the others; the mask's own stands beside it.
+
+    The first is drawn here already: what follows it on the page stands still when it comes.
+    """
+    has_mask = "components" in result.arrays
+    shown = [one for one in offers(result) if not (has_mask and one.clickable)]
+    if not shown:
+        return {"first": None, "figures": []}
+    asked = {c.name: c.value for c in shown[0].controls if c.value} | dict(shown[0].fixed)
+    drawing: Drawing | None = None
+    # Where it cannot be drawn the figure itself says why, in its place.
+    with suppress(UserError):
+        drawing = draw(shown[0].figure, source_of(record.id, result, store), asked)
+    return {
+        "first": figure_of(record, shown[0], drawing),
+        "figures": [figure_of(record, one) for one in shown[1:]],
+    }
 
 
 def _limits(record: RunRecord, announcement: Announcement | None) -> list[tuple[str, str]]:
@@ -92,13 +107,17 @@ def _more(
     record: RunRecord, result: Result, engine: Engine, asked: dict[str, Any]
 ) -> dict[str, Any]:
     """What only some kinds of result show; `asked` is what the address says of the mask."""
+    walk = walk_of(engine.store, record)
+    edit = record.id if record.kind == "unlearn" else walk.edit
     return {
         "mask": _editor(engine.store, record.id, asked) if "components" in result.arrays else None,
         "probes": aggregates(result),
+        "edit": edit,
+        "verdict": verdict_of(engine.store, edit) if edit else None,
         "card": card_of(result),
         "limits": _limits(record, engine.store.announcement()),
         "children": engine.store.children(record.id),
-        "walk": walk_of(engine.store, record),
+        "walk": walk,
         "leaving": {
             "offers": leaving.offers(engine.store, record, result),
             "model": leaving.model_of(engine.store, record),

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from app.drawing.drawing import Source
 from tests.app.conftest import AskedEngine
 from tests.app.pages.edits.test_stacks import NONE, edit
+from worker.contract.errors import UserError
 from worker.contract.menu import MethodInfo
 from worker.contract.result import Evaluation, Table
 from worker.engine.client import Engine, WorkerBusy
@@ -62,18 +63,31 @@ def test_the_button_stands_on_a_finished_edit_with_the_time_it_takes(
     client: TestClient, edited: str
 ) -> None:
     for address in (f"/runs/{edited}/result", f"/dossier/{edited}"):
-        assert f'hx-get="/runs/{edited}/gone"' in client.get(address).text
-    part = client.get(f"/runs/{edited}/gone").text
-    assert f'action="/runs/{edited}/gone"' in part and "About 10 s: it asks" in part
+        shown = client.get(address).text
+        assert f'action="/runs/{edited}/gone"' in shown and "<button>Is it gone?</button>" in shown
+        assert f'hx-get="/runs/{edited}/gone/ahead" hx-trigger="load"' in shown
+    beside = client.get(f"/runs/{edited}/gone/ahead").text
+    assert "what was to stay: about 10 s." in beside and "hx-get" not in beside
+    assert "<button" not in beside, "the button is not swapped under a reader's finger"
 
 
 def test_while_no_worker_says_how_long_it_takes_it_can_be_asked_all_the_same(
     client: TestClient, engine: AskedEngine, edited: str
 ) -> None:
     engine.refusal = WorkerBusy("The worker loads a model.")
-    part = client.get(f"/runs/{edited}/gone").text
-    assert "<button>Is it gone?</button>" in part and "About" not in part
-    assert 'hx-trigger="load delay:3s"' in part, "the time is asked again"
+    assert "<button>Is it gone?</button>" in client.get(f"/runs/{edited}/result").text
+    beside = client.get(f"/runs/{edited}/gone/ahead").text
+    assert "about" not in beside and "It asks in other wordings" in beside
+    assert 'hx-trigger="load delay:3s"' in beside, "the time is asked again"
+
+
+def test_what_hinders_the_question_stands_beside_the_button(
+    client: TestClient, engine: AskedEngine, edited: str
+) -> None:
+    engine.refusal = UserError("No worker has the model 'demo'.")
+    beside = client.get(f"/runs/{edited}/gone/ahead").text
+    assert "It cannot be asked now: No worker has the model &#39;demo&#39;." in beside
+    assert "hx-get" not in beside
 
 
 def test_one_press_asks_about_the_edits_own_facts_and_a_second_of_the_same_form_nothing_more(
@@ -96,7 +110,7 @@ def test_the_dossier_says_how_far_the_verdict_has_come_and_then_begins_with_it(
     [run] = engine.store.children(edited)
     page = client.get(f"/dossier/{edited}").text
     assert f'hx-get="/dossier/{edited}/verdict"' in page and "Queued" in page
-    assert "on its way" in client.get(f"/runs/{edited}/gone").text
+    assert "on its way" in client.get(f"/runs/{edited}/result").text
 
     finish(engine, run.id, judged(made))
     part = client.get(f"/dossier/{edited}/verdict").text
@@ -111,7 +125,7 @@ def test_the_dossier_says_how_far_the_verdict_has_come_and_then_begins_with_it(
         assert "0.01 for &lt;b&gt;it&lt;/b&gt;" in shown
         assert f'data-figure="/runs/{run.id}/figures/verdict_bars"' in shown
     assert client.get(f"/dossier/{edited}").text.index("verdict-word") < page.index("facts-head")
-    assert f'href="/dossier/{edited}#verdict-head"' in client.get(f"/runs/{edited}/gone").text
+    assert f'href="/dossier/{edited}#verdict-head"' in client.get(f"/runs/{edited}/result").text
 
 
 def test_a_verdict_that_failed_can_be_asked_again(
@@ -122,7 +136,7 @@ def test_a_verdict_that_failed_can_be_asked_again(
     attempt = engine.store.begin_attempt(run.id, "test-host:cpu", "g")
     assert attempt is not None
     engine.store.finish(run.id, attempt.number, "failed", "out of memory", None)
-    assert "<button>Is it gone?</button>" in client.get(f"/runs/{edited}/gone").text
+    assert "<button>Is it gone?</button>" in client.get(f"/runs/{edited}/result").text
 
 
 def test_what_cannot_be_concluded_stands_on_a_verdicts_page(
@@ -137,5 +151,5 @@ def test_what_cannot_be_concluded_stands_on_a_verdicts_page(
 
 def test_only_a_finished_edit_is_asked(client: TestClient, put: Put, made: ModuleType) -> None:
     other = put("localize", made.localization_source())
-    for answer in (client.get(f"/runs/{other}/gone"), client.post(f"/runs/{other}/gone")):
+    for answer in (client.get(f"/runs/{other}/gone/ahead"), client.post(f"/runs/{other}/gone")):
         assert answer.status_code == 422 and "only a finished edit" in answer.text

@@ -78,7 +78,7 @@ def test_probes_of_an_edit_lead_to_its_verdict_dossier_and_comparison(
     assert attempt is not None
     engine.store.finish(run_id, attempt.number, "done", "", made.evaluation_source().result)
     page = client.get(f"/runs/{run_id}/result").text
-    assert f'hx-get="/runs/{edited}/gone"' in page
+    assert f'action="/runs/{edited}/gone"' in page
     assert f'href="/dossier/{edited}"' in page and f'href="/compare?run={run_id}"' in page
 
 
