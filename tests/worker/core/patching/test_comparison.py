@@ -94,9 +94,9 @@ def test_the_answer_is_compared_with_the_edit_target_and_the_subject_with_anothe
 
 def comparing(facts: Any, events: list[Event] | None = None, **options: Any) -> Comparison:
     job = Job(seed=0, report=Quiet(None if events is None else events.append), pool=tuple(FACTS))
-    or_random = options.pop("or_random", True)
+    also = {name: options.pop(name) for name in ("or_random",) if name in options}
     asked = ComparisonOptions(**({"min_probability": 0.0} | options))
-    return Comparison(make_planted(), facts, asked, job, or_random)
+    return Comparison(make_planted(), facts, asked, job, **also)
 
 
 def test_facts_are_measured_from_the_shortest_prompt_on_so_many_at_a_time() -> None:

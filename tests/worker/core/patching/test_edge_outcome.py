@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.worker.core.localization.planted import CARRY, FACTS, STORE, make_planted
 from worker.contract.progress import Quiet
@@ -27,6 +28,21 @@ EDGES = np.array(
         [0.0, 0.0, 0.0, 0.0, 0.0, -4.0],
     ]
 )
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "lowest", "highest"),
+    [("top_edges", 50, 1, 1000), ("batch_size", 4, 1, 256)],
+)
+def test_a_number_has_its_default_and_is_taken_up_to_its_bounds_alone(
+    name: str, default: int, lowest: int, highest: int
+) -> None:
+    assert EdgeOptions().aggregate == "absolute" and getattr(EdgeOptions(), name) == default
+    for value in (lowest, highest):
+        assert getattr(EdgeOptions.model_validate({name: value}), name) == value
+    for value in (lowest - 1, highest + 1):
+        with pytest.raises(ValidationError, match=name):
+            EdgeOptions.model_validate({name: value})
 
 
 def test_a_component_scores_what_leaves_it_and_an_attention_what_leaves_its_heads() -> None:
