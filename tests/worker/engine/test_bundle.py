@@ -18,6 +18,7 @@ from worker.contract.mask import Mask
 from worker.contract.result import ArrayInfo, Axis, Provenance, Receipt, Result
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec, parse_spec
+from worker.engine import bundle as _bundle
 from worker.engine.bundle import bundle_run, import_bundle, size_of_bundle
 from worker.store.store import Store
 
@@ -355,3 +356,37 @@ def test_a_bundle_larger_than_is_allowed_is_refused(here: Store, tmp_path: Path)
     path = packed(here, localized(here), tmp_path)
     with pytest.raises(UserError, match="expected at most"):
         import_bundle(path, here, 10)
+
+
+@pytest.mark.parametrize(
+    ("brought", "name"),
+    [
+        ("/data/mine/sports", "sports"),
+        ("C:\\mine\\sports", "sports"),
+        ("mine/..", "brought"),
+        ("mine/", "brought"),
+        ("mine/" + "x" * 90, "x" * 80),
+    ],
+)
+def test_facts_and_texts_that_were_named_by_a_path_take_its_last_part(
+    there: Store, brought: str, name: str
+) -> None:
+    facts = FACTS.model_copy(update={"name": brought})
+    assert _bundle._bring_facts(facts, there, "ann") == name
+    assert there.fact_set(name).hash == FACTS.hash
+    assert _bundle._bring_text(brought, TALE, there, "ann") == name
+    assert there.text(name) == TALE
+
+
+def test_an_export_comes_without_the_names_of_evaluations_that_are_elsewhere(
+    here: Store, there: Store, tmp_path: Path
+) -> None:
+    edit = edited(here)
+    results = [evaluated(here, edit)]
+    export = parse_spec(
+        {"kind": "export", "model": {"base": "demo", "edits": [edit]}, "results": results}
+    )
+    run_id = finished(here, export, made("export", None))
+    own = there.run(moved(here, there, run_id, tmp_path))
+    assert own.kind == "export" and own.spec["results"] == []
+    assert there.run(own.spec["model"]["edits"][0]).kind == "unlearn"

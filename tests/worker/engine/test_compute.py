@@ -344,3 +344,18 @@ def test_a_lease_sets_the_kernels_alarm_and_one_that_is_over_ends_at_once(
     engine_compute.renew(130.0)
     engine_compute.renew(40.0)
     assert alarms == [(signal.ITIMER_REAL, 30.0), (signal.ITIMER_REAL, 0.001)]
+
+
+@pytest.mark.parametrize("has_gpu", [True, False, None])
+def test_after_too_little_memory_what_is_left_over_is_let_go(
+    has_gpu: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    cuda = SimpleNamespace(
+        is_available=lambda: has_gpu, empty_cache=lambda: done.append("the device's")
+    )
+    torch = None if has_gpu is None else SimpleNamespace(cuda=cuda)
+    monkeypatch.setitem(sys.modules, "torch", cast(Any, torch))
+    monkeypatch.setattr(engine_compute.gc, "collect", lambda: done.append("the process's"))
+    engine_compute._free_memory()
+    assert done == ["the process's", *(["the device's"] if has_gpu else [])]
