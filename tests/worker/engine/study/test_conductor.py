@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.records import RunRecord
@@ -235,3 +236,73 @@ def test_a_worker_that_stops_leaves_the_study_and_its_children_to_the_next(lab: 
     lab.compute_all("evaluate")
     assert lab.ended(thread).state == "done"
     assert len(lab.store.children(lab.study)) == 4
+
+
+def test_children_belong_to_the_study_and_its_owner_and_what_they_gave_is_kept(lab: Lab) -> None:
+    lab.study = lab.submit(STUDY, owner="ann")
+    thread = lab.conduct()
+    lab.compute_all("unlearn")
+    lab.compute_all("evaluate")
+    assert lab.ended(thread).state == "done"
+    children = lab.store.children(lab.study)
+    assert {(child.owner, child.tags) for child in children} == {("ann", ("study",))}
+    edits = [child.id for child in children if child.kind == "unlearn"]
+    parents = [child.parents for child in children if child.kind == "evaluate"]
+    assert sorted(parents) == sorted((lab.study, edit) for edit in edits)
+    assert all(child.parents == (lab.study,) for child in children if child.kind == "unlearn")
+    assert lab.store.artifacts.size(f"runs/{lab.study}/arrays.npz") > 0
+    result = lab.store.result(lab.study)
+    assert result is not None and result.seconds >= 0
+    events = [event for _, event in lab.store.events(lab.study)]
+    assert [e.state for e in events if e.type == "state" and e.state][-2:] == ["running", "done"]
+    told = [e.message for e in events if e.type == "progress"]
+    assert told[0] == "editing: 0 of 2 child runs ended"
+    assert told[-1] == "evaluating: 2 of 2 child runs ended"
+    lab.conduct().join(60)
+    assert lab.store.run(lab.study).state == "done", "what has ended is not begun again"
+    assert len(lab.store.children(lab.study)) == 4
+
+
+def test_a_child_that_is_refused_or_fails_is_a_gap_with_its_reason(lab: Lab) -> None:
+    lab.study = lab.submit(STUDY.model_copy(update={"seeds": (0, 1, 2)}))
+    asked: list[Spec] = []
+
+    def submit(spec: Spec, **given: Any) -> str:
+        asked.append(spec)
+        if spec.kind == "unlearn" and spec.seed == 0:
+            raise UserError("Such an edit cannot be made.")
+        return lab.submit(spec, **given)
+
+    thread = lab.conduct(submit=submit)
+    edit, other = lab.wait(lambda: lab.open_children()[1:] and lab.open_children())
+    attempt = lab.store.begin_attempt(edit.id, "w1", "g")
+    assert attempt is not None
+    lab.store.finish(edit.id, attempt.number, "failed", "It went wrong.")
+    lab.compute(other)
+    lab.compute(lab.wait(lambda: [c for c in lab.open_children() if c.kind == "evaluate"])[0])
+    record = lab.ended(thread)
+    result = lab.store.result(lab.study)
+    assert record.state == "done" and result is not None, record.message
+    gaps = str(result.tables["failures"].rows)
+    assert "Such an edit cannot be made." in gaps and "It went wrong." in gaps
+    assert len(asked) == 4, "each edit once, and the one evaluation of an edit that is there"
+
+
+@pytest.mark.parametrize(
+    ("stage", "n_done", "n", "fraction"),
+    [
+        ("localizing", 0, 4, 0.0),
+        ("localizing", 2, 4, 0.05),
+        ("searching", 1, 3, 0.2),
+        ("editing", 1, 2, 0.55),
+        ("evaluating", 1, 2, 0.85),
+        ("evaluating", 2, 2, 1.0),
+        ("editing", 0, 0, 0.4),
+    ],
+)
+def test_each_stage_has_its_share_of_the_whole(
+    stage: str, n_done: int, n: int, fraction: float
+) -> None:
+    told = conducting._progress(stage, n_done, n)
+    assert told.type == "progress" and told.fraction == pytest.approx(fraction)
+    assert told.message == f"{stage}: {n_done} of {n} child runs ended"
