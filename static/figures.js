@@ -23,6 +23,7 @@ const busy = new WeakMap(); // figure -> AbortController of the request under wa
 let loading = null;
 
 function plotly() {
+  if (window.Plotly) loading ??= Promise.resolve(window.Plotly); // it stands in the same file
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = document.querySelector("[data-plotly]").dataset.plotly;
@@ -84,15 +85,7 @@ async function draw(figure) {
   busy.set(figure, request);
   figure.setAttribute("aria-busy", "true");
   try {
-    const [Plotly, answer] = await Promise.all([
-      plotly(),
-      fetch(address(figure, "json"), {
-        signal: request.signal,
-        headers: { Accept: "application/json" },
-      }),
-    ]);
-    const drawing = answer.status === 204 ? null : await answer.json();
-    if (!answer.ok) throw new Error(drawing.detail.map((problem) => problem.message).join(" "));
+    const [Plotly, drawing] = await Promise.all([plotly(), fetched(figure, request.signal)]);
     if (drawing && figure.isConnected) {
       drawings.set(figure, drawing);
       await show(figure, Plotly);
@@ -104,6 +97,20 @@ async function draw(figure) {
     say(figure, `The figure could not be drawn: ${error.message}`);
   }
   figure.removeAttribute("aria-busy");
+}
+
+/* What is drawn: put into the page where there is no server to ask, else asked from it. */
+async function fetched(figure, signal) {
+  const given = figure.querySelector("[data-drawing]");
+  if (given) return JSON.parse(given.textContent);
+  if (location.protocol === "file:") return null;
+  const answer = await fetch(address(figure, "json"), {
+    signal,
+    headers: { Accept: "application/json" },
+  });
+  const drawing = answer.status === 204 ? null : await answer.json();
+  if (!answer.ok) throw new Error(drawing.detail.map((problem) => problem.message).join(" "));
+  return drawing;
 }
 
 async function show(figure, Plotly) {
@@ -169,6 +176,7 @@ function say(figure, sentence) {
 }
 
 async function fillTable(figure, details) {
+  if (figure.querySelector("[data-drawing]")) return; // the table stands there already
   const place = details.querySelector("[data-rows]");
   try {
     const answer = await fetch(address(figure, "html"));
@@ -323,6 +331,24 @@ document.addEventListener("change", (event) => {
   }
   if (event.target.matches("input[type=checkbox]")) remark();
 });
+/* Paper shows what is folded on the screen, and figures that never came into view */
+let unfolded = [];
+function unfold() {
+  unfolded = [...document.querySelectorAll("main details:not([open])")];
+  for (const part of unfolded) part.open = true;
+  return Promise.all([...figures()].filter((figure) => !drawings.has(figure)).map(draw));
+}
+addEventListener("beforeprint", () => unfolded.length || unfold());
+addEventListener("afterprint", () => {
+  for (const part of unfolded) part.open = false;
+  unfolded = [];
+});
+document.addEventListener("click", async (event) => {
+  if (!event.target.closest?.("[data-print]")) return;
+  await unfold();
+  print();
+});
+
 document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-controls]")) event.preventDefault();
 });

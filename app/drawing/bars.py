@@ -25,7 +25,11 @@ def draw_bars(
     """Draw a bar for every label and series; `cells` are the same numbers, one row each."""
     shown = [plotly_text(label) for label in labels]
     hover = f"%{{customdata}}<br>{plotly_text(unit)} %{{x:.3g}}<extra></extra>"
-    axis: dict[str, Any] = {"title": {"text": plotly_text(unit)}, "fixedrange": True}
+    axis: dict[str, Any] = {
+        "title": {"text": plotly_text(unit)},
+        "automargin": True,
+        "fixedrange": True,
+    }
     return Drawing(
         title=title,
         caption=caption,

@@ -10,8 +10,10 @@ from starlette.responses import Response
 
 from app import leaving
 from app.backend import StoreDep
+from app.downloads import attachment
 from app.drawing.find import offers
 from app.figure_frames import figure_of
+from app.pages.edits._dossier_file import dossier_file
 from app.probe_table import aggregates
 from app.templating import render
 from app.verdicts import Verdict, verdict_of
@@ -39,6 +41,18 @@ def index(request: Request, store: StoreDep) -> Response:
 @router.get("/{run_id}")
 def show(request: Request, run_id: str, store: StoreDep) -> Response:
     """The story of one edit."""
+    return render(request, "pages/dossier.html", offline=False, **_story(store, run_id))
+
+
+@router.get("/{run_id}/file")
+def file(run_id: str, store: StoreDep) -> Response:
+    """The same as one file that opens without a server."""
+    text = dossier_file(store, _story(store, run_id))
+    return Response(text, media_type="text/html", headers=attachment(f"dossier-{run_id}.html"))
+
+
+def _story(store: Store, run_id: str) -> dict[str, Any]:
+    """What a dossier shows; UserError for a run that is no finished edit."""
     run = store.run(run_id)
     result = store.result(run_id)
     if run.kind != "unlearn" or result is None:
@@ -46,27 +60,28 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
             f"The run {run_id!r} is {run.kind}, {run.state}; a dossier tells of a finished edit."
         )
     components = result.mask.components if result.mask else ()
-    localization = _localization(store, run)
-    return render(
-        request,
-        "pages/dossier.html",
-        run=run,
-        result=result,
-        facts=_facts(store, run)[:LISTED],
-        n_facts=len(_facts(store, run)),
-        located=_located(store, localization, components) if localization else None,
-        share=_share(store, run, sum(t.n_parameters for t in result.receipt.tensors))
-        if result.receipt
-        else None,
-        **_card(verdict_of(store, run_id)),
-        curves=[figure_of(run, offer) for offer in offers(result)],
-        probed=[_probed(store, one) for one in _evaluations(store, run)],
-        leaving={
+    localization, facts, verdict = (
+        _localization(store, run),
+        _facts(store, run),
+        verdict_of(store, run_id),
+    )
+    changed = sum(t.n_parameters for t in result.receipt.tensors) if result.receipt else None
+    return {
+        "run": run,
+        "result": result,
+        "facts": facts[:LISTED],
+        "n_facts": len(facts),
+        "located": _located(store, localization, components) if localization else None,
+        "share": _share(store, run, changed) if changed is not None else None,
+        **_card(verdict),
+        "curves": [figure_of(run, offer) for offer in offers(result)],
+        "probed": [_probed(store, one, verdict) for one in _evaluations(store, run)],
+        "leaving": {
             "offers": leaving.offers(store, run, result),
             "model": leaving.model_of(store, run),
         },
-        spec_json=json.dumps(run.spec, indent=2, ensure_ascii=False),
-    )
+        "spec_json": json.dumps(run.spec, indent=2, ensure_ascii=False),
+    }
 
 
 @router.get("/{run_id}/verdict")
@@ -142,7 +157,7 @@ def _evaluations(store: Store, run: RunRecord) -> list[RunRecord]:
     return [one for one in store.children(run.id) if one.kind == "evaluate" and one.has_result]
 
 
-def _probed(store: Store, run: RunRecord) -> dict[str, Any]:
+def _probed(store: Store, run: RunRecord, verdict: Verdict | None) -> dict[str, Any]:
     result = store.result(run.id)
     assert result is not None
     shown = [offer for offer in offers(result) if offer.figure == "probes_heatmap"]
@@ -150,5 +165,6 @@ def _probed(store: Store, run: RunRecord) -> dict[str, Any]:
         "run": run,
         "result": result,
         "tables": aggregates(result),
+        "is_verdict": bool(verdict and verdict.card and verdict.run.id == run.id),
         "figures": [figure_of(run, offer) for offer in shown],
     }

@@ -1,5 +1,7 @@
 """From an edit by one button to its verdict: queued once, awaited on the dossier, told first."""
 
+import json
+import re
 from collections.abc import Callable
 from types import ModuleType
 
@@ -12,7 +14,9 @@ from tests.app.pages.edits.test_stacks import NONE, edit
 from worker.contract.errors import UserError
 from worker.contract.menu import MethodInfo
 from worker.contract.result import Evaluation, Table
+from worker.contract.spec import parse_spec
 from worker.engine.client import Engine, WorkerBusy
+from worker.store.runs import insert_run
 
 Put = Callable[[str, Source], str]
 CARD = Table(
@@ -153,3 +157,51 @@ def test_only_a_finished_edit_is_asked(client: TestClient, put: Put, made: Modul
     other = put("localize", made.localization_source())
     for answer in (client.get(f"/runs/{other}/gone/ahead"), client.post(f"/runs/{other}/gone")):
         assert answer.status_code == 422 and "only a finished edit" in answer.text
+
+
+def test_a_dossier_is_saved_as_one_file_that_asks_nobody_for_anything(
+    client: TestClient, engine: Engine, made: ModuleType, edited: str
+) -> None:
+    press(client, edited)
+    [run] = engine.store.children(edited)
+    odd = '</script><script>alert("x")</script>'
+    engine.store.update_run(edited, title=odd)
+    finish(engine, run.id, judged(made))
+    answer = client.get(f"/dossier/{edited}/file")
+    text = answer.text
+    assert f'filename="dossier-{edited}.html"' in answer.headers["content-disposition"]
+    assert len(answer.content) < 5_000_000
+    assert odd not in text and "&lt;/script&gt;&lt;script&gt;alert" in text
+    body = text.partition("<main")[2].partition("</main>")[0]
+    assert '<span class="verdict-word bad">Hidden</span>' in body
+    assert not re.search(r"<a\b|\bsrc=|hx-get|<form", body)
+    assert text.count("<script") == text.count("</script>"), "no script ends early"
+    drawn = re.findall(r"data-drawing>(.*?)</script>", body)
+    missing = body.count('<p class="error">')  # of arrays that these tests do not store
+    assert len(drawn) == body.count("data-figure=") - missing > 0
+    assert all(json.loads(one)["data"] for one in drawn)
+    assert body.count("data-rows><table>") == len(drawn), "numbers stand there without scripts"
+    assert "vendor/" not in text.partition("</style>")[0]
+
+
+def test_a_dossier_says_what_each_evaluation_found_once(
+    client: TestClient, engine: Engine, made: ModuleType, edited: str
+) -> None:
+    model = {"base": "demo", "edits": [edited]}
+    facts = {"set": "sports", "forget": "first:2"}
+    spec = {"kind": "evaluate", "model": model, "facts": facts, "evaluations": ["probes"]}
+    with engine.store.database.write() as session:
+        run_id = insert_run(
+            session, parse_spec(spec), owner="", title="asked", tags=(), parents=None, priority=1
+        )
+    source = made.evaluation_source()
+    caption = "Found but once."
+    [(name, found)] = source.result.evaluations.items()
+    told = source.result.model_copy(
+        update={
+            "caption": caption,
+            "evaluations": {name: found.model_copy(update={"caption": caption})},
+        }
+    )
+    finish(engine, run_id, Source(told, source.open))
+    assert client.get(f"/dossier/{edited}").text.count(caption) == 1
