@@ -8,8 +8,10 @@
 2. Train on facts that stand in for the forget facts (`rehearsal.py`), at the start and a half order
    of magnitude below, and on in the better direction until the best rate has a worse neighbour on
    either side. A trial whose watched facts fall below half is stopped.
-3. Where the best is not yet as meant (`Judged.fits`): another forget weight in the direction of
-   what is lacking, and twice the steps where the goal is.
+3. While the best is not yet as meant (`Judged.fits`): another forget weight in the direction of
+   what is lacking, and twice the steps where the goal is. A trial that becomes the best by this is
+   asked anew what it lacks: twice the steps may reach the goal and take of the retain facts what a
+   smaller weight leaves them.
 4. Keep the trial of the best score (`judge.py`).
 
 The model is left as it was. An option given by hand is never changed; a rate given by hand switches
@@ -38,6 +40,8 @@ ROWS = {"general_batch": 2, "retain_batch": 8, "context": 64}
 FACTOR = math.sqrt(10)
 WEIGHT_FACTOR = 2.5
 MOST_RATES, FEWEST_TRIALS, USUAL_TRIALS, MOST_TRIALS = 5, 3, 4, 7
+MOST_STEPS = 4
+"""Times the starting point's steps."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,13 @@ def search(start: Chosen, attempt: Attempt[Chosen], given: set[str]) -> list[Tri
     `given` are the options that were given by hand.
     """
     tried = _rates(start, attempt)
-    for options in _more(best_of(tried), given):
-        tried.append(attempt(options, len(tried)))
+    while len(tried) < MOST_TRIALS:
+        known = {_place(one.options) for one in tried}
+        wanted = _more(best_of(tried), given, MOST_STEPS * start.steps)
+        untried = next((options for options in wanted if _place(options) not in known), None)
+        if untried is None:
+            break
+        tried.append(attempt(untried, len(tried)))
     return tried
 
 
@@ -128,8 +137,8 @@ def _rates(start: Chosen, attempt: Attempt[Chosen]) -> list[Tried[Chosen]]:
     return list(by_place.values())
 
 
-def _more(best: Tried[Chosen], given: set[str]) -> Iterator[Chosen]:
-    """Options for what the best trial lacks."""
+def _more(best: Tried[Chosen], given: set[str], most_steps: int) -> Iterator[Chosen]:
+    """Options for what the best trial lacks, the likelier cure first."""
     judged, options = best.judged, best.options
     assert judged is not None
     if judged.fits:
@@ -139,8 +148,13 @@ def _more(best: Tried[Chosen], given: set[str]) -> Iterator[Chosen]:
         factor = WEIGHT_FACTOR if weak else 1 / WEIGHT_FACTOR
         weight = float(f"{options.forget_weight * factor:.3g}")
         yield options.model_copy(update={"forget_weight": weight})
-    if "steps" not in given and weak:
+    if "steps" not in given and weak and 2 * options.steps <= most_steps:
         yield options.model_copy(update={"steps": 2 * options.steps})
+
+
+def _place(options: Training) -> tuple[float, float, int]:
+    """What a search varies."""
+    return options.learning_rate, options.forget_weight, options.steps
 
 
 def lost(options: Chosen, error: Diverged | NotFinite) -> Tried[Chosen]:

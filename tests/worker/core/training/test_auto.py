@@ -110,6 +110,35 @@ def test_what_is_lacking_is_tried_and_what_was_given_by_hand_is_not() -> None:
     assert len(search(start, peak(1e-9, goal=0.2), set())) == MOST_TRIALS == 7, "as is said before"
 
 
+def test_what_harms_once_it_reaches_is_tried_with_a_smaller_weight() -> None:
+    def attempt(options: Training, number: int) -> Tried[Training]:
+        away = abs(math.log10(options.learning_rate / 1e-3))
+        if options.steps == 20:
+            judged = Judged(1.0, 0.99, 0.0, -0.1) if options.forget_weight < 1 else (
+                Judged(1.0, 0.8, 0.0, -0.5)
+            )  # fmt: skip
+        else:
+            judged = Judged(0.5, 1.0, 0.0, -1 - away)
+        return Tried(options, judged, "done")
+
+    start = Training(learning_rate=1e-3, steps=10, forget_weight=1.0)
+    tried = search(start, attempt, set())
+    assert [(t.options.forget_weight, t.options.steps) for t in tried[3:]] == [
+        (2.5, 10), (1.0, 20), (0.4, 20),
+    ]  # fmt: skip
+    assert best_of(tried).options.forget_weight == 0.4
+
+
+def test_steps_are_doubled_twice_at_most() -> None:
+    def attempt(options: Training, number: int) -> Tried[Training]:
+        away = abs(math.log10(options.learning_rate / 1e-3))
+        return Tried(options, Judged(0.1, 1.0, 0.0, options.steps / 1000 - away), "done")
+
+    start = Training(learning_rate=1e-3, steps=10, forget_weight=0.0)
+    tried = search(start, attempt, {"forget_weight"})
+    assert [t.options.steps for t in tried] == [10, 10, 10, 20, 40]
+
+
 def test_the_start_is_scaled_by_width_and_a_given_number_of_steps_stays(model) -> None:
     own = starting_point(model, Training())
     assert own.learning_rate == pytest.approx(2e-3 * min(1, 128 / model.d_model), rel=0.01)
