@@ -1,13 +1,14 @@
 """Fact lookup's layers in a real browser: slider, frame and mask say the same; nothing computed."""
 
+import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Served
+from tests.browser.conftest import Served, serve
 from worker.contract.mask import Mask
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.result import ArrayInfo, Attribution, Axis, Provenance, Result
@@ -65,10 +66,10 @@ def lookup() -> tuple[Result, bytes]:
     return result, file.getvalue()
 
 
-@pytest.fixture
-def found(fresh: Callable[..., Served]) -> Iterator[tuple[Served, str]]:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
     """An application without a worker that holds the lookup; and its run's id."""
-    application = fresh(with_worker=False)
+    application = serve(tmp_path_factory.mktemp("found"), with_worker=False)
     store = Store.open(Settings(data=application.data))
     model = ModelInfo(id="demo", title="Demo", n_layers=N, n_parameters=2000)
     model = model.model_copy(update={"component_parameters": dict.fromkeys(MLPS, 100)})
@@ -86,6 +87,7 @@ def found(fresh: Callable[..., Served]) -> Iterator[tuple[Served, str]]:
     store.finish(run_id, attempt.number, "done", "", result)
     yield application, run_id
     store.close()
+    application.stop()
 
 
 def checked(page: Page, layers: range) -> None:
@@ -136,3 +138,23 @@ def test_layers_are_chosen_by_keyboard_and_by_dragging(
     page.get_by_role("button", name="Back to the rule's choice").click()
     checked(page, range(1, 4))
     assert plot.evaluate(CHOSEN) == [0.5, 3.5]
+
+
+def test_of_two_choices_in_a_row_the_second_holds_though_the_first_is_answered_late(
+    open_tab: Callable[..., Page], found: tuple[Served, str]
+) -> None:
+    application, run_id = found
+    page = open_tab(application)
+    page.goto(f"{application.base}/runs/{run_id}")
+    page.locator("#figure-lookup_layers").scroll_into_view_if_needed()
+    expect(page.locator("#figure-lookup_layers .shapelayer path").first).to_be_attached()
+    late: list[Route] = []
+    page.route("**/masks/editor?*", lambda route: route.continue_() if late else late.append(route))
+    with page.expect_request("**/masks/editor?*"):
+        page.get_by_label("First layer").press("ArrowRight")
+    checked(page, range(2, 4))
+    page.get_by_label("Last layer").press("End")
+    checked(page, range(2, 6))
+    late[0].continue_()
+    expect(page.locator("#mask-state")).to_contain_text(re.compile(r"Components\s*4"))
+    checked(page, range(2, 6))
