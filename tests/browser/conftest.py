@@ -1,10 +1,10 @@
 """The whole application as a reader has it: web server, supervisor, demo model, real browser.
 
-`served` is one such application for all tests of this folder; `fresh` starts one of its own for
-a test that kills processes or counts what is there. `page` is a signed-in browser tab that fails
-its test on an error in the console, an exception in a script, or a request to another host. All
-end with the folder's last test: Playwright keeps an event loop running in the main thread, which
-would forbid `asyncio.run` to the tests after it.
+`served` is one such application for all tests of this folder, which the suite computes in one
+process; `fresh` starts one of its own for a test that counts what is there. `page` is a signed-in
+browser tab that fails its test on an error in the console, an exception in a script, or a request
+to another host. All end with the folder's last test: Playwright keeps an event loop running in the
+main thread, which would forbid `asyncio.run` to the tests after it.
 """
 
 import json
@@ -143,7 +143,8 @@ def serve(folder: Path, with_worker: bool = True, **settings: str) -> Served:
         "LETHE_DATA": str(folder / "data"),
         "LETHE_PORT": "0",
         "LETHE_DEVICE": "cpu",
-        "OMP_NUM_THREADS": "2",
+        # Two threads beside another process of the suite, on two cores, spin for each other.
+        "OMP_NUM_THREADS": "1",
         **settings,
     }
     served = Served(folder / "data", environment)

@@ -181,22 +181,17 @@ def test_runs_are_tagged_and_archived_from_the_list(page: Page, served: Any) -> 
     expect(row).to_have_count(0)
 
 
-def test_the_page_tells_the_truth_after_the_web_server_was_killed(
-    open_tab: Callable[..., Page], fresh: Callable[..., Any]
-) -> None:
-    application = fresh()
-    tab = open_tab(application)
-    tab.watch.allowed += ["ERR_CONNECTION", "ERR_INCOMPLETE", "Failed to fetch", "ERR_EMPTY"]  # type: ignore[attr-defined]
-    tab.watch.allowed += ["network error", "htmx"]  # type: ignore[attr-defined]
-    run_id = application.api(
-        "/api/runs", {**SPEC, "facts": {"set": "athletes", "forget": "first:6"}}
-    )["id"]
-    tab.goto(f"{application.base}/runs/{run_id}")
-    application.web.send_signal(signal.SIGKILL)
-    application.web.wait()
-    application.web.stdout.close()
-    application.start_web()
-    expect(tab.locator("#run-badge")).to_have_text("done", timeout=180_000)
+def test_the_page_tells_the_truth_after_the_web_server_was_killed(page: Page, served: Any) -> None:
+    page.watch.allowed += ["ERR_CONNECTION", "ERR_INCOMPLETE", "Failed to fetch", "ERR_EMPTY"]  # type: ignore[attr-defined]
+    page.watch.allowed += ["network error", "htmx"]  # type: ignore[attr-defined]
+    facts = {"set": "athletes", "forget": "first:6"}
+    run_id = served.api("/api/runs", {**SPEC, "facts": facts})["id"]
+    page.goto(f"{served.base}/runs/{run_id}")
+    served.web.send_signal(signal.SIGKILL)
+    served.web.wait()
+    served.web.stdout.close()
+    served.start_web()
+    expect(page.locator("#run-badge")).to_have_text("done", timeout=180_000)
 
 
 def test_a_page_whose_first_call_for_news_failed_asks_again(page: Page, served: Any) -> None:

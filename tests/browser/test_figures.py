@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import serve
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.settings import Settings
 from worker.contract.spec import parse_spec
@@ -33,10 +34,12 @@ def made() -> ModuleType:
     return module
 
 
-@pytest.fixture
-def localized(fresh: Callable[..., Any], made: ModuleType) -> Iterator[tuple[Any, str]]:
+@pytest.fixture(scope="module")
+def localized(
+    tmp_path_factory: pytest.TempPathFactory, made: ModuleType
+) -> Iterator[tuple[Any, str]]:
     """An application without a worker that holds one finished localization; and the run's id."""
-    application = fresh(with_worker=False)
+    application = serve(tmp_path_factory.mktemp("localized"), with_worker=False)
     store = Store.open(Settings(data=application.data))
     counts = {name: 200 if name.endswith("mlp") else 100 for name in made.COMPONENTS}
     model = ModelInfo(id="demo", title="Demo", n_layers=4, n_parameters=2000)
@@ -57,6 +60,7 @@ def localized(fresh: Callable[..., Any], made: ModuleType) -> Iterator[tuple[Any
     store.finish(run_id, attempt.number, "done", "", source.result)
     yield application, run_id
     store.close()
+    application.stop()
 
 
 def drawn(page: Page, figure: str) -> Any:

@@ -48,7 +48,7 @@ def test_page_api_and_command_line_agree_on_a_spec_and_seed(
         [*command, "--out", str(tmp_path / "out")],
         capture_output=True,
         text=True,
-        env={**os.environ, "LETHE_DEVICE": "cpu", "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "LETHE_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
         timeout=DONE_WITHIN,
         check=False,
     )

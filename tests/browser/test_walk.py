@@ -24,17 +24,13 @@ FIRST_SEEN = """new MutationObserver((_, observer) => {
 
 @pytest.mark.slow
 def test_sixteen_athletes_are_localized_masked_edited_and_probed(
-    fresh: Callable[..., Any],
-    open_tab: Callable[..., Page],
-    record_property: Callable[[str, object], None],
+    page: Page, served: Any, record_property: Callable[[str, object], None]
 ) -> None:
-    application = fresh()
-    page = open_tab(application)
     begun = time.monotonic()
-    located = localize(page, application)
+    located = localize(page, served)
     masked = make_mask(page)
-    edited = edit(page, application)
-    probed = probe(page, application)
+    edited = edit(page, served)
+    probed = probe(page, served)
     seconds = time.monotonic() - begun
 
     weights = located["provenance"]["weights_hash"]
