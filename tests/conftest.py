@@ -7,11 +7,15 @@ these carry the mark `real`; without a network and without a cache they are skip
 it would have shown.
 
 `plugins` is a folder of plugins for one test.
+
+In a run on several processes a file is computed by one of them, the browser folder too, whose
+application is then started once; what takes long begins first, so that they end together.
 """
 
 import gc
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +26,7 @@ import pytest
 from worker.contract.errors import UserError
 
 NAME = "smollm2"
+TOGETHER = "tests/browser/"
 FIXTURES = {"real_folder", "real_root", "real_model"}
 SECONDS = 360
 """What the tests on the real model may take of the suite, on two cores."""
@@ -97,7 +102,36 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         kept.cache_clear()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def unit_of(test: str) -> str:
+    """What one process computes together with a test, given by its id."""
+    return TOGETHER if test.startswith(TOGETHER) else test.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # it would begin with what has most tests
+
+    class Units(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    return Units(config, log)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Order tests by their unit: the browser's, then those with most slow tests, then the rest."""
+    slow = Counter(unit_of(i.nodeid) for i in items if i.get_closest_marker("slow"))
+    slow[TOGETHER] = len(items)
+    items.sort(key=lambda item: -slow[unit_of(item.nodeid)])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        longest_first(items)
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("real")
