@@ -2,11 +2,19 @@
 
 import signal
 import time
+from collections import deque
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
+from worker.contract.errors import UserError
+from worker.contract.settings import WRONG_SETTINGS
+from worker.engine import supervisor as supervising
+from worker.engine.supervisor import HELD, Supervisor
+from worker.store.attempts import Adopted
 from worker.store.tables import Run, WorkerRow
 
 LONG = {"steps": 40, "pause": 0.05}
@@ -139,3 +147,174 @@ def never_twice_at_once(fleet: Any, run_id: str, starts: int) -> None:
     for earlier, later in pairwise(pids):
         assert max(beats[earlier]) < min(beats[later]), notes
     assert time.monotonic() > notes[-1]["time"]
+
+
+class Heard:
+    """Stands for anything: keeps which of its methods were called with what."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.__dict__.update(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *given, **named: self.calls.append((name, *given, *named.items()))
+
+    def names(self) -> list[str]:
+        return [call[0] for call in self.calls]
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Any, list[float]]:
+    """A supervisor that starts nothing, and a clock that the test sets."""
+    now = [1000.0]
+    monkeypatch.setattr(supervising.time, "monotonic", lambda: now[0])
+    made: Any = Supervisor.__new__(Supervisor)
+    slot = Heard(problem="", announcement="said")
+    made.__dict__.update(
+        id="w1", _generation="g", _runs=slot, _questions=slot, _slots=[slot], _lane=Heard(
+            address="http://here", token="t"
+        ),
+        _store=Heard(), _runner=Heard(run_id="r1"), _takes_runs=False, _announced=deque(maxlen=1),
+        _timing=SimpleNamespace(reap=10.0, lease=7.0), _last={"reap": 0.0, "forget": 1000.0},
+    )  # fmt: skip
+    made.__dict__.update(fields)
+    return made, now
+
+
+def test_runs_are_taken_once_announced_and_handed_while_a_process_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, _ = alone(monkeypatch, _last={"reap": 1000.0, "forget": 1000.0})
+    jobs: Any = Heard()
+    made._runs.announcement = None
+    made._look_after(jobs)
+    assert jobs.calls == [] and made._runs.names() == ["keep_warm"]
+    assert made._lane.names() == ["keep_up", "end_stuck"]
+    made._runs.announcement = "said"
+    made._look_after(jobs)
+    made._look_after(jobs)
+    assert jobs.names() == ["take", "hand", "hand"]
+    made._runs.problem = "no device here"
+    made._look_after(jobs)
+    assert jobs.names() == ["take", "hand", "hand"]
+
+
+def test_runs_and_jobs_are_looked_after_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = alone(monkeypatch, _takes_runs=True)
+    jobs: Any = Heard()
+    due: dict[float, list[str]] = {}
+    for at in (1000.0, 1009.9, 1010.0, 1019.9, 1599.9, 1600.0, 1600.1):
+        now[0] = at
+        made._look_after(jobs)
+        due[at] = [name for name in jobs.names() if name != "hand"]
+        jobs.calls.clear()
+    assert due == {
+        1000.0: ["look_after"], 1009.9: [], 1010.0: ["look_after"], 1019.9: [],
+        1599.9: ["look_after"], 1600.0: ["forget"], 1600.1: [],
+    }  # fmt: skip
+
+
+def test_an_announcement_is_written_with_its_facts_and_kept_until_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, _ = alone(monkeypatch)
+    said: Any = SimpleNamespace(fact_sets=("a", "b"), announcement="menu")
+    made._on_announced(SimpleNamespace(fact_sets=(), announcement="older"))
+    made._on_announced(said)
+
+    def away(*given: Any) -> None:
+        raise ConnectionError
+
+    made._store.announce = away
+    with pytest.raises(ConnectionError):
+        made._pass_on()
+    assert list(made._announced) == [said], "it is written at the next look"
+    del made._store.announce
+    made._store.calls.clear()
+    made._look_after(Heard())
+    assert made._store.calls == [
+        ("sync_bundled", "a"), ("sync_bundled", "b"), ("announce", "w1", "g", "menu")
+    ]  # fmt: skip
+    assert not made._announced
+    made._on_announced(said)
+    newer: Any = SimpleNamespace(fact_sets=(), announcement="newer")
+    made._store.announce = lambda *given: made._on_announced(newer)
+    made._pass_on()
+    assert list(made._announced) == [newer], "one that came meanwhile is not lost"
+
+
+def test_a_beat_tells_how_it_goes_and_leases_count_from_when_it_was_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, now = alone(monkeypatch)
+    made._questions = Heard(problem="it fell")
+    told: list[Any] = []
+
+    def beat(*given: Any, **named: Any) -> None:
+        now[0] += 5.0  # of a database that is slow
+        told.append((given, named))
+
+    made._store.beat = beat
+    made._beat()
+    assert told == [
+        (
+            ("w1", "g"),
+            {"run": "r1", "problem": "it fell", "address": "http://here", "token": "t"},
+        )
+    ]
+    assert made._runs.calls == [("renew", 1007.0)]
+    made._runs.problem = "no device"
+    made._beat()
+    assert told[1][1]["problem"] == "no device"
+
+
+@pytest.mark.parametrize("where", ["beat", "look", "study"])
+def test_who_was_taken_for_dead_begins_anew(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = alone(monkeypatch, _takes_runs=True, _studies=set(), _engine=Heard(), _stop=None)
+    begun: list[int] = []
+    monkeypatch.setattr(Supervisor, "_restart", lambda self: begun.append(1))
+
+    def adopted(*given: Any, **named: Any) -> None:
+        assert where != "study" or made._studies == {"s1"}, "it is known while it is conducted"
+        raise Adopted("w1")
+
+    made._store.beat = adopted
+    monkeypatch.setattr(supervising.Conductor, "carry_out", adopted)
+    if where == "beat":
+        made._beat()
+    elif where == "look":
+        made._look_after(Heard(hand=adopted))
+    else:
+        made._conduct("s1")
+    assert begun == [1] and made._studies == set()
+
+
+def test_an_id_that_a_live_process_holds_is_refused_by_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, _ = alone(monkeypatch, _settings=SimpleNamespace(device="cpu"))
+    made._timing.stale = 12.5
+    claims: list[Any] = []
+    made._store.claim_worker = lambda *given: claims.append(given)
+    made._claim()
+    assert claims[0][:2] == ("w1", "g") and claims[0][3:5] == ("cpu", 12.5)
+    made._store.claim_worker = lambda *given: {"pid": 77}
+    with pytest.raises(UserError, match=r"'w1' \(process 77\).* wait 12\.5 s"):
+        made._claim()
+
+
+@pytest.mark.parametrize(("wrong", "code"), [("settings", WRONG_SETTINGS), ("Supervisor", HELD)])
+def test_each_reason_not_to_begin_has_its_exit_code_and_words(
+    wrong: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: Any) -> Any:
+        raise UserError("It cannot be.")
+
+    chosen = SimpleNamespace(worker_host="", database="sqlite:///x.db", device="cpu")
+    monkeypatch.setattr(supervising, "keep_private", lambda: None)
+    monkeypatch.setattr(supervising.logging, "basicConfig", lambda **given: None)
+    monkeypatch.setattr(supervising, "settings", lambda: chosen)
+    monkeypatch.setattr(supervising, wrong, refuse)
+    with pytest.raises(SystemExit) as ended:
+        supervising.main([])
+    assert ended.value.code == code != 0 and capsys.readouterr().err == "It cannot be.\n"
+    assert HELD == 3 != WRONG_SETTINGS
