@@ -77,3 +77,6 @@ def test_sentences_name_what_each_answer_was_about_in_a_list() -> None:
         "Broken: retain facts and text. Unharmed: other facts. Forgotten in spread too. "
         "Not found again by relearning, rounding and a probe."
     )
+    told = tell("hidden", answers(read="yes", kept="harmed", text="harmed", relearning=OPEN))
+    assert "Found again by a probe. Not found again by rounding. Not decided: relearning;" in told
+    assert "Harmed: retain facts and text. Unharmed: other facts." in told
