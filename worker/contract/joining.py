@@ -27,7 +27,6 @@ from typing import Literal
 
 Join = Literal["", "space", "none", "as written"]
 """`` is the rule; the others are the author's choice."""
-JOINS: tuple[Join, ...] = ("", "space", "none", "as written")
 
 UNSPACED = (
     "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3001-\u312f\u31a0-\u31ff\u3400-\u4dbf"

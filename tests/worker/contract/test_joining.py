@@ -1,9 +1,11 @@
 """One rule joins prompt and answer: what running text has between them, unless the author says."""
 
+from typing import get_args
+
 import pytest
 
 from worker.contract.facts import Fact, FactSet
-from worker.contract.joining import JOINS, Join, asked, joined, why_close
+from worker.contract.joining import Join, asked, joined, why_close
 
 SPACED = [
     ("The capital of France is", "Paris"),
@@ -151,7 +153,17 @@ def test_the_author_may_say_otherwise(how: Join, parts: tuple[str, str]) -> None
     assert joined("The word is", "end", "as written") == ("The word is", "end")
 
 
-@pytest.mark.parametrize("how", JOINS)
+@pytest.mark.parametrize(
+    ("how", "prompt"),
+    [("", "In 19 "), ("space", "In 19"), ("none", "In 19"), ("as written", "In 19 ")],
+)
+def test_of_two_spaces_the_prompt_keeps_one_unless_its_author_chose_the_seam(
+    how: Join, prompt: str
+) -> None:
+    assert asked("In 19  ", how) == prompt
+
+
+@pytest.mark.parametrize("how", get_args(Join))
 @pytest.mark.parametrize("prompt", ["in 19", "in 19 ", "in 19  ", "in\n", "in\n ", " ", ""])
 def test_the_prompt_does_not_depend_on_its_answer(prompt: str, how: Join) -> None:
     for answer in ("69", " 69", "  69 ", "\n69", "", " "):

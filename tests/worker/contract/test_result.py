@@ -53,6 +53,12 @@ def test_a_provenance_that_says_less_is_of_a_whole_unedited_model() -> None:
     }
 
 
+def test_what_was_switched_on_stands_in_a_provenance_only_where_something_was() -> None:
+    assert "interventions" not in Provenance.model_validate(MADE).model_dump()
+    on = Provenance.model_validate(MADE | {"interventions": ("head 1 of layer 0 set to zero",)})
+    assert on.model_dump()["interventions"] == ("head 1 of layer 0 set to zero",)
+
+
 def test_an_array_is_unsigned_and_whole_unless_it_says_otherwise() -> None:
     array = ArrayInfo(file="f", axes=(Axis(name="layer"),), unit="1")
     assert (array.title, array.signed, array.gaps) == ("", False, "")
