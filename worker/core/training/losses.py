@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worker.core.training.divergence import Divergence
+
 IGNORED = -100
 FLOOR = -5.0
 """Below this log probability a target counts as forgotten and pulls no more (the paper's)."""
@@ -48,10 +50,10 @@ def divergence(
     Both are logits. It is 0 at the base and never negative, and it rises whether a text becomes
     less likely or likelier.
     """
-    used = labels != IGNORED
-    before = base.float().log_softmax(-1)
-    each = F.kl_div(logits.float().log_softmax(-1), before, reduction="none", log_target=True)
-    return (each.sum(-1) * used).sum() / used.sum().clamp(min=1)
+    used = (labels != IGNORED).flatten()
+    now, before = logits.flatten(0, 1), base.flatten(0, 1)
+    found: Tensor = Divergence.apply(now, before, used)  # type: ignore[no-untyped-call]
+    return found
 
 
 def unlikelihood(
