@@ -1,5 +1,6 @@
 """What readers of lessons answered is kept by reader, lesson, step and fact."""
 
+from worker.store.lessons import Answered
 from worker.store.store import Store
 
 
@@ -34,3 +35,9 @@ def test_an_answer_is_neither_right_nor_shown_unless_that_is_said(store: Store) 
     store.answer_lesson("ada", "where", 1, "", given="2")
     (kept,) = store.lesson_answers("ada")
     assert (kept.right, kept.shown) == (False, False)
+
+
+def test_who_has_read_a_step_alone_has_answered_nothing() -> None:
+    read = Answered("ann", "first", 0)
+    assert (read.about, read.first, read.given, read.attempts) == ("", "", "", 0)
+    assert (read.right, read.shown, read.updated) == (False, False, 0.0)

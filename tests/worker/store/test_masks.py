@@ -25,6 +25,16 @@ def test_versions_saved_at_once_are_all_different(store: Store) -> None:
     assert sorted(mask.version for mask in saved) == list(range(1, 9))
 
 
+def test_who_saves_a_name_holds_the_lock_of_that_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one writer at a time anyway; a database with several needs it."""
+    held: list[str] = []
+    monkeypatch.setattr(store.database, "lock", lambda session, name: held.append(name))
+    store.save_mask(" mine ", "demo", Mask(components=("blocks.0.mlp",)))
+    assert held == ["mask mine"]
+
+
 def test_a_mask_that_is_not_there_or_has_no_name_is_refused(store: Store) -> None:
     with pytest.raises(NotFound):
         store.mask("none")

@@ -1,10 +1,13 @@
 """What finished runs took teaches what the next ones are told."""
 
 import pytest
+from sqlalchemy import select, update
 
 from worker.contract.pace import Pace
-from worker.store.paces import KEPT, remember_paces
+from worker.store import paces
+from worker.store.paces import remember_paces
 from worker.store.store import Store
+from worker.store.tables import PaceRow
 
 WORK, OTHER = "localization causal_tracing", "evaluation probes"
 
@@ -35,10 +38,32 @@ def test_the_same_work_on_another_model_tells_more_than_other_work_on_this_one(
     assert found == pytest.approx({WORK: 3.0, OTHER: 0.5, "evaluation ripple": 0.5})
 
 
-def test_only_the_latest_are_remembered(store: Store) -> None:
+def remember_at(store: Store, finished: float, ratio: float, work: str = WORK) -> None:
+    """Remember a run that finished at this time."""
+    run = f"r{finished:g}"
+    remember(store, run, "demo", work, 2.0, 2.0 * ratio)
     with store.database.write() as session:
-        paces = [Pace(work=f"w{i}", device="a cpu", told=1.0, seen=2.0) for i in range(KEPT + 5)]
-        remember_paces(session, "old", "demo", paces)
-        remember_paces(session, "new", "demo", paces[:1])
-    assert len(store.paces("a cpu", "demo", ["w0"])) == 1
-    assert store.paces("a cpu", "demo", ["w0"])["w0"] == pytest.approx(2.0)
+        session.execute(update(PaceRow).where(PaceRow.run_id == run).values(finished=finished))
+
+
+def test_a_correction_is_the_median_of_the_nine_latest(store: Store) -> None:
+    for at, ratio in enumerate([1.0, *[4.0] * 5, *[1.0] * 4]):
+        remember_at(store, at, ratio)
+    # With the tenth it would be 2, between five of each.
+    assert store.paces("a cpu", "demo", [WORK])[WORK] == pytest.approx(4.0)
+
+
+def test_only_the_latest_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert paces.KEPT == 500, "of each device"
+    monkeypatch.setattr(paces, "KEPT", 3)
+    for at in (30, 10, 50, 20, 40):
+        remember_at(store, at, 2.0, work=f"w{at}")
+    with store.database.write() as session:
+        other = Pace(work="w0", device="another", told=1.0, seen=2.0)
+        remember_paces(session, "other", "demo", [other])
+        remember_paces(session, "new", "demo", [Pace(work="w", device="a cpu", told=1.0, seen=2.0)])
+        remember_paces(session, "nothing", "demo", [])
+        left = set(session.scalars(select(PaceRow.run_id)))
+    assert left == {"new", "r40", "r50", "other"}
+    found = store.paces("a cpu", "another model", ["w50", "w30", "w0"])
+    assert found == pytest.approx({"w50": 2.0, "w30": 1.0, "w0": 1.0})

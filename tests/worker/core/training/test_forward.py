@@ -12,7 +12,12 @@ from tests.worker.core.models.families import FAMILIES, make_model
 from worker.core.models import prefix
 from worker.core.models.model import Model
 from worker.core.training import forward as _forward
-from worker.core.training.forward import hidden_before, logits_at_answers, with_entering
+from worker.core.training.forward import (
+    Reached,
+    hidden_before,
+    logits_at_answers,
+    with_entering,
+)
 from worker.core.training.pool import IGNORED, Pool, Row, pool
 
 
@@ -111,7 +116,30 @@ def test_hidden_states_are_kept_up_to_a_bound(
     model = Model("own", made.hf.to(dtype), made.tokenizer)
     plain = three_rows(model)
     size = 3 * 4 * model.d_model * bytes_each
+    assert _forward.CACHE_BYTES == 2 * 1024**3
     monkeypatch.setattr(_forward, "CACHE_BYTES", size)
     assert with_entering(model, plain, 1).all.hidden is not None
     monkeypatch.setattr(_forward, "CACHE_BYTES", size - 1)
     assert with_entering(model, plain, 1) is plain
+
+
+def test_states_are_put_in_at_the_first_block_unless_another_is_named() -> None:
+    model = make_model("llama")
+    plain = three_rows(model).all
+    before = entered(model, three_rows(model))
+    kept, real = plain.entering(before[0]), plain.mask.bool()
+    with torch.no_grad():
+        expected = logits_at_answers(model, plain, share=False)
+        for share in (False, True):
+            found = logits_at_answers(model, kept, share=share)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        found = hidden_before(model, kept, 2)
+    torch.testing.assert_close(found[real], before[2][real], atol=1e-5, rtol=1e-5)
+
+
+def test_a_block_may_be_given_its_states_by_position_or_by_name() -> None:
+    states, block = torch.zeros(1), torch.nn.Identity()
+    for args, kwargs in (((states,), {}), ((), {"hidden_states": states})):
+        with pytest.raises(Reached) as reached:
+            _forward._leave_before(block, args, kwargs)
+        assert reached.value.hidden is states

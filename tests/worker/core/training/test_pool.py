@@ -49,6 +49,7 @@ def test_an_end_that_the_tokenizer_adds_is_not_put_between_prompt_and_answer() -
         id="ends", tokenizer=tokenizer, end_id=PAD, has_bare_tokens=False, max_positions=64
     )
     assert answer_row(model, "I like", " golf") == Row(spelled("I like"), (*[NONE] * 5, GOLF))
+    assert answer_row(model, "I", " golf") == Row(spelled("I"), (GOLF,))
 
 
 def test_facts_are_asked_for_the_answers_that_are_given_or_for_their_targets() -> None:
