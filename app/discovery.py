@@ -15,7 +15,7 @@ from worker.contract.errors import UserError
 from worker.contract.plugins import public_modules
 
 MENU = (
-    ("/", "/lessons", "/explore"),
+    ("/", "/lessons", "/handbook", "/explore"),
     (
         "/models",
         "/facts",

@@ -26,6 +26,10 @@ class MethodInfo(Contract):
     limits: str = ""
     """What cannot be concluded from what it finds, in the words of the method's file."""
     paper: str = ""
+    formula: str = ""
+    """What it computes, on one line."""
+    cost: str = ""
+    """What it takes, in runs of the model."""
     options: dict[str, Any]
     """JSON schema of its Options."""
     needs: tuple[Need, ...] = ()

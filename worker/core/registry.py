@@ -106,6 +106,8 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
             summary=summary_of(module),
             limits=limits_of(module),
             paper=getattr(module, "PAPER", ""),
+            formula=getattr(module, "FORMULA", ""),
+            cost=getattr(module, "COST", ""),
             options=module.Options.model_json_schema(),
             needs=getattr(module, "NEEDS", ()),
             suggests=getattr(module, "SUGGESTS", False),

@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from string import Template
+from typing import Any
+
+from pydantic import BaseModel
 
 from worker.contract.base import parse, unknown
 from worker.contract.errors import UserError
-from worker.contract.spec import UnlearnSpec
+from worker.contract.spec import SPECS, UnlearnSpec
 from worker.lessons.expressions import Expression
 from worker.lessons.glossary import glossary
 from worker.lessons.observing import CELL, FUNCTIONS, NAMES, Observed
-from worker.lessons.schema import Edit, Experiment, Lesson, Part, Question, Step
+from worker.lessons.schema import Experiment, Figure, Lesson, Part, Question, Run, Step
 
 PUT_IN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 """An experiment's name, a colon and an expression."""
@@ -19,6 +22,8 @@ TAKEN = re.compile(r"\{\{\s*([a-z][a-z0-9_]*)\s*:(.*)\}\}", re.DOTALL)
 """The same as a whole option, which has the value itself."""
 VALUES = ("prompt", "corrupted", "subject", "other")
 """What `$name` may stand for in an experiment's options."""
+MEASURING = ("evaluate", "localize")
+"""Kinds of runs that a lesson's `run` may be."""
 KINDS = {
     "choice": (("choices",), ("equals", "figure", "accept", "within")),
     "number": (("equals",), ("choices", "figure", "accept")),
@@ -37,21 +42,55 @@ def check(lesson: Lesson, lines: dict[str, int]) -> Iterator[Problem]:
             yield 1, unknown("term of the glossary", term, sorted(glossary())).message
     before: list[str] = []
     for experiment in lesson.experiments.values():
-        yield from _options(experiment, before, lines[f"experiment {experiment.name}"])
+        line = lines[f"experiment {experiment.name}"]
+        yield from _options(experiment, before, line)
         before.append(experiment.name)
-        if experiment.edit and experiment.edit not in lesson.edits:
-            known = sorted(lesson.edits)
-            line = lines[f"experiment {experiment.name}"]
-            yield line, unknown("edit", experiment.edit, known).message
+        yield from _source(experiment, lesson, line)
     for edit in lesson.edits.values():
-        yield from _edit(edit, lesson, lines[f"edit {edit.name}"])
+        yield from _spec(UnlearnSpec, edit.spec, lesson, lines[f"edit {edit.name}"])
+    for run in lesson.runs.values():
+        line = lines[f"run {run.name}"]
+        yield from _run(run, lesson, line)
+        yield from _edit_named(run.edit, lesson, line)
     for step in lesson.steps:
         yield from _step(step, lesson)
 
 
-def _edit(edit: Edit, lesson: Lesson, line: int) -> Iterator[Problem]:
+def _source(experiment: Experiment, lesson: Lesson, line: int) -> Iterator[Problem]:
+    """An experiment is a view of the model, or what a run of the lesson found."""
+    yield from _edit_named(experiment.edit, lesson, line)
+    if bool(experiment.view) == bool(experiment.run):
+        yield line, "An experiment has a view or a run, one of the two; give one."
+    if experiment.run:
+        if experiment.options or experiment.edit:
+            yield line, "What a run found has no options and no edit of its own; take them out."
+        known = [*lesson.edits, *lesson.runs]
+        if experiment.run not in known:
+            yield line, unknown("edit or run", experiment.run, sorted(known)).message
+
+
+def _edit_named(name: str, lesson: Lesson, line: int) -> Iterator[Problem]:
+    if name and name not in lesson.edits:
+        yield line, unknown("edit", name, sorted(lesson.edits)).message
+
+
+def _run(run: Run, lesson: Lesson, line: int) -> Iterator[Problem]:
+    kind = run.spec.get("kind")
+    if kind not in MEASURING:
+        yield line, unknown("kind of run that measures", str(kind), list(MEASURING)).message
+        return
+    if run.name in lesson.edits:
+        yield line, f"There is an edit {run.name!r} already; name the run otherwise."
+    if run.edit and kind == "localize":
+        yield line, "A localization asks the model as it is; take the edit out, or evaluate."
+    yield from _spec(SPECS[kind], run.spec, lesson, line)
+
+
+def _spec(
+    model: type[BaseModel], spec: dict[str, Any], lesson: Lesson, line: int
+) -> Iterator[Problem]:
     try:
-        parse(UnlearnSpec, {"model": lesson.front.model, **edit.spec}, "spec")
+        parse(model, {"model": lesson.front.model, **spec}, "spec")
     except UserError as error:
         yield from ((line, said) for _, said in error.problems)
 
@@ -94,9 +133,25 @@ def _step(step: Step, lesson: Lesson) -> Iterator[Problem]:
             if names.count(part.figure.name) > 1:
                 yield part.line, f"The figure {part.figure.name!r} is in this step twice."
             yield from _experiment(part.figure.of, part, lesson)
+            yield from _bars(part.figure, part)
+        yield from _button(part, lesson)
         if part.question is not None:
             yield from _question(part.question, part, step, lesson)
         yield from _put_in(part, part.text, lesson, is_seen=part in step.above)
+
+
+def _bars(figure: Figure, part: Part) -> Iterator[Problem]:
+    if bool(figure.bars) != (figure.show == "bars"):
+        yield part.line, "Bars belong to a figure with show: bars, and to no other."
+    for bar in figure.bars:
+        yield from _expression(bar.value, part.line, NAMES)
+
+
+def _button(part: Part, lesson: Lesson) -> Iterator[Problem]:
+    if part.kind == "make" and not lesson.edits:
+        yield part.line, "The lesson has no :::edit, so there is nothing to make."
+    if part.kind == "measure" and not lesson.runs:
+        yield part.line, "The lesson has no :::run, so there is nothing to measure."
 
 
 def _experiment(name: str, part: Part, lesson: Lesson) -> Iterator[Problem]:

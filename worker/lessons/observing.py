@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
-from worker.contract.result import ArrayInfo, Result
+from worker.contract.result import ArrayInfo, Result, Table
 from worker.lessons.expressions import Expression
 
 FIRST, SUBJECT, LAST = "first subject token", "last subject token", "last token"
@@ -40,8 +40,11 @@ class Observed:
 
     def answer(self, prompt: str = "clean") -> str:
         """The likeliest next token, without its space."""
-        rows = self._top(prompt)
-        return str(min(rows, key=lambda row: int(row["rank"]))["token"]).strip()
+        return str(self._likeliest(prompt)["token"]).strip()
+
+    def answer_id(self, prompt: str = "clean") -> int:
+        """The same token's number in the vocabulary, which names it to another experiment."""
+        return int(self._likeliest(prompt)["id"])
 
     def probability(self, word: str, prompt: str = "clean") -> float:
         """The probability of a next token, `target` or `distractor`, at the end of a prompt.
@@ -94,6 +97,25 @@ class Observed:
         if not numbers:
             raise UserError(f"The array {array!r} has no number there.")
         return sum(numbers) / len(numbers)
+
+    def found(self, name: str) -> Any:
+        """A number or a word of a run's summary, for example `verdict`."""
+        summary = self.result.summary
+        if name not in summary:
+            near = [one for one in summary if name.split(".")[0] in one] or list(summary)
+            raise unknown("number of this experiment", name, sorted(near))
+        return summary[name]
+
+    def table(self, name: str) -> Table:
+        """A table of the result, or of an evaluation, as `verdict.card`."""
+        tables = self.result.tables | {
+            f"{one}.{inner}": table
+            for one, found in self.result.evaluations.items()
+            for inner, table in found.tables.items()
+        }
+        if name not in tables:
+            raise unknown("table of this experiment", name, sorted(tables))
+        return tables[name]
 
     def count(self, array: str, at_least: float, **at: Place) -> int:
         """How many numbers of an array, or of a part of it, reach a number."""
@@ -192,6 +214,9 @@ class Observed:
             raise UserError(f"This experiment has no likeliest tokens of a {prompt} prompt.")
         return found
 
+    def _likeliest(self, prompt: str) -> dict[str, Any]:
+        return min(self._top(prompt), key=lambda row: int(row["rank"]))
+
     def _answer(self, which: str) -> str:
         found = self.result.view.get(which)
         if not found:
@@ -274,7 +299,7 @@ def _subject(tokens: list[dict[str, Any]]) -> list[int]:
 
 
 FUNCTIONS = (
-    *("says", "answer", "probability", "target", "distractor"),
-    *("told", "cell", "largest", "mean", "count", "where", "first", "label", "at"),
+    *("says", "answer", "answer_id", "probability", "target", "distractor"),
+    *("found", "told", "cell", "largest", "mean", "count", "where", "first", "label", "at"),
 )
 """Methods of `Observed` that an expression may call."""

@@ -1,12 +1,12 @@
 """Reads a lesson's file: YAML front matter, `## ` steps, and directives between lines of `:::`.
 
-    :::experiment, :::edit, :::figure, :::question
+    :::experiment, :::edit, :::run, :::figure, :::question
                                             hold YAML, with the fields of `worker.lessons.schema`
     :::why, :::notes, :::own                hold Markdown: the reason with its paper, what is for
                                             the teacher alone, and why to choose another fact, which
                                             what stands below it waits for
-    :::make                                 holds Markdown: what the lesson's edits are, above the
-                                            button that makes them
+    :::make, :::measure                     hold Markdown: what the lesson's edits are, and what its
+                                            runs measure, above the button that starts them
 
 Between `{{` and `}}` stands an experiment's name, a colon and an expression, whose value is written
 there. Where it is a whole option of an experiment, the experiment is asked with that value, for
@@ -29,18 +29,19 @@ from pydantic import BaseModel, ValidationError
 from worker.contract.base import Contract, M, parse, unknown
 from worker.contract.errors import UserError
 from worker.lessons.checking import TAKEN, check
-from worker.lessons.schema import Edit, Experiment, Figure, Front, Lesson, Part, Question, Step
+from worker.lessons.schema import Edit, Experiment, Figure, Front, Lesson, Part, Question, Run, Step
 
 LONGEST = 200_000
 """Characters of a lesson's file."""
-MARKDOWN = ("why", "notes", "own", "make")
+MARKDOWN = ("why", "notes", "own", "make", "measure")
 DIRECTIVES: dict[str, type[Contract]] = {
     "experiment": Experiment,
     "edit": Edit,
+    "run": Run,
     "figure": Figure,
     "question": Question,
 }
-N = TypeVar("N", Experiment, Edit)
+N = TypeVar("N", Experiment, Edit, Run)
 Problem = tuple[int, str]
 """A line of the file, from 1, and what is wrong there."""
 
@@ -90,6 +91,7 @@ class _Reader:
         """Where each experiment, figure and question begins."""
         self._experiments: dict[str, Experiment] = {}
         self._edits: dict[str, Edit] = {}
+        self._runs: dict[str, Run] = {}
         self._source = text.splitlines()
         self._tokens = markdown().parse(text)
 
@@ -103,7 +105,7 @@ class _Reader:
             return None
         return Lesson(
             name=name, front=front, experiments=self._experiments, edits=self._edits,
-            steps=tuple(steps),
+            runs=self._runs, steps=tuple(steps),
         )  # fmt: skip
 
     def _front(self) -> Front | None:
@@ -126,6 +128,8 @@ class _Reader:
                 self._named(token, Experiment, self._experiments)
             elif token.type == "colon_fence" and token.info.strip() == "edit":
                 self._named(token, Edit, self._edits)
+            elif token.type == "colon_fence" and token.info.strip() == "run":
+                self._named(token, Run, self._runs)
             elif not begun:
                 self.problems.append(
                     (line, "This stands above the first step; a heading with ## begins one.")
@@ -146,7 +150,7 @@ class _Reader:
             yield token, text, first + 1
 
     def _named(self, token: Token, model: type[N], known: dict[str, N]) -> None:
-        """Read an experiment or an edit, which stands for the whole lesson."""
+        """Read an experiment, an edit or a run, which stands for the whole lesson."""
         assert token.map is not None
         line = token.map[0] + 1
         found = self._yaml(model, token.content, line + 1)

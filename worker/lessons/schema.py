@@ -20,6 +20,7 @@ class Pair(Contract):
 class Asked(Contract):
     """The fact that a lesson is about, which its reader may exchange for one of their own."""
 
+    called: Words = Field("name", description="What the subject is, as readers are asked for it.")
     prompt: Annotated[Words, Field(pattern=r"\{\}", description="{} stands for the subject.")]
     subject: Words
     other: Words
@@ -39,16 +40,17 @@ class Front(Contract):
 
 
 class Experiment(Contract):
-    """One explore view, asked of the lesson's model when a reader comes to it.
+    """One explore view, asked of the lesson's model when a reader comes to it; or what a run found.
 
     In `options`, `$prompt`, `$corrupted`, `$subject` and `$other` stand for the reader's fact, and
     `{{experiment: expression}}` for what an experiment above it found.
     """
 
     name: Name
-    view: Words
+    view: str = ""
     options: dict[str, Any] = {}
     edit: str = Field("", description="Ask the model with this edit on it, by its name.")
+    run: str = Field("", description="In place of a view: the edit or run whose result it is.")
 
 
 class Edit(Contract):
@@ -59,12 +61,32 @@ class Edit(Contract):
     spec: dict[str, Any] = Field(description="facts, mask, method, options and seed of the run.")
 
 
+class Run(Contract):
+    """What a lesson measures at length, by one button: a localization, or an evaluation."""
+
+    name: Name
+    title: Words
+    edit: str = Field("", description="Measure the model with this edit on it, by its name.")
+    spec: dict[str, Any] = Field(description="kind, facts, what is measured, options and seed.")
+
+
+class Bar(Contract):
+    """One number of an experiment, drawn as a bar."""
+
+    words: Words
+    value: Words = Field(description="An expression, for example found('familiarity.after').")
+
+
 class Figure(Contract):
-    """One picture of an experiment: the likeliest tokens, or an array of one or two axes."""
+    """One picture of an experiment: the likeliest tokens, bars, a table, or an array."""
 
     name: Name
     of: Name = Field(description="The experiment's name.")
-    show: Words = Field(description="`tops`, or an array's name, for example patch.resid.logit.")
+    show: Words = Field(
+        description="`tops`, `bars`, `table.NAME`, of a text to forget `text` (its marks) and "
+        "`labels`, or an array's name, for example patch.resid.logit."
+    )
+    bars: tuple[Bar, ...] = Field((), description="Of `bars`: what each is.")
     title: Words
     caption: Words
     unit: str = ""
@@ -102,7 +124,7 @@ class Question(Contract):
 class Part(Contract):
     """One part of a step; its `kind` says which other field holds it."""
 
-    kind: Literal["text", "figure", "question", "why", "notes", "own", "make"]
+    kind: Literal["text", "figure", "question", "why", "notes", "own", "make", "measure"]
     line: int
     text: str = Field("", description="Markdown of a text, a reason with its paper, or notes.")
     figure: Figure | None = None
@@ -158,4 +180,5 @@ class Lesson(Contract):
     front: Front
     experiments: dict[str, Experiment]
     edits: dict[str, Edit] = {}
+    runs: dict[str, Run] = {}
     steps: tuple[Step, ...]

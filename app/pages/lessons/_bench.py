@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from app.arrays import as_json, load
 from app.experiment import read_model
 from app.exploring import Answers
 from app.pages.lessons._about import About
@@ -13,12 +14,16 @@ from app.submission import submit
 from worker.contract.base import parse
 from worker.contract.errors import Conflict
 from worker.contract.records import RunRecord
+from worker.contract.result import Result
 from worker.contract.spec import ExploreSpec, parse_spec
 from worker.engine.client import Engine
 from worker.lessons.checking import TAKEN, texts_of
 from worker.lessons.observing import Observed
 from worker.lessons.reading import filled
-from worker.lessons.schema import Edit, Lesson
+from worker.lessons.schema import Edit, Lesson, Run
+from worker.store.store import Store
+
+What = Literal["edits", "runs"]
 
 LOST = ("failed", "cancelled")
 MOST_TRIES = 20
@@ -37,10 +42,20 @@ class Bench:
     answers: Answers
     lesson: Lesson
     about: About
+    _read: dict[str, Observed] = field(default_factory=dict)
+    """What runs found, by their ids: one page asks for the same several times."""
 
     def run(self, name: str) -> Observed:
         """An experiment's result; UserError as the worker says it, NotMade and NoWorker."""
-        return Observed(self.answers.ask(self.engine, self.spec(name)))
+        of = self.lesson.experiments[name].run
+        return (
+            self._measured(of) if of else Observed(self.answers.ask(self.engine, self.spec(name)))
+        )
+
+    def run_of(self, name: str) -> RunRecord | None:
+        """The run whose result an experiment is; None for a view, and before it was started."""
+        of = self.lesson.experiments[name].run
+        return self.made(self._item(of)) if of else None
 
     def is_known(self, names: Iterable[str]) -> bool:
         """Whether all these experiments are at hand, so that a page need not wait for them."""
@@ -50,28 +65,52 @@ class Bench:
             return False
 
     def _is_known(self, name: str) -> bool:
+        if self.lesson.experiments[name].run:
+            run = self.run_of(name)
+            return run is not None and run.state == "done"
         options = self.lesson.experiments[name].options
         taken = [found[1] for text in texts_of(options) if (found := TAKEN.fullmatch(text))]
         return all(map(self._is_known, taken)) and self.answers.known(self.spec(name)) is not None
 
-    def made(self, edit: Edit) -> RunRecord | None:
-        """The run that makes an edit, whoever asked for it; None before anybody did.
+    def items(self, what: What) -> list[Edit | Run]:
+        """What the lesson makes, or measures, by one button."""
+        return list((self.lesson.edits if what == "edits" else self.lesson.runs).values())
 
-        One that failed or was cancelled is none: another try may be made.
+    def made(self, item: Edit | Run) -> RunRecord | None:
+        """The run that makes or measures an item, whoever asked for it; None before anybody did.
+
+        One that failed or was cancelled is none: another try may be made. So is a measurement whose
+        edit is not made.
         """
-        return self._newest(edit)[1]
+        try:
+            return self._newest(item)[1]
+        except NotMade:
+            return None
 
-    def make(self) -> None:
-        """Queue every edit of the lesson that nobody has made or is making."""
-        for edit in self.lesson.edits.values():
-            key, run = self._newest(edit)
+    def make(self, what: What) -> None:
+        """Queue every item that nobody has made or is making; NotMade where an edit is missing."""
+        for item in self.items(what):
+            key, run = self._newest(item)
             if run is None:
-                title = f"{self.lesson.front.title} {edit.title}"
-                submit(self.engine, self._edit_spec(edit), title=title, key=key)
+                title = f"{self.lesson.front.title} {item.title}"
+                submit(self.engine, self._spec_of(item), title=title, key=key)
 
-    def _newest(self, edit: Edit) -> tuple[str, RunRecord | None]:
+    def _measured(self, name: str) -> Observed:
+        """What a run of the lesson found, with its arrays' numbers; NotMade before it is done."""
+        item = self._item(name)
+        run = self.made(item)
+        if run is None or run.state != "done":
+            raise _not_made(item, run)
+        if run.id not in self._read:
+            self._read[run.id] = Observed(_whole(self.engine.store, run.id))
+        return self._read[run.id]
+
+    def _item(self, name: str) -> Edit | Run:
+        return self.lesson.edits[name] if name in self.lesson.edits else self.lesson.runs[name]
+
+    def _newest(self, item: Edit | Run) -> tuple[str, RunRecord | None]:
         """The key of the next try and None, or that of the run that stands."""
-        data = self._edit_spec(edit)
+        data = self._spec_of(item)
         spec = parse_spec(data)
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         for attempt in range(MOST_TRIES):
@@ -82,13 +121,14 @@ class Bench:
             run = self.engine.store.run(found)
             if run.state not in LOST:
                 return key, run
-        raise Conflict(
-            f"The edit {edit.title!r} was lost {MOST_TRIES} times; its runs' pages say why."
-        )
+        raise Conflict(f"{item.title!r} was lost {MOST_TRIES} times; its runs' pages say why.")
 
-    def _edit_spec(self, edit: Edit) -> dict[str, Any]:
+    def _spec_of(self, item: Edit | Run) -> dict[str, Any]:
         model = read_model(self.about.model, self.engine.store)
-        return {"kind": "unlearn", "model": model, **edit.spec}
+        if isinstance(item, Edit):
+            return {"kind": "unlearn", "model": model, **item.spec}
+        edited = self._edited(model, self.lesson.edits[item.edit]) if item.edit else model
+        return {"model": edited, **item.spec}
 
     def spec(self, name: str) -> ExploreSpec:
         """What an experiment asks; NotMade where an edit that it asks was not made yet."""
@@ -104,9 +144,27 @@ class Bench:
     def _edited(self, model: Any, edit: Edit) -> dict[str, Any]:
         run = self.made(edit)
         if run is None or run.state != "done":
-            how = "is not made yet" if run is None else f"is being made ({run.state})"
-            raise NotMade(
-                f"The edit {edit.title!r} {how}. An earlier step of this lesson has the button."
-            )
+            raise _not_made(edit, run)
         below = model if isinstance(model, dict) else {"base": model, "edits": []}
         return {"base": below["base"], "edits": [*below["edits"], run.id]}
+
+
+def _not_made(item: Edit | Run, run: RunRecord | None) -> NotMade:
+    what = "edit" if isinstance(item, Edit) else "measurement"
+    how = "is not made yet" if run is None else f"is being made ({run.state})"
+    return NotMade(
+        f"The {what} {item.title!r} {how}. An earlier step of this lesson has the button."
+    )
+
+
+def _whole(store: Store, run_id: str) -> Result:
+    """A finished run's result with the numbers of its arrays in it."""
+    result = store.result(run_id)
+    assert result is not None, "a run that is done has a result"
+    arrays = {
+        name: info.model_copy(
+            update={"values": as_json(name, load(store, run_id, name, info), info)["values"]}
+        )
+        for name, info in result.arrays.items()
+    }
+    return result.model_copy(update={"arrays": arrays})

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from app.intervening import Switch, write
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About
-from app.pages.lessons._bench import Bench
+from app.pages.lessons._bench import Bench, What
 from app.pages.lessons._judging import Judged, judge
-from app.pages.lessons._picture import bars, grid
-from app.pages.lessons._writing import Writer, parts, plain
+from app.pages.lessons._picture import drawn
+from app.pages.lessons._writing import Writer, caption_of, parts, plain
 from worker.contract.base import parse
 from worker.contract.errors import UserError
 from worker.contract.interventions import Intervention
@@ -23,6 +23,8 @@ from worker.lessons.checking import PUT_IN
 from worker.lessons.schema import Figure, Lesson, Part, Question, Step
 from worker.store.lessons import Answered
 
+BUTTONS: dict[str, What] = {"make": "edits", "measure": "runs"}
+"""Kinds of parts that have a button, and what it starts."""
 ASK_AFTER = 2
 """Wrong answers after which a reader is offered to be shown the right one."""
 
@@ -143,16 +145,16 @@ class Screen:
         except UserError:
             return None
 
-    def picture(self, figure: Figure) -> dict[str, Any]:
-        """What a figure's template shows."""
+    def picture(self, figure: Figure, caption: Markup | None = None) -> dict[str, Any]:
+        """What a figure's template shows; without a caption, of one that is asked for alone."""
         seen = self.bench.run(figure.of)
         question = self.step.question
         picks = question is not None and question.figure == figure.name
         judged = self.judged if picks else None
         return {
             "figure": figure,
-            "bars": bars(figure, seen) if figure.show == "tops" else [],
-            "grid": grid(figure, seen) if figure.show != "tops" else None,
+            "caption": caption_of(self.step, figure) if caption is None else caption,
+            **drawn(figure, seen),
             "picks": picks and not self.is_done,
             "given": self.answered.given if picks and self.answered else "",
             "right": judged.cells if judged and self.is_done else frozenset(),
@@ -161,16 +163,17 @@ class Screen:
             "csv": f"{self.address}/figures/{figure.name}.csv{self.about.query()}",
         }
 
-    def making(self) -> dict[str, Any]:
-        """The lesson's edits and how far each is."""
-        rows = [(edit, self.bench.made(edit)) for edit in self.lesson.edits.values()]
+    def making(self, what: What) -> dict[str, Any]:
+        """The lesson's edits, or its runs, and how far each is."""
+        rows = [(item, self.bench.made(item)) for item in self.bench.items(what)]
         runs = [run for _, run in rows if run is not None]
         return {
             "rows": rows,
             "is_open": any(run.state not in FINAL_STATES for run in runs),
             "is_wanted": len(runs) < len(rows),
-            "address": f"{self.address}/make{self.about.query()}",
-            "again": f"{self.address}/made{self.about.query()}",
+            "what": what,
+            "address": f"{self.address}/make{self.about.query(what=what)}",
+            "again": f"{self.address}/made{self.about.query(what=what)}",
         }
 
     @staticmethod
@@ -193,13 +196,13 @@ class Screen:
     def _placed(self, part: dict[str, Any], at_hand: bool = False) -> dict[str, Any]:
         """A part with its figure, where the experiment is at hand; else the page asks for it."""
         figure = part["figure"]
-        if part["kind"] == "make":
-            return part | {"making": self.making()}
+        if part["kind"] in BUTTONS:
+            return part | {"making": self.making(BUTTONS[part["kind"]])}
         if figure is None:
             return part
         if at_hand or self.is_whole or self.bench.is_known([figure.of]):
             with suppress(UserError):  # the figure is asked for alone then, and says why not
-                return part | {"picture": self.picture(figure)}
+                return part | {"picture": self.picture(figure, part["caption"])}
         return part | {
             "picture": None,
             "address": f"{self.address}/figures/{figure.name}{self.about.query()}",
@@ -221,6 +224,8 @@ class Screen:
 
     def _explore(self, figure: Figure) -> str:
         """Where the same is open to be explored: the experiment's own prompts and model."""
+        if run := self.bench.run_of(figure.of):
+            return f"/runs/{run.id}"
         spec = self.bench.spec(figure.of)
         model = f"edit:{spec.edits[-1]}" if spec.edits else spec.base
         given = {name: spec.options.get(name) for name in ("prompt", "corrupted", "subject")}

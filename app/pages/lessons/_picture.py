@@ -7,14 +7,22 @@ from typing import Any
 import numpy as np
 
 from app.drawing.cells import Panel, Shade, Values, over, panel
+from app.drawing.marks import marked
 from app.drawing.words import show_token
 from worker.contract.errors import UserError
-from worker.contract.result import ArrayInfo
+from worker.contract.result import ArrayInfo, Table
 from worker.lessons.observing import TOKENS, Observed
 from worker.lessons.schema import Figure
 
 AXES = {"row": "layer", "query": "reads", "key": "is read"}
 """Axes whose names a student does not know."""
+TABLE = "table."
+SHOWN = 120
+"""Tokens of a text that are shown."""
+BEFORE = 40
+"""Characters of a text that are shown before a token."""
+ROWS = 12
+"""Rows of a table that are shown."""
 PROMPTS = {"clean": "As it is", "corrupted": "With the other name"}
 
 
@@ -74,6 +82,50 @@ def grid(figure: Figure, seen: Observed) -> Panel:
     )
 
 
+def drawn(figure: Figure, seen: Observed) -> dict[str, Any]:
+    """What a figure's template draws: one of these has something in it."""
+    made: dict[str, Any] = {"bars": [], "numbers": [], "table": None, "text": None, "grid": None}
+    if figure.show == "tops":
+        return made | {"bars": bars(figure, seen)}
+    if figure.show == "bars":
+        return made | {"numbers": numbers(figure, seen)}
+    if figure.show == "text":
+        return made | {"text": marked(seen.result)[0][:SHOWN]}
+    if (table := _table(figure, seen)) is not None:
+        return made | {"table": table, "most": ROWS}
+    return made | {"grid": grid(figure, seen)}
+
+
+def _table(figure: Figure, seen: Observed) -> Table | None:
+    """The table that a figure shows; None where it shows something else."""
+    if figure.show == "labels":
+        return _labels(seen)
+    if figure.show.startswith(TABLE):
+        return seen.table(figure.show.removeprefix(TABLE))
+    return None
+
+
+def _labels(seen: Observed) -> Table:
+    """Each of a text's own expressions once, where the model is to be taught something else."""
+    rows: dict[str, tuple[str, ...]] = {}
+    before = ""
+    for one in seen.result.view.get("tokens", ()):
+        if one["anchor"] and one["label"] and one["label"] != one["text"]:
+            likely = one["original"][0][0] if one["original"] else ""
+            shown = (show_token(str(text)) for text in (one["text"], likely, one["label"]))
+            rows.setdefault(one["anchor"], (f"… {before[-BEFORE:]}", *shown))
+        before += one["text"]
+    columns = ("after", "the text has", "the model expects", "it is to learn")
+    return Table(columns=columns, rows=tuple(rows.values()))
+
+
+def numbers(figure: Figure, seen: Observed) -> list[tuple[str, float, float]]:
+    """Every bar's words, its number, and how long it is drawn: its share of 1, or of the most."""
+    found = [(bar.words, float(seen.value(bar.value))) for bar in figure.bars]
+    most = max([1.0, *(abs(value) for _, value in found)])
+    return [(words, value, abs(value) / most) for words, value in found]
+
+
 def csv_rows(figure: Figure, seen: Observed) -> Iterator[list[Any]]:
     """A figure's numbers as a table, its header first."""
     if figure.show == "tops":
@@ -81,13 +133,25 @@ def csv_rows(figure: Figure, seen: Observed) -> Iterator[list[Any]]:
         for one in bars(figure, seen):
             yield from ([one.text, token, p] for token, p in one.rows)
         return
+    if figure.show == "bars":
+        yield ["", figure.unit or "value"]
+        yield from ([words, value] for words, value, _ in numbers(figure, seen))
+        return
+    if figure.show == "text":
+        yield ["token", "rise"]
+        yield from ([one["text"], one["mark"]] for one in seen.result.view.get("tokens", ()))
+        return
+    if (table := _table(figure, seen)) is not None:
+        yield list(table.columns)
+        yield from map(list, table.rows)
+        return
     found = grid(figure, seen)
     yield [found.corner, *found.columns]
     info = seen.info(figure.show)
     rows, columns = _sides(figure, seen, info)
     values = _values(info, rows, columns)
-    for row, numbers in zip(found.rows, values, strict=True):
-        yield [f"{row.place} {row.label}".strip(), *map(float, numbers)]
+    for row, own in zip(found.rows, values, strict=True):
+        yield [f"{row.place} {row.label}".strip(), *map(float, own)]
 
 
 def _sides(figure: Figure, seen: Observed, info: ArrayInfo) -> tuple[_Side, _Side]:

@@ -1,6 +1,7 @@
 """A lesson's Markdown as HTML: values of experiments put in, terms explained where they stand."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from markdown_it.token import Token
@@ -11,10 +12,38 @@ from app.pages.lessons._bench import Bench
 from worker.lessons.checking import PUT_IN
 from worker.lessons.glossary import forms, glossary
 from worker.lessons.reading import markdown
-from worker.lessons.schema import Part
+from worker.lessons.schema import Figure, Part, Step
 
 _HELD = re.compile("\ue000(\\d+)\ue001")
 """Where a value is to stand, through Markdown."""
+
+
+class Terms:
+    """Finds the glossary's words in the texts of one page; each is explained where it is first."""
+
+    def __init__(self) -> None:
+        self._explained: set[str] = set()
+        words = "|".join(re.escape(form) for form in forms())
+        self._term = re.compile(rf"(?<![\w-])({words})(?![\w-])", re.IGNORECASE)
+        self._words = {form.casefold(): word for form, word in forms().items()}
+
+    def split(self, text: str) -> Iterator[tuple[str, str]]:
+        """The text in pieces, each with the word that it is, or with none."""
+        end = 0
+        for found in self._term.finditer(text):
+            word = self._words[found[1].casefold()]
+            if word in self._explained or (word.isupper() and not found[1][:3].isupper()):
+                continue
+            self._explained.add(word)
+            yield text[end : found.start()], ""
+            yield found[1], word
+            end = found.end()
+        yield text[end:], ""
+
+    def explain(self, text: str) -> Markup:
+        """A plain text with its terms explained."""
+        pieces = self.split(text)
+        return Markup("").join(term(word, one) if word else escape(one) for one, word in pieces)
 
 
 class Writer:
@@ -22,15 +51,16 @@ class Writer:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._explained: set[str] = set()
         self._markdown = markdown()
-        words = "|".join(re.escape(form) for form in forms())
-        self._term = re.compile(rf"(?<![\w-])({words})(?![\w-])", re.IGNORECASE)
-        self._words = {form.casefold(): word for form, word in forms().items()}
+        self._terms = Terms()
 
     def write(self, text: str) -> Markup:
         """Blocks of Markdown as HTML; UserError where a value cannot be computed."""
         return self._render(text, inline=False)
+
+    def explain(self, text: str) -> Markup:
+        """A figure's caption, which is plain, with its terms explained."""
+        return self._terms.explain(text)
 
     def line(self, text: str) -> Markup:
         """One line of Markdown as HTML, without a paragraph; terms stay as they are.
@@ -77,16 +107,22 @@ class Writer:
         return made
 
     def _marked(self, token: Token) -> list[Token]:
-        made: list[Token] = []
-        end = 0
-        for found in self._term.finditer(token.content):
-            word = self._words[found[1].casefold()]
-            if word in self._explained or (word.isupper() and not found[1][:3].isupper()):
-                continue
-            self._explained.add(word)
-            made += [_text(token.content[end : found.start()]), _html(term(word, found[1]))]
-            end = found.end()
-        return [*made, _text(token.content[end:])]
+        pieces = self._terms.split(token.content)
+        return [_html(term(word, one)) if word else _text(one) for one, word in pieces]
+
+
+def caption_of(step: Step, figure: Figure) -> Markup:
+    """A figure's caption for a page that has the rest of its step already.
+
+    What the step explains above the figure, in a text or another caption, is not explained again.
+    """
+    terms = Terms()
+    for part in step.parts:
+        if part.figure == figure:
+            break
+        told = part.figure.caption if part.figure is not None else PUT_IN.sub("", part.text)
+        list(terms.split(told if part.kind != "notes" else ""))
+    return terms.explain(figure.caption)
 
 
 def term(word: str, shown: str) -> Markup:
@@ -109,8 +145,10 @@ def parts(writer: Writer, found: tuple[Part, ...]) -> list[dict[str, Any]]:
     for part in found:
         if part.kind in ("notes", "question"):
             continue
-        html = writer.write(part.text) if part.kind in ("text", "why", "own", "make") else None
-        made.append({"kind": part.kind, "html": html, "figure": part.figure})
+        figure = part.figure
+        html = writer.write(part.text) if figure is None else None
+        caption = writer.explain(figure.caption) if figure is not None else None
+        made.append({"kind": part.kind, "html": html, "figure": figure, "caption": caption})
     return made
 
 

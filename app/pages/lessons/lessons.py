@@ -13,7 +13,7 @@ from app.failures import status
 from app.lessons.library import Library, library
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About, about
-from app.pages.lessons._bench import Bench, NotMade
+from app.pages.lessons._bench import Bench, NotMade, What
 from app.pages.lessons._page import Screen
 from app.pages.lessons._picture import csv_rows
 from app.submission import refuse_odd_text
@@ -126,20 +126,23 @@ async def answer(request: Request, name: str, number: str, engine: EngineDep) ->
 
 @router.post("/{name}/{number}/make")
 async def make(request: Request, name: str, number: str, engine: EngineDep) -> Response:
-    """Queue the lesson's edits, unless somebody did so before."""
+    """Queue the lesson's edits, or its runs, unless somebody did so before."""
     lesson, at, _ = _step(request, name, number)
     screen = _screen(request, engine, lesson, at, about(lesson, request.query_params))
-    await run_in_threadpool(screen.bench.make)
+    try:
+        await run_in_threadpool(screen.bench.make, _what(request))
+    except UserError as error:
+        return await run_in_threadpool(_draw, request, screen, error)
     query = screen.about.query()
     return RedirectResponse(f"{screen.address}{query}#making", status_code=303)
 
 
 @router.get("/{name}/{number}/made")
 def made(request: Request, name: str, number: str, engine: EngineDep) -> Response:
-    """How far the lesson's edits are, as a part of the page."""
+    """How far the lesson's edits, or its runs, are, as a part of the page."""
     lesson, at, _ = _step(request, name, number)
     screen = _screen(request, engine, lesson, at, about(lesson, request.query_params))
-    return _part(request, "making", lambda: {"making": screen.making()})
+    return _part(request, "making", lambda: {"making": screen.making(_what(request))})
 
 
 @router.get("/{name}/{number}/rest")
@@ -180,6 +183,10 @@ def reader_of(request: Request) -> str:
 
 def _library(request: Request) -> Library:
     return library(request.app.state.settings.lessons)
+
+
+def _what(request: Request) -> What:
+    return "runs" if request.query_params.get("what") == "runs" else "edits"
 
 
 def _step(request: Request, name: str, number: str) -> tuple[Lesson, int, Step]:

@@ -13,8 +13,6 @@ from worker.store.store import Store
 VIEW, METHOD = "rewrite", "whos_harry_potter"
 FEW = ("steps", "learning_rate", "retain_weight", "search")
 """Options of the training that are shown at once."""
-STRONGEST = 0.6
-"""The share of colour under the token that is marked most."""
 
 
 def method_info(menu: Announcement, kind: str, name: str) -> MethodInfo | None:
@@ -40,25 +38,6 @@ def training_fields(form: Typed, menu: Announcement) -> tuple[list[FormField], l
     )
     few = [f for f in fields if f.name.removeprefix("options.") in FEW]
     return few, [f for f in fields if f not in few]
-
-
-def marked(result: Result) -> tuple[list[dict[str, Any]], float]:
-    """The shown tokens with the share of colour of each, and the rise that has the strongest."""
-    tokens = result.view.get("tokens", [])
-    rises = sorted(abs(token["mark"]) for token in tokens)
-    # A few tokens rise far more than all others; they would leave the rest without colour.
-    bound = rises[int(0.97 * (len(rises) - 1))] if rises else 0.0
-    bound = bound or 1.0
-    shown = [
-        {
-            **token,
-            "place": place,
-            "share": round(100 * STRONGEST * min(1.0, abs(token["mark"]) / bound)),
-            "sign": "up" if token["mark"] >= 0 else "down",
-        }
-        for place, token in enumerate(tokens)
-    ]
-    return shown, bound
 
 
 def said_at(result: Result, at: str) -> dict[str, Any] | None:

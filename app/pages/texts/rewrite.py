@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from app import csv_text
 from app.backend import AnnouncementDep, EngineDep, StoreDep
 from app.downloads import attachment
+from app.drawing.marks import marked
 from app.experiment import Typed, subject, typed
 from app.forms import form_fields
 from app.mask_choice import mask_choices
@@ -36,7 +37,6 @@ from app.pages.texts._text_runs import (
 from app.pages.texts._text_stages import (
     VIEW,
     forgotten,
-    marked,
     method_info,
     said_at,
     training_fields,

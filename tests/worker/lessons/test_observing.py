@@ -53,6 +53,7 @@ def seen(**view: Any) -> Observed:
         ('largest("a", layer=1, token=subject)', 0.4),
         ('mean("a", token=subject)', 0.4),
         ('mean("a", token=last)', 0.6),
+        ("answer_id()", 0),
         ('count("a", 0.4)', 3),
         ('count("a", 0.4, token=subject)', 2),
         ("at(last)", 3),

@@ -143,6 +143,46 @@ def test_an_option_takes_only_what_an_experiment_above_it_found(option: str, wor
     assert [line for line, _ in found] == ["line 15"] and words in found[0][1]
 
 
+SPEC = 'spec: {kind: evaluate, facts: {set: s, forget: "first:1"}}'
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ("run\nname: m\ntitle: M\nspec: {kind: unlearn}", "No kind of run that measures 'unlearn'"),
+        (f"run\nname: m\ntitle: M\nedit: off_it\n{SPEC}", "No edit 'off_it'"),
+        (f"run\nname: m\ntitle: M\n{SPEC[:-1]}, evaluation: [a]}}", "No field 'evaluation'"),
+        ("experiment\nname: b\nrun: none_such", "No edit or run 'none_such'"),
+        ("experiment\nname: b\nrun: none_such\nview: lens", "one of the two"),
+        ("experiment\nname: b", "one of the two"),
+        ("experiment\nname: b\nrun: none_such\noptions: {a: 1}", "no options and no edit"),
+    ],
+)
+def test_a_measurement_that_is_none_is_named_by_line(block: str, words: str) -> None:
+    begun = WHOLE.index("## One")
+    found = problems(f"{WHOLE[:begun]}:::{block}\n:::\n\n{WHOLE[begun:]}")
+    assert {line for line, _ in found} == {"line 15"}
+    assert any(words in said for _, said in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("make\nWords.", "no :::edit"),
+        ("measure\nWords.", "no :::run"),
+        ("figure\nname: n\nof: ask\nshow: bars\ntitle: T\ncaption: C", "Bars belong"),
+        (
+            "figure\nname: n\nof: ask\nshow: bars\ntitle: T\ncaption: C\n"
+            "bars: [{words: w, value: fund('x')}]",
+            "No function 'fund'. Did you mean 'found'?",
+        ),
+    ],
+)
+def test_a_button_without_work_and_bars_without_numbers_are_named(more: str, words: str) -> None:
+    found = problems(f"{WHOLE}\n:::{more}\n:::\n")
+    assert len(found) == 1 and words in found[0][1]
+
+
 def test_html_of_the_writer_is_text() -> None:
     lesson = read(WHOLE.replace("Words with", "<script>x</script> with"), "test")
     assert "<script>" in lesson.steps[0].parts[0].text  # written out by the page, escaped

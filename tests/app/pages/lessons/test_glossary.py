@@ -1,8 +1,14 @@
 """The glossary is a page of its own, and Home leads into the first lesson."""
 
+from typing import Any
+
 from starlette.testclient import TestClient
 
+from app.lessons.library import BUILT_IN
+from app.pages.lessons._writing import Terms
+from worker.lessons.checking import PUT_IN
 from worker.lessons.glossary import glossary
+from worker.lessons.reading import read_file
 
 
 def test_every_term_is_on_the_page(client: TestClient) -> None:
@@ -17,3 +23,35 @@ def test_home_leads_a_newcomer_into_the_first_lesson_and_to_a_finished_study(
     page = client.get("/").text.partition("<main")[2]
     assert page.index('href="/lessons/where"') < page.index('href="/localize"')
     assert 'href="/gallery/paper_comparison"' in page
+
+
+def test_every_term_that_a_lesson_names_stands_in_its_text() -> None:
+    for path in sorted(BUILT_IN.glob("*.md")):
+        lesson = read_file(path)
+        parts = [part for step in lesson.steps for part in step.parts]
+        shown = [part.figure.caption if part.figure else part.text for part in parts]
+        shown += [part.question.ask for part in parts if part.question]
+        text = " ".join(shown).casefold()
+        for word in lesson.front.terms:
+            written = [form for form in (word, *glossary()[word].also) if form.casefold() in text]
+            assert written, f"{path.name} names {word!r} and does not use it"
+
+
+def test_every_word_of_the_glossary_that_a_lesson_uses_is_named_by_it() -> None:
+    for path in sorted(BUILT_IN.glob("*.md")):
+        lesson = read_file(path)
+        named = set(lesson.front.terms)
+        for step in lesson.steps:
+            for part in step.parts:
+                if part.kind in ("text", "why", "own", "make", "measure"):
+                    used = {word for _, word in Terms().split(PUT_IN.sub("", part.text)) if word}
+                    assert used <= named, f"{path.name}, line {part.line}: {sorted(used - named)}"
+
+
+def test_the_handbook_has_every_method_that_a_worker_announced(
+    client: TestClient, engine: Any
+) -> None:
+    page = client.get("/handbook").text
+    assert 'href="/handbook"' in client.get("/").text
+    for one in engine.store.announcement().methods:
+        assert f'id="{one.kind}-{one.name}"' in page

@@ -13,6 +13,8 @@ from tests.app.conftest import fact_set
 from tests.app.pages.explore.conftest import LAYERS, answer_of_an_edit
 from tests.app.pages.lessons.conftest import ExploredEngine
 from worker.contract.errors import UserError
+from worker.contract.menu import MethodInfo
+from worker.contract.result import Evaluation, Result, Table
 from worker.lessons.schema import Choice, Question
 
 pytestmark = pytest.mark.usefixtures("explored")
@@ -200,6 +202,11 @@ def test_the_projector_view_and_the_notes_are_apart(client: TestClient) -> None:
 def test_a_term_is_explained_once_on_a_page(client: TestClient) -> None:
     page = client.get("/lessons/where/2").text
     assert page.count('id="term-logit-lens"') == 1 and page.count('id="term-token"') == 1
+    whole = client.get("/lessons/where/2?now=1").text
+    caption = whole.partition("The likeliest next token at each place")[2].partition("</p>")[0]
+    assert 'id="term-mlp"' in caption and whole.count('id="term-mlp"') == 1
+    alone = client.get("/lessons/where/2/figures/lens", headers={"HX-Request": "true"}).text
+    assert 'id="term-mlp"' in alone and 'id="term-token"' not in alone
 
 
 def test_a_figure_is_downloaded_with_its_numbers(client: TestClient) -> None:
@@ -254,9 +261,14 @@ def able(explored: ExploredEngine) -> ExploredEngine:
     kinds |= {"forget_weight": "number"}
     options = {"type": "object", "properties": {name: {"type": k} for name, k in kinds.items()}}
     parts = {f"blocks.{layer}.mlp": 100 for layer in range(8)}
+    measures = tuple(
+        MethodInfo(kind="evaluation", name=name, title=name, summary="", options={})
+        for name in ("latent_probes", "verdict")
+    )
+    own = tuple(one.model_copy(update={"options": options}) for one in menu.methods)
     changed = menu.model_copy(
         update={
-            "methods": tuple(one.model_copy(update={"options": options}) for one in menu.methods),
+            "methods": own + measures,
             "models": tuple(
                 one.model_copy(update={"component_parameters": parts}) for one in menu.models
             ),
@@ -288,6 +300,53 @@ def test_the_edits_of_a_lesson_are_made_once_for_all_and_tried_again_when_lost(
     assert len(store.runs(kind="unlearn")) == 4
 
 
+def finish(store: Any, kind: str, found: Result) -> None:
+    """Let every queued run of a kind be done with this result."""
+    for run in store.runs(kind=kind):
+        attempt = store.begin_attempt(run.id, "test-host:cpu", "g")
+        assert attempt is not None
+        store.finish(run.id, attempt.number, "done", "", found)
+
+
+def test_a_lesson_measures_its_edits_once_they_are_made_and_is_judged_by_what_was_found(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    store = able(explored).store
+    assert client.get("/lessons/gone/4").text.count("not begun") == 2
+    early = client.post("/lessons/gone/4/make?what=runs")
+    assert early.status_code == 409 and "is not made yet" in early.text
+    assert "is not made yet" in ask(client, "6", lesson="gone", answer="0").text
+    client.post("/lessons/gone/1/make?what=edits")
+    delta = {"delta": "delta.safetensors"}
+    finish(store, "unlearn", answer_of_an_edit().model_copy(update={"files": delta}))
+    for run in store.runs(kind="unlearn"):
+        store.artifacts.put_bytes(f"runs/{run.id}/{delta['delta']}", b"")
+    asked = client.post("/lessons/gone/4/make?what=runs").text
+    assert "They are being measured" in asked
+    client.post("/lessons/gone/4/make?what=runs")
+    runs = store.runs(kind="evaluate")
+    assert {run.spec["model"]["edits"][0] for run in runs} == {
+        run.id for run in store.runs(kind="unlearn")
+    }
+    assert len(runs) == 2
+    card = Table(columns=("question", "answer", "tone", "because", "number"),
+                 rows=(("Does it say it?", "no", "good", "0.01", "n"),))  # fmt: skip
+    verdict = Evaluation(name="verdict", title="", caption="", aggregates=(), tables={"card": card})
+    told = {"verdict": "hidden", "verdict.relearning.lora.held_out.after": 0.75}
+    told |= {f"verdict.statement.forget.{state}": 0.5 for state in ("before", "after")}
+    done = answer_of_an_edit().model_copy(
+        update={"kind": "evaluate", "summary": told, "evaluations": {"verdict": verdict}}
+    )
+    finish(store, "evaluate", done)
+    page = ask(client, "6", lesson="gone", answer="0").text
+    assert "It is otherwise" in page and "Above 0.7: they are back" in page
+    assert "--share: 75" in page and f"/runs/{runs[0].id}" in page
+    assert client.get("/lessons/gone/6/figures/late.csv").text.count("\n") == 4
+    judged = ask(client, "7", lesson="gone", answer="1").text
+    assert "You predicted it" in judged and "Does it say it?" in judged
+    assert "Does it say it?" in client.get("/lessons/gone/7/figures/card.csv").text
+
+
 def test_what_one_experiment_finds_another_is_asked_with(
     client: TestClient, explored: ExploredEngine
 ) -> None:
@@ -311,10 +370,7 @@ def test_an_edited_model_is_asked_with_the_lessons_run_on_it(
 ) -> None:
     store = able(explored).store
     client.post("/lessons/take/2/make")
-    for run in store.runs(kind="unlearn"):
-        attempt = store.begin_attempt(run.id, "test-host:cpu", "g")
-        assert attempt is not None
-        store.finish(run.id, attempt.number, "done", "", answer_of_an_edit())
+    finish(store, "unlearn", answer_of_an_edit())
     assert "All are made" in client.get("/lessons/take/2").text
     ask(client, "3", lesson="take", answer="0")
     assert "It is otherwise" in client.get("/lessons/take/3?now=1").text
