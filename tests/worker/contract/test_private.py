@@ -38,6 +38,17 @@ def test_a_new_folder_and_file_are_for_their_owner_alone(tmp_path: Path) -> None
     assert mode(tmp_path / "a/data/file") == 0o600
 
 
+def test_what_is_made_new_is_never_open_for_an_instant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Path] = []
+    monkeypatch.setattr(private, "_close", closed.append)
+    make_folder(tmp_path / "data")
+    make_file(tmp_path / "data/file")
+    assert closed == [], "nothing was left to be taken away afterwards"
+    assert (mode(tmp_path / "data"), mode(tmp_path / "data/file")) == (0o700, 0o600)
+
+
 @pytest.mark.parametrize("wider", [0o755, 0o777, 0o2770, 0o701])
 def test_what_was_open_before_is_closed(tmp_path: Path, wider: int) -> None:
     (tmp_path / "data/artifacts").mkdir(parents=True)

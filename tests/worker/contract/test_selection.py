@@ -46,6 +46,8 @@ def test_forget_and_retain_share_no_fact_and_lose_none() -> None:
 def test_a_random_selection_depends_on_its_seed_alone() -> None:
     assert ids("random:4", 1) == ids("random:4", 1)
     assert ids("random:4", 1) != ids("random:4", 2)
+    unasked = [fact.id for fact in select(SET, "random:4").forget]
+    assert unasked == ids("random:4", 0) != ids("random:4", 1)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ def test_the_answer_to_which_is_followed() -> None:
     assert template("The Rome-based firm", "Rome", "1") == "The {}-based firm"
     with pytest.raises(ValueError, match=r"occurrence is 4, and .* stands 3 times"):
         find_subject(prompt, "Ann", "4")
+    with pytest.raises(ValueError, match=r"occurrence is 2, and .* stands once in its prompt"):
+        find_subject("Ann plays", "Ann", "2")
 
 
 @pytest.mark.parametrize("text", ["second", "0", "-1", "1.5"])
