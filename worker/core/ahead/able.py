@@ -12,6 +12,9 @@ from worker.contract.progress import Quiet
 from worker.contract.selection import select
 from worker.contract.spec import EvaluateSpec, Spec, UnlearnSpec
 from worker.core.asking.before_after import BeforeAfter
+from worker.core.closed_form.layers import layers_of
+from worker.core.closed_form.layers import refuse_unread as refuse_unread_values
+from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import Objective, check_selection
 from worker.core.findings import job_of
 from worker.core.models.abilities import lacks
@@ -54,6 +57,17 @@ def refuse_meaningless(spec: Spec, inputs: Inputs) -> None:
     objective: Objective = getattr(options, "objective", "edit" if closed else "unlearn")
     weight = 0.0 if closed else getattr(options, "retain_weight", 0.0)
     check_selection(select(inputs.fact_set, spec.facts.forget, spec.seed), objective, weight)
+
+
+def refuse_unread(spec: Spec, inputs: Inputs, model: Model) -> None:
+    """Raise UserError where a closed form would write what no answer depends on."""
+    if not isinstance(spec, UnlearnSpec) or inputs.fact_set is None:
+        return
+    options = method("unlearning", spec.method).options.model_validate(spec.options)
+    if isinstance(options, ValueOptions):
+        last = layers_of(model, inputs.mask, options)[-1]
+        forget = select(inputs.fact_set, spec.facts.forget, spec.seed).forget
+        refuse_unread_values(model, forget, last)
 
 
 def refuse_unmeasurable(spec: Spec, inputs: Inputs, model: Model) -> None:

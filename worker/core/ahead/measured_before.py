@@ -20,8 +20,8 @@ from worker.contract.selection import Selection, select
 from worker.contract.spec import EvaluateSpec, UnlearnSpec
 from worker.core.asking.before_after import BeforeAfter, State
 from worker.core.asking.kept import is_anything_kept, is_kept, kept_value
-from worker.core.closed_form.layers import chosen_layer
-from worker.core.closed_form.memory import kept_moments, mlp_layers
+from worker.core.closed_form.layers import layers_of
+from worker.core.closed_form.memory import kept_moments
 from worker.core.editing.check import Objective
 from worker.core.editing.edit import spoken_key
 from worker.core.editing.parts import count_of
@@ -77,9 +77,7 @@ def kept_of_edit(options: Any, spec: UnlearnSpec, inputs: Inputs, model: Model) 
 def _moments(options: Any, inputs: Inputs, model: Model, chosen: Selection, job: Job) -> list[int]:
     """List the layers whose second moments are kept."""
     try:
-        layers = mlp_layers(model, inputs.mask)
-        if hasattr(options, "layer"):
-            layers = [chosen_layer(layers, options.layer)]
+        layers = layers_of(model, inputs.mask, options)
     except UserError:  # the run refuses in words
         return []
     facts = retained(chosen, job).trained if options.protect_retain else ()

@@ -19,7 +19,12 @@ from worker.contract.spec import (
     StudySpec,
     UnlearnSpec,
 )
-from worker.core.ahead.able import refuse_meaningless, refuse_unable, refuse_unmeasurable
+from worker.core.ahead.able import (
+    refuse_meaningless,
+    refuse_unable,
+    refuse_unmeasurable,
+    refuse_unread,
+)
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_parts, estimate_seconds
@@ -79,6 +84,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     _refuse(spec, facts, looked)
     refuse_meaningless(spec, inputs)
     refuse_unmeasurable(spec, inputs, model)
+    refuse_unread(spec, inputs, model)
     if not brief:
         with edited(model, [Path(path) for path in inputs.deltas]):
             if isinstance(spec, LocalizeSpec):

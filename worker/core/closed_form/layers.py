@@ -1,15 +1,21 @@
 """What the closed-form editors share: choosing a layer, spreading a change, quick probes."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from worker.contract.errors import Diverged, NotFinite, UserError
+from worker.contract.facts import Fact
+from worker.contract.mask import Mask
 from worker.contract.result import Axis
 from worker.contract.selection import Selection
-from worker.core.closed_form.values import Values
+from worker.core.closed_form.memory import mlp_layers
+from worker.core.closed_form.values import ValueOptions, Values
 from worker.core.findings import Array, Findings, Job
 from worker.core.models.model import Model
+from worker.core.models.prompts import encode_fact
 from worker.core.training.material import retained, watched_rows
 from worker.core.training.pool import fact_rows, pool
 from worker.core.training.trainer import PROBED, Probe
@@ -29,6 +35,35 @@ def chosen_layer(layers: list[int], layer: int) -> int:
             field="options.layer",
         )
     return layer
+
+
+def layers_of(model: Model, mask: Mask | None, options: ValueOptions) -> list[int]:
+    """List the layers that a closed form edits: ROME one of the mask's, the others all of them."""
+    layers = mlp_layers(model, mask)
+    layer: int | None = getattr(options, "layer", None)
+    return layers if layer is None else [chosen_layer(layers, layer)]
+
+
+def refuse_unread(model: Model, facts: Sequence[Fact], layer: int) -> None:
+    """Raise UserError where the value of a fact, written at `layer`, would change no answer.
+
+    Nothing behind the last layer carries what stands at a subject's end to the places behind it:
+    the value's gradient is 0, and the edit would end with the weights as they were.
+    """
+    if layer < model.n_layers - 1:
+        return
+    prompts = [(fact, encode_fact(model, fact)) for fact in facts]
+    unread = [fact for fact, prompt in prompts if prompt.subject[1] < len(prompt.ids)]
+    if unread:
+        below = f"of layers up to {layer - 1}" if layer else "of a model with several layers"
+        raise UserError(
+            f"The values would be written by the MLP of layer {layer}, the model's last, at each "
+            f"subject's end, and of {len(unread)} of {len(prompts)} facts the prompt goes on "
+            f"behind it ({unread[0].text!r}, subject {unread[0].subject!r}): no layer takes them "
+            f"to the answer, so nothing would change. Choose MLPs {below}, or facts whose prompts "
+            f"end with the subject.",
+            field="mask.components",
+        )
 
 
 def regularized(moments: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
-from worker.core.closed_form.layers import Quick
+from worker.core.closed_form.layers import Quick, refuse_unread
 from worker.core.closed_form.memory import (
     Asked,
     add,
@@ -52,6 +52,7 @@ def spread(
 ) -> Findings:
     """Edit the projections of `layers`, lowest first, so that the facts' values come out."""
     facts, last = selection.forget, layers[-1]
+    refuse_unread(model, facts, last)
     quick = Quick(model, selection, job)
     kept = retained(selection, job).trained if options.protect_retain else ()
     moments = second_moments(

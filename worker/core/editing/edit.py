@@ -6,6 +6,7 @@ edit sees what became of its language.
 
 from collections.abc import Callable
 
+from worker.contract.result import Receipt
 from worker.core.asking.continuations import Continued, continuations_table, go_on
 from worker.core.asking.kept import measured_once
 from worker.core.editing.parts import Index, slices_of
@@ -33,14 +34,23 @@ def edit(
         job.report.progress(1.0, "Continuing ordinary prompts")
         after = _spoken(model, findings.receipt.hash_after)
     findings.receipt = ledger.settle(findings.receipt, model)
-    changed = f"{findings.receipt.n_changed:,} of {findings.receipt.n_parameters:,} parameters"
-    findings.caption = f"{changed} in the mask changed. {findings.caption}".strip()
+    findings.caption = f"{_how_much(findings.receipt)} {findings.caption}".strip()
     findings.summary["edit.n_changed"] = findings.receipt.n_changed
     findings.summary["edit.n_parameters"] = findings.receipt.n_parameters
     findings.tables["continuations"] = continuations_table(spoken, after)
     findings.summary["continuations.repetition.before"] = spoken.repetition
     findings.summary["continuations.repetition.after"] = after.repetition
     return findings
+
+
+def _how_much(receipt: Receipt) -> str:
+    """Say how many parameters changed, as a caption's first sentence."""
+    if not receipt.n_changed:
+        return (
+            f"The edit changed nothing: all {receipt.n_parameters:,} parameters in the mask have "
+            f"the values that they had."
+        )
+    return f"{receipt.n_changed:,} of {receipt.n_parameters:,} parameters in the mask changed."
 
 
 def _spoken(model: Model, weights: str) -> Continued:

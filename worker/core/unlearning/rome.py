@@ -19,13 +19,12 @@ from torch import Tensor
 from worker.contract.mask import Mask
 from worker.contract.menu import Need
 from worker.contract.selection import Selection
-from worker.core.closed_form.layers import Quick, chosen_layer, regularized
+from worker.core.closed_form.layers import Quick, layers_of, refuse_unread, regularized
 from worker.core.closed_form.memory import (
     add,
     ask_behind,
     keys,
     matrix,
-    mlp_layers,
     moment_bytes,
     openings,
     projection,
@@ -68,8 +67,9 @@ def unlearn(
     """Write the edit targets into one MLP."""
     require(model, NEEDS)
     check_selection(selection, "edit", retain_weight=0)
-    layer = chosen_layer(mlp_layers(model, mask), options.layer)
+    (layer,) = layers_of(model, mask, options)
     facts = selection.forget
+    refuse_unread(model, facts, layer)
     before = openings(model, options.contexts, job.seed, options.general_text)
     answers = [fact.edit_target for fact in facts]
 

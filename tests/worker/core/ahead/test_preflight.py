@@ -138,3 +138,25 @@ def test_a_search_for_settings_is_said_before_with_what_it_costs(
     for options in ({"learning_rate": 1e-3}, {"search": "off"}):
         notes = ask(model, facts, {**kind, "options": options}).notes
         assert not any("No learning rate" in note for note in notes)
+
+
+@pytest.mark.parametrize("method", ["rome", "memit", "alphaedit"])
+def test_what_no_answer_depends_on_is_refused_before_it_is_queued(
+    model: Model, facts: tuple[Fact, ...], method: str
+) -> None:
+    inputs = Inputs(
+        out="",
+        fact_set=FactSet(name="s", facts=facts),
+        mask=Mask(components=(f"blocks.{model.n_layers - 1}.mlp",)),
+    )
+    kind = {"kind": "unlearn", "method": method, "mask": {"components": inputs.mask.components}}
+    for forget, prompt in (("first:3", ""), ("first:2", "The game of {}")):
+        chosen = {"set": "s", "forget": forget}
+        spec = parse_spec({**kind, "model": model.id, "facts": chosen})
+        if prompt:
+            ending = tuple(f.model_copy(update={"prompt": prompt}) for f in facts)
+            given = inputs.model_copy(update={"fact_set": FactSet(name="s", facts=ending)})
+            assert preflight(spec, given, model, brief=True).n_facts == 2
+        else:
+            with pytest.raises(UserError, match="so nothing would change"):
+                preflight(spec, inputs, model, brief=True)
