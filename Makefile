@@ -1,11 +1,11 @@
-# The short verbs: serve, test, check, bench, demo, lock.
+# The short verbs: serve, test, check, bench, demo, examples, lock.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: serve test check format bench demo lock clean
+.PHONY: serve test check format bench demo examples lock clean
 
 serve: $(STAMP)
 	$(BIN)/lethe serve
@@ -30,6 +30,10 @@ bench: $(DEV_STAMP)
 demo: $(DEV_STAMP)
 	$(BIN)/python -m worker.core.demo.train --out worker/core/demo/weights --seed 0
 	$(BIN)/python -m worker.core.demo.measure worker/core/demo/weights
+
+# The finished runs of the bundled model that ship; what build/examples holds is not computed again.
+examples: $(DEV_STAMP)
+	$(BIN)/python -m worker.cli.examples static/gallery/runs build/examples
 
 lock: $(DEV_STAMP)
 	$(BIN)/python docker/lock.py

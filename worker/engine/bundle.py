@@ -3,11 +3,13 @@
 import hashlib
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from worker.contract.bundle import Bundle, Edit, open_bundle, result_files, write_bundle
 from worker.contract.errors import NotFound, UserError
@@ -244,23 +246,57 @@ def _insert(
     store: Store,
     owner: str,
 ) -> str:
-    """Write a finished run; its files first, so that a row never stands without them."""
     with store.database.write() as session:
-        run_id = insert_run(
+        return insert_finished(
             session,
+            store,
             spec,
-            owner=owner,
-            title=title[:200],
-            tags=(IMPORTED,),
+            result,
+            files,
+            title=title,
+            tag=IMPORTED,
             parents=parents,
-            priority=0,
+            message="Brought in a bundle.",
+            owner=owner,
         )
-        session.flush()
-        for name, path in files.items():
-            store.artifacts.put(f"runs/{run_id}/{name}", path)
-        session.add(RunResult(run_id=run_id, body=result.model_dump(mode="json")))
-        session.execute(
-            update(Run).where(Run.id == run_id).values(has_result=True, started=database_time())
-        )
-        end_run(session, run_id, "done", "Brought in a bundle.")
+
+
+def insert_finished(
+    session: Session,
+    store: Store,
+    spec: Spec,
+    result: Result,
+    files: Mapping[str, Path],
+    *,
+    title: str,
+    tag: str,
+    parents: Sequence[str],
+    message: str,
+    owner: str = "",
+    id: str = "",
+) -> str:
+    """Write a finished run; its files first, so that a row never stands without them.
+
+    It counts as finished at this moment, and as begun as long before as it took elsewhere.
+    """
+    run_id = insert_run(
+        session,
+        spec,
+        owner=owner,
+        title=title[:200],
+        tags=(tag,),
+        parents=parents,
+        priority=0,
+        id=id,
+    )
+    session.flush()
+    for name, path in files.items():
+        store.artifacts.put(f"runs/{run_id}/{name}", path)
+    session.add(RunResult(run_id=run_id, body=result.model_dump(mode="json")))
+    session.execute(
+        update(Run)
+        .where(Run.id == run_id)
+        .values(has_result=True, started=database_time() - result.seconds)
+    )
+    end_run(session, run_id, "done", message)
     return run_id

@@ -194,12 +194,13 @@ def insert_run(
     parents: Sequence[str] | None,
     priority: int,
     browser: str = "",
+    id: str = "",
 ) -> str:
     """Write a queued run, its lineage and its first event; UserError when a parent is missing.
 
-    `browser` is the session that takes turns with others.
+    `browser` is the session that takes turns with others; `id` that of a run made elsewhere.
     """
-    id = secrets.token_hex(6)
+    id = id or secrets.token_hex(6)
     body = spec.model_dump(mode="json")
     title = title or title_of(spec)
     session.execute(

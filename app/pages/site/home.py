@@ -3,11 +3,15 @@
 from fastapi import APIRouter, Request, Response
 
 from app.backend import StoreDep
-from app.pages.studies.gallery import SHIPPED
 from app.recipes import offers
 from app.templating import render
+from worker.contract.records import RunRecord
+from worker.engine.examples import EXAMPLE, EXAMPLES, shown
+from worker.store.store import Store
 
 NAV = ("Home", "/")
+RECENT = 6
+"""Runs that the page lists."""
 router = APIRouter()
 
 
@@ -18,10 +22,16 @@ def show(request: Request, store: StoreDep) -> Response:
     return render(
         request,
         "pages/home.html",
-        runs=store.runs(limit=6, of_study=False),
+        runs=_own(store),
         busy=any(worker.run for worker in store.workers()),
         models=announcement.models if announcement else (),
         offers=offers(store, announcement),
         fact_sets=store.fact_sets(),
-        examples=[(name, one.title) for name, one in SHIPPED.items()],
+        examples=list(shown()),
     )
+
+
+def _own(store: Store) -> list[RunRecord]:
+    """The newest runs that somebody asked for here, not those that came with Lethe."""
+    newest = store.runs(limit=RECENT + len(EXAMPLES), of_study=False)
+    return [run for run in newest if EXAMPLE not in run.tags][:RECENT]

@@ -1,6 +1,7 @@
-"""Gallery: finished studies that ship with Lethe, as measured, beside the paper's own figures.
+"""Gallery: what ships finished: runs of the bundled model, and studies beside the paper's figures.
 
-A study ships as its report: `report.json` of `lethe run`, put under static/gallery.
+A study ships as its report: `report.json` of `lethe run`, put under static/gallery. A run is an
+ordinary one once it is opened: it is put into the store then (worker/engine/examples.py).
 """
 
 from functools import lru_cache
@@ -9,19 +10,22 @@ from typing import NamedTuple
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app import csv_text
+from app.backend import StoreDep
 from app.figure_files import answer
 from app.pages.studies._study_report import base, differences, draw, figures, rows, table
 from app.templating import STATIC, render
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound
 from worker.contract.study import StudyReport
+from worker.engine.examples import bring, checked, shown
 from worker.engine.study.paper import FIGURES, SOURCE, agreements, sentences
 
 NAV = ("Gallery", "/gallery")
 FOLDER = STATIC / "gallery"
+RUNS = FOLDER / "runs"
 
 
 class About(NamedTuple):
@@ -128,7 +132,15 @@ def about(name: str, report: StudyReport) -> About:
 def index(request: Request) -> Response:
     """Every study of the gallery."""
     found = [(name, about(name, one).title, one) for name, one in reports(FOLDER).items()]
-    return render(request, "pages/galleries.html", found=found)
+    return render(request, "pages/galleries.html", found=found, examples=list(shown()))
+
+
+@router.get("/runs/{name}")
+def open_run(name: str, store: StoreDep) -> Response:
+    """Open a finished run that ships: as the ordinary run that it is, or as its dossier."""
+    run_id = bring(name, RUNS, store)
+    address = "/dossier/" if checked(name).tells else "/runs/"
+    return RedirectResponse(f"{address}{run_id}", status_code=303)
 
 
 @router.get("/{name}")

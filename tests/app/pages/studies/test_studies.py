@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from app.pages.studies import gallery
 from tests.worker.engine.study.test_paper import paper_like
@@ -212,3 +213,21 @@ def test_downloads_hold_every_seed(client, shipped) -> None:
 def test_an_unknown_study_of_the_gallery_is_not_found(client, shipped) -> None:
     answer = client.get("/gallery/paper_comparson")
     assert answer.status_code == 404 and "paper_comparison" in answer.text
+
+
+def test_the_gallery_and_an_empty_home_open_finished_runs_as_ordinary_ones(
+    client: TestClient,
+) -> None:
+    for address in ("/gallery", "/"):
+        page = client.get(address).text
+        for name in ("trace", "lookup", "edit", "hidden", "relearning", "potter"):
+            assert f'href="/gallery/runs/{name}"' in page
+    opened = client.get("/gallery/runs/trace", follow_redirects=False)
+    assert opened.status_code == 303
+    run = opened.headers["location"]
+    page = client.get(run).text
+    assert "Trace of 16 athletes" in page and "Loading the result" in page
+    told = client.get("/gallery/runs/edit")
+    assert told.url.path.startswith("/dossier/") and "verdict-word" in told.text
+    assert client.get("/gallery/runs/nothing").status_code == 404
+    assert "Nothing has run here yet" in client.get("/").text, "they are nobody's recent runs"

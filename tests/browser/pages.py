@@ -1,0 +1,96 @@
+"""Every page once: for axe-core, and as pictures.
+
+`python -m tests.browser.pages FOLDER ADDRESS` takes a picture of every page of a running server, at
+1280 and 390 pixels, light and dark; ADDRESS is the one with the token that `lethe serve` prints.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.browser.browsers import find_browser
+
+AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+BESIDES = ["landmark-unique", "heading-order", "region"]
+"""Good practice that WCAG does not ask for, and every page holds to all the same."""
+CHECK = """async ([tags, rules]) => {
+  const whole = { resultTypes: ["violations"] };
+  const found = await axe.run(document, { ...whole, runOnly: { type: "tag", values: tags } });
+  const more = await axe.run(document, { ...whole, runOnly: { type: "rule", values: rules } });
+  return [...found.violations, ...more.violations].map((one) => `${one.id}: ${one.help}: `
+    + one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(" | "));
+}"""
+UNNAMED = (
+    "/facts/upload",
+    "/facts?set=athletes",
+    "/facts/tokens?set=athletes",
+    "/masks/new",
+    "/glossary",
+)
+"""Pages that no menu names, beside what the menu and the lists lead to."""
+FIRST_OF = (
+    ("/runs", "#runs tbody a[href^='/runs/']"),
+    ("/dossier", "tbody a[href^='/dossier/']"),
+    ("/gallery", "main a.card[href^='/gallery/']"),
+    ("/lessons", "main a[href^='/lessons/']"),
+)
+"""Lists whose first entry is a page of another form."""
+
+
+def addresses(page: Page, base: str) -> Iterator[str]:
+    """Every page of the menu, what the lists lead to, and what neither names."""
+    page.goto(base)
+    named = page.locator("#menu a").evaluate_all("links => links.map((a) => a.pathname)")
+    yield from (*named, *UNNAMED)
+    for path, link in FIRST_OF:
+        page.goto(base + path)
+        for one in page.locator(link).all()[:1]:
+            yield str(one.get_attribute("href"))
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands."""
+    if not page.evaluate("window.axe !== undefined"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[Any] = page.evaluate(CHECK, [RULES, BESIDES])
+    return [str(one) for one in found]
+
+
+def settle(page: Page, address: str) -> None:
+    """Open a page and wait until nothing is asked for any more, but for what never ends."""
+    page.goto(address)
+    expect(page.locator("[aria-busy=true], .htmx-request:not([hx-sse\\:connect])")).to_have_count(0)
+
+
+def main(folder: Path, address: str) -> None:
+    """Take the pictures."""
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+    folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_browser(), args=["--headless", "--no-sandbox"]
+        )
+        for width in (1280, 390):
+            for theme in ("light", "dark"):
+                context = browser.new_context(
+                    viewport={"width": width, "height": 800},
+                    color_scheme="dark" if theme == "dark" else "light",
+                )
+                page = context.new_page()
+                page.goto(address)
+                for path in list(dict.fromkeys(addresses(page, base))):
+                    settle(page, base + path)
+                    name = path.strip("/").replace("/", "-").replace("?", "-") or "home"
+                    picture = folder / f"{name}-{width}-{theme}.png"
+                    page.screenshot(path=picture, full_page=True)
+                context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
