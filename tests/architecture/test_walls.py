@@ -50,6 +50,12 @@ ALLOWED = {
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},
+    "worker.cli.examples": {
+        "worker.cli.local",
+        "worker.run",
+        "worker.engine.examples",
+        "worker.contract",
+    },
     "worker.cli.main": {
         "worker.cli",
         "worker.run",
