@@ -88,7 +88,7 @@ FAR = {
 SOLVERS = [
     (rome, {"layer": 0}),
     (memit, {"moment_weight": 1e-3}),
-    (alphaedit, {"ridge": 1e-4, "threshold": 1.0}),
+    (alphaedit, {"ridge": 1e-4, "threshold": 0.05}),
 ]
 
 
@@ -108,7 +108,7 @@ def test_new_answers_are_written_and_the_base_is_put_back(model, facts, method, 
 @pytest.mark.parametrize("method", [memit, alphaedit])
 def test_transposed_projections_are_changed_layer_by_layer(build_model, facts, method) -> None:
     model = build_model("gpt2")
-    more = {"ridge": 1e-4, "threshold": 1.0} if method is alphaedit else {"moment_weight": 1e-6}
+    more = {"ridge": 1e-4, "threshold": 0.05} if method is alphaedit else {"moment_weight": 1e-6}
     options = method.Options(**FAR | {"contexts": 1} | more)
     selection = Selection(forget=facts[:2], retain=facts[2:])
     layers = Mask(components=("blocks.1.mlp",))
@@ -132,6 +132,20 @@ def test_alphaedit_leaves_the_keys_it_protects_alone() -> None:
     change = alphaedit.solve_inside(new, residue, projector, 1e-9)
     torch.testing.assert_close(change @ others.T, torch.zeros(4, 30).double(), atol=1e-9, rtol=0)
     torch.testing.assert_close(change @ new.T, residue.T, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+@pytest.mark.parametrize(
+    ("threshold", "unused"), [(0.0101, [0]), (0.0299, [0]), (0.0301, [0, 1]), (0.1, [0, 1, 2])]
+)
+def test_alphaedit_takes_the_directions_that_together_carry_least(threshold, unused, scale) -> None:
+    """Of eigenvalues 1, 2, 3 and 94, in a turned basis, at any scale of the model."""
+    turn, _ = torch.linalg.qr(
+        torch.randn(4, 4, generator=torch.Generator().manual_seed(1)).double()
+    )
+    moments = scale * turn @ torch.diag(torch.tensor([1.0, 2.0, 3.0, 94.0]).double()) @ turn.T
+    found = alphaedit.null_space(moments, threshold)
+    torch.testing.assert_close(found, turn[:, unused] @ turn[:, unused].T)
 
 
 def test_alphaedit_says_where_no_direction_is_unused() -> None:
