@@ -1,14 +1,19 @@
-"""The command line, run as a user runs it."""
+"""The command line: once as a user's process, else by its entry point in this one.
+
+In this process what a command refuses reaches `main` as it does there, and torch is loaded already.
+"""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.forms import form_fields
+from worker.cli.main import main
+from worker.contract.settings import settings
 
 SPEC = {
     "kind": "localize",
@@ -42,15 +47,28 @@ def localize(model, facts, options, job):
 '''
 
 
-def lethe(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "worker.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=300,
-        check=False,
-    )
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def lethe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Call the entry point with a command's arguments, and give how it ended."""
+
+    def call(*arguments: str, **environment: str) -> Done:
+        with monkeypatch.context() as here:
+            here.setattr(sys, "argv", ["lethe", *arguments])
+            for name, value in environment.items():
+                here.setenv(name, value)
+            settings.cache_clear()
+            with pytest.raises(SystemExit) as ended:
+                main()
+        settings.cache_clear()
+        out, err = capsys.readouterr()
+        return Done(arguments, int(ended.value.code or 0), out, err)
+
+    return call
 
 
 def write(path: Path, spec: object) -> str:
@@ -59,7 +77,9 @@ def write(path: Path, spec: object) -> str:
 
 
 def test_a_run_writes_its_result_and_arrays(tmp_path: Path) -> None:
-    done = lethe("run", write(tmp_path / "s.json", SPEC), "--out", str(tmp_path / "out"))
+    spec = write(tmp_path / "s.json", SPEC)
+    command = [sys.executable, "-m", "worker.cli.main", "run", spec, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert {
@@ -76,8 +96,9 @@ def test_a_run_writes_its_result_and_arrays(tmp_path: Path) -> None:
     assert (tmp_path / "out" / result["arrays"]["components"]["file"]).is_file()
 
 
-@pytest.mark.slow
-def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: Path) -> None:
+def test_an_edit_and_an_evaluation_follow_each_other_through_folders(
+    tmp_path: Path, lethe: Callable[..., Done]
+) -> None:
     mask = {"components": ["blocks.0.mlp", "blocks.1.mlp"]}
     facts = {"set": "athletes", "forget": "first:2"}
     edit = {"kind": "unlearn", "facts": facts, "mask": mask, "options": {"steps": 3}}
@@ -85,7 +106,8 @@ def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: P
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "edit/result.json").read_text())
     assert result["receipt"]["outside_unchanged"] and result["receipt"]["base_restored"]
-    asked = {"kind": "evaluate", "facts": facts, "evaluations": ["probes"]}
+    few = {"probes": {"formats": ["statement"], "retain_facts": 4}}
+    asked = {"kind": "evaluate", "facts": facts, "evaluations": ["probes"], "options": few}
     done = lethe(
         "run",
         write(tmp_path / "p.json", asked),
@@ -101,21 +123,19 @@ def test_an_edit_and_an_evaluation_follow_each_other_through_folders(tmp_path: P
 
 
 def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(
-    tmp_path: Path,
+    tmp_path: Path, plugins: Callable[..., Path], lethe: Callable[..., Done]
 ) -> None:
-    folder = tmp_path / "plugins"
-    (folder / "localization").mkdir(parents=True)
-    (folder / "localization/by_layer.py").write_text(PLUGIN)
-    announced = lethe("menu", "--json", LETHE_PLUGINS=str(folder))
+    plugins({"localization/by_layer.py": PLUGIN})
+    announced = lethe("menu", "--json")
     methods = {m["name"]: m for m in json.loads(announced.stdout)["methods"]}
     (field,) = form_fields(methods["by_layer"]["options"])
     assert (field.name, field.default, field.minimum) == ("options.factor", "2", 0)
     assert field.help == "What the layer is multiplied by."
-    listed = lethe("menu", LETHE_PLUGINS=str(folder))
+    listed = lethe("menu")
     assert "localization by_layer: Scores every MLP by its layer." in listed.stdout
     assert "factor = 2.0" in listed.stdout
     spec = write(tmp_path / "s.json", {**SPEC, "method": "by_layer"})
-    done = lethe("run", spec, "--out", str(tmp_path / "out"), LETHE_PLUGINS=str(folder))
+    done = lethe("run", spec, "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
 
 
@@ -131,7 +151,7 @@ def test_a_method_in_a_plugin_folder_is_in_announcement_form_and_menu_and_runs(
     ],
 )
 def test_a_wrong_spec_is_one_sentence_and_exit_code_2(
-    tmp_path: Path, change: dict[str, object], words: str
+    tmp_path: Path, lethe: Callable[..., Done], change: dict[str, object], words: str
 ) -> None:
     spec = {**SPEC, **change}
     if spec["kind"] == "unlearn":
@@ -139,11 +159,13 @@ def test_a_wrong_spec_is_one_sentence_and_exit_code_2(
     done = lethe("run", write(tmp_path / "s.json", spec), "--out", str(tmp_path / "out"))
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert [line.startswith("lethe: ") for line in done.stderr.splitlines() if "%" not in line] == [
+        True
+    ]
     assert not (tmp_path / "out").exists()
 
 
-def test_doctor_describes_every_setting(tmp_path: Path) -> None:
+def test_doctor_describes_every_setting(tmp_path: Path, lethe: Callable[..., Done]) -> None:
     done = lethe("doctor", LETHE_DATA=str(tmp_path / "data"))
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("DATA", "HOST", "PORT", "DATABASE_URL", "ARTIFACTS_URL", "MODEL_ROOTS"):
@@ -152,7 +174,9 @@ def test_doctor_describes_every_setting(tmp_path: Path) -> None:
         assert f"LETHE_{name} =" in done.stdout
 
 
-def test_doctor_says_what_models_may_take_of_each_device(tmp_path: Path) -> None:
+def test_doctor_says_what_models_may_take_of_each_device(
+    tmp_path: Path, lethe: Callable[..., Done]
+) -> None:
     done = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_MAX_MEMORY="cpu=1.5MB")
     assert "models may take 0.0015 GB on cpu" in done.stdout
     wrong = lethe("doctor", LETHE_DATA=str(tmp_path), LETHE_DEVICE="cpu,gpu")
@@ -160,7 +184,9 @@ def test_doctor_says_what_models_may_take_of_each_device(tmp_path: Path) -> None
     assert "LETHE_DEVICE is 'cpu,gpu'; expected auto" in wrong.stdout
 
 
-def test_doctor_names_what_is_missing_and_the_cure(tmp_path: Path) -> None:
+def test_doctor_names_what_is_missing_and_the_cure(
+    tmp_path: Path, lethe: Callable[..., Done]
+) -> None:
     done = lethe(
         "doctor",
         LETHE_DATA=str(tmp_path),
