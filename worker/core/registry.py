@@ -15,8 +15,11 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
+
+import yaml
 
 from worker.contract.base import Options, unknown
 from worker.contract.menu import MethodInfo, MethodKind
@@ -92,12 +95,22 @@ def limits_of(module: ModuleType) -> str:
 
 
 @cache
+def _formulas() -> dict[str, dict[str, dict[str, str]]]:
+    """What methods compute and take, in words for the handbook, by kind and name."""
+    found: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(
+        Path(__file__).with_name("formulas.yaml").read_text(encoding="utf-8")
+    )
+    return found
+
+
+@cache
 def _method(kind: MethodKind, module: ModuleType) -> Method:
     """Describe a module once: the options' schemas of all methods take a fifth of a second."""
     name = module.__name__.rpartition(".")[2]
     for attribute in ("TITLE", "Options", FUNCTIONS[kind]):
         if not hasattr(module, attribute):
             raise TypeError(f"{module.__file__} has no {attribute}; every {kind} file needs one")
+    told = _formulas().get(kind, {}).get(name, {})
     return Method(
         info=MethodInfo(
             kind=kind,
@@ -106,8 +119,8 @@ def _method(kind: MethodKind, module: ModuleType) -> Method:
             summary=summary_of(module),
             limits=limits_of(module),
             paper=getattr(module, "PAPER", ""),
-            formula=getattr(module, "FORMULA", ""),
-            cost=getattr(module, "COST", ""),
+            formula=getattr(module, "FORMULA", told.get("formula", "")),
+            cost=getattr(module, "COST", told.get("cost", "")),
             options=module.Options.model_json_schema(),
             needs=getattr(module, "NEEDS", ()),
             suggests=getattr(module, "SUGGESTS", False),

@@ -1,14 +1,21 @@
 """The glossary is a page of its own, and Home leads into the first lesson."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import yaml
 from starlette.testclient import TestClient
 
 from app.lessons.library import BUILT_IN
 from app.pages.lessons._writing import Terms
+from worker.contract.menu import MethodKind
+from worker.core import registry
+from worker.core.registry import methods
 from worker.lessons.checking import PUT_IN
 from worker.lessons.glossary import glossary
 from worker.lessons.reading import read_file
+
+FORMULAS = Path(registry.__file__).with_name("formulas.yaml")
 
 
 def test_every_term_is_on_the_page(client: TestClient) -> None:
@@ -55,3 +62,23 @@ def test_the_handbook_has_every_method_that_a_worker_announced(
     assert 'href="/handbook"' in client.get("/").text
     for one in engine.store.announcement().methods:
         assert f'id="{one.kind}-{one.name}"' in page
+
+
+def test_every_method_says_what_it_computes_and_takes_and_nothing_else_does() -> None:
+    told = yaml.safe_load(FORMULAS.read_text(encoding="utf-8"))
+    for kind in ("localization", "unlearning", "evaluation"):
+        found = methods(cast(MethodKind, kind))
+        assert set(told[kind]) == set(found)
+        for name, one in found.items():
+            assert one.info.formula and one.info.cost, name
+            assert not one.info.cost.endswith("."), name
+    assert set(told) == {"localization", "unlearning", "evaluation"}
+
+
+def test_a_plugins_method_brings_its_own_formula(client: TestClient, engine: Any) -> None:
+    menu = engine.store.announcement()
+    own = menu.methods[0].model_copy(update={"formula": "a < b", "cost": "one run per token"})
+    changed = menu.model_copy(update={"methods": (own, *menu.methods[1:])})
+    engine.store.announce("test-host:cpu", "g", changed)
+    page = client.get("/handbook").text
+    assert "a &lt; b" in page and "One run per " in page and 'id="term-token"' in page
