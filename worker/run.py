@@ -89,9 +89,16 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: ModelCache) -> Resul
     the loaded base is as it was: a model whose checksum differs afterwards is dropped.
     """
     options = check(spec)
-    with Spending(models.device) as spent:
+    with Spending(models.device, _held(spec, models)) as spent:
         model, found = _found(spec, inputs, options, FiniteReport(report), models)
         return write_result(spec, inputs, model, found, spent, options)
+
+
+def _held(spec: Spec, models: ModelCache) -> int:
+    """Bytes of the run's own model that are in memory before it begins."""
+    if isinstance(spec, AddSpec):
+        return 0
+    return models.size_of(spec.base, spec.load_in, spec.dtype)
 
 
 def _found(

@@ -1,5 +1,7 @@
 """What machine computes: its name and memory, the versions of what computes, the peak used."""
 
+import ctypes
+import os
 import platform
 import threading
 import time
@@ -44,16 +46,20 @@ def memory_of(device: torch.device) -> int:
 class Spending:
     """The time and the most memory that a run takes between entering and leaving this.
 
+    What the process held before is not the run's: interpreter, libraries and other models. Its own
+    model's weights are, of which `own` bytes lie there already.
+
     Of a GPU's memory, what torch has allocated; of a CPU's, what this process has resident, which
     Linux notes by itself and can be told to note anew. Where it cannot, a thread looks every LOOK
-    seconds.
+    seconds. What an allocator keeps of earlier runs is given back first: it would count as held
+    before, and be used by this one.
     """
 
     LOOK = 0.05
     _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, own: int = 0) -> None:
+        self._device, self._own, self._before = device, own, 0
         self._began, self._seen = 0.0, 0
         self._last: tuple[float, int] | None = None
         self._over = threading.Event()
@@ -63,7 +69,11 @@ class Spending:
         self._began = time.perf_counter()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        elif not self._noted_anew():
+            self._before = torch.cuda.memory_allocated(self._device) - self._own
+            return self
+        _give_back()
+        self._before = psutil.Process().memory_info().rss - self._own
+        if not self._noted_anew():
             self._looking = threading.Thread(target=self._look, name="peak", daemon=True)
             self._looking.start()
         return self
@@ -91,6 +101,9 @@ class Spending:
         """The most memory until now, or until it was left."""
         if self._last is not None:
             return self._last[1]
+        return max(0, self._most() - max(0, self._before))
+
+    def _most(self) -> int:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device)
         if self._looking is not None:
@@ -109,3 +122,10 @@ class Spending:
         own = psutil.Process()
         while not self._over.wait(self.LOOK):
             self._seen = max(self._seen, own.memory_info().rss)
+
+
+def _give_back() -> None:
+    """Have the C library give freed memory back, where it is one that can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)

@@ -32,3 +32,19 @@ def test_the_peak_is_of_what_happens_inside_and_not_before(
         small = second.peak_bytes
     assert first.peak_bytes - small > 0.8 * LARGE
     assert second.seconds >= 0 and first.seconds > 0
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_the_process_holds_already_is_not_the_runs_but_for_its_own_model(
+    noted: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not noted:
+        monkeypatch.setattr(Spending, "_RESET", tmp_path / "nowhere" / "clear_refs")
+    held = np.ones(LARGE, dtype=np.uint8)
+    with Spending(CPU) as nothing:
+        touch(1000)
+    with Spending(CPU, own=LARGE) as own:
+        touch(1000)
+    assert nothing.peak_bytes < 0.1 * LARGE
+    assert own.peak_bytes == pytest.approx(LARGE, rel=0.1)
+    assert held[-1] == 1

@@ -64,11 +64,21 @@ def estimate_parts(
     `usable` are the facts that are not left out; None takes all that the spec chooses. Only
     sizes, tokenizer and device of `model` are asked.
     """
+    scene = scene_of(spec, inputs, model, usable)
+    if scene is None:
+        return []
+    return list(_parts(spec, inputs, scene, model))
+
+
+def scene_of(
+    spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact] | None = None
+) -> Scene | None:
+    """Look at a run's facts on its model; None where a run has none."""
     facts = inputs.fact_set
     if facts is None or not isinstance(spec, LocalizeSpec | UnlearnSpec | EvaluateSpec | StudySpec):
-        return []
+        return None
     chosen = select(facts, spec.facts.forget, spec.seed)
-    scene = look(
+    return look(
         model,
         chosen.forget if usable is None else usable,
         retain=chosen.retain,
@@ -78,7 +88,6 @@ def estimate_parts(
         edits=len(inputs.deltas),
         texts={name: Path(path).stat().st_size for name, path in inputs.texts.items()},
     )
-    return list(_parts(spec, inputs, scene, model))
 
 
 def _intervenes(spec: Spec) -> bool:

@@ -27,7 +27,8 @@ from worker.core.ahead.able import (
 )
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
-from worker.core.ahead.estimate import estimate_parts, estimate_seconds
+from worker.core.ahead.estimate import estimate_parts, estimate_seconds, scene_of
+from worker.core.ahead.of_memory import COUNTED, edit_bytes
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.scoring import score_answers
@@ -107,7 +108,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
         n_tokens=looked.n_tokens,
         seconds=seconds,
         brief=brief,
-        memory_bytes=_memory(spec, inputs, model, len(facts) - len(left_out)),
+        memory_bytes=_memory(spec, inputs, model, looked.usable),
         left_out=tuple(left_out[:MAX_LISTED]),
         seams=seams(model, looked.usable),
         notes=tuple(looked.notes),
@@ -251,7 +252,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _memory(spec: Spec, inputs: Inputs, model: Model, n_facts: int) -> int:
+def _memory(spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact]) -> int:
     """What the run's kind takes with this mask, or with the edits that it measures."""
     n_changed, below = None, sum(Path(path).stat().st_size for path in inputs.deltas)
     if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
@@ -261,10 +262,15 @@ def _memory(spec: Spec, inputs: Inputs, model: Model, n_facts: int) -> int:
     needs = estimate_memory(
         model, component_parameters(model), model.dtype, model.device, n_changed
     )
+    if isinstance(spec, UnlearnSpec) and spec.method in COUNTED:
+        scene = scene_of(spec, inputs, model, usable)
+        assert scene is not None
+        options = method("unlearning", spec.method).options.model_validate(spec.options)
+        return below + needs["load"] + int(edit_bytes(scene, model, spec.method, options))
     # Edits that lie on the base: a copy of what they replaced is there as long as they are.
     kind = "unlearn" if isinstance(spec, StudySpec) else spec.kind
     if isinstance(spec, EvaluateSpec | StudySpec):
-        return below + needs[kind] + _evaluations_beside(spec, model, n_facts)
+        return below + needs[kind] + _evaluations_beside(spec, model, len(usable))
     return below + needs[kind] + _beside(spec, inputs.mask, model)
 
 

@@ -116,12 +116,12 @@ class ModelCache:
     @property
     def size(self) -> int:
         """Bytes of weights held in memory, on any device."""
-        return sum(
-            n_bytes
-            for model in self._models.values()
-            for device, n_bytes in bytes_by_device(model.hf).items()
-            if device != "disk"
-        )
+        return sum(map(_size, self._models.values()))
+
+    def size_of(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> int:
+        """Bytes of a model's weights that are held in memory; 0 where it is not held."""
+        model = self._models.get(self._key(id, load_in, dtype))
+        return 0 if model is None else _size(model)
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -194,6 +194,11 @@ class ModelCache:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _size(model: Model) -> int:
+    """Bytes of a model's weights in memory, on any device."""
+    return sum(n for device, n in bytes_by_device(model.hf).items() if device != "disk")
 
 
 def memory_of(device: torch.device) -> int:

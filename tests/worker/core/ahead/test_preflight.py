@@ -85,27 +85,6 @@ def test_the_memory_said_is_that_of_the_runs_kind_and_mask(
     assert more - some == 4 * 5 * 1_000_000, "the base's copy, a best, gradients, two moments"
 
 
-@pytest.mark.parametrize(("method", "matrices"), [("rome", 1 + 2), ("memit", 2 + 3)])
-def test_the_memory_said_of_a_closed_form_counts_its_second_moments(
-    method: str,
-    matrices: int,
-    model: Model,
-    facts: tuple[Fact, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fact_set = FactSet(name="s", facts=facts)
-    mask = Mask(components=("blocks.1.mlp", "blocks.2.mlp"), n_parameters=1000)
-
-    def said(name: str) -> int:
-        spec = {**UNLEARN, "facts": {"set": "s", "forget": "first:1"}, "method": name}
-        inputs = Inputs(out="", fact_set=fact_set, mask=mask)
-        found = preflight(parse_spec(spec), inputs, model)
-        assert found.memory_bytes is not None
-        return found.memory_bytes
-
-    assert said(method) - said("grad_diff") == 8 * 48 * 48 * matrices
-
-
 def test_a_brief_look_refuses_by_the_tokens_and_runs_no_model(
     model: Model, facts: tuple[Fact, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

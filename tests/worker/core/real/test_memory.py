@@ -1,0 +1,46 @@
+"""The memory that is told of edits of the real model, beside what they are then seen to take."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.contract.inputs import Inputs
+from worker.contract.mask import Mask
+from worker.contract.progress import Quiet
+from worker.contract.spec import parse_spec
+from worker.core.ahead.preflight import preflight
+from worker.core.facts.continents import fact_set
+from worker.core.models.cache import ModelCache
+from worker.core.models.components import component_parameters
+from worker.core.models.model import Model
+from worker.run import run
+
+NAMES = tuple(f"blocks.{layer}.mlp" for layer in (24, 25, 26))
+ONE_STEP = {"learning_rate": 1e-4, "steps": 1, "keep": "last", "retain_floor": 0.0}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a process's peak"
+)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("npo", ONE_STEP), ("rome", {"value_steps": 2, "covariance_tokens": 4_000})],
+)
+def test_an_edit_takes_what_was_said_to_within_a_fifth(
+    real_model: Model, tmp_path: Path, method: str, options: dict[str, Any]
+) -> None:
+    models = ModelCache()
+    models._models[real_model.id] = real_model
+    counts = component_parameters(real_model)
+    mask = Mask(components=NAMES, n_parameters=sum(counts[name] for name in NAMES))
+    asked = {"set": "continents", "forget": "first:8", "known": {"probability": 0}}
+    spec = parse_spec({
+        "kind": "unlearn", "model": real_model.id, "facts": asked, "method": method,
+        "mask": {"components": NAMES}, "options": options,
+    })  # fmt: skip
+    inputs = Inputs(out=str(tmp_path), fact_set=fact_set(), mask=mask)
+    told = preflight(spec, inputs, real_model, brief=True).memory_bytes
+    used = run(spec, inputs, Quiet(), models).peak_memory_bytes
+    assert 0.8 < told / used < 1.2, f"{told / 1e9:.3g} GB told, {used / 1e9:.3g} GB used"
