@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from tests.readme import BLOCKS, README, ROOT, block, examples
 from worker import lethe
+from worker.cli.main import app as command_line
 from worker.contract.settings import Settings
 from worker.contract.spec import parse_spec
 from worker.core.asking.before_after import BeforeAfter
@@ -113,8 +115,8 @@ def test_the_example_in_python_edits_and_reverts(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_found_and_run(plugins: Callable[..., Path], tmp_path: Path) -> None:
-    folder = plugins(examples())
-    listed = run("lethe menu", LETHE_PLUGINS=str(folder)).stdout
+    plugins(examples())
+    listed = CliRunner().invoke(command_line, ["menu"]).stdout
     assert "localization weight_norm: Scores every MLP by the norm of its weights." in listed
     assert "evaluation said_first: Counts the facts" in listed
     model, facts = lethe.load("demo"), lethe.facts("athletes", forget="first:4")
