@@ -24,12 +24,12 @@ def test_every_term_is_on_the_page(client: TestClient) -> None:
     assert "Taking a state out of one run" in page
 
 
-def test_home_leads_a_newcomer_into_the_first_lesson_and_to_a_finished_study(
+def test_home_leads_a_newcomer_into_the_first_lesson_and_to_finished_examples(
     client: TestClient,
 ) -> None:
     page = client.get("/").text.partition("<main")[2]
     assert page.index('href="/lessons/where"') < page.index('href="/localize"')
-    assert 'href="/gallery/paper_comparison"' in page
+    assert 'href="/gallery"' in page and 'href="/gallery/runs/' in page
 
 
 def test_every_term_that_a_lesson_names_stands_in_its_text() -> None:
