@@ -10,6 +10,8 @@ from tests.browser.pages import addresses, settle, violations
 pytestmark = pytest.mark.browser
 
 
+# Some forty pages, each looked at twice: minutes, however small each look is.
+@pytest.mark.slow
 def test_no_page_keeps_a_reader_out_in_either_theme(page: Page, served: Any) -> None:
     found: dict[str, list[str]] = {}
     for path in dict.fromkeys(addresses(page, served.base)):
