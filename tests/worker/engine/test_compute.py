@@ -359,3 +359,39 @@ def test_after_too_little_memory_what_is_left_over_is_let_go(
     monkeypatch.setattr(engine_compute.gc, "collect", lambda: done.append("the process's"))
     engine_compute._free_memory()
     assert done == ["the process's", *(["the device's"] if has_gpu else [])]
+
+
+def test_jobs_are_done_in_turn_and_models_are_announced_again_only_when_they_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Over(Exception):
+        pass
+
+    looks, jobs = iter(["old", "new", "new"]), iter([None, RUN, QUESTION])
+    happened: list[Any] = []
+    known = iter(["old", "new"])
+
+    def following(pipe: Any) -> Any:
+        try:
+            return next(jobs)
+        except StopIteration:
+            raise Over from None
+
+    door = SimpleNamespace(open_models=lambda chosen: "models")
+    pipe = SimpleNamespace(listen=lambda: None)
+    monkeypatch.setitem(sys.modules, "a_door_of_this_test", cast(Any, door))
+    for name, stand_in in {
+        "faulthandler": SimpleNamespace(enable=lambda: None),
+        "die_with": lambda parent: happened.append(parent),
+        "renew": lambda until: None,
+        "take_pipes": lambda: pipe,
+        "settings": lambda: None,
+        "next_job": following,
+        "announce": lambda *given: happened.append("announced") or next(known),
+        "what_models": lambda *given: next(looks),
+        "work": lambda door, models, pipe, job: happened.append(job),
+    }.items():
+        monkeypatch.setattr(engine_compute, name, stand_in)
+    with pytest.raises(Over):
+        engine_compute.main(["--door", "a_door_of_this_test", "--parent", "7", "--lease", "60"])
+    assert happened == [7, "announced", RUN, "announced", QUESTION]
