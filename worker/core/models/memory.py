@@ -138,8 +138,7 @@ def _training_bytes(model: Model, n_changed: int, size: int) -> int:
     own = 4 * n_changed * (4 if size == 4 else 5)
     kept = kept_bytes(model)
     texts = min(_TRAINED_TEXTS, max(1, PIECE_BYTES // (4 * _PASSAGE * model.d_vocab)))
-    # Now and what the base says, to which the text is held.
-    of_text = texts * _PASSAGE * kept + 2 * logits_bytes(model, texts * _PASSAGE)
+    of_text = texts * _PASSAGE * kept + logits_bytes(model, texts * _PASSAGE)
     return own + max(_TRAINED_FACTS * PROMPT * kept, of_text)
 
 
@@ -150,7 +149,8 @@ def kept_bytes(model: Model) -> int:
 
 
 def logits_bytes(model: Model, tokens: int) -> int:
-    """Bytes of the logits of `tokens` positions, their log-softmax and its gradient, in float32."""
+    """Bytes of the logits of `tokens` positions, their log-softmax and its gradient, or of a
+    divergence both logits and the gradient, in float32."""
     return 3 * 4 * tokens * model.d_vocab
 
 
