@@ -16,6 +16,7 @@ from app.experiment import (
 )
 from app.experiment_routes import experiment_routes
 from app.forms import Problems
+from app.method_groups import grouped
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine
 
@@ -49,7 +50,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         **subject(form, engine.store, menu),
         "weights": WEIGHTS,
         "method": method,
-        "methods": [(m.name, m.title) for m in menu.methods if m.kind == "localization"],
+        "methods": grouped(menu.methods, "localization"),
         "few": few,
         "more": more,
     }

@@ -17,6 +17,7 @@ from app.experiment import (
 from app.experiment_routes import experiment_routes
 from app.forms import Problems
 from app.mask_choice import mask_choices, read_mask_choice
+from app.method_groups import grouped
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine
 
@@ -47,7 +48,7 @@ def context(form: Typed, engine: Engine, menu: Announcement) -> dict[str, Any]:
         **subject(form, engine.store, menu),
         **mask_choices(form, engine.store),
         "method": method,
-        "methods": [(m.name, m.title) for m in menu.methods if m.kind == "unlearning"],
+        "methods": grouped(menu.methods, "unlearning"),
         "few": few,
         "more": more,
     }
