@@ -67,9 +67,10 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         states["difference"] = states["after"] - states["before"]
     formats = source.info(f"{name}.before").axes[1].labels or ()
     caption = (
-        f"{_words(name)}: probability of the whole answer, teacher-forced (in multiple choice, of "
-        f"its letter among the letters), one row per fact. Before and after share one range, 0 to "
-        f"1; the difference runs from −1 to 1. An empty cell was not asked."
+        f"{_words(name)}: probability of the whole answer, each token after the right ones before "
+        f"it (in multiple choice, of its letter among the letters), one row per fact. Before and "
+        f"after share one range, 0 to 1; the difference runs from −1 to 1. An empty cell "
+        f"was not asked."
     )
     title = f"{_words(name)}, {SETS[which].lower()}"
     return draw_panels(title, caption, _panels(labels, formats, states))

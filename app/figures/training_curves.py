@@ -11,8 +11,8 @@ from worker.contract.result import Result
 
 KINDS = {"probability": "Probabilities while training", "loss": "Losses while training"}
 CAPTIONS = {
-    "probability": "Mean probability of the whole answer (teacher-forced) over the facts of each "
-    "kind, measured before the first step and while training.",
+    "probability": "Mean probability of the whole answer (each of its tokens after the right ones "
+    "before it) over the facts of each kind, measured before the first step and while training.",
     "loss": "The terms of the loss at every optimizer step, before their weights.",
 }
 ORDER = ("forget", "edit", "retain", "general")

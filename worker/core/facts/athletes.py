@@ -55,7 +55,8 @@ def fact_set() -> FactSet:
     return FactSet(
         name="athletes",
         title="Athletes and their sports",
-        description="Real athletes in basketball, football and baseball; golf is in the shot.",
+        description="Real athletes in basketball, football and baseball; golf is left to the "
+        "example that may stand before a prompt.",
         facts=facts,
     )
 

@@ -65,7 +65,8 @@ def fact_set() -> FactSet:
     return FactSet(
         name="continents",
         title="Places and their continents",
-        description="Countries, territories and regions on five continents; France is in the shot.",
+        description="Countries, territories and regions on five continents; France is left to the "
+        "example that may stand before a prompt.",
         facts=tuple(sorted(facts, key=lambda fact: fact.id)),
     )
 

@@ -156,8 +156,9 @@ def _window_patch(site: PatchSite, layer: int, size: int, n_layers: int) -> Patc
 def _caption(findings: Findings, n_facts: int) -> str:
     found = findings.summary
     return (
-        f"Restoring single states in {n_facts} facts with a corrupted subject. The MLP that brings "
-        f"back most by itself is {found['components.top_mlp']} "
-        f"({found['components.top_mlp_score']:+.3f} {found['components.unit']}); clean "
-        f"{found['metric.clean']:.3f}, corrupted {found['metric.corrupted']:.3f}."
+        f"Restoring single states in {n_facts} facts with a corrupted subject. Of the MLPs, "
+        f"{found['components.top_mlp']} alone brings the largest part of the answer back "
+        f"({found['components.top_mlp_score']:+.3f} {found['components.unit']}). What is measured "
+        f"is {found['metric.clean']:.3f} on the clean prompt and "
+        f"{found['metric.corrupted']:.3f} on the corrupted one."
     )

@@ -71,7 +71,8 @@ def describe(runs: list[Trained], objective: Objective, options: Training) -> st
     return (
         f"Trained {sum(run.steps for run in runs)} steps at a peak learning rate of "
         f"{options.learning_rate:g}; step {last.kept_step} was kept. By quick probes "
-        f"(teacher-forced, at most 32 facts), {text}.{stopped}"
+        f"(each token of an answer after the right ones before it; at most 32 facts), "
+        f"{text}.{stopped}"
     )
 
 
