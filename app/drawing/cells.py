@@ -11,9 +11,10 @@ from app.drawing.words import show_token
 from app.formats import number
 
 Values = NDArray[np.float64]
-DEEP = (("d1", 57), ("d2", 72), ("d3", 92))
-"""Classes of cells whose shade is so deep, in per cent, that one theme or the other turns the
-text's colour around."""
+DEEP = (("d1", 57), ("d2", 58), ("d3", 77), ("d4", 96))
+"""Classes of cells whose shade is so deep, in per cent, that the text's colour is turned around: on
+the dark theme's blue and orange, on the light theme's blue and orange. On either side the text has
+a contrast of 4.5 (WCAG 1.4.3)."""
 
 MANY = 14
 """Columns beyond which cells are narrow and a grid takes the page's whole width."""

@@ -27,7 +27,7 @@ from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, StudySpec, Un
 from worker.core.ahead import of_evaluation, of_localization, of_unlearning
 from worker.core.ahead.measured_before import kept_of_edit, kept_of_evaluation
 from worker.core.ahead.rate import rate_of
-from worker.core.ahead.scene import Scene, look
+from worker.core.ahead.scene import Scene, look, with_own_text
 from worker.core.models.model import Model
 from worker.core.registry import method
 from worker.core.training.auto import USUAL_TRIALS, is_asked, starting_point
@@ -166,6 +166,7 @@ def _part(kind: MethodKind, name: str, given: dict[str, Any], scene: Scene, mode
     if formula is None:
         return Part(work_name(kind, name), None)
     options = method(kind, name).options.model_validate(given)
+    scene = with_own_text(scene, model, options)
     if isinstance(options, Training) and is_asked(model, options):
         start = starting_point(model, options)
         trial = formula(scene, in_trials(start, ""))

@@ -30,6 +30,7 @@ from worker.core.ahead.corruptible import look_ahead
 from worker.core.ahead.estimate import estimate_parts, estimate_seconds, scene_of
 from worker.core.ahead.of_memory import COUNTED, edit_bytes
 from worker.core.ahead.placed import describe_loading, refuse_away
+from worker.core.ahead.scene import with_own_text
 from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.scoring import score_answers
 from worker.core.models.components import component_parameters
@@ -266,6 +267,7 @@ def _memory(spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact]) ->
         scene = scene_of(spec, inputs, model, usable)
         assert scene is not None
         options = method("unlearning", spec.method).options.model_validate(spec.options)
+        scene = with_own_text(scene, model, options)
         return below + needs["load"] + int(edit_bytes(scene, model, spec.method, options))
     # Edits that lie on the base: a copy of what they replaced is there as long as they are.
     kind = "unlearn" if isinstance(spec, StudySpec) else spec.kind

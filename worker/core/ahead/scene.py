@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -249,7 +249,7 @@ def look(
         prefix=common(ids),
         before=fmean(span[0] for _, span, _ in some) if some else 0.0,
         name=fmean(span[1] - span[0] for _, span, _ in some) if some else 1.0,
-        sentences=_lengths_of(model, tuple(training_passages(model)[:SENTENCES])),
+        sentences=_passages(model),
         begins=_lengths_of(model, beginnings(model)),
         rendered=Renderer(model, facts, retain[:SEEN], (brought or {}).get("paraphrases", 0.0)),
         parted=_parted(retain),
@@ -264,6 +264,18 @@ def look(
         is_bundled=is_bundled(model),
         texts=texts or {},
     )
+
+
+def with_own_text(scene: Scene, model: Model, options: Any) -> Scene:
+    """The scene as a method sees it whose options bring ordinary text of one's own."""
+    own = getattr(options, "general_text", "")
+    if not own:
+        return scene
+    return replace(scene, sentences=_passages(model, own))
+
+
+def _passages(model: Model, own: str = "") -> tuple[int, ...]:
+    return _lengths_of(model, tuple(training_passages(model, own)[:SENTENCES]))
 
 
 def _cut(model: Model, fact: Fact) -> tuple[tuple[int, ...], tuple[int, int], int] | None:

@@ -17,6 +17,7 @@ import transformers as hf
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
+from tests.worker.core.measured import forget_all
 from tests.worker.core.models.families import make_tokenizer
 from tests.worker.core.test_every_method import EVERY, FACTS, KINDS, MASK, SIZES, spec_of, teach
 from worker.contract.inputs import Inputs, StackedEdit
@@ -92,6 +93,8 @@ def models() -> Iterator[ModelCache]:
     """A model of three layers that was taught half of the facts."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(continuations, "NEW_TOKENS", 5)
+        # Another file may have made the same edits, and what their models say is kept.
+        forget_all()
         torch.manual_seed(0)
         made = hf.AutoModelForCausalLM.from_config(hf.LlamaConfig(**SIZES)).float()
         teach(Model("tiny", made, make_tokenizer()))
@@ -200,3 +203,10 @@ def test_a_formula_leaves_out_what_was_measured_before_of_the_base(
     again = counted(kind, name, models, models.roots[0] / "again" / name, below, more)
     assert again.is_spared
     assert again.ratio < WITHIN, f"{again.told:.3g} told, {again.counted:.3g} counted"
+
+
+@pytest.mark.parametrize("name", ["grad_diff", "memit"])
+def test_a_formula_counts_ordinary_text_of_ones_own(name: str, models: ModelCache) -> None:
+    own = {"general_text": "go we then\nwe go and the man went"}
+    found = counted("unlearning", name, models, models.roots[0] / "own text" / name, more=own)
+    assert found.ratio < WITHIN, f"{found.told:.3g} told, {found.counted:.3g} counted"
