@@ -72,6 +72,7 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = _described(app)
         return app.openapi_schema
 
+    # FastAPI's own way to change the description.
     app.openapi = describe  # type: ignore[method-assign]
 
 

@@ -25,8 +25,7 @@ def offers(result: Result) -> list[Offer]:
 
 def title_of(names: Iterable[str]) -> str:
     """What a heatmap of these components is called: heads are named only where there are some."""
-    heads = any(parse_component(name).head is not None for name in names)
-    return "Components: layer × head" if heads else "Components: layer × part"
+    return f"Components: layer × {'head' if _has_heads(names) else 'part'}"
 
 
 def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
@@ -36,9 +35,10 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     assert attribution is not None
     scores = dict(zip(info.axes[0].labels or (), source.array("components").tolist(), strict=True))
     columns, names, values = by_layer(scores)
+    beside = ", the attention's heads stand beside them" if _has_heads(scores) else ""
     caption = (
         f"{attribution.direction} Means over {len(attribution.facts)} facts. A row is a layer; its "
-        f"MLP and its whole attention have columns of their own{_beside(scores)}. An empty cell "
+        f"MLP and its whole attention have columns of their own{beside}. An empty cell "
         f"was not measured."
     )
     grid = Grid(
@@ -58,9 +58,8 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     return drawing
 
 
-def _beside(names: Iterable[str]) -> str:
-    heads = any(parse_component(name).head is not None for name in names)
-    return ", the attention's heads stand beside them" if heads else ""
+def _has_heads(names: Iterable[str]) -> bool:
+    return any(parse_component(name).head is not None for name in names)
 
 
 def outlines(names: NDArray[Any], mask: set[str], transpose: bool) -> list[dict[str, Any]]:

@@ -80,15 +80,18 @@ def _figures(record: RunRecord, result: Result, store: Store) -> dict[str, Any]:
     shown = [one for one in offers(result) if not (has_mask and one.clickable)]
     if not shown:
         return {"first": None, "figures": []}
-    asked = {c.name: c.value for c in shown[0].controls if c.value} | dict(shown[0].fixed)
-    drawing: Drawing | None = None
-    # Where it cannot be drawn the figure itself says why, in its place.
-    with suppress(UserError):
-        drawing = draw(shown[0].figure, source_of(record.id, result, store), asked)
     return {
-        "first": figure_of(record, shown[0], drawing),
+        "first": figure_of(record, shown[0], drawn_first(shown[0], record.id, result, store)),
         "figures": [figure_of(record, one) for one in shown[1:]],
     }
+
+
+def drawn_first(offer: Offer, run_id: str, result: Result, store: Store) -> Drawing | None:
+    """A figure as it is before a reader chooses anything; None where the figure says why not."""
+    asked = {c.name: c.value for c in offer.controls if c.value} | dict(offer.fixed)
+    with suppress(UserError):
+        return draw(offer.figure, source_of(run_id, result, store), asked)
+    return None
 
 
 def _limits(record: RunRecord, announcement: Announcement | None) -> list[tuple[str, str]]:

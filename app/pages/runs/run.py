@@ -12,9 +12,9 @@ from app import stream
 from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
 from app.drawing.drawing import Drawing
-from app.drawing.find import draw, offers
+from app.drawing.find import offers
 from app.live import follow_run
-from app.pages.runs.results import came, source_of
+from app.pages.runs.results import came, drawn_first
 from app.pages.runs.runs import act
 from app.submission import key_of_form, refuse_odd_text, submit
 from app.templating import render, wants_fragment
@@ -44,12 +44,7 @@ def show(request: Request, run_id: str, store: StoreDep) -> Response:
 def _plain(store: Store, run: RunRecord, result: Result | None) -> Drawing | None:
     """The first figure's numbers, for a browser that runs no scripts."""
     first = next(iter(offers(result)), None) if result else None
-    if result is None or first is None:
-        return None
-    try:
-        return draw(first.figure, source_of(run.id, result, store), dict(first.fixed))
-    except NotFound:
-        return None  # a file beside the result is gone, which the result's own page says
+    return drawn_first(first, run.id, result, store) if result and first else None
 
 
 def page(store: Store, run: RunRecord) -> dict[str, Any]:

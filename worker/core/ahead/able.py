@@ -1,11 +1,12 @@
 """Refuse what a method cannot do with a model's architecture or with the chosen facts, before
 anything is computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from worker.contract.errors import UserError
+from worker.contract.facts import Fact
 from worker.contract.inputs import Inputs
 from worker.contract.named import methods_of, unable
 from worker.contract.progress import Quiet
@@ -59,15 +60,14 @@ def refuse_meaningless(spec: Spec, inputs: Inputs) -> None:
     check_selection(select(inputs.fact_set, spec.facts.forget, spec.seed), objective, weight)
 
 
-def refuse_unread(spec: Spec, inputs: Inputs, model: Model) -> None:
-    """Raise UserError where a closed form would write what no answer depends on."""
-    if not isinstance(spec, UnlearnSpec) or inputs.fact_set is None:
+def refuse_unread(spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact]) -> None:
+    """Raise UserError where a closed form would write what no answer to these facts depends on."""
+    if not isinstance(spec, UnlearnSpec):
         return
     options = method("unlearning", spec.method).options.model_validate(spec.options)
     if isinstance(options, ValueOptions):
         last = layers_of(model, inputs.mask, options)[-1]
-        forget = select(inputs.fact_set, spec.facts.forget, spec.seed).forget
-        refuse_unread_values(model, forget, last)
+        refuse_unread_values(model, usable, last)
 
 
 def refuse_unmeasurable(spec: Spec, inputs: Inputs, model: Model) -> None:

@@ -136,9 +136,7 @@ def _text_width(s: Scene, options: Training) -> float:
 
 def _closed(s: Scene, model: Model, name: str, options: Any) -> float:
     """Count a closed form's moments, and the largest of what it does one after another."""
-    layers = s.layers
-    if name == "rome":
-        layers = (s.layers[len(s.layers) // 2] if options.layer < 0 else options.layer,)
+    layers = s.written(options)
     square, weight = s.size.mlp**2, s.size.mlp * s.size.d_model
     moments = FLOAT64 * square * len(layers)
     copied = model.dtype.itemsize * weight * len(layers)

@@ -99,17 +99,16 @@ def whos_harry_potter(s: Scene, options: Any) -> Work:
 
 
 def rome(s: Scene, options: Any) -> Work:
-    middle = s.layers[len(s.layers) // 2] if options.layer < 0 else options.layer
-    return _closed(s, options, (middle,), middle, solves=1)
+    return _closed(s, options, solves=1)
 
 
 def memit(s: Scene, options: Any) -> Work:
-    return _closed(s, options, s.layers, s.layers[-1], solves=1)
+    return _closed(s, options, solves=1)
 
 
 def alphaedit(s: Scene, options: Any) -> Work:
     # Eigenvectors, some fifteen times as dear as a solution, and their projector.
-    return _closed(s, options, s.layers, s.layers[-1], solves=16)
+    return _closed(s, options, solves=16)
 
 
 def stack_edits(s: Scene, options: Any) -> Work:
@@ -202,9 +201,10 @@ def _proved(s: Scene) -> Work:
     return Work(touched=CHECKSUM * WEIGHT_PASSES * s.total)
 
 
-def _closed(s: Scene, options: Any, layers: tuple[int, ...], last: int, solves: float) -> Work:
+def _closed(s: Scene, options: Any, solves: float) -> Work:
     """Second moments, values by gradient from the last layer on, and a solution per layer."""
-    size = s.size
+    size, layers = s.size, s.written(options)
+    last = layers[-1]
     missing = [layer for layer in layers if f"moments {layer}" not in s.kept]
     moments = _moments(s, options, missing) if missing else NOTHING
     rows = s.facts * options.contexts

@@ -86,7 +86,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     _refuse(spec, facts, looked)
     refuse_meaningless(spec, inputs)
     refuse_unmeasurable(spec, inputs, model)
-    refuse_unread(spec, inputs, model)
+    refuse_unread(spec, inputs, model, looked.usable)
     if not brief:
         with edited(model, [Path(path) for path in inputs.deltas]):
             if isinstance(spec, LocalizeSpec):

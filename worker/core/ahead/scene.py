@@ -111,6 +111,13 @@ class Scene:
         """Parameters of all blocks and of the embeddings."""
         return self.size.weights * self.size.n_layers + self.size.d_model * self.size.d_vocab
 
+    def written(self, options: Any) -> tuple[int, ...]:
+        """The layers that a closed form writes: ROME one, as `closed_form/layers.py` chooses it."""
+        layer: int | None = getattr(options, "layer", None)
+        if layer is None:
+            return self.layers
+        return (self.layers[len(self.layers) // 2] if layer < 0 else layer,)
+
     def brings(self, name: str) -> float:
         """Give how many of a kind a fact brings, on average."""
         return self.around.get(name, 0.0)

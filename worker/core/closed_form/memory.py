@@ -210,15 +210,6 @@ def _key(
     return model_hash, n_tokens, seed, hash((own, tuple((f.text, f.target) for f in facts)))
 
 
-def moment_bytes(model: Model, n_layers: int, solving: int) -> int:
-    """Count the bytes of the second moments of so many MLPs, and of `solving` matrices more.
-
-    All layers' are collected in one pass; `solving` are alive while one of them is solved against.
-    """
-    width = matrix(model, 0).shape[1]
-    return 8 * width * width * (n_layers + solving)
-
-
 def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list[tuple[int, ...]]:
     shuffled, rows, count = random.Random(seed).sample(list(texts), len(texts)), [], 0
     for text in shuffled:

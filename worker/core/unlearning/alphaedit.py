@@ -23,7 +23,7 @@ from worker.contract.errors import UserError
 from worker.contract.mask import Mask
 from worker.contract.menu import Need
 from worker.contract.selection import Selection
-from worker.core.closed_form.memory import mlp_layers, moment_bytes, projection_slices
+from worker.core.closed_form.memory import mlp_layers, projection_slices
 from worker.core.closed_form.spread import Layer, spread
 from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import check_selection
@@ -50,11 +50,6 @@ class Options(ValueOptions):
     ridge: float = Field(
         0.1, gt=0, le=1e6, description="L2, the weight of the change's size (paper: 10)."
     )
-
-
-def memory_beside(model: Model, mask: Mask | None, options: Options) -> int:
-    """Bytes of second moments, and of what is solved against them, beside what every edit takes."""
-    return moment_bytes(model, len(mlp_layers(model, mask)), solving=4)
 
 
 def unlearn(

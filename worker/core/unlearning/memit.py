@@ -18,7 +18,7 @@ from worker.contract.mask import Mask
 from worker.contract.menu import Need
 from worker.contract.selection import Selection
 from worker.core.closed_form.layers import least_squares
-from worker.core.closed_form.memory import mlp_layers, moment_bytes, projection_slices
+from worker.core.closed_form.memory import mlp_layers, projection_slices
 from worker.core.closed_form.spread import Layer, spread
 from worker.core.closed_form.values import ValueOptions
 from worker.core.editing.check import check_selection
@@ -42,11 +42,6 @@ class Options(ValueOptions):
         description="λ, how much all other keys count against the facts' (GPT-2 XL 20,000, GPT-J "
         "15,000; few facts in a small model need less).",
     )
-
-
-def memory_beside(model: Model, mask: Mask | None, options: Options) -> int:
-    """Bytes of second moments, and of what is solved against them, beside what every edit takes."""
-    return moment_bytes(model, len(mlp_layers(model, mask)), solving=3)
 
 
 def unlearn(

@@ -25,7 +25,6 @@ from worker.core.closed_form.memory import (
     ask_behind,
     keys,
     matrix,
-    moment_bytes,
     openings,
     projection,
     projection_slices,
@@ -54,11 +53,6 @@ class Options(ValueOptions):
         le=1000,
         description="The MLP that is edited; -1 takes the middle one of the mask.",
     )
-
-
-def memory_beside(model: Model, mask: Mask | None, options: Options) -> int:
-    """Bytes of second moments, and of what is solved against them, beside what every edit takes."""
-    return moment_bytes(model, 1, solving=2)
 
 
 def unlearn(
