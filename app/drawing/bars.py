@@ -9,6 +9,8 @@ from app.formats import number
 from worker.contract.result import Table
 
 ROW, AROUND = 22, 90
+LONG = 20
+"""Characters of an axis' title that a small screen has in one line."""
 """Pixels of one bar, and of what stands around them."""
 
 
@@ -26,7 +28,7 @@ def draw_bars(
     shown = [plotly_text(label) for label in labels]
     hover = f"%{{customdata}}<br>{plotly_text(unit)} %{{x:.3g}}<extra></extra>"
     axis: dict[str, Any] = {
-        "title": {"text": plotly_text(unit)},
+        "title": {"text": "<br>".join(map(plotly_text, _in_lines(unit)))},
         "automargin": True,
         "fixedrange": True,
     }
@@ -56,7 +58,7 @@ def draw_bars(
                 "range": [len(labels) - 0.5, -0.5],
                 "automargin": True,
                 "fixedrange": True,
-                **({"title": {"text": plotly_text(y_title)}} if y_title else {}),
+                **({"title": {"text": plotly_text(y_title), "standoff": 12}} if y_title else {}),
             },
             "barmode": "group" if _share_rows(series) else "overlay",
             "height": AROUND + ROW * len(labels),
@@ -66,6 +68,15 @@ def draw_bars(
         table=Table(title=title, columns=cells.columns, rows=tuple(map(_readable, cells.rows))),
         cells=cells,
     )
+
+
+def _in_lines(title: str) -> list[str]:
+    """An axis' title, a long one in two lines: beside long labels a small screen has no more."""
+    spaces = [i for i, one in enumerate(title) if one == " "]
+    if len(title) <= LONG or not spaces:
+        return [title]
+    middle = min(spaces, key=lambda i: abs(i - len(title) / 2))
+    return [title[:middle], title[middle + 1 :]]
 
 
 def _share_rows(series: dict[str, Sequence[float | None]]) -> bool:

@@ -34,6 +34,19 @@ STILL = """async () => {
   }
 }"""
 """Colours that are inherited change one frame after another; axe-core looks when none does."""
+RESTS = """() => {
+  const asks = "[aria-busy=true], .htmx-request:not([hx-sse\\\\:connect])";
+  const isAwaited = (figure) => {
+    const { top, bottom, width } = figure.getBoundingClientRect();
+    const inView = width > 0 && top < innerHeight && bottom > 0;
+    return inView && figure.checkVisibility() && !figure.dataset.figureSeen;
+  };
+  const waits = document.querySelector(asks)
+    || [...document.querySelectorAll("[data-figure]")].some(isAwaited);
+  window.restedFrames = waits ? 0 : (window.restedFrames ?? 0) + 1;
+  return window.restedFrames > 5;
+}"""
+"""Some frames without a question: what an answer brings asks only when it is in view."""
 UNNAMED = (
     "/facts/upload",
     "/facts?set=athletes",
@@ -81,7 +94,24 @@ def violations(page: Page) -> list[str]:
 def settle(page: Page, address: str) -> None:
     """Open a page and wait until nothing is asked for any more, but for what never ends."""
     page.goto(address)
-    expect(page.locator("[aria-busy=true], .htmx-request:not([hx-sse\\:connect])")).to_have_count(0)
+    rest(page)
+
+
+def rest(page: Page) -> None:
+    """Wait until nothing is asked for and no figure in view is still to be drawn."""
+    page.evaluate("window.restedFrames = 0")
+    page.wait_for_function(RESTS, polling="raf")
+
+
+def whole(page: Page, picture: Path) -> None:
+    """Take a page's picture in a window as high as it is: a figure is drawn when it is in view."""
+    size = page.viewport_size
+    assert size is not None
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], height)})
+    rest(page)
+    page.screenshot(path=picture, full_page=True)
+    page.set_viewport_size(size)
 
 
 def main(folder: Path, address: str) -> None:
@@ -104,7 +134,7 @@ def main(folder: Path, address: str) -> None:
                     settle(page, base + path)
                     name = path.strip("/").replace("/", "-").replace("?", "-") or "home"
                     picture = folder / f"{name}-{width}-{theme}.png"
-                    page.screenshot(path=picture, full_page=True)
+                    whole(page, picture)
                 context.close()
         browser.close()
 

@@ -42,3 +42,9 @@ def test_the_download_names_what_was_not_asked_by_an_empty_cell() -> None:
 def test_only_a_verdict_is_offered() -> None:
     assert [offer.figure for offer in offers(judged(**MADE).result)] == ["verdict_bars"]
     assert offers(judged(verdict="gone").result) == []
+
+
+def test_a_long_title_of_the_axis_stands_in_two_lines_and_away_from_the_labels() -> None:
+    layout = draw("verdict_bars", judged(**MADE), {}).figure()["layout"]
+    assert layout["xaxis"]["title"]["text"] == "probability<br>of the answer"
+    assert layout["yaxis"]["title"]["standoff"] > 0

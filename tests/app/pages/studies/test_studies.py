@@ -227,6 +227,7 @@ def test_the_gallery_and_an_empty_home_open_finished_runs_as_ordinary_ones(
     run = opened.headers["location"]
     page = client.get(run).text
     assert "Trace of 16 athletes" in page and "Loading the result" in page
+    assert "elsewhere, here since" in page and ", finished" not in page, "it was not made here"
     told = client.get("/gallery/runs/edit")
     assert told.url.path.startswith("/dossier/") and "verdict-word" in told.text
     assert client.get("/gallery/runs/nothing").status_code == 404
