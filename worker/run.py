@@ -20,6 +20,7 @@ from worker.contract.inputs import (
     Question,
 )
 from worker.contract.menu import Announcement, FactSetInfo, Preflight
+from worker.contract.pace import ASKING, Pace
 from worker.contract.progress import Quiet, Report
 from worker.contract.result import Result
 from worker.contract.settings import Settings, settings
@@ -29,12 +30,13 @@ from worker.contract.spec import (
     StudySpec,
 )
 from worker.core.ahead.able import refuse_unable
-from worker.core.ahead.estimate import estimate_parts, estimate_seconds
+from worker.core.ahead.asked_first import asked_first
+from worker.core.ahead.estimate import Part, estimate_parts, estimate_seconds
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.ahead.preflight import preflight
 from worker.core.ahead.timing import Timed
 from worker.core.ahead.tokenization import look_at_tokens
-from worker.core.asking.about import resolve_facts
+from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.formats import format_infos
 from worker.core.border import FiniteReport
 from worker.core.computing import check, compute
@@ -118,13 +120,11 @@ def _found(
     torch.manual_seed(spec.seed)
     try:
         with scaled(inputs.batch_scale):
-            asked = resolve_facts(spec, inputs, model, lambda share: _ask(report, share))
-            for sentence in asked.about.notes if asked.about else ():
-                report.log(sentence)
+            asked, paces = _resolved(spec, inputs, model, report)
             timed = _timed(asked.spec, asked.inputs, model, report)
             found = compute(asked.spec, asked.inputs, options, model, report, timed)
             asked.note(found)
-            found.paces = tuple(timed.paces)
+            found.paces = (*paces, *timed.paces)
     finally:
         full = settings().verify == "all"
         restored = models.verify(spec.base, spec.load_in, spec.dtype, full)
@@ -133,9 +133,24 @@ def _found(
     return model, found
 
 
-def _timed(spec: Spec, inputs: Inputs, model: Model, report: Report) -> Timed:
-    """Say how long the run is likely to take, and time its parts."""
-    parts = estimate_parts(spec, inputs, model)
+def _resolved(
+    spec: Spec, inputs: Inputs, model: Model, report: Report
+) -> tuple[Resolved, list[Pace]]:
+    """Ask the model which facts it knows, where the run is about these; and what that took."""
+    first = asked_first(spec, inputs, model)
+    timed = _timed(spec, inputs, model, report, first) if first else Timed((), {}, "")
+    with timed.part(ASKING):
+        asked = resolve_facts(spec, inputs, model, lambda share: _ask(report, share))
+    for sentence in asked.about.notes if asked.about else ():
+        report.log(sentence)
+    return asked, timed.paces
+
+
+def _timed(
+    spec: Spec, inputs: Inputs, model: Model, report: Report, first: Part | None = None
+) -> Timed:
+    """Say how long the run is likely to take, with what is asked `first`; and time its parts."""
+    parts = ([first] if first else []) + estimate_parts(spec, inputs, model)
     seconds = estimate_seconds(parts, inputs.paces)
     if seconds is not None:
         report.expect(seconds)

@@ -21,3 +21,7 @@ class Pace(Contract):
 def work_name(kind: MethodKind, name: str) -> str:
     """Name a method's work, as paces are remembered by."""
     return f"{kind} {name}"
+
+
+ASKING = "asking knowledge"
+"""Name of the work of asking a model, before a run, which facts it knows."""

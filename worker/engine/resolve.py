@@ -14,7 +14,7 @@ from worker.contract.known import BUNDLED_MODEL, Asked, Recalled
 from worker.contract.mask import Mask, MaskSpec
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.named import methods_of
-from worker.contract.pace import work_name
+from worker.contract.pace import ASKING, work_name
 from worker.contract.recalled import recalled_of
 from worker.contract.result import Result
 from worker.contract.selection import retarget
@@ -69,6 +69,8 @@ def resolve(
 def paces_of(spec: Spec, store: Store, announcement: Announcement) -> dict[str, float]:
     """What this device's finished runs say of how long the spec's parts take."""
     works = [work_name(kind, name) for kind, name, *_ in methods_of(spec)]
+    if not isinstance(spec, SpecWithoutFacts) and _asks_knowledge(spec):
+        works.append(ASKING)
     return store.paces(announcement.device_name, spec.base, works) if works else {}
 
 
@@ -98,7 +100,7 @@ def _asks_knowledge(
     """Whether a run takes only facts that its base knows, to forget or to retain."""
     if spec.facts.known is not None or spec.facts.shot == "best":
         return True
-    return isinstance(spec, UnlearnSpec | EvaluateSpec) and spec.base != BUNDLED_MODEL
+    return not isinstance(spec, LocalizeSpec) and spec.base != BUNDLED_MODEL
 
 
 def _mask(spec: Spec, store: Store, announcement: Announcement) -> Mask | None:

@@ -5,7 +5,8 @@ lengths (`of_localization.py`, `of_unlearning.py`, `of_evaluation.py`). 2. The d
 measured once (`rate.py`). 3. What this machine's finished runs took, over what they had been told,
 corrects each part (`Inputs.paces`). Nothing of the run is tried, and no weights are needed.
 
-What this process measured of the base before, and keeps, is left out (`measured_before.py`).
+What this process measured of the base before, and keeps, is left out (`measured_before.py`). What
+the model is asked before the run's own parts is told apart (`asked_first.py`).
 
 Limits: a search for settings is counted as USUAL_TRIALS trainings, and takes three to seven; where
 a training stops early, or facts are left out, it takes less. Loading a model is not counted.

@@ -43,7 +43,7 @@ def kept_of_evaluation(
 ) -> frozenset[str]:
     """Name what is kept of an evaluation's base: `base`, all of it, or what is measured first."""
     has_two = inputs.deltas or spec.interventions
-    if not has_two or inputs.fact_set is None or _has_no_values(model) or not is_anything_kept():
+    if not has_two or inputs.fact_set is None or has_no_values(model) or not is_anything_kept():
         return NONE
     looking = _Looking(model, tuple(map(Path, inputs.deltas)))
     job = job_of(spec.seed, inputs, Quiet())
@@ -58,7 +58,7 @@ def kept_of_evaluation(
 
 def kept_of_edit(options: Any, spec: UnlearnSpec, inputs: Inputs, model: Model) -> frozenset[str]:
     """Name what is kept of an edit's base: `continuations`, `moments` of layers, `settings`."""
-    if _has_no_values(model) or not is_anything_kept():
+    if has_no_values(model) or not is_anything_kept():
         return NONE
     state: State = "after" if inputs.deltas else "before"
     weights = BeforeAfter(model, tuple(map(Path, inputs.deltas))).hash_of(state)
@@ -141,5 +141,6 @@ def _unasked(model: Model) -> Iterator[None]:
         yield
 
 
-def _has_no_values(model: Model) -> bool:
+def has_no_values(model: Model) -> bool:
+    """Whether a model is known by its sizes alone."""
     return next(model.hf.parameters()).is_meta

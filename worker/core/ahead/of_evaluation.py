@@ -60,15 +60,17 @@ def paraphrase(s: Scene, options: Any) -> Work:
 
 def knowledge(s: Scene, options: Any) -> Work:
     every = s.facts + s.retain
-    asked = _recalled(s, every, 0)
+    asked = recalled(s, every)
     if options.shot:
-        asked += _recalled(s, every, s.length + s.answer)
+        asked += recalled(s, every, s.length + s.answer)
     return s.states * asked
 
 
-def _recalled(s: Scene, rows: float, more: float) -> Work:
-    """Score each answer, and read its rivals after the prompt."""
+def recalled(s: Scene, rows: float, more: float = 0.0) -> Work:
+    """Score each answer, and read its rivals after the prompt; score whole what begins alike."""
+    alike = s.rendered.alike() if s.rendered else 0.0
     scored = s.ask(rows, more, keep=s.keep, before=more)
+    scored += s.ask(rows * alike, more, keep=s.keep, before=more)
     return scored + s.ask(rows, more, before=more)
 
 

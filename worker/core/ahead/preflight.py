@@ -25,9 +25,10 @@ from worker.core.ahead.able import (
     refuse_unmeasurable,
     refuse_unread,
 )
+from worker.core.ahead.asked_first import asked_first
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
-from worker.core.ahead.estimate import estimate_parts, estimate_seconds, scene_of
+from worker.core.ahead.estimate import Part, estimate_parts, estimate_seconds, scene_of
 from worker.core.ahead.of_memory import COUNTED, edit_bytes
 from worker.core.ahead.placed import describe_loading, refuse_away
 from worker.core.ahead.scene import with_own_text
@@ -77,6 +78,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Preflight()
     refuse_away(spec, inputs.mask, model)
+    first = asked_first(spec, inputs, model)
     resolved = resolve_facts(spec, inputs, model, most=0 if brief else ASKED_KNOWN)
     spec, inputs = resolved.spec, resolved.inputs
     assert not isinstance(spec, SpecWithoutFacts) and inputs.fact_set is not None
@@ -103,7 +105,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
     ]
     if left_out:
         looked.notes.append(f"{len(left_out)} of {len(facts)} facts are left out.")
-    seconds = _rounded(_seconds(spec, inputs, model, looked))
+    seconds = _rounded(_seconds(spec, inputs, model, looked, first))
     return Preflight(
         n_facts=len(facts) - len(left_out),
         n_tokens=looked.n_tokens,
@@ -225,9 +227,11 @@ def _note_unknown(model: Model, looked: _Looked) -> None:
         )
 
 
-def _seconds(spec: Spec, inputs: Inputs, model: Model, looked: _Looked) -> float | None:
-    """Estimate the run's time, and say in words why where it cannot be known."""
-    parts = estimate_parts(spec, inputs, model, looked.usable)
+def _seconds(
+    spec: Spec, inputs: Inputs, model: Model, looked: _Looked, first: Part | None
+) -> float | None:
+    """Estimate the run's time with what is asked first; say in words why it cannot be known."""
+    parts = estimate_parts(spec, inputs, model, looked.usable) + ([first] if first else [])
     unknown = [part.work for part in parts if part.seconds is None]
     if unknown:
         looked.notes.append(

@@ -8,12 +8,16 @@ from statistics import fmean
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
+from worker.contract.shots import possible_answers
 from worker.core.asking.formats import ask
+from worker.core.asking.recall import alike
 from worker.core.asking.setting import Ask, NotAsked, Orders, Setting, ask_own, setting
 from worker.core.models.model import Model
 
 LOOKED = 3
 """Facts that are rendered; they stand for the others."""
+READ = 12
+"""Facts whose answers are held beside those of their relation."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Renderer:
             return Forms(0.0, 0.0, 0.0)
         rows = sum(1 + self._longer(one) for one in made) / len(some)
         return Forms(len(ids) / len(some), rows, fmean(map(len, ids)), common(ids))
+
+    def alike(self) -> float:
+        """Count the answers that begin as a fact's own, which are scored whole beside it."""
+        some = self.facts[:: max(1, len(self.facts) // READ)][:READ]
+        return alike(self.model, some, possible_answers((*self.facts, *self.others)))
 
     def _longer(self, one: Ask) -> int:
         """Count the rows in which a prompt's answers of several tokens are scored."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from worker.contract.errors import UserError
 from worker.contract.inputs import Inputs
+from worker.contract.shots import named_ids, with_shots
 from worker.contract.spec import EvaluateSpec, Spec, SpecWithoutFacts, StudySpec, UnlearnSpec
-from worker.core.asking.known import About, choose_known, n_unasked
+from worker.core.asking.asked_before import Asking, asked_before
+from worker.core.asking.known import About, choose_known
 from worker.core.findings import Findings
 from worker.core.models.model import Model
 
@@ -52,20 +54,16 @@ def resolve_facts(
     """
     if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
         return Resolved(spec, inputs)
-    retains = isinstance(spec, UnlearnSpec | StudySpec) or (
-        isinstance(spec, EvaluateSpec) and spec.evaluations != (KNOWLEDGE,)
-    )
     if most is not None:
-        retains = False
-        n = n_unasked(inputs.fact_set, spec.facts, spec.seed, inputs.recalled)
+        n = sum(len(one.facts) for one in askings(spec, inputs, model, retains=False))
         if n > most:
-            return Resolved(spec, inputs, later=n)
+            return Resolved(*_after_shots(spec, inputs), later=n)
     about = choose_known(
         model,
         inputs.fact_set,
         spec.facts,
         spec.seed,
-        retains=retains,
+        retains=most is None and _retains(spec),
         measured=inputs.recalled,
         tell=tell,
     )
@@ -87,4 +85,42 @@ def resolve_facts(
         spec.model_copy(update={"facts": named}),
         inputs.model_copy(update={"fact_set": about.fact_set.model_copy(update={"facts": facts})}),
         about,
+    )
+
+
+def _after_shots(spec: Spec, inputs: Inputs) -> tuple[Spec, Inputs]:
+    """Put a shot before every prompt where the spec says so whatever the model knows."""
+    assert not isinstance(spec, SpecWithoutFacts) and inputs.fact_set is not None
+    if spec.facts.shot != "one":
+        return spec, inputs
+    named = named_ids(inputs.fact_set, spec.facts, spec.seed)
+    shown = with_shots(inputs.fact_set, named)
+    bare = spec.facts.model_copy(update={"shot": "none"})
+    return (
+        spec.model_copy(update={"facts": bare}),
+        inputs.model_copy(update={"fact_set": shown}),
+    )
+
+
+def askings(
+    spec: Spec, inputs: Inputs, model: Model, *, retains: bool | None = None
+) -> list[Asking]:
+    """List what a run asks the model first; `retains` says whether retain facts are used at all,
+    None whether this run does."""
+    if isinstance(spec, SpecWithoutFacts) or inputs.fact_set is None:
+        return []
+    return asked_before(
+        model,
+        inputs.fact_set,
+        spec.facts,
+        spec.seed,
+        retains=_retains(spec) if retains is None else retains,
+        measured=inputs.recalled,
+    )
+
+
+def _retains(spec: Spec) -> bool:
+    """Whether a run uses retain facts, so that the model must know them."""
+    return isinstance(spec, UnlearnSpec | StudySpec) or (
+        isinstance(spec, EvaluateSpec) and spec.evaluations != (KNOWLEDGE,)
     )

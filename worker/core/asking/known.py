@@ -12,6 +12,7 @@ are about the same facts.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from worker.contract.facts import Fact, FactSet
 from worker.contract.known import BUNDLED_MODEL, RETAINED, Asked, Known, Recalled
 from worker.contract.result import LeftOut
 from worker.contract.selection import FactsSpec, Selection, select
-from worker.contract.shots import named_ids, possible_answers, with_shots
+from worker.contract.shots import named_ids, possible_answers, relation_of, with_shots
 from worker.core.asking.kept import measured_once
 from worker.core.asking.recall import askable, recall
 from worker.core.models.model import Model
@@ -212,7 +213,6 @@ def _measured(
     model: Model, fact_set: FactSet, facts: tuple[Fact, ...], tell: Callable[[float], None]
 ) -> dict[str, Recalled]:
     """Ask a model once for facts of a set; what cannot be asked is not there."""
-    asked = FactSet(name="asked", facts=facts).hash
     answers = possible_answers(fact_set.facts)
 
     def measure() -> dict[str, Recalled]:
@@ -220,27 +220,23 @@ def _measured(
         found = recall(model, usable, answers, BATCH_SIZE, tell)
         return dict(zip((fact.id for fact in usable), found, strict=True))
 
-    key = f"recall {model.weights_hash} {model.dtype} {model.device} {fact_set.hash} {asked}"
-    return measured_once(key, measure)
+    return measured_once(recall_key(model, fact_set, facts), measure)
+
+
+def recall_key(model: Model, fact_set: FactSet, facts: Sequence[Fact]) -> str:
+    """Name how a model answers facts of a set, as it is kept by: by all that it is asked.
+
+    What stands around a fact is not asked, and a set that is sent without it has the same key.
+    """
+    asked = [(fact.id, *fact.pair(), fact.join, relation_of(fact)) for fact in facts]
+    words = repr((asked, possible_answers(fact_set.facts))).encode("utf-8", "surrogatepass")
+    return (
+        f"recall {model.weights_hash} {model.dtype} {model.device} "
+        f"{hashlib.sha256(words).hexdigest()}"
+    )
 
 
 def spread(facts: Sequence[Fact], n: int) -> tuple[Fact, ...]:
     """Take at most `n` of the facts, evenly over their order."""
     step = max(1.0, len(facts) / n)
     return tuple(facts[int(i * step)] for i in range(min(n, len(facts))))
-
-
-def n_unasked(fact_set: FactSet, spec: FactsSpec, seed: int, measured: Measured) -> int:
-    """Count the facts for which a model would have to be asked first."""
-    ways: tuple[Asked, ...] = ("none", "one") if spec.shot == "best" else (spec.shot,)
-    n = 0
-    for way in ways:
-        facts = fact_set.facts
-        if way == "one":
-            facts = with_shots(fact_set, named_ids(fact_set, spec, seed)).facts
-        missing = sum(fact.id not in measured.get(way, {}) for fact in facts)
-        if spec.known is not None:
-            n += missing
-        elif spec.shot == "best":
-            n += min(missing, SAMPLE)
-    return n

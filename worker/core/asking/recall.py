@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ from worker.contract.result import LeftOut
 from worker.contract.shots import relation_of
 from worker.core.asking.scoring import next_logits, score_answers
 from worker.core.models.model import Model
-from worker.core.models.prompts import check_asked, cut_at_once, pairs
+from worker.core.models.prompts import can_be_asked, check_asked, cut_at_once, pairs
 from worker.core.models.tokens import answer_ids
 
 CHUNK = 512
@@ -43,6 +44,15 @@ def askable(model: Model, facts: Sequence[Fact]) -> tuple[list[Fact], list[LeftO
                 except UserError as error:
                     left_out.append(LeftOut(id=fact.id, reason=error.message))
     return usable, left_out
+
+
+def alike(model: Model, facts: Sequence[Fact], answers: Answers) -> float:
+    """Count the answers, its own among them, that begin with the same token as a fact's own does,
+    on average; 0 for a fact whose own begins alone. Each is scored whole."""
+    first = _FirstTokens(model)
+    asked = (fact for fact in facts if can_be_asked(model, fact))
+    found = [len(_Rivals(first, fact, answers[relation_of(fact)]).twins) for fact in asked]
+    return fmean(found) if found else 0.0
 
 
 def recall(
