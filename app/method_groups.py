@@ -24,6 +24,7 @@ GROUPS: Mapping[MethodKind, Mapping[str, tuple[str, ...]]] = {
             "eap",
         ),
         "Learn which few parts are enough": ("learned_mask",),
+        "Edit, and see where it holds": ("trial_edits",),
     },
     "unlearning": {
         "Train only what the mask names": (

@@ -154,6 +154,41 @@ def test_a_student_finishes_the_lesson_on_heads_with_the_keyboard_alone(
 
 
 @pytest.mark.slow
+def test_a_student_finishes_the_lesson_on_what_localization_cannot_tell(
+    page: Page, served: Any
+) -> None:
+    page.goto(f"{served.base}/lessons/limits/1")
+    told = page.locator("#told")
+    choose(page, 0)  # early, which is wrong
+    expect(told).to_contain_text("The experiment shows: Late, in layers 5 to 7")
+    onward(page, 2)
+    reach(page, "#making button")
+    page.keyboard.press("Enter")
+    expect(page.locator("#making")).to_contain_text("All are measured", timeout=600_000)
+    onward(page, 3)
+    reach(page, "#number")
+    page.keyboard.type("2")
+    page.keyboard.press("Enter")
+    expect(told).to_contain_text("It is otherwise")
+    expect(told).to_contain_text("The experiment shows: 6")
+    onward(page, 4)
+    choose(page, 0)
+    expect(told).to_contain_text("The experiment shows: Less than half of the best layer")
+    onward(page, 5)
+    choose(page, 0)
+    expect(told).to_contain_text("The experiment shows: What the neighbours keep")
+    onward(page, 6)
+    choose(page, 2)
+    expect(told).to_contain_text("You predicted it")
+    onward(page, 7)
+    choose(page, 1)
+    expect(told).to_contain_text("You predicted it")
+    expect(told).to_contain_text("The layer alone explains")
+    onward(page, 8)
+    fits(page)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_step_fits_a_telephone_and_a_projector(
     open_tab: Callable[..., Page], served: Any, dark: bool

@@ -109,6 +109,16 @@ def learned_mask(s: Scene, options: Any) -> Work:
     return found
 
 
+def trial_edits(s: Scene, options: Any) -> Work:
+    windows = s.size.n_layers - options.window + 1
+    parameters = options.window * 3.0 * s.size.mlp * s.size.d_model
+    step = s.size.train(s.length, s.length, 1, 0, parameters)
+    # The fact's own prompt, and up to four other wordings and four neighbours.
+    edits: Work = s.facts * windows * (options.steps * step + s.ask(9))
+    restored = _patched(s, options.samples, [], windows)
+    return s.ask(5 * s.facts) + restored + edits
+
+
 def _whole(s: Scene, per_fact: float, batch: int) -> Work:
     """Run `per_fact` rows of every fact whole, the last position unembedded."""
     rows, batches = s.facts * per_fact, math.ceil(s.facts / batch)
@@ -167,7 +177,7 @@ FORMULAS: dict[str, Formula] = {
     for one in (
         causal_tracing, activation_patching, attribution_patching, atp_star, eap, eap_ig,
         eap_ig_activations, direct_logit_attribution, logit_lens, path_patching, fact_lookup,
-        learned_mask,
+        learned_mask, trial_edits,
     )
 }  # fmt: skip
 """Method -> its formula."""
