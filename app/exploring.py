@@ -1,11 +1,12 @@
 """Asks explore views of a worker, and keeps their answers by weights, prompt and interventions."""
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from worker.contract.inputs import AskExplore, Inputs
@@ -78,23 +79,51 @@ class Answers:
     async def follow(
         self, engine: Engine, spec: ExploreSpec, reader: str = "", patience: float = PATIENCE
     ) -> AsyncGenerator[Event | Result, None]:
-        """What is told while a view is computed, and last its answer; closing it ends the work."""
-        if found := self.known(spec):
-            yield found
-            return
+        """What is told while a view is computed, and last its answer; closing it ends the work.
+
+        Where somebody waits for the same already, only the answer comes.
+        """
+        asked = spec.model_dump_json()
+        while True:
+            with self._lock:
+                found = self._find(spec.base, asked)
+                waiting = self._asked.get(asked)
+                if found is None and waiting is None:
+                    mine = self._asked[asked] = Future[Result]()
+                    break
+            if found is None and waiting is not None:
+                with suppress(Superseded):  # whose question it was has left it
+                    found = await asyncio.shield(asyncio.wrap_future(waiting))
+            if found is not None:
+                yield found
+                return
         question = AskExplore(spec=spec, inputs=Inputs(out=""), reader=reader)
         answering = cast(
             "AsyncGenerator[Event | dict[str, Any], None]", engine.answer(question, patience)
         )
-        async with aclosing(answering) as told:
-            async for one in told:
-                if isinstance(one, Event):
-                    yield one
-                else:
+        try:
+            async with aclosing(answering) as told:
+                async for one in told:
+                    if isinstance(one, Event):
+                        yield one
+                        continue
                     answer = Result.model_validate(one)
                     with self._lock:
-                        self._keep(spec.base, spec.model_dump_json(), answer)
+                        self._keep(spec.base, asked, answer)
+                    self._end(asked, mine, answer)
                     yield answer
+        except BaseException as error:
+            left = Superseded("Who asked this has left.")
+            self._end(asked, mine, error if isinstance(error, Exception) else left)
+            raise
+
+    def _end(self, asked: str, mine: Future[Result], how: Result | Exception) -> None:
+        """Let those who wait for the same answer go on."""
+        if mine.done():
+            return
+        with self._lock:
+            del self._asked[asked]
+        mine.set_exception(how) if isinstance(how, Exception) else mine.set_result(how)
 
     def _find(self, base: str, asked: str) -> Result | None:
         weights, told = self._weights.get(base, ("", 0.0))

@@ -1,8 +1,9 @@
 /* Explore. The page's state is its address; every view says which parts of it it needs.
 
    data-view="URL" data-needs="a b"  loaded into its [data-place] when it comes into view, and again
-                                     when one of those parts of the address changes
-   data-rows="URL"                   the same as it is computed, a JSON string of HTML in each line
+                                     when one of those parts of the address changes; as it is
+                                     computed, a JSON string of HTML in each line, or an object
+                                     whose `waiting` is told in its [data-waits]
    data-set="a=1&b="                 a click changes these parts of the address (empty: takes out)
    data-param="a"                    a select or box whose value is a part of the address
    data-grid="select|patch|head|query"  a table whose cells (data-at) arrows reach; Enter or a click
@@ -39,13 +40,7 @@ async function load(view) {
   drawn.set(view, query);
   view.setAttribute("aria-busy", "true");
   try {
-    if (view.dataset.rows) await paint(view, query, request.signal);
-    const answer = await fetch(`${view.dataset.view}?${query}`, {
-      signal: request.signal,
-      headers: { "HX-Request": "true", "X-Tab": tab },
-    });
-    if (answer.redirected) throw new Error("the session has ended; load the page again");
-    if (answer.status !== 204) fill(view, await answer.text());
+    await paint(view, query, request.signal);
   } catch (error) {
     if (error.name === "AbortError") return;
     const note = document.createElement("p");
@@ -54,20 +49,30 @@ async function load(view) {
     note.textContent = `This could not be asked: ${error.message}.`;
     view.querySelector("[data-place]").replaceChildren(note);
   }
-  if (busy.get(view) === request) view.removeAttribute("aria-busy");
+  if (busy.get(view) !== request) return;
+  waits(view, "");
+  view.removeAttribute("aria-busy");
 }
 
-/* What is computed row by row is shown so; each line holds the view as far as it is known. */
+const waits = (view, words) => { view.querySelector("[data-waits]").textContent = words; };
+
 async function paint(view, query, signal) {
-  const answer = await fetch(`${view.dataset.rows}?${query}`, { signal, headers: { "X-Tab": tab } });
-  if (!answer.ok) return;
+  const answer = await fetch(`${view.dataset.view}?${query}`, {
+    signal,
+    headers: { "HX-Request": "true", "X-Tab": tab },
+  });
+  if (answer.redirected) throw new Error("the session has ended; load the page again");
+  if (!answer.headers.get("content-type").includes("ndjson")) return fill(view, await answer.text());
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = "", done = false; !done; ) {
     const read = await reader.read();
     done = read.done;
     const lines = (rest + (read.value ?? "")).split("\n");
     rest = lines.pop();
-    if (lines.length) fill(view, JSON.parse(lines.at(-1)));
+    for (const one of lines.map((text) => JSON.parse(text))) {
+      if (one.waiting) waits(view, one.waiting);
+      else { waits(view, ""); fill(view, one); }
+    }
   }
 }
 

@@ -1,21 +1,26 @@
 """Time Explore from the click to the painted view, in a real browser, beside a training run.
 
 Prints a markdown table for each model: p50 and p95 over clicks that each ask something new, of
-every view alone; the map's first row apart; and views that were answered before. The aims are the
-page's: on the bundled model 300 ms for a view and 1 s for a map of 30 tokens; on SmolLM2 500 ms for
-a view and 12 s for a map; 50 ms for what is kept. `--model` names a folder to measure besides the
-bundled model; `--idle` leaves the lane of runs empty.
+every view alone, until its first paint (a few tokens of the lens, a row of the map, a circuit's
+progress, what a patched model says before how it goes on) and until it is whole; and views that
+were answered before. `CPU` is the processor time of the process that computes the views, per click:
+it changes little where other programs keep the machine busy. The aims are the page's: on the
+bundled model 300 ms for a view and 1 s for a map of 30 tokens; on SmolLM2 500 ms for a view, 1 s
+for a map's first row, 12 s for all of it, 15 s for a circuit; 50 ms for what is kept. `--model`
+names a folder to measure besides the bundled model; `--idle` leaves the lane of runs empty.
 
     python tests/bench/bench_explore.py
     python tests/bench/bench_explore.py --clicks 10 --model ~/.cache/lethe/models/smollm2
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -38,45 +43,91 @@ PROMPTS = {
 WAIT = 300_000
 """Milliseconds for the first view of a model, which waits until it is loaded."""
 MEASURE = """
-async ([name, change, early]) => {
+async ([name, change]) => {
   const view = document.getElementById(name);
+  const place = view.querySelector("[data-place]");
   const button = document.createElement("button");
   button.dataset.set = change;
   document.body.append(button);
-  const begun = performance.now();
   const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const begun = performance.now();
+  let first = null;
   await new Promise((done) => {
-    const look = () => {
-      const first = early && view.querySelector("[data-grid] td:not(:empty)");
-      if (first || !view.hasAttribute("aria-busy")) { watch.disconnect(); done(); }
-    };
-    const watch = new MutationObserver(look);
-    if (early) view.querySelector("[data-place]").replaceChildren();
+    const watch = new MutationObserver((seen) => {
+      const filled = seen.some((one) => one.target === place && one.type === "childList");
+      if (filled && first === null && place.querySelector("td, [role=progressbar]"))
+        first = painted().then(() => performance.now() - begun);
+      if (!view.hasAttribute("aria-busy")) { watch.disconnect(); done(); }
+    });
     button.click();
     watch.observe(view, { attributes: true, childList: true, subtree: true });
   });
   await painted();
+  const whole = performance.now() - begun;
   button.remove();
   const failed = view.querySelector('[role="alert"]');
-  return [performance.now() - begun, failed ? failed.innerText : ""];
+  return [first === null ? whole : await first, whole, failed ? failed.innerText : ""];
 }
 """
+VIEWS = (
+    "predictions", "continuation", "lens", "decomposition", "heads", "head", "neurons", "cell",
+    "patch", "patching", "circuit",
+)  # fmt: skip
+LONG = {"patching": "map", "circuit": "circuit"}
+"""Views that take long, and what they show."""
+N_RUNS = 4
+"""Training runs one after another, more than the bench waits for."""
+
+
+@dataclass(frozen=True)
+class Clicked:
+    """One click: milliseconds to the first paint and the last, and of the views' process."""
+
+    first: float
+    whole: float
+    processor: float
+
+
+class Clock:
+    """The processor time of the process that computes views: that which a question makes busy."""
+
+    def __init__(self, served: Served) -> None:
+        assert served.worker is not None
+        self._ids = [int(one) for one in _children(served.worker.pid)]
+        before = {one: self._of(one) for one in self._ids}
+        for number in range(5):
+            options = {"prompt": f"{number} and", "n_new": 100}
+            served.api("/api/explore/predictions", {"model": "demo", "options": options})
+        self._id = max(self._ids, key=lambda one: self._of(one) - before[one])
+
+    def __call__(self) -> float:
+        """Milliseconds since it began."""
+        return self._of(self._id)
+
+    def _of(self, process: int) -> float:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return 1000 * sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
 
 
 def changes(view: str, n_layers: int, n_heads: int, n_tokens: int, number: int) -> str:
     """What a click changes in the address; another answer each time."""
     target = f"target=&target_ids={300 + number}"
-    layer = number % n_layers
+    layer, token = number % n_layers, n_tokens - 1 - number // n_layers
     return {
-        "patch": f"cells=resid.{layer}.{n_tokens - 1 - number // n_layers}",
+        "patch": f"cells=resid.{layer}.{token}",
         "head": f"head={layer}.{number // n_layers % n_heads}&{target}",
-        "neurons": f"at={layer}.{n_tokens - 1 - number // n_layers}",
-        "cell": f"at={layer}.{n_tokens - 1 - number // n_layers}",
+        "neurons": f"at={layer}.{token}",
+        "cell": f"at={layer}.{token}",
     }.get(view, target)
 
 
-def alone(page: Page, view: str) -> None:
-    """Leave one view on the page, painted."""
+def alone(page: Page, address: str, view: str) -> None:
+    """Open the page with one view on it, painted."""
+    page.goto(address)
     page.evaluate(
         "(name) => document.querySelectorAll('[data-view]').forEach((one) => "
         "one.id === name || one.remove())",
@@ -85,77 +136,76 @@ def alone(page: Page, view: str) -> None:
     place = page.locator(f"#{view}")
     place.scroll_into_view_if_needed()
     place.locator(".waiting").wait_for(state="detached", timeout=WAIT)
+    page.wait_for_selector(f"#{view}:not([aria-busy])", timeout=WAIT)
 
 
-def clicks(page: Page, view: str, asked: list[str], early: bool = False) -> list[float]:
-    """Milliseconds from each click until its answer is painted."""
+def clicks(page: Page, clock: Clock, view: str, asked: list[str]) -> list[Clicked]:
+    """One answer after another, each waited for."""
     found = []
     for change in asked:
-        took, failed = page.evaluate(MEASURE, [view, change, early])
+        begun = clock()
+        first, whole, failed = page.evaluate(MEASURE, [view, change])
         if failed:
             raise SystemExit(f"{view}, {change}: {failed}")
-        if early:
-            page.wait_for_selector(f"#{view}:not([aria-busy])", timeout=WAIT)
-        found.append(took)
+        found.append(Clicked(first, whole, clock() - begun))
     return found
 
 
-def row(name: str, took: list[float]) -> str:
-    ordered = sorted(took)
-    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    return f"| {name} | {len(took)} | {statistics.median(took):.0f} ms | {p95:.0f} ms |"
+def row(name: str, took: list[Clicked]) -> str:
+    """A line of the table."""
+    parts = [name, str(len(took))]
+    for times in ([one.first for one in took], [one.whole for one in took]):
+        ordered = sorted(times)
+        p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+        parts += [f"{statistics.median(ordered):.0f}", f"{p95:.0f}"]
+    processor = statistics.mean(one.processor for one in took)
+    return f"| {' | '.join([*parts, f'{processor:.0f}'])} |"
 
 
-def measure(page: Page, served: Served, model: str, n: int, n_maps: int) -> None:
+def measure(page: Page, served: Served, clock: Clock, model: str, n: int, n_long: int) -> None:
     """Print one model's table."""
     info = next(one for one in served.api("/api/models") if one["id"] == model)
     prompt, corrupted, subject = PROMPTS.get(model, PROMPTS["other"])
     asked = {"model": model, "prompt": prompt, "corrupted": corrupted, "subject": subject}
     address = f"{served.base}/explore?{urlencode(asked)}"
-    page.goto(address)
-    alone(page, "predictions")
+    alone(page, address, "predictions")
     n_tokens = page.locator("[aria-label='Clean prompt'] .tokens .token").count()
     sizes = info["n_layers"], info["n_heads"], n_tokens
-    print(f"\n### {info['title']}, {n_tokens} tokens\n")
-    print("| View | Clicks | p50 | p95 |\n| --- | --- | --- | --- |")
-    for view in ("predictions", "lens", "decomposition", "heads", "head", "neurons", "patch"):
-        page.goto(address)
-        alone(page, view)
-        new = [changes(view, *sizes, number) for number in range(n)]
-        print(row(view, clicks(page, view, new)), flush=True)
-        if view in ("predictions", "lens"):
-            page.wait_for_timeout(50)
-            again = [one for one in new for _ in (0, 1)][: 2 * n : 2]
-            print(row(f"{view}, answered before", clicks(page, view, again)), flush=True)
-    for name, early, first in (("map, first rows", True, 0), ("map, whole", False, n_maps)):
-        page.goto(address)
-        alone(page, "patching")
-        new = [changes("patching", *sizes, number) for number in range(first, first + n_maps)]
-        print(row(name, clicks(page, "patching", new, early)), flush=True)
+    print(f"\n### {info['title']}, {n_tokens} tokens, milliseconds\n")
+    print("| View | Clicks | first p50 | first p95 | whole p50 | whole p95 | CPU |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for view in VIEWS:
+        alone(page, address, view)
+        new = [changes(view, *sizes, number) for number in range(n_long if view in LONG else n)]
+        print(row(LONG.get(view, view), clicks(page, clock, view, new)), flush=True)
+        if view in ("predictions", "lens", "patch", "patching"):
+            kept = clicks(page, clock, view, new)
+            print(row(f"{LONG.get(view, view)}, kept", kept), flush=True)
 
 
 @contextmanager
 def training(served: Served, is_on: bool) -> Iterator[None]:
-    """A training run that occupies the lane of runs meanwhile."""
+    """Training runs that occupy the lane of runs meanwhile."""
     if not is_on:
         yield
         return
     body: dict[str, Any] = {
         "kind": "unlearn", "model": "demo", "method": "localized_finetuning",
         "facts": {"set": "athletes", "forget": "first:64"},
-        "mask": {"control": {"kind": "all"}}, "options": {"steps": 100_000},
+        "mask": {"control": {"kind": "all"}}, "options": {"steps": 10_000},
     }  # fmt: skip
-    run = served.api("/api/runs", body)["id"]
+    runs = [served.api("/api/runs", body)["id"] for _ in range(N_RUNS)]
     try:
         yield
     finally:
-        served.api(f"/api/runs/{run}/cancel", {})
+        for run in reversed(runs):
+            served.api(f"/api/runs/{run}/cancel", {})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clicks", type=int, default=50)
-    parser.add_argument("--maps", type=int, default=10)
+    parser.add_argument("--long", type=int, default=50, help="clicks of maps and circuits")
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--idle", action="store_true")
     arguments = parser.parse_args()
@@ -165,13 +215,14 @@ def main() -> None:
         roots = {"LETHE_MODEL_ROOTS": str(model.resolve().parent)} if model else {}
         served = serve(Path(folder), **roots)
         try:
+            clock = Clock(served)
             with sync_playwright() as playwright, training(served, not arguments.idle):
                 chrome = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
                 page = chrome.new_page(viewport={"width": 1280, "height": 900})
                 page.set_default_timeout(WAIT)
                 page.goto(served.address)
                 for name in ("demo", *([model.name] if model else [])):
-                    measure(page, served, name, arguments.clicks, arguments.maps)
+                    measure(page, served, clock, name, arguments.clicks, arguments.long)
                 chrome.close()
         finally:
             served.stop()

@@ -62,21 +62,21 @@ def map_choices(chosen: Chosen) -> dict[str, Any]:
     return {**shown, "is_partial": False, "missing": "", "message": ""}
 
 
-def patches(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
+def patches(asker: Asker, subject: Subject, asked: Asked, n_new: int = N_NEW) -> list[Result]:
     """Ask the cells of the address, patched together."""
     need_pair(subject)
     cells, direction = read_cells(asked.get("cells", "")), chosen_map(asked).direction
     if not cells:
         raise NotFound("Nothing is patched; click a cell of the map.", field="cells")
-    return ask(asker, subject, "patch", cells=cells, direction=direction, k=SHOWN, n_new=N_NEW)
+    return ask(asker, subject, "patch", cells=cells, direction=direction, k=SHOWN, n_new=n_new)
 
 
-def show_patch(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
-    """What the model says with the cells of the address patched together."""
+def show_patch(asker: Asker, subject: Subject, asked: Asked, n_new: int = N_NEW) -> dict[str, Any]:
+    """What the model says with the cells of the address patched together; 0 `n_new`: at once."""
     cells = read_cells(asked.get("cells", ""))
     if not cells:
         return {"cells": []}
-    chosen, found = chosen_map(asked), patches(asker, subject, asked)
+    chosen, found = chosen_map(asked), patches(asker, subject, asked, n_new)
     tokens = found[0].view["prompts"][0]["tokens"]
     names = asked["cells"].split(",")
     return {
@@ -88,6 +88,7 @@ def show_patch(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
             for name, cell in zip(names, cells, strict=True)
         ],
         "sides": [patched(one, chosen) for one in found],
+        "goes_on": n_new > 0,
     }
 
 
@@ -252,7 +253,10 @@ def lenses(asker: Asker, subject: Subject, asked: Asked) -> list[Result]:
 
 def lens_options(asked: Asked) -> dict[str, Any]:
     """The options that are the lens's own."""
-    return {"which": choose(asked, "which", list(WHICH)), "top": 5} | window_of(asked)
+    after = choose(asked, "after", list(AFTER))
+    return {"which": choose(asked, "which", list(WHICH)), "after": after, "top": 5} | window_of(
+        asked
+    )
 
 
 def show_lens(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
@@ -286,12 +290,14 @@ def show_cell(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     layer, _, token = asked.get("at", "").partition(".")
     if not layer or not token.isdecimal() or len(token) > 6:
         return {"cell": None}
-    found = lenses(asker, subject, asked)
-    which = found[0].view["which"]
-    prompt = next(p for p in found[0].view["prompts"] if p["name"] == which)
-    place = int(token)
-    if place >= len(prompt["tokens"]):
+    which, place = choose(asked, "which", list(WHICH)), int(token)
+    prompts = predicted(asker, subject, asked)[0].view["prompts"]
+    prompt = next((one for one in prompts if one["name"] == which), None)
+    if prompt is None or place >= len(prompt["tokens"]):
         return {"cell": None}
+    # The token alone, so that it does not wait for the grid.
+    only = {"which": which, "positions": [place, place + 1], "top": 5}
+    found = ask(asker, subject, "lens", **only)
     return {
         "cell": {"layer": layer, "token": place, "text": prompt["tokens"][place]["text"]},
         "sides": [cell_of(one, layer, place) for one in found],

@@ -86,7 +86,8 @@ def lens_panels(found: list[Result], titles: list[str], ask: Mapping[str, str]) 
     if len(made) == 2:
         change = values[1] - values[0]
         made.insert(1, _change(sides, shown, change, difference(shade, *values)))
-    problems = () if any(row.endswith(".attn") for row in sides[0].rows) else (WHOLE_BLOCKS,)
+    has_parts = after == "mlp" or any(row.endswith(".attn") for row in sides[0].rows)
+    problems = () if has_parts else (WHOLE_BLOCKS,)
     return Panels(tuple(made), shade, problems, {"first": sides[0].first, "of": _length(found[0])})
 
 

@@ -1,7 +1,9 @@
-"""Views as they are computed: each line is the view's fragment so far, as a JSON string."""
+"""Views as they are computed: each line is the view's fragment so far, as a JSON string, or why it
+waits, as an object.
+"""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import wraps
@@ -12,6 +14,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from app.pages.explore._circuit import PATIENCE, base_options, finding_pairs, score_one
 from app.pages.explore._circuit_contexts import circuit_choices
 from app.pages.explore._contexts import lens_context, lens_options, map_choices, window_of
+from app.pages.explore._lacking import WAITING
 from app.pages.explore._lens import partial_lens
 from app.pages.explore._patching import Chosen, chosen_map, need_pair, partial_panels
 from app.pages.explore._predictions import SHOWN
@@ -23,22 +26,19 @@ from worker.contract.result import Result
 
 CIRCUIT = "fragments/explore/circuit.html"
 LENS = "fragments/explore/lens.html"
-WAITING = "fragments/explore/waiting.html"
 MAP = "fragments/explore/patching.html"
 
 
-Lines = Callable[[Asker, Subject, Mapping[str, str]], AsyncIterator[str]]
+Lines = Callable[[Asker, Subject, Mapping[str, str]], AsyncGenerator[str, None]]
 
 
 def _quiet(lines: Lines) -> Lines:
-    """Lines that end where there is no answer.
-
-    The view itself, which is asked after, then finds the whole answer among those that are kept,
-    or says why there is none.
-    """
+    """Lines that end where there is no answer: the view itself, made after them, says why."""
 
     @wraps(lines)
-    async def told(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
+    async def told(
+        asker: Asker, subject: Subject, asked: Mapping[str, str]
+    ) -> AsyncGenerator[str, None]:
         with suppress(UserError):
             async for line in lines(asker, subject, asked):
                 yield line
@@ -46,14 +46,14 @@ def _quiet(lines: Lines) -> Lines:
     return told
 
 
-async def _map_rows(asker: Asker, subject: Subject, asked: Mapping[str, str]) -> AsyncIterator[str]:
-    """The map, of more and more rows; nothing where it is known already."""
+async def _map_rows(
+    asker: Asker, subject: Subject, asked: Mapping[str, str]
+) -> AsyncGenerator[str, None]:
+    """The map, of more and more rows."""
     need_pair(subject)
     chosen = chosen_map(asked)
     options = subject.options() | chosen.options() | window_of(asked)
     spec = await run_in_threadpool(asker.spec, subject.model, "patching", options)
-    if asker.answers.known(spec) is not None:
-        return
     yield _fragment(chosen, None)
     predicted = await run_in_threadpool(_predicted, asker, subject)
     told: list[Any] = []
@@ -85,12 +85,12 @@ def _fragment(chosen: Chosen, grids: Any, message: str = "") -> str:
 
 async def _lens_rows(
     asker: Asker, subject: Subject, asked: Mapping[str, str]
-) -> AsyncIterator[str]:
-    """The lens, of more and more tokens; nothing where it is known, or beside another model."""
+) -> AsyncGenerator[str, None]:
+    """The lens, of more and more tokens; nothing beside another model."""
+    if subject.beside:
+        return
     options = lens_options(asked)
     spec = await run_in_threadpool(asker.spec, subject.model, "lens", subject.options() | options)
-    if subject.beside or asker.answers.known(spec) is not None:
-        return
     predicted = await run_in_threadpool(_predicted, asker, subject)
     told: list[Any] = []
     async with aclosing(asker.answers.follow(asker.engine, spec, asker.reader)) as events:
@@ -101,14 +101,14 @@ async def _lens_rows(
                     [partial_lens(predicted, told, options["which"])], subject, asked
                 )
                 yield _line(LENS, **known, is_partial=True, asked=asked, pictures=[])
-            elif isinstance(event, Event) and not told:
-                yield _line(WAITING, message=event.message)
+            elif isinstance(event, Event) and event.message.startswith(WAITING):
+                yield waiting_line(event.message)
 
 
 async def _circuit_rows(
     asker: Asker, subject: Subject, asked: Mapping[str, str]
-) -> AsyncIterator[str]:
-    """How far a circuit is, and which pruned ones are run; nothing where it is known already."""
+) -> AsyncGenerator[str, None]:
+    """How far a circuit is, and which pruned ones are run."""
     known = circuit_choices(asker, asked)
     pairs = None
     async for pairs in iterate_in_threadpool(finding_pairs(asker, subject, asked)):
@@ -118,8 +118,6 @@ async def _circuit_rows(
     assert pairs is not None
     options = pairs.subject.options() | base_options(pairs)
     spec = await run_in_threadpool(asker.spec, pairs.subject.model, "circuit", options)
-    if asker.answers.known(spec) is not None:
-        return
     n = 1 + len(pairs.further)
     for place in range(n if n > 1 else 0):
         yield _circuit_fragment(known, place / n, f"scoring edges of fact {place + 1} of {n}", [])
@@ -145,7 +143,17 @@ def _circuit_fragment(
 
 
 def _line(template: str, **context: Any) -> str:
-    return json.dumps(render_fragment(template, **context)) + "\n"
+    return line(render_fragment(template, **context))
+
+
+def line(fragment: str) -> str:
+    """A view as far as it is known."""
+    return json.dumps(fragment) + "\n"
+
+
+def waiting_line(message: str) -> str:
+    """Why the view is not computed yet; it stays as it is."""
+    return json.dumps({"waiting": message}) + "\n"
 
 
 STREAMED: dict[str, Lines] = {

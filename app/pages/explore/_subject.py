@@ -112,7 +112,10 @@ class Asker:
 
     def ask(self, model: str, view: str, options: Mapping[str, Any]) -> Result:
         """One model's answer."""
-        spec = self.spec(model, view, options)
+        return self.answer(self.spec(model, view, options))
+
+    def answer(self, spec: ExploreSpec) -> Result:
+        """The answer to what is asked."""
         return self.answers.ask(self.engine, spec, self.reader, self.patience)
 
     def spec(self, model: str, view: str, options: Mapping[str, Any]) -> ExploreSpec:
@@ -141,7 +144,7 @@ def _check_same_tokens(asker: Asker, subject: Subject, first: Result) -> None:
     spec = asker.spec(subject.beside, "predictions", subject.options())
     if spec.base == _base(first):
         return
-    second = asker.answers.ask(asker.engine, spec, "", asker.patience)
+    second = replace(asker, reader="").answer(spec)
     if _ids_of(first) != _ids_of(second):
         raise UserError(
             f"{subject.model!r} and {subject.beside!r} cut these prompts into different tokens, so "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from app.drawing.drawing import Offer, Source
@@ -49,13 +50,13 @@ class View:
     """The figure in `app/figures` that draws the same numbers, with its table and CSV."""
     source: Callable[[Asker, Subject, Asked], list[Result]] | None = None
     """The result that the figure draws."""
-    is_streamed: bool = False
-    """Whether it is shown as far as it is computed."""
     needs_pair: bool = False
     """Whether its figure needs a corrupted prompt, or noise."""
     is_beside: bool = False
     """Whether it shows what is chosen in the view before, beside which there may be room."""
 
+    sooner: Callable[[Asker, Subject, Asked], dict[str, Any]] | None = None
+    """What is shown before that which takes longer is known."""
     clears: str = ""
     """What is taken out of the address where the selection that it shows cannot be shown."""
 
@@ -71,20 +72,20 @@ VIEWS = (
     View("switched", "What is switched on", show_switched, ("set",), clears="on="),
     View(
         "lens", "What each layer would say", show_lens, ("shade", "after", "which", "from"),
-        "lens_grid", lenses, is_streamed=True,
+        "lens_grid", lenses,
     ),
     View(
-        "cell", "The selected cell", show_cell, ("at", "which", "from"),
+        "cell", "The selected cell", show_cell, ("at", "which"),
         is_beside=True, clears="at=",
     ),
     View(
         "patching", "What a state carries", show_patching,
         ("map", "metric", "scale", "direction", "from"), "patching_map", maps,
-        is_streamed=True, needs_pair=True,
+        needs_pair=True,
     ),
     View(
         "patch", "Patched", show_patch, ("cells", "direction"), "", patches,
-        is_beside=True, clears="cells=",
+        is_beside=True, sooner=partial(show_patch, n_new=0), clears="cells=",
     ),
     View(
         "decomposition", "Where the logit comes from", show_decomposition, ("of", "which"),
@@ -101,7 +102,7 @@ VIEWS = (
     ),
     View(
         "circuit", "Circuit", show_circuit,
-        ON_CIRCUIT, "circuit_edges", circuits, is_streamed=True, needs_pair=True,
+        ON_CIRCUIT, "circuit_edges", circuits, needs_pair=True,
     ),
     View(
         "edge", "The open edge", show_edge, ("over", "n_facts", "edge"),
@@ -112,11 +113,11 @@ VIEWS = (
 _BY_NAME = {view.name: view for view in VIEWS}
 
 
-def context(name: str, asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
-    """What a view's template shows; NotFound for an unknown view, UserError as the worker says."""
+def find(name: str) -> View:
+    """A view by its name; raises NotFound."""
     if name not in _BY_NAME:
         raise NotFound(unknown("view", name, list(_BY_NAME)).message, field="view")
-    return _BY_NAME[name].make(asker, subject, asked)
+    return _BY_NAME[name]
 
 
 def way_back(name: str, asked: Asked) -> str:

@@ -16,12 +16,11 @@ from app.failures import status
 from app.figure_files import answer
 from app.pages.explore import _views
 from app.pages.explore._leaving import of_edit
+from app.pages.explore._painting import Painter, in_words, paint_trouble
 from app.pages.explore._pairing import MOMENTS, begun, fact_of, proposed, taken
-from app.pages.explore._streaming import STREAMED
 from app.pages.explore._subject import NAMES, Asker, Subject, read_subject
 from app.templating import render
-from worker.contract.base import unknown
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import UserError
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine, Superseded
 
@@ -94,45 +93,24 @@ def facts(request: Request, engine: EngineDep) -> Response:
 @router.get("/views/{view}")
 def view(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) -> Response:
     """One view of the subject, as a part of the page; what cannot be shown is said in its place."""
-    asked = request.query_params
     try:
-        subject = read_subject(asked)
-        known = _views.context(view, _asker(request, engine, view), subject, dict(asked))
-        titles = _titles(engine, menu, subject)
+        painter = _painter(request, view, engine, menu)
+        asker = _asker(request, engine, view)
+        return painter.paint(painter.view.make(asker, painter.subject, painter.asked))
     except Superseded:
         return Response(status_code=204)
     except UserError as error:
-        problems = [sentence for _, sentence in error.problems]
-        return render(
-            request,
-            "fragments/explore/trouble.html",
-            status_code=status(error),
-            problems=problems,
-            clears=_views.way_back(view, asked),
-        )
-    template = f"fragments/explore/{view}.html"
-    pictures = _views.pictures(view, subject, dict(asked))
-    return render(
-        request,
-        template,
-        subject=subject,
-        titles=titles,
-        asked=asked,
-        files=_views.files(subject, dict(asked)),
-        pictures=list(zip(titles, pictures, strict=False)),
-        **known,
-    )
+        return paint_trouble(request, view, error)
 
 
 @router.get("/rows/{view}")
-def rows(request: Request, view: str, engine: EngineDep) -> Response:
-    """A view as it is computed, one fragment of the page in each line."""
-    asked = dict(request.query_params)
-    subject = read_subject(asked)
-    if view not in STREAMED:
-        known = list(STREAMED)
-        raise NotFound(unknown("view that is shown as it comes", view, known).message)
-    lines = STREAMED[view](_asker(request, engine, view), subject, asked)
+def rows(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) -> Response:
+    """A view as it is computed: in each line the view so far, or why it waits."""
+    try:
+        painter = _painter(request, view, engine, menu)
+    except UserError as error:
+        return paint_trouble(request, view, error)
+    lines = in_words(request, view, painter.lines(_asker(request, engine, view)))
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
@@ -174,6 +152,11 @@ def _asker(request: Request, engine: Engine, view: str = "") -> Asker:
     tab = request.headers.get(TAB, "")[:40]
     reader = f"{request.state.session.nonce}:{tab}:{view}" if tab else ""
     return Asker(engine, request.app.state.answers, reader[:200])
+
+
+def _painter(request: Request, view: str, engine: Engine, menu: Announcement) -> Painter:
+    subject = read_subject(request.query_params)
+    return Painter(request, _views.find(view), subject, _titles(engine, menu, subject))
 
 
 def _titles(engine: Engine, menu: Announcement, subject: Subject) -> list[str]:

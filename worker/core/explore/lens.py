@@ -43,6 +43,11 @@ class Options(SubjectOptions):
     positions: Span | None = Field(
         None, description="First token and one past the last; empty: all, at most the last 64."
     )
+    after: Literal["both", "mlp", "attn"] = Field(
+        "both",
+        description="Where it is read: after each block's attention and its MLP, or after one of "
+        "them. As embedded and at the end always.",
+    )
     top: int = Field(5, ge=1, le=20, description="Likeliest tokens listed of each cell.")
 
 
@@ -53,7 +58,7 @@ def explore(model: Model, options: Options, job: Job) -> Findings:
     subject = look(model, options, job.seed, ["attn_write", "mlp_write"])
     which = prompt_of(subject, options.which)
     start, stop = window(options.positions, len(subject.prompts[which].ids))
-    labels, rows = _residuals(subject, which, start, stop)
+    labels, rows = _residuals(subject, which, start, stop, options.after)
     parts: list[_Read] = []
     for first, part in _parts(subject, rows, options.top):
         parts.insert(0, part)
@@ -100,9 +105,9 @@ class _Read:
 
 
 def _residuals(
-    subject: Subject, which: int, start: int, stop: int
+    subject: Subject, which: int, start: int, stop: int, after: str
 ) -> tuple[tuple[str, ...], Float[Tensor, "row token d_model"]]:
-    """The residual stream before the first block and after every attention and MLP."""
+    """The residual stream before the first block and after attentions and MLPs; last, the end."""
     base, offset = subject.base, subject.offset(which)
     part = slice(offset + start, offset + stop)
     resid = [layer[which, part] for layer in base.resid]
@@ -117,11 +122,12 @@ def _residuals(
         )
     labels, rows = ["embed"], [resid[0]]
     for layer in range(subject.model.n_layers):
-        if is_sum:
+        if is_sum and after != "mlp":
             labels.append(f"{layer}.attn")
             rows.append(resid[layer] + writes[layer])
-        labels.append(f"{layer}.mlp")
-        rows.append(resid[layer + 1])
+        if not is_sum or after != "attn" or layer == subject.model.n_layers - 1:
+            labels.append(f"{layer}.mlp")
+            rows.append(resid[layer + 1])
     return tuple(labels), torch.stack(rows)
 
 
@@ -136,8 +142,12 @@ def _parts(
         start = max(0, stop - size)
         own = rows[:, start:stop].transpose(0, 1)
         logits = unembed(subject.base, own.flatten(0, 1)).unflatten(0, own.shape[:2])
-        measured = _measure(logits, target, top)
-        found = {name: values.transpose(0, 1).cpu().numpy() for name, values in measured.items()}
+        # One token at a time: what is read again and again then lies in the processor's cache.
+        each = [_measure(one, target, top) for one in logits.split(1)]
+        found = {
+            name: torch.cat([one[name] for one in each]).transpose(0, 1).cpu().numpy()
+            for name in each[0]
+        }
         ids, likeliest = found.pop("ids"), found.pop("top")
         numbers = {name: values.astype(np.float64) for name, values in found.items()}
         numbers["probability"] = likeliest[..., 0].astype(np.float64)

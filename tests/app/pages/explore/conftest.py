@@ -144,7 +144,8 @@ def lens(prompts: Any, options: dict[str, Any], shift: int) -> tuple[dict[str, A
     n = len(next(one for one in prompts if one["name"] == which)["tokens"])
     first, end = options.get("positions") or (max(0, n - 64), n)
     end = min(end, n)
-    rows = ("embed", *(f"{i}.{kind}" for i in range(LAYERS) for kind in ("attn", "mlp")))
+    kinds = {"both": ("attn", "mlp")}.get(after := options.get("after", "both"), (after,))
+    rows = ("embed", *(f"{i}.{kind}" for i in range(LAYERS) for kind in kinds))
     shape = len(rows), end - first
     values = [
         [(i + j) / (sum(shape) * (1 + shift)) for j in range(shape[1])] for i in range(shape[0])

@@ -26,6 +26,13 @@ def part(client: TestClient, view: str, **asked: str) -> Any:
     return client.get(f"/explore/views/{view}", params={**PAIR, **asked})
 
 
+def rows(client: TestClient, view: str, asked: dict[str, str]) -> list[Any]:
+    """What a view is painted with, one after another."""
+    headers = {"HX-Request": "true"}
+    lines = client.get(f"/explore/rows/{view}", params=asked, headers=headers).text.splitlines()
+    return [json.loads(one) for one in lines]
+
+
 def where(answer: Any) -> dict[str, str]:
     """The address that an answer goes on to."""
     query = parse_qs(urlsplit(answer.headers["location"]).query)
@@ -42,7 +49,7 @@ def test_a_page_without_a_prompt_begins_with_a_fact_and_a_pair(
     assert found["corrupted"] == "Athlete 1 plays the sport of"
     page = client.get(answer.headers["location"])
     assert page.status_code == 200
-    assert found["corrupted"] in page.text and 'data-view="/explore/views/lens"' in page.text
+    assert found["corrupted"] in page.text and 'data-view="/explore/rows/lens"' in page.text
 
 
 def test_without_a_worker_the_page_says_so_and_every_view_too(
@@ -185,36 +192,66 @@ def test_patched_cells_are_asked_together_and_told_beside_their_sum(
         assert refused.status_code == 422 and "is no cell" in refused.text, odd
 
 
-def test_rows_are_painted_as_they_are_told_and_none_where_the_map_is_known(
+def test_rows_are_painted_as_they_are_told_and_the_map_at_once_where_it_is_known(
     client: TestClient, explored: ExploredEngine
 ) -> None:
-    lines = client.get("/explore/rows/patching", params=PAIR).text.splitlines()
-    grids = [json.loads(line) for line in lines]
-    assert [text.count("<td ") for text in grids] == [0, 0, 6 * 3, 6 * 3]
+    grids = rows(client, "patching", PAIR)
+    assert [text.count("<td ") for text in grids] == [0, 0, 6 * 3, 6 * 3, 6 * 3]
     assert "one question comes before this one" in grids[1]
-    assert "rows are painted as they come" in grids[2]
-    assert client.get("/explore/rows/patching", params=PAIR).text == ""
-    assert client.get("/explore/rows/heads", params=PAIR).status_code == 404
+    assert ["rows are painted as they come" in text for text in grids[2:]] == [True, True, False]
+    n = len(explored.asked)
+    assert rows(client, "patching", PAIR) == grids[-1:] and len(explored.asked) == n
+    assert client.get("/explore/rows/nothing", params=PAIR).status_code == 404
+
+
+def test_every_view_tells_who_waits_their_place_and_then_what_is_seen(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    place = {"waiting": "waiting: one question comes before this one"}
+    more = {**PAIR, "target_ids": "1"}
+    for view in ("predictions", "continuation", "heads"):
+        first, last = rows(client, view, more)
+        assert first == place, view
+        assert last == part(client, view, **more).text
+    # Beside another model both are waited for.
+    assert (
+        rows(client, "heads", {**more, "beside": "demo", "which": "corrupted"})[:-1] == [place] * 2
+    )
+
+
+def test_what_a_patched_model_says_waits_not_for_how_it_goes_on(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    _, at_once, _, whole = rows(client, "patch", {**PAIR, "cells": "resid.1.2"})
+    assert [one.spec.options["n_new"] for one in explored.asked] == [0, 20]
+    assert at_once.count("<mark>") == 0 and at_once.count("going on") == 2
+    assert whole.count("<mark>") == 2 and "going on" not in whole
+
+
+def test_rows_that_cannot_be_shown_end_in_a_sentence(
+    client: TestClient, explored: ExploredEngine
+) -> None:
+    explored.refusal = UserError("The model is gone.")
+    assert "The model is gone." in rows(client, "heads", PAIR)[-1]
 
 
 def test_a_lens_is_painted_from_its_last_tokens_on_as_they_are_read(
     client: TestClient, explored: ExploredEngine
 ) -> None:
     columns = 1 + LAYERS
-    lines = client.get("/explore/rows/lens", params=PAIR).text.splitlines()
-    waiting, *grids = [json.loads(line) for line in lines]
-    assert "one question comes before this one" in waiting
+    waiting, *grids, whole = rows(client, "lens", PAIR)
+    assert waiting == {"waiting": "waiting: one question comes before this one"}
     for text, n_read in zip(grids, (2, 6), strict=True):
         assert "painted as they come" in text and text.count("<td ") == 6 * columns
         assert text.count('data-value="–"') == (6 - n_read) * columns
         assert len(re.findall(r"<td [^>]*>␣", text)) == n_read * columns
-    assert client.get("/explore/rows/lens", params=PAIR).text == ""
-    assert "painted as they come" not in part(client, "lens").text
+    assert rows(client, "lens", PAIR) == [whole] == [part(client, "lens").text]
+    assert "painted as they come" not in whole
     long = {**PAIR, "prompt": "word " * 99 + "is", "corrupted": ""}
-    text = json.loads(client.get("/explore/rows/lens", params=long).text.splitlines()[1])
+    text = rows(client, "lens", long)[1]
     assert text.count("<td ") == 64 * columns, "of a long prompt its last tokens are shown"
     beside = {**PAIR, "beside": "demo"}
-    assert client.get("/explore/rows/lens", params=beside).text == ""
+    assert "painted as they come" not in "".join(map(str, rows(client, "lens", beside)))
 
 
 def test_two_models_stand_beside_their_difference_on_one_range(

@@ -62,6 +62,20 @@ def test_the_grid_can_be_asked_for_in_tiles():
         look_at("lens", model, **prompts, positions=(3, 99))
 
 
+@pytest.mark.parametrize("after", ["mlp", "attn"])
+def test_the_rows_that_are_asked_for_read_as_in_the_whole_grid(after):
+    model, prompts = model_of("llama"), prompts_of("llama")
+    whole = look_at("lens", model, **prompts)
+    part = look_at("lens", model, **prompts, after=after)
+    labels = whole.arrays["lens.target"].axes[0].labels
+    last = len(labels) - 1
+    rows = [i for i, row in enumerate(labels) if i in (0, last) or row.endswith(after)]
+    assert part.arrays["lens.target"].axes[0].labels == tuple(labels[i] for i in rows)
+    for name, array in part.arrays.items():
+        np.testing.assert_allclose(array.values, whole.arrays[name].values[rows], atol=1e-5)
+    assert part.summary == pytest.approx(whole.summary)
+
+
 def test_a_long_prompt_shows_its_last_tokens():
     found = look_at("lens", model_of("llama"), prompt="ab " * 30 + "ab")
     assert found.view["positions"] == [29, 93]
