@@ -4,6 +4,7 @@
                                      when one of those parts of the address changes; as it is
                                      computed, a JSON string of HTML in each line, or an object
                                      whose `waiting` is told in its [data-waits]
+   data-last                         of a view: is loaded when no other is under way
    data-set="a=1&b="                 a click changes these parts of the address (empty: takes out)
    data-param="a"                    a select or box whose value is a part of the address
    data-grid="select|patch|head|query"  a table whose cells (data-at) arrows reach; Enter or a click
@@ -40,6 +41,8 @@ async function load(view) {
   drawn.set(view, query);
   view.setAttribute("aria-busy", "true");
   try {
+    while (view.matches("[data-last]") && document.querySelector(OTHERS_BUSY)) await loaded();
+    request.signal.throwIfAborted();
     await paint(view, query, request.signal);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -52,8 +55,11 @@ async function load(view) {
   if (busy.get(view) !== request) return;
   waits(view, "");
   view.removeAttribute("aria-busy");
+  document.dispatchEvent(new Event("explore:loaded"));
 }
 
+const OTHERS_BUSY = '[data-view][aria-busy="true"]:not([data-last])';
+const loaded = () => new Promise((done) => document.addEventListener("explore:loaded", done, { once: true }));
 const waits = (view, words) => { view.querySelector("[data-waits]").textContent = words; };
 
 async function paint(view, query, signal) {

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 pytestmark = pytest.mark.browser
 
@@ -110,6 +110,25 @@ def test_from_where_the_answer_arrives_to_the_head_that_brings_it(
     other = open_tab(served)
     other.goto(address)
     assert shown(other) == before
+
+
+def test_how_a_prompt_goes_on_is_asked_when_what_is_looked_at_is_there(
+    page: Page, served: Any
+) -> None:
+    told: list[str] = []
+
+    def note(kind: str) -> Callable[[Request], None]:
+        return lambda request: told.append(f"{kind} {urlsplit(request.url).path}")
+
+    page.on("request", note("asked"))
+    page.on("requestfinished", note("there"))
+    page.goto(link(served))
+    for name in ("predictions", "lens", "continuation"):
+        view(page, name)
+    rows = [one for one in told if "/explore/rows/" in one]
+    asked = rows.index("asked /explore/rows/continuation")
+    for name in ("predictions", "lens"):
+        assert rows.index(f"there /explore/rows/{name}") < asked, rows
 
 
 def test_chosen_components_leave_as_a_mask_to_unlearn_through(page: Page, served: Any) -> None:

@@ -55,6 +55,8 @@ class View:
     is_beside: bool = False
     """Whether it shows what is chosen in the view before, beside which there may be room."""
 
+    is_last: bool = False
+    """Whether it takes long and nobody looks at it first, so that others are asked before."""
     sooner: Callable[[Asker, Subject, Asked], dict[str, Any]] | None = None
     """What is shown before that which takes longer is known."""
     clears: str = ""
@@ -68,7 +70,7 @@ class View:
 
 VIEWS = (
     View("predictions", "What it says next", show_predictions, (), "top_tokens", predicted),
-    View("continuation", "How it goes on", show_continuation, (), "", continued),
+    View("continuation", "How it goes on", show_continuation, (), "", continued, is_last=True),
     View("switched", "What is switched on", show_switched, ("set",), clears="on="),
     View(
         "lens", "What each layer would say", show_lens, ("shade", "after", "which", "from"),
