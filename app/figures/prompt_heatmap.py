@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from app.drawing.ask import choose, is_on
 from app.drawing.drawing import Control, Drawing, Offer, Source
-from app.drawing.heatmap import Colours, Grid, Side, draw_grid
+from app.drawing.heatmap import Colours, Grid, Side, draw_grid, grid_cells, grid_table
 from app.drawing.sites import layers, site_title, sites_of, unit_of
 from app.drawing.words import show_token
 from app.formats import number
 from worker.contract.result import Attribution, Result, TracedFact
 from worker.contract.units import SHARE_OF_DIFFERENCE, metric_words
 
+FOLDED = 4
+"""Tokens before the subject from which they are one row: an example put before the prompt."""
 HOOKS = {"resid": "hook_resid_post", "mlp": "mlp", "attn": "attn"}
 
 
@@ -30,6 +32,8 @@ def offers(result: Result) -> list[Offer]:
         Control("lock", "Same colours for all facts and sites"),
         Control("transpose", "Layers down"),
     )
+    if any(fact.subject[0] >= FOLDED for fact in result.attribution.facts):
+        controls += (Control("whole", "Open the tokens before the subject"),)
     return [Offer("prompt_heatmap", "One prompt: token × layer", controls=controls)]
 
 
@@ -51,7 +55,39 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
     if locked:
         said = " One colour range for all facts and sites of this run."
         grid = replace(grid, caption=grid.caption + said)
-    return draw_grid(grid, is_on(ask, "transpose"))
+    first = facts[index].subject[0]
+    if first < FOLDED or is_on(ask, "whole"):
+        return draw_grid(grid, is_on(ask, "transpose"))
+    drawing = draw_grid(folded(grid, first), is_on(ask, "transpose"))
+    return replace(drawing, table=grid_table(grid), cells=grid_cells(grid))
+
+
+def folded(grid: Grid, first: int) -> Grid:
+    """The grid with the rows before `first` as one, which has their largest value.
+
+    The corruption does not reach them, so that in a trace they are all 0.
+    """
+    rows = grid.rows
+    start, stop = grid.outlined or (first, first)
+    return replace(
+        grid,
+        rows=replace(
+            rows,
+            labels=(f"… {first} tokens", *rows.labels[first:]),
+            bold=frozenset(one - first + 1 for one in rows.bold),
+        ),
+        values=_fold(grid.values, first),
+        normalized=None if grid.normalized is None else _fold(grid.normalized, first),
+        outlined=(start - first + 1, stop - first + 1),
+        caption=f"{grid.caption} The first row is the {first} tokens before the subject together: "
+        f"in each layer the value that is farthest from 0. They can be opened.",
+    )
+
+
+def _fold(values: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    before = values[:first]
+    largest = np.abs(np.nan_to_num(before)).argmax(0)
+    return np.concatenate([before[largest, np.arange(values.shape[1])][None], values[first:]])
 
 
 def prompt_grid(

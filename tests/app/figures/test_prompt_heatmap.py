@@ -10,6 +10,7 @@ from app.csv_text import write
 from app.drawing.drawing import Drawing, Source
 from app.drawing.find import draw
 from app.figures.prompt_heatmap import offers
+from tests.app.figures.conftest import opener
 
 
 def rows_of(drawing: Drawing) -> list[dict[str, str]]:
@@ -136,3 +137,47 @@ def test_what_can_be_chosen_is_offered_and_nothing_where_no_grid_is(
     assert offers(edit.result) == []
     without = localization.result.model_copy(update={"attribution": None})
     assert offers(without) == []
+
+
+def after_an_example(localization: Source) -> Source:
+    """The same traces behind an example of six tokens, which no corruption reaches."""
+    attribution = localization.result.attribution
+    assert attribution is not None
+    facts = tuple(
+        fact.model_copy(
+            update={
+                "tokens": (*"abcdef", *fact.tokens),
+                "subject": (fact.subject[0] + 6, fact.subject[1] + 6),
+            }
+        )
+        for fact in attribution.facts
+    )
+    told = attribution.model_copy(update={"facts": facts})
+    result = localization.result.model_copy(update={"attribution": told})
+    arrays = {name: localization.array(name) for name in result.arrays}
+    for name, values in arrays.items():
+        if name.startswith("grid."):
+            shape = (*values.shape[:2], 6)
+            arrays[name] = np.concatenate([np.zeros(shape, values.dtype), values], axis=2)
+    return Source(result, opener(arrays))
+
+
+def test_an_example_before_the_prompt_is_one_row_that_opens(localization: Source) -> None:
+    behind = after_an_example(localization)
+    assert "whole" not in {c.name for c in offers(localization.result)[0].controls}
+    assert "whole" in {c.name for c in offers(behind.result)[0].controls}
+    drawing = draw("prompt_heatmap", behind, {"fact": "babe"})
+    plot = drawing.figure()
+    assert plot["layout"]["yaxis"]["ticktext"][:3] == ["… 9 tokens", "<b>␣Ba</b>", "<b>be</b>"]
+    plain = localization.array("grid.resid")[1, :, :10].T
+    shown = np.array(plot["data"][0]["z"], float)
+    assert shown.shape[0] == plain.shape[0] - 3 + 1
+    np.testing.assert_allclose(shown[1:], plain[3:], atol=2e-3)
+    largest = [max(column, key=abs) for column in plain[:3].T]
+    np.testing.assert_allclose(shown[0], largest, atol=2e-3)
+    (outline,) = plot["layout"]["shapes"]
+    assert (outline["y0"], outline["y1"]) == (0.5, 4.5)
+    assert "9 tokens before the subject" in drawing.caption
+    assert len(rows_of(drawing)) == 16 * 4
+    whole = draw("prompt_heatmap", behind, {"fact": "babe", "whole": "1"}).figure()
+    assert len(whole["data"][0]["z"]) == plain.shape[0] + 6
