@@ -8,13 +8,13 @@ _BYTES = ("B", "kB", "MB", "GB", "TB")
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Write a number with three significant figures, integers whole with thin spaces."""
+    """Write a number with three significant figures, integers whole, thousands parted by commas."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u202f").replace("-", "−")
+        return f"{value:,}".replace("-", "−")
     if not isinstance(value, float):
         return str(value)
     if math.isnan(value):
@@ -29,7 +29,7 @@ def _significant(value: float, digits: int) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     if -4 <= exponent < 6:
-        return f"{value:,.{max(digits - 1 - exponent, 0)}f}".replace(",", "\u202f")
+        return f"{value:,.{max(digits - 1 - exponent, 0)}f}"
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}e{int(power)}"
 
@@ -76,3 +76,22 @@ def iso(time: datetime) -> str:
 def utc(time: datetime) -> str:
     """What is read before the script writes the time in the reader's zone."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+CHOICES = {
+    "adamw": "AdamW",
+    "attn": "attention outputs",
+    "head": "heads",
+    "kl": "divergence (KL)",
+    "lora": "low-rank adapter (LoRA)",
+    "logit_diff": "logit difference",
+    "mlp": "MLP outputs",
+    "resid": "residual stream",
+    "sgd": "plain gradient descent (SGD)",
+}
+"""Options' values that are names of code, as a form says them."""
+
+
+def choice(value: str) -> str:
+    """An option's value in words."""
+    return CHOICES.get(value, value.replace("_", " "))

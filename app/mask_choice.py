@@ -14,8 +14,8 @@ SOURCES = {
     "control": "a control",
 }
 RULES = {
-    "top": "top k",
-    "threshold": "|score| at least",
+    "top": "the largest",
+    "threshold": "score, without its sign, at least",
     "parameters": "parameter budget",
     "suggested": "the method's own choice",
 }
@@ -92,7 +92,7 @@ def _given(form: Typed, name: str, expected: str) -> str:
 
 def _number(text: str, field: str, whole: bool) -> Any:
     try:
-        value = int(text.replace("\u202f", "").replace(",", "")) if whole else float(text)
+        value = int(text.replace(",", "")) if whole else float(text)
     except ValueError:
         kind = "a whole number" if whole else "a number"
         raise UserError(f"{text[:40]!r} is given; expected {kind}.", field=field) from None

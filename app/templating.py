@@ -94,6 +94,7 @@ def environment() -> jinja2.Environment:
         duration=formats.duration,
         size=formats.size,
         about=formats.about,
+        choice=formats.choice,
         when=when,
     )
     # A block that is rendered alone does not see its template's imports.

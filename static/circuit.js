@@ -115,7 +115,7 @@ const sizeOf = (slider) => Number(slider.dataset.prune.split(",")[slider.value])
 function prune(slider) {
   const size = sizeOf(slider);
   const view = slider.closest("[data-place]");
-  const words = size.toLocaleString("en").replaceAll(",", "\u202f");
+  const words = size.toLocaleString("en");
   view.querySelector("#circuit-kept").textContent = words;
   slider.setAttribute("aria-valuetext", `${words} edges`);
   for (const canvas of view.querySelectorAll("[data-canvas]")) {

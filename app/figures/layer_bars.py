@@ -38,7 +38,9 @@ def draw(source: Source, ask: Mapping[str, str]) -> Drawing:
         Series(KINDS[kind], values) for kind, values in found.items() if np.isfinite(values).any()
     )
     heads = (
-        " Of the heads, the one with the largest |score| of its layer." if len(series) > 2 else ""
+        " Of the heads, the one of its layer whose score is largest, whatever its sign."
+        if len(series) > 2
+        else ""
     )
     return draw_bars(
         Chart(

@@ -31,10 +31,10 @@ AGREEMENTS = {
 """How agreement can be measured: by the whole order, or by the first components."""
 KINDS = {"all": "all kinds", "mlp": "MLPs", "attn": "attentions", "head": "heads"}
 _AGREEMENT_CAPTIONS = {
-    "rank": "Spearman's rank correlation of |score|: 1 for the same order, 0 for unrelated ones, "
-    "−1 for the reverse.",
-    "top": "Of the {n} components with the largest |score| of each run, the share that both name "
-    "(those in both over those in either): 1 for the same ones, 0 for others.",
+    "rank": "Spearman's rank correlation of the scores without their signs: 1 for the same "
+    "order, 0 for unrelated ones, −1 for the reverse.",
+    "top": "Of the {n} components with the largest scores of each run, whatever their sign, the "
+    "share that both name (those in both over those in either): 1 for the same ones, 0 for others.",
 }
 
 
@@ -51,7 +51,7 @@ def component_panels(compared: Sequence[Compared]) -> Drawing:
     rows = layers(max(values.shape[0] for _, _, values in laid))
     attribution = scored[0].result.attribution
     unit = unit_of(scored[0].source.info("components"), attribution) if attribution else ""
-    unit = unit if len(units) == 1 else "share of the largest |score|"
+    unit = unit if len(units) == 1 else "share of the largest score"
     extent = largest([values for _, _, values in laid])
     colours = Colours(unit, True, -(extent or 1.0), extent or 1.0)
     panels = []
@@ -70,7 +70,7 @@ def component_panels(compared: Sequence[Compared]) -> Drawing:
         panels.append(Panel(grid))
     middle = _difference(panels)
     why = (
-        " The runs have different units, so each is divided by its largest |score|."
+        " The runs have different units, so each is divided by its largest score."
         if len(units) > 1
         else ""
     )

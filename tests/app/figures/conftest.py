@@ -193,7 +193,7 @@ def evaluation_source() -> Source:
     found = Evaluation(
         name="probes",
         title="Probes in many formats",
-        caption="Mean probabilities, teacher-forced.",
+        caption="Mean probabilities of whole answers.",
         aggregates=tuple(
             Comparison(
                 name=f"probes.{form}.{group}.target_probability",

@@ -26,11 +26,14 @@ def test_what_was_not_measured_has_no_bars() -> None:
     made = source("localize", scores, infos, attribution=ATTRIBUTION)
     [trace] = draw("layer_bars", made, {}).figure()["data"]
     assert (trace["name"], trace["y"]) == ("largest head", [1.0, None, -3.0])
-    assert "largest |score|" not in draw("layer_bars", made, {}).caption
+    assert "score is largest" not in draw("layer_bars", made, {}).caption
 
 
 def test_it_is_offered_where_components_were_scored(localization: Source, edit: Source) -> None:
     assert len(offers(localization.result)) == 1
     assert offers(edit.result) == []
     assert offers(localization.result.model_copy(update={"attribution": None})) == []
-    assert "the one with the largest |score|" in draw("layer_bars", localization, {}).caption
+    assert (
+        "the one of its layer whose score is largest"
+        in draw("layer_bars", localization, {}).caption
+    )

@@ -15,8 +15,8 @@ from worker.core.findings import Array, Findings
 Tells = dict[State, Told]
 NOT_ASKED = "the fact cannot be asked in this format"
 _QUANTITIES: dict[str, tuple[str, str]] = {
-    "target_probability": ("target", "target's probability, teacher-forced"),
-    "edit_probability": ("edit", "edit target's probability, teacher-forced"),
+    "target_probability": ("target", "probability of the whole target"),
+    "edit_probability": ("edit", "probability of the whole edit target"),
     "target_rank": ("rank", "target's rank"),
     "edit_rank": ("edit_rank", "edit target's rank"),
     "target_top5": ("top5", "target among the five likeliest"),
@@ -199,4 +199,4 @@ def _caption(name: str, aggregates: list[Comparison]) -> str:
                 verb = "from " if one.after else ""
                 said.append(f"{form}: {words} {verb}{one.before.mean:.2f}{after}")
     words = "; ".join(said) if said else "no format could be asked"
-    return f"Mean probabilities, teacher-forced ({words})."
+    return f"Mean probabilities of whole answers ({words})."

@@ -194,4 +194,4 @@ def _caption(aggregates: list[Comparison]) -> str:
         for c in aggregates
         if c.name.endswith("score") and c.before
     ]
-    return f"Shares of facts (teacher-forced, likelihood per token): {', '.join(said)}."
+    return f"Shares of facts, by the likelihood of whole answers per token: {', '.join(said)}."

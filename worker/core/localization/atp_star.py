@@ -41,7 +41,7 @@ from worker.core.patching.metric import CHANGES, SIZES
 from worker.core.patching.outcome import component_names
 from worker.core.patching.pairing import make_pairs
 
-TITLE = "AtP*"
+TITLE = "Attribution patching, corrected (AtP*)"
 PAPER = "https://arxiv.org/abs/2403.00745"
 Estimates = dict[str, Tensor]
 """Site or part -> an estimate per row, layer and head."""

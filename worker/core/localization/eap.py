@@ -26,7 +26,7 @@ from worker.core.findings import Findings, Job
 from worker.core.models.model import Model
 from worker.core.patching.edge_outcome import EdgeOptions, localize_edges
 
-TITLE = "EAP"
+TITLE = "Edge attribution patching (EAP)"
 PAPER = "https://arxiv.org/abs/2310.10348"
 
 

@@ -28,7 +28,7 @@ from worker.core.patching.edge_outcome import EdgeOptions, localize_edges
 from worker.core.patching.edges import Edges
 from worker.core.patching.interpolate import Points, interpolate
 
-TITLE = "EAP-IG (inputs)"
+TITLE = "Edge attribution patching, integrated over inputs (EAP-IG)"
 PAPER = "https://arxiv.org/abs/2403.17806"
 
 

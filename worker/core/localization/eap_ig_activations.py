@@ -34,7 +34,7 @@ from worker.core.patching.edge_outcome import EdgeOptions, localize_edges
 from worker.core.patching.edges import Edges
 from worker.core.patching.interpolate import Points, interpolate
 
-TITLE = "EAP-IG (activations)"
+TITLE = "Edge attribution patching, integrated over activations (EAP-IG)"
 PAPER = "https://arxiv.org/abs/2403.17806"
 
 

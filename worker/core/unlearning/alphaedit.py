@@ -32,7 +32,7 @@ from worker.core.findings import Findings, Job
 from worker.core.models.abilities import require
 from worker.core.models.model import Model
 
-TITLE = "AlphaEdit"
+TITLE = "Editing in a null space (AlphaEdit)"
 PAPER = "Fang et al. 2025, AlphaEdit, arXiv 2410.02355"
 NEEDS: tuple[Need, ...] = ("mlp_matrix", "plain_mlp_write")
 

@@ -24,7 +24,7 @@ from worker.core.training.options import Training
 from worker.core.training.terms import forget_term
 from worker.core.training.trainer import Term
 
-TITLE = "FT-L (fine-tuning in a small box)"
+TITLE = "Fine-tuning in a small box (FT-L)"
 PAPER = "Zhu et al. 2020, Modifying Memories in Transformer Models, arXiv 2012.00363"
 
 

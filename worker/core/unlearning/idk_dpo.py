@@ -27,7 +27,7 @@ from worker.core.training.pool import Batch, fact_rows
 from worker.core.training.terms import forget_term, kept_terms, reference_log_probs
 from worker.core.training.trainer import Term
 
-TITLE = "Prefer I-don't-know (DPO)"
+TITLE = "Preferring “I don’t know” (DPO)"
 PAPER = "Maini et al. 2024, TOFU, arXiv 2401.06121"
 
 

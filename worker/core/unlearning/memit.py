@@ -27,7 +27,7 @@ from worker.core.findings import Findings, Job
 from worker.core.models.abilities import require
 from worker.core.models.model import Model
 
-TITLE = "MEMIT"
+TITLE = "Mass editing of memory (MEMIT)"
 PAPER = "Meng et al. 2023, Mass-Editing Memory in a Transformer, arXiv 2210.07229"
 NEEDS: tuple[Need, ...] = ("mlp_matrix", "plain_mlp_write")
 

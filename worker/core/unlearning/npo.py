@@ -23,7 +23,7 @@ from worker.core.training.options import Training
 from worker.core.training.terms import forget_term, kept_terms, reference_log_probs
 from worker.core.training.trainer import Term
 
-TITLE = "Negative preference optimization"
+TITLE = "Negative preference optimization (NPO)"
 PAPER = "Zhang et al. 2024, NPO, arXiv 2404.05868"
 
 

@@ -42,7 +42,7 @@ from worker.core.training.pool import Batch, Pool
 from worker.core.training.terms import REFERENCE_BATCH
 from worker.core.training.trainer import Term
 
-TITLE = "RMU (steer representations)"
+TITLE = "Representation misdirection (RMU)"
 PAPER = "Li et al. 2024, WMDP and RMU, arXiv 2403.03218"
 
 

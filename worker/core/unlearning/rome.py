@@ -39,7 +39,7 @@ from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.material import retained
 
-TITLE = "ROME"
+TITLE = "Rank-one editing (ROME)"
 PAPER = "Meng et al. 2022, Locating and Editing Factual Associations, arXiv 2202.05262"
 NEEDS: tuple[Need, ...] = ("mlp_matrix",)
 

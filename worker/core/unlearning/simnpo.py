@@ -23,7 +23,7 @@ from worker.core.training.options import Training
 from worker.core.training.terms import forget_term, kept_terms
 from worker.core.training.trainer import Term
 
-TITLE = "SimNPO"
+TITLE = "Simple negative preference optimization (SimNPO)"
 PAPER = "Fan et al. 2024, Simplicity Prevails, arXiv 2410.07163"
 
 

@@ -27,7 +27,7 @@ from worker.core.training.options import Training
 from worker.core.training.terms import REFERENCE_BATCH, forget_term, kept_terms
 from worker.core.training.trainer import Term
 
-TITLE = "UNDIAL (self-distillation)"
+TITLE = "Self-distillation (UNDIAL)"
 PAPER = "Dong et al. 2024, UNDIAL, arXiv 2402.10052"
 
 

@@ -189,7 +189,7 @@ def test_free_answers_stand_beside_forced_scores_for_target_and_edit_target(
     for words in ("free answer after", "free answer is edit target after", "edit rank after"):
         assert words in row
     titles = {c.name: c.title for c in found.evaluation.aggregates}
-    assert titles[f"{name}.target_probability"].endswith("teacher-forced")
+    assert titles[f"{name}.target_probability"].endswith("of the whole target")
     assert titles[f"{name}.exact"].endswith("word for word")
     plain = probes.evaluate(edited, selection, options.model_copy(update={"generate": False}), JOB)
     assert "free answer after" not in plain.evaluation.facts.columns
