@@ -26,7 +26,7 @@ def offers(result: Result) -> list[Offer]:
     if not sites or result.attribution is None:
         return []
     facts = tuple((fact.id, f"{fact.label} → {fact.answer}") for fact in result.attribution.facts)
-    controls = (
+    controls: tuple[Control, ...] = (
         Control("site", "Where", tuple((s, site_title(s)) for s in sites), sites[0]),
         Control("fact", "Fact", facts, facts[0][0] if facts else ""),
         Control("lock", "Same colours for all facts and sites"),
