@@ -366,3 +366,31 @@ def test_a_circuit_is_pruned_measured_looked_into_and_leaves_as_a_mask(
     circuit.get_by_role("button", name="Make a mask of it").click()
     expect(circuit).to_contain_text("Saved as the circuit of a sport, version")
     assert n >= 1
+
+
+@pytest.mark.slow
+def test_a_circuit_is_unlearned_through_and_seen_again_as_base_difference_and_edited(
+    page: Page, served: Any
+) -> None:
+    page.goto(link(served))
+    circuit = view(page, "circuit")
+    circuit.locator("summary", has_text="Make a mask of it").click()
+    circuit.locator("#circuit-name").fill("the circuit of one athlete")
+    circuit.get_by_role("button", name="Make a mask of it").click()
+    circuit.get_by_role("link", name="Unlearn through it").click()
+    chosen = page.locator("[name='mask.id'] option:checked")
+    expect(chosen).to_contain_text("the circuit of one athlete")
+    facts = {"facts.set": "athletes", "facts.how": "ids", "facts.ids": "bob-cousy"}
+    method = {"method": "ft_l", "options.of": "ft_l", "options.steps": "20"}
+    page.goto(f"{page.url}&{urlencode(facts | method)}")
+    expect(chosen).to_contain_text("the circuit of one athlete")
+    page.get_by_role("button", name="Start the run").click()
+    page.get_by_role("link", name="Explore base beside edited").click(timeout=EDITED_WITHIN)
+    assert asked(page)["beside"].startswith("edit:") and asked(page)["subject"] == "Bob Cousy"
+    for name in ("lens", "patching"):
+        expect(view(page, name).locator("[data-grid]")).to_have_count(3)
+    circuits = view(page, "circuit").locator("[data-canvas]")
+    expect(circuits).to_have_count(3)
+    for place, title in enumerate(("base", "difference", "edited")):
+        label = re.compile(f"^Circuit, {title}:")
+        expect(circuits.nth(place)).to_have_attribute("aria-label", label)
