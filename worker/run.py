@@ -109,7 +109,8 @@ def _found(
     """Load the spec's model and compute; the model is put back whatever happens."""
     if isinstance(spec, AddSpec):
         return _add(spec, report, models)
-    report.progress(0.0, f"loading model {spec.base}")
+    if not _held(spec, models):
+        report.progress(0.0, f"loading model {spec.base}")
     model = models.get(
         spec.base, lambda words: report.progress(0.0, words), spec.load_in, spec.dtype
     )

@@ -298,9 +298,12 @@ def show_cell(asker: Asker, subject: Subject, asked: Asked) -> dict[str, Any]:
     # The token alone, so that it does not wait for the grid.
     only = {"which": which, "positions": [place, place + 1], "top": 5}
     found = ask(asker, subject, "lens", **only)
+    sides = [cell_of(one, layer, place) for one in found]
+    if not any(sides):
+        raise NotFound(f"There is no layer {layer[:20]!r}; choose a cell of the grid.", field="at")
     return {
         "cell": {"layer": layer, "token": place, "text": prompt["tokens"][place]["text"]},
-        "sides": [cell_of(one, layer, place) for one in found],
+        "sides": sides,
         "switches": [
             (words, with_one(subject, f"zero.{site}.{layer}@{place}"))
             for site, words in (("attn", "Zero its attention"), ("mlp", "Zero its MLP"))

@@ -132,6 +132,9 @@ def test_a_selected_cell_shows_both_places_of_its_layer(
             "Click a cell" in part(client, "cell", at=odd).text
             or "Layer" in part(client, "cell", at=odd).text
         )
+    beyond = part(client, "cell", at="99.2")
+    assert beyond.status_code == 404 and "There is no layer" in beyond.text
+    assert 'data-set="at="' in beyond.text, "and the way back"
 
 
 def test_long_prompts_are_seen_through_a_window(

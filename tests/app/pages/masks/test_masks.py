@@ -132,7 +132,7 @@ def test_every_box_of_a_large_model_can_be_ticked_and_saved(
     assert state.status_code == 200 and state.text.count("checked>") == len(names)
     saved_mask = client.post("/masks", data=form, headers=HTMX)
     assert saved_mask.status_code == 200, saved_mask.text[:300]
-    assert "&amp;model=big\">Unlearn through it" in saved_mask.text
+    assert '&amp;model=big">Unlearn through it' in saved_mask.text
     assert len(engine.store.masks()[0].components) == len(names)
 
 

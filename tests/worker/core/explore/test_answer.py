@@ -7,6 +7,7 @@ import pytest
 
 from tests.worker.core.explore.plain import look_at, prompts_of
 from worker.contract.inputs import AskExplore, Inputs
+from worker.contract.progress import Quiet
 from worker.contract.result import Result
 from worker.contract.settings import Settings
 from worker.contract.spec import ExploreSpec
@@ -27,6 +28,27 @@ def test_a_views_answer_holds_its_arrays_and_writes_nothing(tmp_path, monkeypatc
     assert info.file == ""
     np.testing.assert_allclose(info.values, direct.arrays["lens.target"].values, rtol=1e-5)
     assert again.view["vocabulary"] == direct.view["vocabulary"]
+
+
+class Heard(Quiet):
+    """Keeps what is being done."""
+
+    def __init__(self):
+        self.messages = []
+
+    def progress(self, fraction, message):
+        self.messages.append(message)
+
+
+def test_loading_is_told_only_where_the_model_is_not_there_yet():
+    models, told = open_models(Settings()), []
+    for number in range(2):
+        options = {"prompt": f"{number} and", "n_new": 0}
+        spec = ExploreSpec(view="predictions", options=options)
+        heard = Heard()
+        answer(AskExplore(spec=spec, inputs=Inputs(out="")), models, heard)
+        told.append([one for one in heard.messages if one.startswith("loading")])
+    assert told[0] and not told[1]
 
 
 def test_only_a_view_is_such_a_question():
