@@ -47,6 +47,21 @@ def pick(page: Page, *keys: str) -> None:
     expect(page.locator("#told .note")).to_be_visible()
 
 
+def number(page: Page, typed: str) -> None:
+    """Type a number and send it."""
+    reach(page, "#number")
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    expect(page.locator("#told .note")).to_be_visible()
+
+
+def measure(page: Page) -> None:
+    """Press the lesson's button and wait until what it makes or measures is there."""
+    reach(page, "#making button")
+    page.keyboard.press("Enter")
+    expect(page.locator("#making")).to_contain_text("Go on", timeout=600_000)
+
+
 def onward(page: Page, step: int) -> None:
     reach(page, ".lesson-turn a[rel=next]")
     page.keyboard.press("Enter")
@@ -162,13 +177,9 @@ def test_a_student_finishes_the_lesson_on_what_localization_cannot_tell(
     choose(page, 0)  # early, which is wrong
     expect(told).to_contain_text("The experiment shows: Late, in layers 5 to 7")
     onward(page, 2)
-    reach(page, "#making button")
-    page.keyboard.press("Enter")
-    expect(page.locator("#making")).to_contain_text("All are measured", timeout=600_000)
+    measure(page)
     onward(page, 3)
-    reach(page, "#number")
-    page.keyboard.type("2")
-    page.keyboard.press("Enter")
+    number(page, "2")
     expect(told).to_contain_text("It is otherwise")
     expect(told).to_contain_text("The experiment shows: 6")
     onward(page, 4)
@@ -185,6 +196,44 @@ def test_a_student_finishes_the_lesson_on_what_localization_cannot_tell(
     expect(told).to_contain_text("You predicted it")
     expect(told).to_contain_text("The layer alone explains")
     onward(page, 8)
+    fits(page)
+
+
+@pytest.mark.slow
+def test_a_student_finishes_the_lesson_on_a_book_with_the_keyboard_alone(
+    page: Page, served: Any
+) -> None:
+    page.goto(f"{served.base}/lessons/book/1")
+    told = page.locator("#told")
+    choose(page, 1)  # another name, which is wrong
+    expect(told).to_contain_text("The experiment shows: The beginning of Pudderwick")
+    onward(page, 2)
+    measure(page)
+    onward(page, 3)
+    choose(page, 0)
+    expect(told).to_contain_text("You predicted it")
+    expect(told.locator(".marked-text")).to_contain_text("Oskavale")
+    onward(page, 4)
+    number(page, "300")
+    expect(told).to_contain_text("It is otherwise")
+    expect(told).to_contain_text("The experiment shows: 26")
+    expect(told.get_by_role("row").filter(has_text="Nobbin Thrupp")).to_be_visible()
+    onward(page, 5)
+    expect(page.get_by_role("columnheader", name="It is to learn")).to_be_visible()
+    onward(page, 6)
+    choose(page, 2)
+    expect(told).to_contain_text("The experiment shows: Between a quarter and three quarters")
+    onward(page, 7)
+    choose(page, 1)
+    expect(told).to_contain_text("Before, the likeliest was P")
+    onward(page, 8)
+    choose(page, 0)
+    expect(told).to_contain_text("You predicted it")
+    measure(page)
+    onward(page, 9)
+    choose(page, 2)
+    expect(told).to_contain_text("Familiar completions went from")
+    onward(page, 10)
     fits(page)
 
 
