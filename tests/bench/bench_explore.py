@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,24 +93,33 @@ class Clock:
 
     def __init__(self, served: Served) -> None:
         assert served.worker is not None
-        self._ids = [int(one) for one in _children(served.worker.pid)]
-        before = {one: self._of(one) for one in self._ids}
+        before = {one: self._of(one) for one in _children(served.worker.pid)}
         for number in range(5):
             options = {"prompt": f"{number} and", "n_new": 100}
             served.api("/api/explore/predictions", {"model": "demo", "options": options})
-        self._id = max(self._ids, key=lambda one: self._of(one) - before[one])
+        self._id = max(before, key=lambda one: self._of(one) - before[one])
 
     def __call__(self) -> float:
         """Milliseconds since it began."""
         return self._of(self._id)
 
     def _of(self, process: int) -> float:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return 1000 * sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+        return 1000 * sum(map(int, _stat(process)[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def _children(process: int) -> list[str]:
-    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+def _stat(process: int) -> list[str]:
+    """The fields of /proc's stat after the name: state, parent, …"""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+
+
+def _children(process: int) -> list[int]:
+    """Processes whose parent it is; those that end meanwhile are passed over."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(_stat(int(place.name))[1]) == process:
+                found.append(int(place.name))
+    return found
 
 
 def changes(view: str, n_layers: int, n_heads: int, n_tokens: int, number: int) -> str:
