@@ -17,6 +17,7 @@ from worker.contract.progress import RunState
 from worker.contract.spec import parse_spec
 from worker.engine.queue import CONDUCT_STUDY, RUNS, STUDIES, VERSION, jobs_table, queue_of
 from worker.store.attempts import Adopted
+from worker.store.changes import Changes
 from worker.store.database import Database
 from worker.store.store import Store
 from worker.store.tables import Run, WorkerRow, database_time
@@ -32,6 +33,9 @@ class Handing:
     def __init__(self, store: Store, worker: str, generation: str) -> None:
         self._store, self._worker, self._generation = store, worker, generation
         self._jobs = jobs_table(store.database)
+        self._changes = Changes(store.database)
+        self._idle: object = None
+        """The database's mark at which there was nothing to take; None where there was."""
         self._stamp: object = None
         self._menus: Mapping[str, Announcement] = {}
         self._mine: dict[str, bool] = {}
@@ -39,9 +43,20 @@ class Handing:
 
     def hand(self) -> str | None:
         """Move the next run that is its to take into the worker's queue; its id, None if there is
-        none or the worker has one already. Raises Adopted."""
+        none or the worker has one already. Raises Adopted.
+
+        Nothing is looked for again where nothing was written since nothing was found.
+        """
+        mark = self._changes.mark()
+        if mark is not None and mark == self._idle:
+            return None
+        taken = self._hand()
+        self._idle = mark if taken is None else None
+        return taken
+
+    def _hand(self) -> str | None:
         with self._store.database.read() as session:
-            if self._is_busy(session) or not (queued := self._queued(session)):
+            if not self._is_free(session) or not (queued := self._queued(session)):
                 return None
         self._follow_menus(queued)
         runs = [run for run in queued if self._is_mine(run)]
@@ -51,10 +66,13 @@ class Handing:
             order = in_turn(runs, served(session, (run.session for run in runs)))
         return next((run.id for run in order if self._take(run.id)), None)
 
-    def _is_busy(self, session: Session) -> bool:
-        own = self._jobs.c.queue_name == queue_of(self._worker)
-        held = own & self._jobs.c.status.in_(("ENQUEUED", "PENDING"))
-        return session.scalar(sa.select(sa.exists().where(held))) or False
+    def _is_free(self, session: Session) -> bool:
+        """Whether a job waits and the worker has none, in one question."""
+        c = self._jobs.c
+        held = (c.queue_name == queue_of(self._worker)) & c.status.in_(("ENQUEUED", "PENDING"))
+        waits = (c.queue_name == RUNS) & (c.status == "ENQUEUED")
+        free = sa.exists().where(waits) & ~sa.exists().where(held)
+        return session.scalar(sa.select(free)) or False
 
     def _queued(self, session: Session) -> list[Waiting]:
         """The runs of which the job waits.

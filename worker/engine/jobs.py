@@ -40,7 +40,7 @@ class Jobs:
         self._compute, self._conduct, self._cancel = compute, conduct, cancel
         prepare(store.database)
         self._client = open_client(store.database)
-        register_queues(self._client, timing.poll, worker)
+        register_queues(self._client, 2 * timing.poll, worker)
         self._handing = Handing(store, worker, generation)
 
     def take(self) -> None:

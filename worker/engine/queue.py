@@ -74,7 +74,7 @@ def register_queues(client: DBOSClient, poll_seconds: float, worker: str) -> Non
         STUDIES,
         worker_concurrency=STUDIES_AT_ONCE,
         partition_worker_concurrency=STUDIES_AT_ONCE,
-        polling_interval_sec=4 * poll_seconds,
+        polling_interval_sec=2 * poll_seconds,
     )
 
 

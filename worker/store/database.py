@@ -124,7 +124,7 @@ def _journals(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """Which file lies at a path; None where none does."""
     try:
         found = path.stat()
@@ -166,12 +166,12 @@ def _sqlite(url: URL, begin: str) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def refuse_another(connection: Any, record: Any, proxy: Any) -> None:
-        if record.info["file"] != _identity(path):
+        if record.info["file"] != identity(path):
             raise DisconnectionError(f"the database {path} was taken away or replaced")
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
-        record.info["file"] = _identity(path)
+        record.info["file"] = identity(path)
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA synchronous=NORMAL")

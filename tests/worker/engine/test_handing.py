@@ -43,6 +43,32 @@ def test_of_two_workers_that_want_one_run_one_gets_it_and_neither_gets_two(
     assert two.store.run(only).state == "queued"
 
 
+def test_who_waits_asks_the_database_little_and_takes_at_once_what_comes(
+    two: Any, fleet: Any
+) -> None:
+    handing, database = Handing(two.store, "w1", "of w1"), two.store.database
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        asked.append(statement)
+
+    for engine in {database.engine, database.reader}:
+        sa.event.listen(engine, "before_cursor_execute", note)
+    looks = 0
+    for _ in range(5):
+        assert handing.hand() is None
+        looks += sum("EXISTS" in one for one in asked)
+        asked.clear()
+    assert looks == (1 if database.is_sqlite else 5), "one question, and none where none is needed"
+    first, second = fleet.submit(), fleet.submit()
+    assert handing.hand() == first
+    assert handing.hand() is handing.hand() is None, "it has one already"
+    two.cancel(first)
+    assert handing.hand() == second
+    for engine in {database.engine, database.reader}:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
 def test_a_worker_that_was_taken_for_dead_takes_nothing_and_what_it_had_is_given_back_once(
     two: Any, fleet: Any
 ) -> None:

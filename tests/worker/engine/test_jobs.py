@@ -94,6 +94,8 @@ def test_what_this_worker_left_unfinished_waits_with_all_others_again(
     own = open_jobs(engine, calls)
     made = {queue.name for queue in own._client.list_queues()}
     assert made == {queue_of("w1"), "studies"}
+    poll = {queue.name: queue.polling_interval_sec for queue in own._client.list_queues()}
+    assert poll == {queue_of("w1"): 2 * TIMING.poll, "studies": 4 * TIMING.poll}
     own.hand()
     assert job(engine, run)[0] == queue_of("w1")
     own.hand()

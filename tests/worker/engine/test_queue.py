@@ -76,7 +76,7 @@ def test_a_worker_computes_one_run_at_a_time_and_conducts_several_studies(engine
     assert queue_of("w1") != queue_of("w2") != RUNS
     assert own["worker_concurrency"] == 1
     assert studies["worker_concurrency"] == STUDIES_AT_ONCE == 8
-    assert (own["polling_interval_sec"], studies["polling_interval_sec"]) == (0.5, 2.0)
+    assert (own["polling_interval_sec"], studies["polling_interval_sec"]) == (0.5, 1.0)
 
 
 def test_a_process_takes_the_jobs_of_its_own_version_under_its_own_name(engine: Any) -> None:
