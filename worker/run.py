@@ -17,6 +17,7 @@ from worker.contract.inputs import (
     AskPreflight,
     AskReadFacts,
     Inputs,
+    KeptElsewhere,
     Question,
 )
 from worker.contract.menu import Announcement, FactSetInfo, Preflight
@@ -38,6 +39,7 @@ from worker.core.ahead.timing import Timed
 from worker.core.ahead.tokenization import look_at_tokens
 from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.formats import format_infos
+from worker.core.asking.kept import kept_keys, known_elsewhere
 from worker.core.border import FiniteReport
 from worker.core.computing import check, compute
 from worker.core.facts.reading import bundled_fact_sets, file_formats, read_facts
@@ -53,7 +55,7 @@ from worker.core.models.recipe import recipe_infos
 from worker.core.record import write_result
 from worker.core.registry import all_methods
 
-__all__ = ["announce", "answer", "bundled_fact_sets", "check", "look", "open_models", "run"]
+__all__ = ["announce", "answer", "bundled_fact_sets", "check", "kept", "look", "open_models", "run"]
 
 
 def open_models(settings: Settings) -> ModelCache:
@@ -182,9 +184,17 @@ def answer(question: Question, models: ModelCache, report: Report | None = None)
     if not isinstance(question.spec, StudySpec):
         check(question.spec)
     asked = question.spec
-    look = models.sizes if question.brief else partial(models.get, tell=tell)
+    kept = question.inputs.kept
+    told = {} if kept is None else kept.weights
+    look = partial(models.sizes, told=told) if question.brief else partial(models.get, tell=tell)
     model = look(asked.base, load_in=asked.load_in, dtype=asked.dtype)
-    return preflight(asked, question.inputs, model, question.brief)
+    with known_elsewhere(None if kept is None else kept.keys):
+        return preflight(asked, question.inputs, model, question.brief)
+
+
+def kept(models: ModelCache) -> KeptElsewhere:
+    """Say what this process keeps of its bases, so that others tell what a run will find again."""
+    return KeptElsewhere(keys=kept_keys(), weights=models.weights)
 
 
 def _add(spec: AddSpec, report: Report, models: ModelCache) -> tuple[Model, Findings]:

@@ -21,6 +21,16 @@ class StackedEdit(Contract):
     """Facts that it changed."""
 
 
+class KeptElsewhere(Contract):
+    """What the process that computes runs has measured of its bases and keeps, as it says at a
+    run's end, so that another one that looks ahead tells what will be found again."""
+
+    keys: tuple[str, ...] = ()
+    """Short names of the measurements."""
+    weights: dict[str, str] = {}
+    """Base that it holds -> hash of its weights."""
+
+
 class Inputs(Contract):
     """Everything a run needs besides its spec. Compute reads nothing else."""
 
@@ -48,6 +58,9 @@ class Inputs(Contract):
     brought: dict[str, float] = {}
     """What a fact brings beside its prompt, on average, where `fact_set` comes without it; see
     `contract.around`."""
+    kept: KeptElsewhere | None = None
+    """What will be found again where the run is computed; None where that is this process, which
+    knows by itself."""
     batch_scale: float = Field(1.0, gt=0, le=1)
     """Batches are this fraction of their usual size: halved after each out-of-memory error."""
 

@@ -52,6 +52,10 @@ class Kept:
         """Say whether a value is kept under a key, which does not count as using it."""
         return key in self._values
 
+    def keys(self) -> list[object]:
+        """List the keys, the one used last at the end."""
+        return list(self._values)
+
     def keep(self, key: object, value: Any) -> None:
         """Keep a value, and let go of the ones used longest ago; not one larger than the bound."""
         size = size_of(value)

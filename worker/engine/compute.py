@@ -243,7 +243,7 @@ def _reply(door: ModuleType, models: Any, report: PipeReport, job: Start | Ask) 
     try:
         if isinstance(job, Start):
             result = door.run(job.spec, job.inputs, report, models)
-            return Ended(job=job.job, result=result)
+            return Ended(job=job.job, result=result, kept=door.kept(models))
         answer = door.answer(job.question, models, report)
         return Answered(job=job.job, answer=answer.model_dump(mode="json"))
     finally:

@@ -39,8 +39,17 @@ Reply = tuple[int, dict[str, Any]]
 class Lane:
     """Answers questions with one slot's process, one after another, in turns of those who ask."""
 
-    def __init__(self, store: Store, slot: Slot, where: Place, longest: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        slot: Slot,
+        where: Place,
+        longest: float,
+        runs: Slot | None = None,
+    ) -> None:
+        """`runs` is the slot that computes runs, where that is another than the lane's."""
         self._store, self._slot, self._longest = store, slot, longest
+        self._runs = runs
         self.token = secrets.token_urlsafe(32)
         self._where = where
         self._thread: threading.Thread | None = None
@@ -118,9 +127,9 @@ class Lane:
         watching = asyncio.create_task(asked.watch(request))
         self._readers.begin(reader, asked)
         try:
-            return await _in_words(
-                asked.answer(partial(understand, data, self._store, self._slot.announcement))
-            )
+            kept = None if self._runs is None else self._runs.kept
+            menu = self._slot.announcement
+            return await _in_words(asked.answer(partial(understand, data, self._store, menu, kept)))
         finally:
             self._readers.end(reader, asked)
             watching.cancel()

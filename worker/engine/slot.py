@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from worker.contract.inputs import Question
+from worker.contract.inputs import KeptElsewhere, Question
 from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.engine.child import Child
@@ -106,6 +106,8 @@ class Slot:
         self._failed_at = float("-inf")
         self._closed = False
         self.announcement: Announcement | None = None
+        self.kept = KeptElsewhere()
+        """What the living process keeps of its bases, as its last run said when it ended."""
         self.problem = ""
         """Why no process could be started; empty while all is well."""
 
@@ -203,6 +205,8 @@ class Slot:
             self._announced_at = time.monotonic()
             self._on_announced(message)
             return
+        if isinstance(message, Ended):
+            self.kept = message.kept
         with self._lock:
             job = self._jobs.get(message.job)
             if not isinstance(message, Told | Began):
@@ -219,7 +223,7 @@ class Slot:
     def _bury(self, child: Child) -> None:
         died = Died(child)
         with self._lock:
-            self._child = None
+            self._child, self.kept = None, KeptElsewhere()
             waiting = {n: j for n, j in self._jobs.items() if j.began is None and not j.dropped}
             told = [job for name, job in self._jobs.items() if name not in waiting]
             if self._announced_at is None:  # no next process can be counted on

@@ -89,7 +89,8 @@ class Supervisor:
             timing=timing,
             on_adopted=self._restart,
         )
-        self._lane = Lane(self._store, self._questions, where, timing.question)
+        elsewhere = None if self._runs is self._questions else self._runs
+        self._lane = Lane(self._store, self._questions, where, timing.question, elsewhere)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""

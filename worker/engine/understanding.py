@@ -7,8 +7,16 @@ from pydantic import TypeAdapter
 from worker.contract.around import around
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
-from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, Inputs, Question
+from worker.contract.inputs import (
+    AskFactTokens,
+    AskPreflight,
+    AskReadFacts,
+    Inputs,
+    KeptElsewhere,
+    Question,
+)
 from worker.contract.menu import Announcement
+from worker.contract.spec import EvaluateSpec, Spec
 from worker.engine.recent import Recent
 from worker.engine.resolve import paces_of, resolve
 from worker.engine.wire import KEPT
@@ -20,10 +28,20 @@ OF_A_FACT = (
     "id", "subject", "prompt", "target", "edit_target", "group", "relation", "join",
 )  # fmt: skip
 """What is asked of a fact before its run, without the prompts around it."""
+WHOLE = 2_000
+"""Facts of a set, at most, that are sent with what is around them to look for what is kept."""
 
 
-def understand(data: object, store: Store, menu: Announcement | None) -> Question:
-    """Read a question and resolve its spec here; raises UserError, pydantic's for a wrong shape."""
+def understand(
+    data: object,
+    store: Store,
+    menu: Announcement | None,
+    kept: KeptElsewhere | None = None,
+) -> Question:
+    """Read a question and resolve its spec here; raises UserError, pydantic's for a wrong shape.
+
+    `kept` is what the process that would compute a run keeps, where it is not the one asked.
+    """
     question = _QUESTION.validate_python(data)
     if isinstance(question, AskReadFacts):
         # Who knows the token may have uploads read, and no other of this worker's files.
@@ -44,9 +62,21 @@ def understand(data: object, store: Store, menu: Announcement | None) -> Questio
         inputs = resolve(question.spec, store, menu, "")
         paces = paces_of(question.spec, store, menu)
         inputs = inputs.model_copy(update={"paces": paces})
-        if isinstance(question, AskPreflight) and question.brief:
-            inputs = _bare(inputs)
+        if isinstance(question, AskPreflight):
+            inputs = inputs.model_copy(update={"kept": kept})
+            if question.brief and not _asks_what_is_kept(question.spec, inputs):
+                inputs = _bare(inputs)
     return question.model_copy(update={"inputs": inputs})
+
+
+def _asks_what_is_kept(spec: Spec, inputs: Inputs) -> bool:
+    """Whether an evaluation's base may have been measured, which its facts tell with what is around
+    them; of many thousands that is not looked for."""
+    kept, facts = inputs.kept, inputs.fact_set
+    measures_two = isinstance(spec, EvaluateSpec) and (inputs.deltas or spec.interventions)
+    if kept is None or facts is None or not measures_two:
+        return False
+    return bool(kept.keys) and len(facts.facts) <= WHOLE
 
 
 def _bare(inputs: Inputs) -> Inputs:

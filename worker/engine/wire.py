@@ -13,7 +13,7 @@ from pydantic import Discriminator, TypeAdapter
 
 from worker.contract.base import Contract
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import Inputs, Question
+from worker.contract.inputs import Inputs, KeptElsewhere, Question
 from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.contract.result import Result
@@ -87,6 +87,8 @@ class Ended(Contract):
     say: Literal["ended"] = "ended"
     job: str
     result: Result
+    kept: KeptElsewhere = KeptElsewhere()
+    """What the process keeps of its bases from now on."""
 
 
 class Answered(Contract):

@@ -29,6 +29,7 @@ def test_inputs_of_a_run_without_facts_are_empty() -> None:
         "paces": {},
         "batch_scale": 1.0,
         "brought": {},
+        "kept": None,
     }
     assert StackedEdit(deltas=("a",)).facts == ()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.contract.errors import Cancelled, Diverged, UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs, Question
+from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs, KeptElsewhere, Question
 from worker.contract.menu import (
     Announcement,
     FactSetInfo,
@@ -48,6 +48,12 @@ def announce(chosen: Settings) -> Announcement:
 def look(chosen: Settings) -> tuple[str, ...]:
     """No folder holds models here."""
     return ()
+
+
+def kept(models: object) -> KeptElsewhere:
+    """The runs that it has begun stand for what it measured."""
+    begun = settings().data / "starts"
+    return KeptElsewhere(keys=tuple(one.name for one in begun.glob("*")))
 
 
 def menu(chosen: Settings) -> Announcement:
@@ -138,7 +144,8 @@ def run(spec: Spec, inputs: Inputs, report: Report, models: Models) -> Result:
 
 def answer(question: Question, models: Models, report: Report) -> ReadFacts | Preflight:
     if isinstance(question, AskPreflight):
-        return Preflight(notes=(settings().device,))
+        kept = question.inputs.kept
+        return Preflight(notes=(settings().device, *(kept.keys if kept else ())))
     assert isinstance(question, AskReadFacts)
     if question.filename == "wrong":
         raise UserError("The file is wrong.", field="file")

@@ -18,7 +18,7 @@ import pytest
 from tests.worker.engine.test_resolve import MENU, result, spec
 from worker.contract.errors import Cancelled, Diverged, NotFound, UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import AskReadFacts, Inputs
+from worker.contract.inputs import AskReadFacts, Inputs, KeptElsewhere
 from worker.contract.menu import Announcement, ModelInfo, Placement
 from worker.contract.settings import Settings
 from worker.engine import compute as engine_compute
@@ -175,8 +175,11 @@ RUN = Start(job="r.1", spec=spec(), inputs=Inputs(out="/out"))
 QUESTION = Ask(job="q", question=AskReadFacts(path="p", filename="a.csv"))
 
 
+KEPT = KeptElsewhere(keys=("one",), weights={"demo": "hash"})
+
+
 def door(does: Any) -> Any:
-    return cast(Any, SimpleNamespace(run=does, answer=does))
+    return cast(Any, SimpleNamespace(run=does, answer=does, kept=lambda models: KEPT))
 
 
 def test_a_run_is_said_to_begin_told_of_and_ended_with_its_result(said: Said) -> None:
@@ -198,7 +201,7 @@ def test_a_run_is_said_to_begin_told_of_and_ended_with_its_result(said: Said) ->
         ("log", None), ("partial", None), ("progress", 1.0),
     ], "of progress only the last"  # fmt: skip
     assert (told.events[1].name, told.events[1].data) == ("row", {"n": 1})
-    assert over == Ended(job="r.1", result=result())
+    assert over == Ended(job="r.1", result=result(), kept=KEPT)
     assert said.pipe.cancelled == {"another"}
 
 

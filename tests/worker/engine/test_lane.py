@@ -14,7 +14,7 @@ from tests.worker.engine.test_asked import Held
 from tests.worker.engine.test_patience import locked
 from tests.worker.engine.test_resolve import MENU
 from worker.contract.errors import UserError
-from worker.contract.inputs import AskReadFacts
+from worker.contract.inputs import AskPreflight, AskReadFacts, Inputs, KeptElsewhere
 from worker.contract.menu import Announcement
 from worker.contract.progress import Event
 from worker.engine import lane as lanes
@@ -106,6 +106,16 @@ def test_with_one_lane_a_question_is_answered_by_the_runs_process(fleet: Any) ->
     assert fleet.store.run(run_id).state == "done" or fleet.state(run_id, "done")
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_look_ahead_knows_what_the_runs_before_it_measured(lanes: int, fleet: Any) -> None:
+    fleet.start(lanes=lanes)
+    run_id = fleet.submit()
+    fleet.state(run_id, "done")
+    asked = AskPreflight(spec=fleet.store.run(run_id).spec, inputs=Inputs(out=""))
+    kept = fleet.engine.ask(asked, timeout=60)["notes"][1:]
+    assert kept == ([run_id] if lanes == 2 else []), "one process knows by itself"
+
+
 def test_without_a_live_worker_a_question_is_refused_at_once(engine: Engine) -> None:
     with pytest.raises(NoWorker, match="lethe worker"):
         engine.ask(question())
@@ -144,8 +154,9 @@ class Asker:
     """A lane of this process over a slot that answers as it is told, and who asks it."""
 
     def __init__(self, store: Store) -> None:
-        self.slot = Answers()
-        self.lane = Lane(store, cast(Any, self.slot), Place("127.0.0.1", "127.0.0.1"), 60.0)
+        self.slot, self.runs = Answers(), SimpleNamespace(kept=KeptElsewhere(keys=("one",)))
+        place = Place("127.0.0.1", "127.0.0.1")
+        self.lane = Lane(store, cast(Any, self.slot), place, 60.0, cast(Any, self.runs))
         self.lane.keep_up()
         self.post("/here")  # it serves: a socket is closed under no server that begins
 
@@ -166,6 +177,22 @@ def asker(store: Store) -> Iterator[Asker]:
     made = Asker(store)
     yield made
     made.lane.close()
+
+
+def test_a_question_is_understood_with_what_the_process_of_runs_keeps(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def understood(data: Any, store: Any, menu: Any, kept: Any) -> AskReadFacts:
+        seen.append(kept)
+        return question()
+
+    monkeypatch.setattr(lanes, "understand", understood)
+    asker.said(Answered(job="j", answer={}))
+    asker.runs.kept = KeptElsewhere(keys=("one", "two"))
+    asker.said(Answered(job="j", answer={}))
+    assert [one.keys for one in seen] == [("one",), ("one", "two")]
 
 
 def failed(kind: Any, **more: Any) -> Failed:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.worker.engine.test_resolve import result
 from worker.contract.base import Contract
-from worker.contract.inputs import AskReadFacts, Inputs
+from worker.contract.inputs import AskReadFacts, Inputs, KeptElsewhere
 from worker.contract.menu import Announcement
 from worker.contract.selection import FactsSpec
 from worker.contract.spec import LocalizeSpec
@@ -15,7 +16,7 @@ from worker.engine import slot as slots
 from worker.engine.facing import Place
 from worker.engine.lane import Lane
 from worker.engine.slot import Died, Slot
-from worker.engine.wire import Announced, Answered, Ask, Began, Cancel, Failed, Lease, Start
+from worker.engine.wire import Announced, Answered, Ask, Began, Cancel, Ended, Failed, Lease, Start
 
 ANNOUNCED = Announced(
     announcement=Announcement(methods=(), models=(), fact_sets=(), device="cpu"), fact_sets=()
@@ -90,6 +91,18 @@ def test_a_death_is_told_to_the_computed_job_and_those_who_wait_get_the_next_pro
     FakeChild.alive[1].say(ANNOUNCED)
     FakeChild.alive[1].say(Answered(job="b", answer={"x": 1}))
     assert second.result().answer == {"x": 1}
+
+
+def test_what_a_process_keeps_is_known_as_its_last_run_said_and_dies_with_it(slot: Slot) -> None:
+    assert slot.kept == KeptElsewhere()
+    for keys in (("one",), ("one", "two")):
+        slot.start("r", run("r"))
+        said = KeptElsewhere(keys=keys, weights={"demo": "hash"})
+        FakeChild.alive[0].say(Ended(job="r", result=result(), kept=said))
+        assert slot.kept == said
+    slot.kill()
+    slot.keep_warm()
+    assert slot.kept == KeptElsewhere(), "the next process has measured nothing"
 
 
 def test_a_process_that_dies_before_it_announced_is_told_to_everybody(slot: Slot) -> None:

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from tests.worker.engine.test_resolve import MENU, spec
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact, FactSet
-from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts
-from worker.contract.spec import Spec, parse_spec
+from worker.contract.inputs import AskFactTokens, AskPreflight, AskReadFacts, KeptElsewhere
+from worker.contract.interventions import Intervention
+from worker.contract.spec import EvaluateSpec, Spec, parse_spec
 from worker.engine import understanding
 from worker.engine.understanding import understand
 from worker.store.store import Store
@@ -116,6 +117,29 @@ def test_a_brief_look_leaves_out_what_is_around_facts_and_nothing_else(
         assert bool(one.paraphrases) is not brief and bool(one.neighbourhood) is not brief
         kept = ("id", "subject", "prompt", "target", "edit_target", "group", "relation", "join")
         assert [getattr(one, n) for n in kept] == [getattr(fact, n) for n in kept]
+
+
+def test_a_look_ahead_is_told_what_is_kept_where_runs_are_computed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around(store)
+    kept = KeptElsewhere(keys=("one",), weights={"demo": "hash"})
+    evaluation = about("around")
+    assert isinstance(evaluation, EvaluateSpec)
+    off = Intervention(kind="zero", site="mlp", layer=0)
+    two = evaluation.model_copy(update={"interventions": (off,)})
+
+    def facts(spec: Any, told: KeptElsewhere | None) -> int:
+        found = understand(preflight(spec, brief=True), store, MENU, told)
+        assert isinstance(found, AskPreflight) and found.inputs.kept == told
+        assert found.inputs.fact_set is not None
+        return len(found.inputs.fact_set.facts[0].paraphrases)
+
+    assert facts(evaluation, kept) == 0, "without edits nothing is measured twice"
+    assert facts(two, None) == facts(two, KeptElsewhere()) == 0
+    assert facts(two, kept) > 0, "a base's measurement is named by whole facts"
+    monkeypatch.setattr(understanding, "WHOLE", 0)
+    assert facts(two, kept) == 0, "of very many it is not looked for"
 
 
 def test_a_brief_look_at_what_has_no_facts_is_as_any_other(store: Store) -> None:

@@ -10,7 +10,7 @@ from worker.contract.inputs import Inputs
 from worker.contract.pace import ASKING
 from worker.contract.spec import Spec
 from worker.core.ahead.estimate import Part
-from worker.core.ahead.measured_before import has_no_values
+from worker.core.ahead.measured_before import is_nameless
 from worker.core.ahead.of_evaluation import recalled
 from worker.core.ahead.rate import rate_of
 from worker.core.ahead.scene import look
@@ -31,7 +31,7 @@ def asked_first(spec: Spec, inputs: Inputs, model: Model) -> Part | None:
         scene = look(model, one.facts)
         work = recalled(scene, scene.facts)
         whole += work
-        if has_no_values(model) or not is_kept(recall_key(model, one.fact_set, one.facts)):
+        if is_nameless(model) or not is_kept(recall_key(model, one.fact_set, one.facts)):
             anew += work
     rate = rate_of(size, model.device, model.dtype)
     unspared = None if anew == whole else rate.seconds(whole)

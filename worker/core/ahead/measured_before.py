@@ -1,8 +1,9 @@
 """What of a run was measured before on its base, and is kept: an estimate leaves it out.
 
 The caches are asked by the very keys under which the run will ask them, and nothing is computed:
-an evaluation goes on until it asks the model for the first time. Only this process's caches are
-known, and only of a model that has values.
+an evaluation goes on until it asks the model for the first time. They are the caches of the process
+that would compute the run (`Inputs.kept`); of a model without values they are known where that
+process told the hash of its weights.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from worker.core.editing.parts import count_of
 from worker.core.findings import Job, job_of
 from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
+from worker.core.models.offloaded import NoValues
+from worker.core.models.sizes import Sizes
 from worker.core.registry import method
 from worker.core.training.auto import is_asked
 from worker.core.training.material import retained
@@ -43,7 +46,7 @@ def kept_of_evaluation(
 ) -> frozenset[str]:
     """Name what is kept of an evaluation's base: `base`, all of it, or what is measured first."""
     has_two = inputs.deltas or spec.interventions
-    if not has_two or inputs.fact_set is None or has_no_values(model) or not is_anything_kept():
+    if not has_two or inputs.fact_set is None or is_nameless(model) or not is_anything_kept():
         return NONE
     looking = _Looking(model, tuple(map(Path, inputs.deltas)))
     job = job_of(spec.seed, inputs, Quiet())
@@ -51,14 +54,14 @@ def kept_of_evaluation(
         with _unasked(model):
             selection = select(inputs.fact_set, spec.facts.forget, spec.seed)
             method("evaluation", name).function(looking, selection, options, job)
-    except (_Asked, UserError):  # the run refuses in words
+    except (_Asked, NoValues, UserError):  # the run refuses in words
         pass
     return frozenset(looking.found)
 
 
 def kept_of_edit(options: Any, spec: UnlearnSpec, inputs: Inputs, model: Model) -> frozenset[str]:
     """Name what is kept of an edit's base: `continuations`, `moments` of layers, `settings`."""
-    if has_no_values(model) or not is_anything_kept():
+    if is_nameless(model) or not is_anything_kept():
         return NONE
     state: State = "after" if inputs.deltas else "before"
     weights = BeforeAfter(model, tuple(map(Path, inputs.deltas))).hash_of(state)
@@ -75,7 +78,9 @@ def kept_of_edit(options: Any, spec: UnlearnSpec, inputs: Inputs, model: Model) 
 
 
 def _moments(options: Any, inputs: Inputs, model: Model, chosen: Selection, job: Job) -> list[int]:
-    """List the layers whose second moments are kept."""
+    """List the layers whose second moments are kept; only this process's own are known."""
+    if isinstance(model, Sizes):
+        return []
     try:
         layers = layers_of(model, inputs.mask, options)
     except UserError:  # the run refuses in words
@@ -121,11 +126,12 @@ class _Looking(BeforeAfter):
         raise _Asked
 
     def once(self, state: State, of: tuple[object, ...], ask: object) -> Any:
-        value = kept_value(self.key(state, of))
-        if value is None:
+        """Give the value, None where it is another process that keeps it."""
+        key = self.key(state, of)
+        if not is_kept(key):
             raise _Asked
         self.found.add(str(of[0]))
-        return value
+        return kept_value(key)
 
 
 @contextmanager
@@ -141,6 +147,6 @@ def _unasked(model: Model) -> Iterator[None]:
         yield
 
 
-def has_no_values(model: Model) -> bool:
-    """Whether a model is known by its sizes alone."""
-    return next(model.hf.parameters()).is_meta
+def is_nameless(model: Model) -> bool:
+    """Whether a model is known by its sizes alone, and nobody told the hash of its weights."""
+    return isinstance(model, Sizes) and not model.weights_hash

@@ -125,8 +125,8 @@ def side_effects(s: Scene, options: Any) -> Work:
     others = _others(s.is_bundled, options.facts_per_relation) if options.other_relations else 0
     beside = min(options.facts_per_relation, s.facts * s.brings("kept"))
     asked = s.ask((s.tested(options.facts_per_relation) + beside) * s.heard()) + s.ask(others)
-    # What the base knows of the others is asked first; at most all of it is asked again.
-    first = NOTHING if "known" in s.kept else s.ask(others)
+    # What the base knows of the others is asked first, and once; at most all of it is asked again.
+    first = NOTHING if "base" in s.kept else s.ask(others)
     return s.states * (s.passages(n, options.context) + asked) + first
 
 

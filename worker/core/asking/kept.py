@@ -3,10 +3,14 @@
 Kept are the measurements used last, up to a bound in bytes; one that is larger by itself is not
 kept, and measured anew. What a measurement took is remembered with it, so that a run that was
 spared it does not pass for a fast one.
+
+A process that looks ahead for another one is told what that one keeps (`known_elsewhere`), and does
+then not count what it keeps itself.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -16,8 +20,9 @@ from worker.core.kept import Kept
 T = TypeVar("T")
 _measured = Kept(256 * 2**20)
 """Bytes; a cell of the bundled model's studies has some hundred kilobytes."""
-
-
+TOLD = 5_000
+"""Measurements of which another process is told: those used last."""
+_elsewhere: ContextVar[frozenset[str] | None] = ContextVar("elsewhere", default=None)
 _spared: ContextVar[list[float] | None] = ContextVar("spared", default=None)
 
 
@@ -38,17 +43,42 @@ def measured_once(key: str, measure: Callable[[], T]) -> T:
 
 
 def is_kept(key: str) -> bool:
-    """Say whether something was measured under `key` and is kept, without measuring it."""
+    """Say whether something was measured under `key` and is kept where runs are computed, without
+    measuring it."""
+    elsewhere = _elsewhere.get()
+    if elsewhere is not None:
+        return _short(key) in elsewhere
     return _measured.holds(key)
 
 
 def is_anything_kept() -> bool:
-    """Say whether this process has measured anything yet."""
-    return _measured.size > 0
+    """Say whether anything was measured yet where runs are computed."""
+    elsewhere = _elsewhere.get()
+    return _measured.size > 0 if elsewhere is None else bool(elsewhere)
+
+
+def kept_keys() -> tuple[str, ...]:
+    """Give short names of what this process keeps, for one that looks ahead elsewhere."""
+    return tuple(map(_short, _measured.keys()[-TOLD:]))
+
+
+@contextmanager
+def known_elsewhere(keys: Iterable[str] | None) -> Iterator[None]:
+    """Have `is_kept` speak of what another process keeps, which named it so; None: of this one."""
+    token = _elsewhere.set(None if keys is None else frozenset(keys))
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
+def _short(key: object) -> str:
+    return hashlib.sha256(str(key).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def kept_value(key: str) -> object | None:
-    """Give what is kept under `key`; None where nothing is. Nobody counts as spared by it."""
+    """Give what this process keeps under `key`; None where nothing is. Nobody counts as spared by
+    it."""
     found: tuple[object, float] | None = _measured.get(key)
     return None if found is None else found[0]
 

@@ -18,6 +18,7 @@ evaluation of their own, the language tasks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -75,21 +76,28 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     """Measure general text and other relations, before and after."""
     lines = held_out_passages(models.base, options.text)[: options.sentences]
     drawn = _drawn(models.base, selection, options)
-    others = models.once("before", ("known", drawn), lambda: known(models.base, drawn))
-    groups = _groups(selection, options, others)
+
+    @cache
+    def ready() -> list[Fact]:
+        return models.once("before", ("known", drawn), lambda: known(models.base, drawn))
+
+    @cache
+    def groups() -> dict[str, list[Fact]]:
+        return _groups(selection, options, ready())
 
     def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
         text = read_lines(model, lines, options.context, reference)
-        everyone = [fact for facts in groups.values() for fact in facts]
+        everyone = [fact for facts in groups().values() for fact in facts]
         told = statement_probabilities(model, everyone)[0]
-        ends = np.cumsum([len(facts) for facts in groups.values()])
-        return Measured(text, dict(zip(groups, np.split(told, ends), strict=False)), reference)
+        ends = np.cumsum([len(facts) for facts in groups().values()])
+        return Measured(text, dict(zip(groups(), np.split(told, ends), strict=False)), reference)
 
     before, after = models.measure_against(
         lambda model: measure(model, "before", []),
         lambda model, base: measure(model, "after", base.reference),
-        of=("side effects", lines, groups, options.context),
+        # What is drawn says, with the weights, which of it the base has ready.
+        of=("side effects", lines, _groups(selection, options, drawn), options.context),
     )
     found: dict[State, Measured] = {"before": before}
     if after is not None:
@@ -99,10 +107,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     caption = f"Perplexity of {len(lines)} held-out passages: {moved}."
     if drawn:
         caption += f" Of {len(drawn)} bundled facts of other relations the base has the answers of "
-        caption += f"{len(others)} ready: these are asked." if others else "none ready."
+        caption += f"{len(ready())} ready: these are asked." if ready() else "none ready."
     rows = [
         Rows(facts, "retain", "statement", _values(found, name), name)
-        for name, facts in groups.items()
+        for name, facts in groups().items()
     ]
     return Findings(
         summary=dict(summarize(aggregates)),

@@ -86,18 +86,28 @@ class ModelCache:
         self._models.move_to_end(key)
         return self._models[key]
 
-    def sizes(self, id: str, load_in: LoadIn | None = None, dtype: str = "auto") -> Model:
+    def sizes(
+        self,
+        id: str,
+        load_in: LoadIn | None = None,
+        dtype: str = "auto",
+        told: Mapping[str, str] | None = None,
+    ) -> Model:
         """Give the model if it is held, else one of the same sizes and tokenizer without values.
 
         Nothing is read but the configuration, the files' headers and the tokenizer; its device
-        and dtype are those in which it would be loaded.
+        and dtype are those in which it would be loaded. `told` are hashes of the weights of models
+        that another process holds.
         """
-        held = self._models.get(self._key(id, load_in, dtype))
+        key = self._key(id, load_in, dtype)
+        held = self._models.get(key)
         if held is not None:
             return held
         folder = find_model(id, self.roots)
         chosen = compute_dtype(read_config(folder), self._chosen(dtype), self.device)
-        return without_values(id, folder, self.device, chosen)
+        found = without_values(id, folder, self.device, chosen)
+        found.told_hash = (told or {}).get(key, "")
+        return found
 
     def verify(
         self, id: str, load_in: LoadIn | None = None, dtype: str = "auto", full: bool = False
@@ -127,6 +137,11 @@ class ModelCache:
     def held(self) -> tuple[str, ...]:
         """Ids of the held models, the one used last at the end."""
         return tuple(self._models)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Held model's id -> hash of its weights."""
+        return {key: model.weights_hash for key, model in self._models.items()}
 
     @property
     def placements(self) -> dict[str, Placement | None]:

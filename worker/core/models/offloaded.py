@@ -14,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 
+class NoValues(Exception):
+    """A model that is known by its sizes alone was asked for values."""
+
+
 def is_offloaded(parameter: Tensor) -> bool:
     """Whether a parameter's values are kept elsewhere."""
     return parameter.device.type == "meta"
@@ -34,12 +38,13 @@ def bring(module: nn.Module, name: str) -> Tensor:
 
 
 def read_value(hf: nn.Module, name: str, parameter: Tensor) -> Tensor:
-    """Read a parameter's values, wherever they are kept."""
+    """Read a parameter's values, wherever they are kept; raise NoValues where they are nowhere."""
     if not is_offloaded(parameter):
         return parameter.detach()
     path, _, own = name.rpartition(".")
     hook = align_hook(hf.get_submodule(path))
-    assert hook is not None, f"{name} is on the meta device, and nothing says where it is kept"
+    if hook is None:
+        raise NoValues(f"{name} is on the meta device, and nothing says where it is kept")
     value: Tensor = hook.weights_map[own]
     return value.detach()
 

@@ -27,6 +27,8 @@ class Sizes(Model):
     ) -> None:
         """Take the folder's configuration and its tokenizer."""
         self._device, self._dtype = device, dtype
+        self.told_hash = ""
+        """Hash of the weights as a process said that holds them; empty where none did."""
         super().__init__(name, hf_without_values(folder), tokenizer, folder)
 
     @property
@@ -36,6 +38,14 @@ class Sizes(Model):
     @property
     def dtype(self) -> torch.dtype:
         return self._dtype
+
+    @property
+    def weights_hash(self) -> str:
+        return self.told_hash
+
+    @property
+    def state_hash(self) -> str:
+        return self.told_hash
 
 
 def without_values(name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> Sizes:

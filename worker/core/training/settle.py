@@ -17,7 +17,6 @@ from worker.core.asking.kept import measured_once
 from worker.core.editing.check import Objective
 from worker.core.editing.parts import Parts
 from worker.core.findings import Array, Findings, Job
-from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.auto import (
     MOST_TRIALS,
@@ -169,7 +168,7 @@ def settings_key(
     facts = ",".join(sorted(fact.id for fact in stage.selection.forget))
     method = type(options).__module__
     return (
-        f"settings {checksum(model)} {model.device} {model.dtype} {method} {n_parameters} "
+        f"settings {model.state_hash} {model.device} {model.dtype} {method} {n_parameters} "
         f"{objective} {options.model_dump_json()} {facts}"
     )
 
