@@ -10,6 +10,9 @@ from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import Work
 
 Formula = Callable[[Scene, Any], Work]
+KEPT, ASKED = 4, 4
+"""Other facts that the base is asked for in a trial; prompts that an edited model is asked, which
+are the fact's own, one or more in other words, and those others that the base knows."""
 SOLVED = 8
 """Operations of solving against a matrix that take as long as one number that is touched."""
 
@@ -110,13 +113,23 @@ def learned_mask(s: Scene, options: Any) -> Work:
 
 
 def trial_edits(s: Scene, options: Any) -> Work:
-    windows = s.size.n_layers - options.window + 1
-    parameters = options.window * 3.0 * s.size.mlp * s.size.d_model
-    step = s.size.train(s.length, s.length, 1, 0, parameters)
-    # The fact's own prompt, and up to four other wordings and four neighbours.
-    edits: Work = s.facts * windows * (options.steps * step + s.ask(9))
-    restored = _patched(s, options.samples, [], windows)
-    return s.ask(5 * s.facts) + restored + edits
+    size, windows = s.size, s.size.n_layers - options.window + 1
+    # Forward through all blocks; back to the window, whose lowest block only its MLP is passed of.
+    back = (size.n_layers + options.window) / 2 - 0.5
+    own = Work(2 * s.length * options.window * 3.0 * size.mlp * size.d_model)
+    step = (
+        size.blocks(s.length, s.length, size.n_layers)
+        + size.blocks(s.length, s.length, back)
+        + 2 * size.unembed(1)
+        + own
+    )
+    # A restored MLP is not run again, nor are the blocks below it; the last runs one position.
+    rows, after = s.facts * options.samples, s.padded(s.facts, 4) - s.before
+    above = [max(0.0, size.n_layers - 1.5 - window) for window in range(windows)]
+    restored = size.blocks(rows * after, s.length, sum(above), 0.0) + size.unembed(rows * windows)
+    edits: Work = s.facts * windows * (options.steps * step + s.ask(ASKED))
+    found: Work = s.ask((1 + KEPT) * s.facts) + _whole(s, options.samples + 1, 4) + restored
+    return found + edits
 
 
 def _whole(s: Scene, per_fact: float, batch: int) -> Work:
