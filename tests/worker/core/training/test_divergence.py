@@ -31,7 +31,7 @@ def pulled(of: Callable[..., Tensor], now: Tensor, base: Tensor, used: Tensor) -
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("at_once", [1, 2 * 4 * 11, 2**22])
-@pytest.mark.parametrize("used", [USED, torch.zeros(5, dtype=torch.bool)])
+@pytest.mark.parametrize("used", [USED, torch.arange(5) == 2, torch.zeros(5, dtype=torch.bool)])
 def test_value_and_gradient_are_those_of_torch_however_many_places_are_looked_at_together(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, at_once: int, used: Tensor
 ) -> None:
@@ -73,3 +73,35 @@ def test_one_tensor_of_the_logits_size_is_made_and_none_without_a_gradient(
         Divergence.apply(now, base, torch.ones(6, dtype=torch.bool))
     given = {one.untyped_storage()._cdata for one in (now, base)}
     assert len(set(large.found) - given) == trains
+
+
+class Softmaxes(TorchDispatchMode):
+    """Notes of how many places a softmax is taken together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "log_softmax" in str(func):
+            self.places.append(len(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "vocab", "together"),
+    [
+        (None, 2**18, [4, 2]),  # four megabytes hold four places of such a vocabulary
+        (2 * 4 * 10, 10, [2, 2, 2]),
+        (2 * 4 * 10 - 1, 10, [1] * 6),
+        (1, 10, [1] * 6),
+    ],
+)
+def test_so_many_places_are_looked_at_together_as_fit_into_a_bound_and_at_least_one(
+    monkeypatch: pytest.MonkeyPatch, at_once: int | None, vocab: int, together: list[int]
+) -> None:
+    if at_once is not None:
+        monkeypatch.setattr(divergence, "AT_ONCE", at_once)
+    with Softmaxes() as softmaxes:
+        Divergence.apply(torch.zeros(6, vocab), torch.zeros(6, vocab), torch.arange(6) < 5)
+    assert softmaxes.places[::2] == softmaxes.places[1::2] == together
