@@ -8,15 +8,12 @@ from typing import Any
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.inputs import Inputs
-from worker.contract.mask import Mask
 from worker.contract.menu import Preflight, RefusedRow
 from worker.contract.selection import select
 from worker.contract.spec import (
-    EvaluateSpec,
     LocalizeSpec,
     Spec,
     SpecWithoutFacts,
-    StudySpec,
     UnlearnSpec,
 )
 from worker.core.ahead.able import (
@@ -28,15 +25,12 @@ from worker.core.ahead.able import (
 from worker.core.ahead.asked_first import asked_first
 from worker.core.ahead.chips import seams
 from worker.core.ahead.corruptible import look_ahead
-from worker.core.ahead.estimate import Part, estimate_parts, estimate_seconds, scene_of
-from worker.core.ahead.of_memory import COUNTED, edit_bytes
+from worker.core.ahead.estimate import Part, estimate_parts, estimate_seconds
+from worker.core.ahead.memory_of_run import run_bytes
 from worker.core.ahead.placed import describe_loading, refuse_away
-from worker.core.ahead.scene import with_own_text
 from worker.core.asking.about import Resolved, resolve_facts
 from worker.core.asking.scoring import score_answers
-from worker.core.models.components import component_parameters
 from worker.core.models.deltas import edited
-from worker.core.models.memory import estimate_memory
 from worker.core.models.model import Model
 from worker.core.models.placement import placement_of
 from worker.core.models.prompts import answer_of, cut_at_once, encode_fact, pairs
@@ -111,7 +105,7 @@ def preflight(spec: Spec, inputs: Inputs, model: Model, brief: bool = False) -> 
         n_tokens=looked.n_tokens,
         seconds=seconds,
         brief=brief,
-        memory_bytes=_memory(spec, inputs, model, looked.usable),
+        memory_bytes=run_bytes(spec, inputs, model, looked.usable),
         left_out=tuple(left_out[:MAX_LISTED]),
         seams=seams(model, looked.usable),
         notes=tuple(looked.notes),
@@ -255,51 +249,3 @@ def _note_search(model: Model, spec: UnlearnSpec, looked: _Looked) -> None:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
-
-
-def _memory(spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact]) -> int:
-    """What the run's kind takes with this mask, or with the edits that it measures."""
-    n_changed, below = None, sum(Path(path).stat().st_size for path in inputs.deltas)
-    if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
-        n_changed = inputs.mask.n_parameters
-    if isinstance(spec, EvaluateSpec):
-        n_changed, below = below // model.dtype.itemsize, 0
-    needs = estimate_memory(
-        model, component_parameters(model), model.dtype, model.device, n_changed
-    )
-    if isinstance(spec, UnlearnSpec) and spec.method in COUNTED:
-        scene = scene_of(spec, inputs, model, usable)
-        assert scene is not None
-        options = method("unlearning", spec.method).options.model_validate(spec.options)
-        scene = with_own_text(scene, model, options)
-        return below + needs["load"] + int(edit_bytes(scene, model, spec.method, options))
-    # Edits that lie on the base: a copy of what they replaced is there as long as they are.
-    kind = "unlearn" if isinstance(spec, StudySpec) else spec.kind
-    if isinstance(spec, EvaluateSpec | StudySpec):
-        return below + needs[kind] + _evaluations_beside(spec, model, len(usable))
-    return below + needs[kind] + _beside(spec, inputs.mask, model)
-
-
-def _evaluations_beside(spec: EvaluateSpec | StudySpec, model: Model, n_facts: int) -> int:
-    """What the largest of its evaluations, made one after another, takes beside others."""
-    found = {name: method("evaluation", name) for name in spec.evaluations}
-    return max(
-        (
-            one.memory_beside(
-                model, one.options.model_validate(spec.options.get(name, {})), n_facts
-            )
-            for name, one in found.items()
-            if one.memory_beside is not None
-        ),
-        default=0,
-    )
-
-
-def _beside(spec: Spec, mask: Mask | None, model: Model) -> int:
-    """What a method of editing takes beside what every edit takes."""
-    if not isinstance(spec, UnlearnSpec):
-        return 0
-    found = method("unlearning", spec.method)
-    if found.memory_beside is None:
-        return 0
-    return found.memory_beside(model, mask, found.options.model_validate(spec.options))

@@ -184,6 +184,11 @@ def facts_per_batch(model: Model, items: Sequence[Corrupted], n_patches: int) ->
     """Guess how many facts fit: kept activations, and rows that a restart carries."""
     copies = max(len(item.embeds) for item in items)
     longest = max(item.case.length for item in items)
+    return facts_that_fit(model, copies, longest, n_patches)
+
+
+def facts_that_fit(model: Model, copies: int, longest: int, n_patches: int) -> int:
+    """Guess how many facts of so many corrupted copies and tokens fit."""
     kept = (copies + 1) * longest * model.n_layers * 5 * model.d_model
     carried = copies * n_patches * longest * 8 * model.d_model
     fits = free_bytes(model.device) // (4 * (kept + carried))

@@ -26,6 +26,7 @@ from worker.core.training.material import Material, gather, goal_of, lowest_laye
 from worker.core.training.options import Training
 from worker.core.training.search import Searched, Share, Trial, plan, try_each
 from worker.core.training.settle import Settled, settle
+from worker.core.training.shortfall import shortfall
 from worker.core.training.trainer import Probe, Term, Trained, Trainer
 
 TermsOf = Callable[[Material, Training], list[Term]]
@@ -163,6 +164,10 @@ def _train_each(
     findings.caption = describe(runs, trials.objective, searched.options)
     searched.tell(findings)
     settled.tell(findings)
+    last = runs[-1]
+    before, after = runs[0].probes[0], last.probes.get(last.kept_step, {})
+    lacks = shortfall(before, after, trials.objective, settled.tried)
+    findings.caption = f"{findings.caption} {lacks}".strip()
     return findings
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
-from worker.core.ahead.of_memory import COUNTED, OWN, edit_bytes, kept_by
+from worker.core.ahead.memory_of_edit import COUNTED, OWN, edit_bytes, kept_by
 from worker.core.ahead.scene import Scene, look
 from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
