@@ -266,7 +266,7 @@ def bench_moments(args: argparse.Namespace, seconds: float) -> list[Cells]:
     def collect(chosen: list[int]) -> _memory.Moments:
         _memory._kept.clear()
         job = Job(seed=0, report=Quiet())
-        return _memory.second_moments(model, chosen, "", job, 1000 if args.quick else 2000)
+        return _memory.second_moments(model, chosen, job, 1000 if args.quick else 2000)
 
     def layer_by_layer() -> _memory.Moments:
         return {layer: collect([layer])[layer] for layer in layers}

@@ -5,4 +5,5 @@ from worker.core.asking import kept
 
 def forget_all() -> None:
     """Drop every kept measurement."""
-    kept._measured.clear()
+    for store in kept._stores:
+        store.clear()

@@ -27,7 +27,6 @@ from worker.core.editing.check import Objective
 from worker.core.editing.edit import spoken_key
 from worker.core.editing.parts import count_of
 from worker.core.findings import Job, job_of
-from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.models.offloaded import NoValues
 from worker.core.models.sizes import Sizes
@@ -78,16 +77,14 @@ def kept_of_edit(options: Any, spec: UnlearnSpec, inputs: Inputs, model: Model) 
 
 
 def _moments(options: Any, inputs: Inputs, model: Model, chosen: Selection, job: Job) -> list[int]:
-    """List the layers whose second moments are kept; only this process's own are known."""
-    if isinstance(model, Sizes):
-        return []
+    """List the layers whose second moments are kept."""
     try:
         layers = layers_of(model, inputs.mask, options)
     except UserError:  # the run refuses in words
         return []
     facts = retained(chosen, job).trained if options.protect_retain else ()
     n_tokens, own = options.covariance_tokens, options.general_text
-    return kept_moments(layers, checksum(model), job.seed, n_tokens, facts, own)
+    return kept_moments(model, layers, job.seed, n_tokens, facts, own)
 
 
 def _settings(options: Training, inputs: Inputs, model: Model, chosen: Selection, job: Job) -> bool:

@@ -20,8 +20,9 @@ from worker.core.kept import Kept
 T = TypeVar("T")
 _measured = Kept(256 * 2**20)
 """Bytes; a cell of the bundled model's studies has some hundred kilobytes."""
+_stores = [_measured]
 TOLD = 5_000
-"""Measurements of which another process is told: those used last."""
+"""Measurements of which another process is told: of each store those used last."""
 _elsewhere: ContextVar[frozenset[str] | None] = ContextVar("elsewhere", default=None)
 _spared: ContextVar[list[float] | None] = ContextVar("spared", default=None)
 
@@ -48,18 +49,24 @@ def is_kept(key: str) -> bool:
     elsewhere = _elsewhere.get()
     if elsewhere is not None:
         return _short(key) in elsewhere
-    return _measured.holds(key)
+    return any(store.holds(key) for store in _stores)
 
 
 def is_anything_kept() -> bool:
     """Say whether anything was measured yet where runs are computed."""
     elsewhere = _elsewhere.get()
-    return _measured.size > 0 if elsewhere is None else bool(elsewhere)
+    return any(store.size > 0 for store in _stores) if elsewhere is None else bool(elsewhere)
+
+
+def keep_apart(bound: int) -> Kept:
+    """Make a store of its own for measurements of one sort, up to `bound` bytes."""
+    _stores.append(Kept(bound))
+    return _stores[-1]
 
 
 def kept_keys() -> tuple[str, ...]:
     """Give short names of what this process keeps, for one that looks ahead elsewhere."""
-    return tuple(map(_short, _measured.keys()[-TOLD:]))
+    return tuple(_short(key) for store in _stores for key in store.keys()[-TOLD:])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 A key is what enters the projection at a fact's last subject token; a value is what leaves it.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,10 @@ from worker.contract.components import parse_component
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.mask import Mask
-from worker.core.asking.kept import spare
+from worker.core.asking.kept import is_kept, keep_apart, spare
 from worker.core.asking.passages import first_sentences, training_passages
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
-from worker.core.kept import Kept
 from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
@@ -30,7 +30,7 @@ from worker.core.training.forward import Reached
 from worker.core.training.pool import Pool, Row, answer_row, pool
 
 Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
-_kept = Kept(2**30)
+_kept = keep_apart(2**30)
 """Second moments of layers, in the CPU's memory: a study edits one base many times."""
 
 
@@ -157,7 +157,6 @@ def keys(
 def second_moments(
     model: Model,
     layers: Sequence[int],
-    model_hash: str,
     job: Job,
     n_tokens: int,
     facts: Sequence[Fact] = (),
@@ -166,11 +165,11 @@ def second_moments(
     """Average k kᵀ over tokens of ordinary text, for all layers in one pass, in float64.
 
     With `facts` (retain facts), as many tokens again are taken of their prompts; `own` text stands
-    in for the project's. Kept, while there is room, per layer by the model's content hash, and by
-    the facts and the text.
+    in for the project's. Kept, while there is room, per layer by the model's state, and by the
+    facts and the text.
     """
-    key = _key(model_hash, n_tokens, job.seed, facts, own)
-    kept = {layer: _kept.get((*key, layer)) for layer in layers}
+    key = _key(model, n_tokens, job.seed, facts, own)
+    kept = {layer: _kept.get(f"{key} {layer}") for layer in layers}
     found = {}
     for layer, one in kept.items():
         if one is not None:
@@ -186,28 +185,30 @@ def second_moments(
         made = _collect(model, texts, missing)
         seconds = (time.perf_counter() - begun) / len(missing)
         for layer, new in made.items():
-            _kept.keep((*key, layer), (new.cpu(), seconds))
+            _kept.keep(f"{key} {layer}", (new.cpu(), seconds))
         found |= made
     return {layer: found[layer] for layer in layers}
 
 
 def kept_moments(
+    model: Model,
     layers: Sequence[int],
-    model_hash: str,
     seed: int,
     n_tokens: int,
     facts: Sequence[Fact],
     own: str,
 ) -> list[int]:
     """List the layers whose moments `second_moments` would not collect anew."""
-    key = _key(model_hash, n_tokens, seed, facts, own)
-    return [layer for layer in layers if _kept.holds((*key, layer))]
+    key = _key(model, n_tokens, seed, facts, own)
+    return [layer for layer in layers if is_kept(f"{key} {layer}")]
 
 
-def _key(
-    model_hash: str, n_tokens: int, seed: int, facts: Sequence[Fact], own: str
-) -> tuple[object, ...]:
-    return model_hash, n_tokens, seed, hash((own, tuple((f.text, f.target) for f in facts)))
+def _key(model: Model, n_tokens: int, seed: int, facts: Sequence[Fact], own: str) -> str:
+    """Name the moments of one state of a model; the same in every process."""
+    words = repr((own, [fact.said() for fact in facts])).encode("utf-8", "surrogatepass")
+    text = hashlib.sha256(words).hexdigest()
+    state = f"{model.state_hash} {model.device} {model.dtype}"
+    return f"moments {state} {n_tokens} {seed} {text}"
 
 
 def _texts(model: Model, texts: Sequence[str], n_tokens: int, seed: int) -> list[tuple[int, ...]]:

@@ -22,7 +22,6 @@ from worker.core.closed_form.memory import (
 )
 from worker.core.closed_form.values import ValueOptions, find_values
 from worker.core.findings import Findings, Job
-from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.forward import hidden_before
 from worker.core.training.material import retained
@@ -56,9 +55,8 @@ def spread(
     quick = Quick(model, selection, job)
     kept = retained(selection, job).trained if options.protect_retain else ()
     moments = second_moments(
-        model, layers, checksum(model), job, options.covariance_tokens, kept,
-        options.general_text,
-    )  # fmt: skip
+        model, layers, job, options.covariance_tokens, kept, options.general_text
+    )
     before = openings(model, options.contexts, job.seed, options.general_text)
     answers = [fact.edit_target for fact in facts]
     plain = ask_behind(model, facts, answers, [""])

@@ -35,7 +35,6 @@ from worker.core.editing.check import check_selection
 from worker.core.editing.edit import edit
 from worker.core.findings import Findings, Job
 from worker.core.models.abilities import require
-from worker.core.models.deltas import checksum
 from worker.core.models.model import Model
 from worker.core.training.material import retained
 
@@ -71,9 +70,8 @@ def unlearn(
         quick = Quick(model, selection, job)
         kept = retained(selection, job).trained if options.protect_retain else ()
         moments = second_moments(
-            model, [layer], checksum(model), job, options.covariance_tokens, kept,
-            options.general_text,
-        )[layer]  # fmt: skip
+            model, [layer], job, options.covariance_tokens, kept, options.general_text
+        )[layer]
         values = find_values(model, facts, layer, before, options, job, (0.1, 0.9))
         plain = keys(model, ask_behind(model, facts, answers, [""]), [layer], len(facts))[layer]
         mean = keys(model, ask_behind(model, facts, answers, before), [layer], len(facts))[layer]

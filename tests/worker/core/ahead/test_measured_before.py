@@ -40,12 +40,11 @@ def models() -> Iterator[ModelCache]:
         yield ModelCache(roots=[Path(folder)])
 
 
-def edit(models: ModelCache, **options: Any) -> tuple[Spec, Inputs, str]:
-    """An edit by fine-tuning, computed; and its delta."""
-    out = models.roots[0] / "edit"
-    asked: dict[str, Any] = spec_of("unlearning", "ft_l", "tiny")
-    asked["options"].update(options)
-    spec, inputs = parse_spec(asked), Inputs(out=str(out), fact_set=FACTS, mask=MASK)
+def edit(models: ModelCache, method: str = "ft_l") -> tuple[Spec, Inputs, str]:
+    """An edit, computed; and its delta."""
+    out = models.roots[0] / method
+    spec = parse_spec(spec_of("unlearning", method, "tiny"))
+    inputs = Inputs(out=str(out), fact_set=FACTS, mask=MASK)
     run(spec, inputs, Quiet(), models)
     return spec, inputs, str(out / "delta.safetensors")
 
@@ -96,9 +95,10 @@ def test_what_measures_no_base_is_told_alike(
     assert here == there == alone and here[0].unspared is None
 
 
-def test_an_edits_continuations_and_its_settings_are_told(
-    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["ft_l", "memit"])
+def test_an_edits_continuations_and_second_moments_are_told(
+    method: str, models: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec, inputs, _ = edit(models)
+    spec, inputs, _ = edit(models, method)
     there, here, alone = looked_at(spec, inputs, models, monkeypatch)
     assert here == there and here[0].seconds < alone[0].seconds

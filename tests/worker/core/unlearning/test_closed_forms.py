@@ -250,9 +250,9 @@ def test_second_moments_of_all_layers_are_collected_in_one_pass(model) -> None:
     seen = []
     hook = model.blocks[0].register_forward_hook(lambda *a: seen.append(1))
     try:
-        moments = second_moments(model, [0, 1, 2, 3], "a", JOB, 300)
+        moments = second_moments(model, [0, 1, 2, 3], JOB, 300)
         passes = len(seen)
-        again = second_moments(model, [2], "a", JOB, 300)
+        again = second_moments(model, [2], JOB, 300)
     finally:
         hook.remove()
     assert passes == 1 and len(seen) == 1
@@ -264,13 +264,13 @@ def test_second_moments_are_kept_up_to_a_bound_in_bytes(model, monkeypatch) -> N
     size = 8 * 48 * 48 + 64  # and the seconds that it took
     kept = Kept(3 * size)
     monkeypatch.setattr(memory, "_kept", kept)
-    first = second_moments(model, [0, 1], "a", JOB, 300)
-    second_moments(model, [0, 1], "b", JOB, 300)
+    first = second_moments(model, [0, 1], JOB, 300)
+    second_moments(model, [0, 1], JOB, 299)
     assert kept.size == 3 * size, "the layer used longest ago was let go"
-    again = second_moments(model, [0, 1], "a", JOB, 300)
+    again = second_moments(model, [0, 1], JOB, 300)
     assert again[1] is first[1] and again[0] is not first[0]
     monkeypatch.setattr(memory, "_kept", Kept(size - 1))
-    torch.testing.assert_close(second_moments(model, [0], "a", JOB, 300)[0], first[0])
+    torch.testing.assert_close(second_moments(model, [0], JOB, 300)[0], first[0])
     assert memory._kept.size == 0, "one that is larger than the bound is not kept"
 
 
