@@ -3,7 +3,7 @@
 1. A browser: Debian's chromium or another that is there, else Playwright's own, else apt-get's.
 2. A private Postgres on a socket and loopback port of its own, where its binaries are there or can
 be installed; it ends with the suite. `LETHE_TEST_POSTGRES_URL` names another server instead.
-3. pytest, on as many processes as there are cores, one thread each. What is given on the command
+3. pytest, on one process more than there are cores, one thread each. What is given on the command
 line goes on to pytest.
 
 What cannot be had on this system is said in one sentence, with the command, before the tests start.
@@ -34,11 +34,12 @@ def main() -> int:
         environment = dict(os.environ)
         if url:
             environment[POSTGRES_URL] = url
-        processes = os.cpu_count() or 1
+        # One more than cores: while a test waits for a server or a worker, another one computes.
+        processes = (os.cpu_count() or 1) + 1
         arguments = sys.argv[1:]
-        if processes > 1 and not any(one.startswith(("-n", "--numprocesses")) for one in arguments):
+        if not any(one.startswith(("-n", "--numprocesses")) for one in arguments):
             arguments = ["-n", str(processes), "--dist", "loadfile", *arguments]
-            # Two threads in each of two processes on two cores only wait for each other.
+            # Several threads in each of as many processes only wait for each other.
             environment.setdefault("OMP_NUM_THREADS", "1")
         command = [sys.executable, "-m", "pytest", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
