@@ -204,7 +204,9 @@ def died() -> Died:
     return Died(cast(Any, child))
 
 
-def test_each_way_in_which_a_question_ends_has_its_status_and_words(asker: Asker) -> None:
+def test_each_way_in_which_a_question_ends_has_its_status_and_words(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
     assert asker.said(Answered(job="j", answer={"x": 1})) == (200, {"answer": {"x": 1}})
     [(_, asked)] = asker.slot.given
     assert asked.filename == "facts.csv" and asked.path.endswith("uploads/u1/file")
@@ -216,7 +218,10 @@ def test_each_way_in_which_a_question_ends_has_its_status_and_words(asker: Asker
     assert asker.said(failed("disk")) == (422, plain)
     status, said = asker.said(failed("oom"))
     assert status == 422 and "too little memory for this question" in said["problems"][0][1]
-    assert asker.said(failed("bug", traceback=("line",))) == (500, {"message": "words"})
+    assert caplog.text == "", "what a reader got wrong is no failure of the lane"
+    bug = failed("bug", traceback=("first line", "second line"))
+    assert asker.said(bug) == (500, {"message": "words"})
+    assert "a question failed:\nfirst line\nsecond line" in caplog.text
     status, said = asker.said(died())
     assert (status, said["missing"]) == (422, False)
     assert said["problems"] == [["", "The computing process died: it fell. Ask again."]]
@@ -277,6 +282,7 @@ def test_a_readers_newer_question_takes_the_place_of_the_older_one(asker: Asker)
         older = pool.submit(asker.post, question=asked)
         while not asker.slot.given:
             time.sleep(0.001)
+        assert len(asker.lane._answering) == 1, "held: a task that nothing holds may be collected"
         asker.slot.reply = Answered(job="j", answer={})
         assert asker.post(question=asked).status_code == 200
         assert older.result(60).status_code == 409
