@@ -38,6 +38,24 @@ class About(NamedTuple):
 
 
 SHIPPED = {
+    "every_method_smollm2": About(
+        "Every method with its defaults alone, on SmolLM2",
+        "Sixteen places' continents are forgotten, or edited to another continent, through the "
+        "MLPs that fact lookup chose. The model is SmolLM2-135M-Instruct, dequantized from 4 bits; "
+        "nobody trained it on these facts. Every trained method searched its own settings first, "
+        "as it does on any model but the bundled one. Retain facts are known ones on which no "
+        "edit trained.",
+        (
+            "One seed: nothing here says how far another draw of facts would differ.",
+            "The time above is that of all parts one after another, of one core beside other work.",
+            "Only localized fine-tuning, MEMIT and AlphaEdit do as meant, leave nine tenths of the "
+            "retain facts' probability and change ordinary text's perplexity by less than 5 %. "
+            "Several others miss the nine tenths by two hundredths, which one draw cannot settle.",
+            "A search looks at six other facts; it expected less harm than sixteen facts then did.",
+            "Methods that unlearn have no edit target: their edit answer says only where the "
+            "probability went.",
+        ),
+    ),
     "paper_comparison": About(
         "The paper's comparison on the bundled model",
         "The bundled model was trained so that it looks a name up in its first layers, where the "
@@ -147,7 +165,8 @@ def open_run(name: str, store: StoreDep) -> Response:
 def show(request: Request, name: str) -> Response:
     """One study as measured, beside the paper's figures for the masks that the paper has."""
     report = report_named(name)
-    with_paper = any(group.mask in FIGURES for group in report.groups)
+    masks = {group.mask for group in report.groups}
+    with_paper = len(masks) > 1 and not masks.isdisjoint(FIGURES)  # the paper compares masks
     return render(
         request,
         "pages/gallery.html",

@@ -193,6 +193,12 @@ def test_what_must_be_known_of_a_shipped_study_stands_on_its_page(client) -> Non
         assert all(one in page for one in about.unsettled)
 
 
+def test_a_study_of_methods_is_not_set_beside_what_the_paper_finds_of_masks(client) -> None:
+    page = client.get("/gallery/every_method_smollm2").text
+    assert "Localized fine-tuning, edit" in page and "AlphaEdit" in page
+    assert "What agrees with the paper" not in page and "were not measured here" not in page
+
+
 @pytest.mark.parametrize("figure", ["pareto", "beside"])
 def test_every_figure_of_the_gallery_has_data_table_and_csv(client, shipped, figure) -> None:
     name = "own" if figure == "pareto" else "paper_comparison"
