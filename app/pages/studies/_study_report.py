@@ -75,8 +75,10 @@ def _cell(
     written = "" if paper is None else _written(report, m, paper)
     if found is None:
         return Cell("–", paper=written)
-    ends = (_written(report, m, value) for value in (found.low, found.high))
-    return Cell(_written(report, m, found.mean), " to ".join(ends), is_best, written)
+    # Of one value the bootstrap gives that value, which is no interval.
+    ends = (found.low, found.high) if found.n > 1 else ()
+    interval = " to ".join(_written(report, m, value) for value in ends)
+    return Cell(_written(report, m, found.mean), interval, is_best, written)
 
 
 def _written(report: StudyReport, m: int, value: float | None) -> str:
@@ -88,7 +90,7 @@ def _written(report: StudyReport, m: int, value: float | None) -> str:
 
 
 def _is_clear(found: Estimate | None) -> bool:
-    return found is not None and not found.low <= 0 <= found.high
+    return found is not None and found.n > 1 and not found.low <= 0 <= found.high
 
 
 def _best(report: StudyReport, m: int) -> float | None:

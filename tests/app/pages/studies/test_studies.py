@@ -199,6 +199,14 @@ def test_a_study_of_methods_is_not_set_beside_what_the_paper_finds_of_masks(clie
     assert "What agrees with the paper" not in page and "were not measured here" not in page
 
 
+def test_of_one_seed_no_interval_is_shown_and_no_difference_is_called_clear(client) -> None:
+    page = client.get("/gallery/every_method_smollm2").text
+    assert "One seed, so there are no intervals." in page and " to 0." not in page
+    assert '<span class="sub nowrap">' not in page
+    several = client.get("/gallery/paper_comparison").text
+    assert "One seed" not in several.split("table-head")[1] and " to 0." in several
+
+
 @pytest.mark.parametrize("figure", ["pareto", "beside"])
 def test_every_figure_of_the_gallery_has_data_table_and_csv(client, shipped, figure) -> None:
     name = "own" if figure == "pareto" else "paper_comparison"
