@@ -12,7 +12,7 @@
 if (window.letheCircuit) return;
 window.letheCircuit = true;
 
-const { change, state, undo, announce } = window.letheExplore;
+const { change, pause, refresh, state, undo, announce } = window.letheExplore;
 const listed = (name) => (state().get(name) ?? "").split(",").filter(Boolean);
 
 /* Nodes: what is chosen is what the views above show. */
@@ -133,6 +133,7 @@ function prune(slider) {
   const x = left + ((right - left) * Math.log(size)) / Math.log(Math.max(n, 2));
   for (const end of ["x1", "x2"]) curve.querySelector(".cursor").setAttribute(end, x);
   for (const share of view.querySelectorAll("[data-exact]")) share.textContent = "…";
+  pause(view.closest("[data-view]"));
 }
 
 document.addEventListener("input", (event) => {
@@ -141,6 +142,9 @@ document.addEventListener("input", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches?.("[data-prune]")) change([["size", String(sizeOf(event.target))]]);
 });
+// Drawn back to where it was, a slider tells no change.
+for (const rests of ["pointerup", "keyup"])
+  document.addEventListener(rests, () => { setTimeout(refresh); });
 
 /* Groups; a new one takes its nodes out of the older. */
 

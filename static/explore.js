@@ -90,10 +90,18 @@ const HELD = [
   ["[data-set]", (one) => one.dataset.set],
 ];
 const SCROLLED = ".grid-scroll, .canvas-scroll";
+const lost = new WeakMap(); // view -> what had the focus and is not in the part that came: [selector, name, key]
+
+/* What has the focus in a view, or had it until an answer's first part came without it. */
+function focused(view) {
+  const here = document.activeElement;
+  if (!view.contains(here)) return here === document.body ? lost.get(view) : null;
+  const how = HELD.find(([, name]) => name(here));
+  return how && [...how, how[1](here)];
+}
 
 function fill(view, text) {
-  const here = document.activeElement;
-  const held = view.contains(here) && HELD.find(([, of]) => of(here));
+  const held = focused(view);
   const place = view.querySelector("[data-place]");
   const scrolls = [...place.querySelectorAll(SCROLLED)].map((one) => one.scrollLeft);
   const opened = [...place.querySelectorAll("details")].map((one) => one.open);
@@ -102,8 +110,9 @@ function fill(view, text) {
   place.querySelectorAll(SCROLLED).forEach((one, i) => { one.scrollLeft = scrolls[i] ?? 0; });
   const folds = [...place.querySelectorAll("details")];
   if (folds.length === opened.length) folds.forEach((one, i) => { one.open ||= opened[i]; });
-  const again = !held ? null : [...place.querySelectorAll(held[0])].find((one) => held[1](one) === held[1](here));
+  const again = held && [...place.querySelectorAll(held[0])].find((one) => held[1](one) === held[2]);
   again?.focus({ preventScroll: true });
+  lost.set(view, again ? null : held);
   mark();
 }
 
@@ -129,6 +138,12 @@ function refresh() {
   for (const view of document.querySelectorAll("[data-view]"))
     if (drawn.has(view) && drawn.get(view) !== asked(view)) load(view);
   mark();
+}
+
+/* While a hand is on a view, no answer may replace what it holds; it is asked again by refresh(). */
+function pause(view) {
+  busy.get(view)?.abort();
+  drawn.set(view, null);
 }
 
 /* `undone`: the changes of a circuit's canvas that lie before, where the last is taken back. */
@@ -382,7 +397,7 @@ addEventListener("popstate", () => {
   toForm();
   refresh();
 });
-window.letheExplore = { change, state, undo, announce };
+window.letheExplore = { change, pause, refresh, state, undo, announce };
 if (!history.state?.explore) history.replaceState({ explore: true }, "");
 meet();
 })();

@@ -307,7 +307,10 @@ def test_a_circuit_is_pruned_measured_looked_into_and_leaves_as_a_mask(
     nodes = circuit.locator("[data-node]:visible")
     n_nodes = nodes.count()
     slider.focus()
-    for _ in range(12):
+    page.keyboard.press("ArrowLeft")
+    expect(circuit.locator("#circuit-kept")).not_to_have_text(str(n_first))
+    circuit = view(page, "circuit")
+    for _ in range(11):  # from where the first step's answer, which comes in parts, has left it
         page.keyboard.press("ArrowLeft")
     expect(circuit.locator("#circuit-kept")).not_to_have_text(str(n_first))
     expect(shares.first).to_have_text(re.compile(r"^[−\d.e]+$"))
@@ -316,6 +319,21 @@ def test_a_circuit_is_pruned_measured_looked_into_and_leaves_as_a_mask(
     assert kept < n_first and nodes.count() < n_nodes
     assert float(shares.first.inner_text().replace("−", "-")) < before[0]
     expect(page.locator(":focus")).to_have_attribute("id", "circuit-size")
+
+    # Drawn away and back again, it shows what it showed.
+    was = shares.first.inner_text()
+    box = slider.bounding_box()
+    assert box
+    share = int(slider.input_value()) / int(slider.get_attribute("max") or 0)
+    x, y = box["x"] + 8 + share * (box["width"] - 16), box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y)
+    expect(shares.first).to_have_text("…")
+    page.mouse.move(x, y)
+    page.mouse.up()
+    expect(shares.first).to_have_text(was)
+    assert int(asked(page)["size"]) == kept
 
     # What is chosen on the canvas is what the views above show.
     circuit.locator('[data-node="input"]').focus()
