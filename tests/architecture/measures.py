@@ -26,10 +26,12 @@ LONG = 50
 STARTS = {
     "server": "import app.main, app.__main__",
     "worker": (
-        "from worker import run\n"
         "from worker.contract.settings import settings\n"
-        "run.open_models(settings())\n"
-        "run.announce(settings())"
+        "from worker.engine.unneeded import without\n"
+        "with without():\n"
+        "    from worker import run\n"
+        "    run.open_models(settings())\n"
+        "    run.announce(settings())"
     ),
 }
 """What each process imports and does before it takes its first request or job."""

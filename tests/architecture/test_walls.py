@@ -19,7 +19,12 @@ ALLOWED = {
     "worker.core": {"worker.core", "worker.contract"},
     "worker.run": {"worker.core", "worker.contract"},
     "worker.lethe": {"worker.core", "worker.contract"},
-    "worker.engine.compute": {"worker.run", "worker.contract", "worker.engine.wire"},
+    "worker.engine.compute": {
+        "worker.run",
+        "worker.contract",
+        "worker.engine.unneeded",
+        "worker.engine.wire",
+    },
     "worker.cli": {"worker.cli"},
     "worker.cli.local": {"worker.cli.server", "worker.core", "worker.contract"},
     "worker.cli.server": {"worker.store", "worker.contract"},

@@ -26,6 +26,7 @@ from worker.contract.disk import disk_trouble
 from worker.contract.errors import Cancelled, Diverged, NotFound, UserError
 from worker.contract.progress import Event
 from worker.contract.settings import settings
+from worker.engine.unneeded import without
 from worker.engine.wire import (
     Announced,
     Answered,
@@ -156,9 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
     pipe = take_pipes()
     faulthandler.enable()
     threading.Thread(target=pipe.listen, name="listen", daemon=True).start()
-    door = importlib.import_module(chosen.door)
-    models = door.open_models(settings())
-    known = announce(door, models, pipe)
+    with without():
+        door = importlib.import_module(chosen.door)
+        models = door.open_models(settings())
+        known = announce(door, models, pipe)
     while True:
         job = next_job(pipe)
         if job is not None:
