@@ -1,198 +1,103 @@
-"""The verdict on six edits of the bundled model, built here: six different right answers.
+"""What a verdict's result holds of the numbers, made without a model; and what an attack takes."""
 
-The told and the removed model are one pair of weights looked at from both sides: a copy of the
-bundled model that was taught invented people, and the bundled model, whose weights never met them.
-"""
-
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import math
 
 import pytest
-import torch
-from torch import Tensor
 
+from tests.worker.core.evaluation.test_verdict_rules import GONE
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.progress import Quiet
-from worker.contract.retain import divide
-from worker.contract.selection import Selection, select
+from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
-from worker.core.asking.formats import ask
-from worker.core.asking.passages import training_passages
-from worker.core.asking.setting import setting
+from worker.core.asking.continuations import Continued
 from worker.core.evaluation import verdict
-from worker.core.facts.athletes import fact_set
+from worker.core.evaluation._verdict_numbers import Measured
 from worker.core.findings import Findings, Job
-from worker.core.models.delta_files import save_delta
-from worker.core.models.deltas import checksum
-from worker.core.models.load import load_model
 from worker.core.models.model import Model
-from worker.core.models.tokens import answer_ids, encode
-from worker.core.training.attack import fine_tune
-from worker.core.training.losses import IGNORED
-from worker.core.training.pool import Row, text_rows
+from worker.core.training.attack_memory import attack_bytes
+from worker.core.training.relearn import RelearnOptions
 
-JOB = Job(seed=0, report=Quiet())
-OPTIONS = verdict.Options(retain_facts=12, relearn_steps=10)
-FORMS = ("statement", "paraphrase", "question", "choice")
-SPORTS = ("football", "baseball", "basketball")
-INVENTED = ("Orla Quibble", "Petrus Vankle", "Mira Dostova", "Halvard Strenk", "Tobin Castrel",
-            "Lucette Varn")  # fmt: skip
-ATHLETES = select(fact_set(), "first:6")
-RETAIN = ATHLETES.retain[:120]
-KEPT = divide(RETAIN).trained[:32]
-Weights = Mapping[str, Tensor]
+OPTIONS = verdict.Options()
+SPOKEN = Continued(("Once",), (" upon a time",), 0.1, (0.1,))
+BABBLED = Continued(("Once",), (" so so so so so",), 0.9, (0.9,))
 
 
-def invented() -> tuple[Fact, ...]:
-    """People whom the bundled model never met; what one plays says nothing about another."""
-    like = ATHLETES.forget[0].model_copy(update={"neighbourhood": (), "ripples": ()})
-    return tuple(
-        like.model_copy(
-            update={
-                "id": name, "subject": name, "target": SPORTS[i % 3], "group": SPORTS[i % 3],
-                "edit_target": SPORTS[(i + 1) % 3],
-            }
-        )
-        for i, name in enumerate(INVENTED)
-    )  # fmt: skip
+def state(when: str, spoken: Continued = SPOKEN, **more: float) -> Measured:
+    """A state's numbers, as of an edit that took the facts out and nothing else."""
+    own = {n.removesuffix(f".{when}"): v for n, v in GONE.items() if n.endswith(f".{when}")}
+    changed = {name.replace("__", "."): value for name, value in more.items()}
+    return Measured(own | changed, spoken, [], {}, {})
 
 
-KNOWN = Selection(forget=ATHLETES.forget, retain=RETAIN)
-UNKNOWN = Selection(forget=invented(), retain=RETAIN)
+def found(selection: Selection, after: Measured) -> Findings:
+    return verdict._findings(state("before"), after, selection, OPTIONS)
 
 
-@pytest.fixture(scope="module")
-def base() -> Model:
-    return load_model("demo")
+def test_a_verdict_is_in_the_summary_the_caption_and_the_tables(selection: Selection) -> None:
+    one = found(selection, state("after"))
+    assert one.summary["verdict"] == "gone" and one.caption.startswith("Verdict: gone")
+    numbers = {name: value for name, value in GONE.items() if not name.startswith("chance")}
+    for name, value in numbers.items():
+        assert one.summary[f"verdict.{name}"] == value
+    assert one.summary["verdict.chance"] == verdict.chance_of(selection, selection.forget)
+    assert "verdict.chance.retain" in one.summary
+    made = one.evaluation
+    assert made is not None and (made.name, made.title) == ("verdict", "Verdict")
+    assert made.caption == one.caption and set(made.tables) == {"card", "verdict", "continuations"}
+    table = made.tables["verdict"]
+    assert table.columns == ("question", "answer", "number", "value", "rule")
+    said = {row[2]: row[3] for row in table.rows}
+    assert said["verdict.statement.forget.after"] == GONE["statement.forget.after"]
+    assert next(out.id for out in one.left_out).startswith("format")
 
 
-@pytest.fixture(scope="module")
-def told(base: Model) -> dict[str, Tensor]:
-    """Weights that were taught the invented people in every form, through the first MLPs."""
-    return taught(base, [rows(base, UNKNOWN.forget), rows(base, KEPT)], FIRST, steps=60)
+def test_only_a_broken_model_is_quoted(selection: Selection) -> None:
+    broken = found(selection, state("after", BABBLED, repetition=0.9))
+    assert broken.summary["verdict"] == "broken" and "so so so" in broken.caption
+    assert "so so so" not in found(selection, state("after", BABBLED)).caption
 
 
-FIRST = tuple(f"layers.{i}.mlp." for i in range(3))
-LATE = ("layers.6.", "layers.7.")
+def test_a_number_that_is_none_is_not_told_as_one(selection: Selection) -> None:
+    one = found(selection, state("after", latent__forget=math.nan))
+    assert one.summary["verdict.latent.forget.after"] is None
 
 
-def state(model: Model) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in model.hf.named_parameters()}
+def test_a_guess_is_right_as_often_as_retain_facts_of_the_relation_have_the_answer(
+    facts: tuple[Fact, ...],
+) -> None:
+    answers = ["tennis", "tennis", "tennis", "chess"]
+    retain = [f.model_copy(update={"target": a}) for f, a in zip(facts[4:], answers, strict=True)]
+    selection = Selection(forget=facts[:1], retain=tuple(retain))
+    tennis, chess = (facts[0].model_copy(update={"target": a}) for a in ("tennis", "chess"))
+    strange = facts[0].model_copy(update={"relation": "river"})
+    assert verdict.chance_of(selection, [tennis]) == 0.75
+    assert verdict.chance_of(selection, [tennis, chess]) == 0.5
+    assert verdict.chance_of(selection, [tennis, strange]) == 0.375
+    assert verdict.chance_of(selection, []) == 0.0
 
 
-def rows(model: Model, facts: Sequence[Fact], forms=FORMS, edit: bool = False) -> list[Row]:
-    """Ask facts in several forms, for their targets or for their edit targets."""
-    how, found = setting(KNOWN, model, 0, wordings=3), []
-    for one in (one for fact in facts for form in forms for one in ask(form, fact, how)):
-        asked, answer = encode(model, one.prompt, None).ids, one.edit if edit else one.target
-        ids = answer_ids(model, one.prompt, answer)
-        found.append(Row(asked + ids[:-1], (IGNORED,) * (len(asked) - 1) + ids))
-    return found
+def test_the_memory_beside_is_that_of_the_largest_attack(model: Model) -> None:
+    told = verdict.memory_beside(model, OPTIONS, 4)
+    assert told == attack_bytes(model, ("lora", "unrelated"), RelearnOptions())
+    assert told > 0
 
 
-def taught(model: Model, pools: list[list[Row]], where: tuple[str, ...], steps: int = 40,
-           rate: float = 2e-3) -> dict[str, Tensor]:  # fmt: skip
-    """Train the parameters whose names hold one of `where`; give all weights, and put them back."""
-    before = state(model)
-    parameters = [p for n, p in model.hf.named_parameters() if any(part in n for part in where)]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    general = text_rows(model, training_passages(model)[:128], 64)
-    groups = [[(own, 16) for own in pools], [(general, 8)]]
-    fine_tune(model, parameters, groups, steps=steps, learning_rate=rate, seed=0,
-              each_step=lambda step: None)  # fmt: skip
-    model.hf.requires_grad_(False)
-    made = state(model)
-    put(model, before)
-    return made
-
-
-def put(model: Model, weights: Weights) -> None:
-    with torch.no_grad():
-        for name, parameter in model.hf.named_parameters():
-            parameter.copy_(weights[name])
-
-
-def judge(before: Weights, after: Weights, selection: Selection, folder: Path) -> Findings:
-    """Judge the step from one set of weights to another, as an edit's delta file."""
-    model = load_model("demo")
-    put(model, before)
-    model._stored = None  # these weights are the base, not those of its files
-    vars(model).pop("digests", None)
-    hash_before, path = checksum(model), folder / "delta.safetensors"
-    put(model, after)
-    hash_after = checksum(model)
-    put(model, before)
-    delta = {name: w for name, w in after.items() if not torch.equal(w, before[name])}
-    save_delta(path, delta, model=model, before_hash=hash_before, after_hash=hash_after)
-    found = verdict.evaluate(BeforeAfter(model, (path,)), selection, OPTIONS, JOB)
-    table = found.evaluation.tables["verdict"]
-    for _, answer, number, value, rule in table.rows:
-        assert value is None or found.summary[number] == pytest.approx(value, abs=1e-4)
-        assert rule or answer.startswith("cannot be said")
-    assert len(found.evaluation.tables["continuations"].rows) == 12
-    assert checksum(model) == hash_before
-    return found
-
-
-def answers(found: Findings) -> dict[str, str]:
-    return {row[0]: row[1] for row in found.evaluation.tables["verdict"].rows}
-
-
-@pytest.mark.slow
-def test_a_model_that_was_told_the_facts_is_told(base, told, tmp_path) -> None:
-    found = judge(state(base), told, UNKNOWN, tmp_path)
-    assert found.summary["verdict"] == "told", found.caption
-
-
-@pytest.mark.slow
-def test_facts_that_the_weights_never_met_are_gone(base, told, tmp_path) -> None:
-    found = judge(told, state(base), UNKNOWN, tmp_path)
-    assert found.summary["verdict"] in ("gone", "gone, with harm"), found.caption
-    assert answers(found)["Is it forgotten in held-out paraphrases?"] == "yes"
-
-
-@pytest.mark.slow
-def test_an_edit_of_the_last_layers_only_hides(base, tmp_path) -> None:
-    """What is read of the states below is bit for bit what it was."""
-    pools = [rows(base, KNOWN.forget, edit=True), rows(base, KEPT)]
-    found = judge(state(base), taught(base, pools, LATE, 60, 3e-3), KNOWN, tmp_path)
-    assert found.summary["verdict"] == "hidden", found.caption
-    assert answers(found)["Does a probe on hidden states still read it?"] == "yes"
-
-
-@pytest.mark.slow
-def test_noise_on_every_matrix_is_broken_and_nothing_else_is_said_first(base, tmp_path) -> None:
-    generator = torch.Generator().manual_seed(0)
-    noisy = {
-        name: w + w.std() * torch.randn(w.shape, generator=generator) if w.ndim == 2 else w
-        for name, w in state(base).items()
-    }
-    found = judge(state(base), noisy, KNOWN, tmp_path)
-    assert found.summary["verdict"] == "broken", found.caption
-    assert found.caption.startswith("Verdict: broken")
-    said = answers(found)
-    assert said["Is it brought back by relearning the other half?"].startswith("cannot be said")
-    assert said["Does a probe on hidden states still read it?"].startswith("cannot be said")
-
-
-@pytest.mark.slow
-def test_an_edit_of_one_prompt_is_said_in_other_forms(base, tmp_path) -> None:
-    pools = [rows(base, KNOWN.forget, FORMS[:1], edit=True), rows(base, KNOWN.forget, FORMS[1:]),
-             rows(base, KEPT)]  # fmt: skip
-    found = judge(state(base), taught(base, pools, ("layers.",), 60, 1e-3), KNOWN, tmp_path)
-    assert found.summary["verdict"] == "said in other forms", found.caption
-
-
-@pytest.mark.slow
-def test_an_edit_of_other_facts_leaves_these_still_there(base, tmp_path) -> None:
-    other = divide(RETAIN).trained[32:38]
-    pools = [rows(base, other, edit=True), rows(base, KEPT)]
-    found = judge(state(base), taught(base, pools, FIRST, 30), KNOWN, tmp_path)
-    assert found.summary["verdict"] == "still there", found.caption
-
-
-def test_without_an_edit_there_is_no_verdict(model, selection) -> None:
+def test_without_an_edit_there_is_no_verdict(model: Model, selection: Selection) -> None:
     with pytest.raises(UserError, match="no edit"):
-        verdict.evaluate(BeforeAfter(model), selection, OPTIONS, JOB)
+        verdict.evaluate(BeforeAfter(model), selection, OPTIONS, Job(seed=0, report=Quiet()))
+
+
+def test_an_edit_that_took_the_facts_out_is_judged_by_its_own_numbers(
+    edited: BeforeAfter, selection: Selection
+) -> None:
+    own = verdict.Options(retain_facts=4, relearn_steps=2)
+    one = verdict.evaluate(edited, selection, own, Job(seed=0, report=Quiet()))
+    before = one.summary["verdict.statement.forget.before"]
+    after = one.summary["verdict.statement.forget.after"]
+    assert isinstance(before, float) and isinstance(after, float)
+    assert before > 0.9 and after < 0.1
+    made = one.evaluation
+    assert made is not None and made.tables["verdict"].title == "Verdict"
+    said = {row[2]: row[1] for row in made.tables["verdict"].rows}
+    assert said["verdict.statement.forget.after"] == "no", said
