@@ -4,6 +4,7 @@ import signal
 import time
 from collections import deque
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.errors import UserError
-from worker.contract.settings import WRONG_SETTINGS
+from worker.contract.settings import WRONG_SETTINGS, Settings
 from worker.engine import supervisor as supervising
+from worker.engine.facing import Place
 from worker.engine.supervisor import HELD, Supervisor
+from worker.engine.timing import Timing
 from worker.store.attempts import Adopted
 from worker.store.tables import Run, WorkerRow
 
@@ -178,6 +181,20 @@ def alone(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Any, list[flo
     )  # fmt: skip
     made.__dict__.update(fields)
     return made, now
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_lane_looks_at_what_runs_keep_only_where_another_process_computes_them(
+    lanes: int, tmp_path: Path
+) -> None:
+    chosen = Settings(data=tmp_path, lanes=lanes)
+    made = Supervisor(chosen, "w1", "worker.run", Timing(), Place("127.0.0.1", "127.0.0.1"))
+    own = made._questions is made._runs
+    assert own == (lanes == 1) and made._slots == [made._runs, made._questions][:lanes]
+    assert made._lane._slot is made._questions
+    assert made._lane._runs is (None if own else made._runs)
+    made._lane.close()
+    made._shut_down()
 
 
 def test_runs_are_taken_once_announced_and_handed_while_a_process_lives(
