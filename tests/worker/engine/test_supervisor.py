@@ -194,7 +194,9 @@ def test_a_lane_looks_at_what_runs_keep_only_where_another_process_computes_them
     assert made._lane._slot is made._questions
     assert made._lane._runs is (None if own else made._runs)
     made._lane.close()
-    made._shut_down()
+    for slot in made._slots:
+        slot.close()
+    made._store.close()
 
 
 def test_runs_are_taken_once_announced_and_handed_while_a_process_lives(
