@@ -52,6 +52,7 @@ ALLOWED = {
         "worker.contract",
     },
     "worker.cli.specs": {"worker.contract"},
+    "worker.cli.people": {"worker.store", "worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},

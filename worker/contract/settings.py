@@ -48,6 +48,17 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         None, description="Login and API token; generated and printed at start when not set."
     )
+    shared: bool = Field(
+        False,
+        description="1, or `lethe serve --shared`: people sign in with accounts of their own "
+        "(`lethe user add`, then invitations), and the login token opens nothing.",
+    )
+    public_url: str = Field(
+        "",
+        description="Address under which people reach a shared server, for example "
+        "https://lethe.example.org: invitations begin with it, cookies are Secure where it is "
+        "https, and other hosts' names are refused; empty: LETHE_HOST and LETHE_PORT.",
+    )
     proxies: str = Field(
         "",
         description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
@@ -96,6 +107,20 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return dict(_bound(part) for part in value.split(",") if part.strip())
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
+            raise ValueError("expected http:// or https://, a host and no path")
+        return value.rstrip("/")
+
+    @property
+    def address(self) -> str:
+        """How the web server is reached, without a path."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        shown = f"[{host}]" if ":" in host else host
+        return self.public_url or f"http://{shown}:{self.port}"
 
     @property
     def own_models(self) -> Path:

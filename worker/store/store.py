@@ -8,17 +8,22 @@ from worker.contract.private import make_folder
 from worker.contract.settings import Settings
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
+from worker.store.audit import AuditStore
 from worker.store.circuits import CircuitStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
+from worker.store.invitations import InvitationStore
 from worker.store.knowledge import KnowledgeStore
 from worker.store.lessons import LessonStore
 from worker.store.masks import MaskStore
 from worker.store.menus import Menus
 from worker.store.migrate import migrate
 from worker.store.paces import PaceStore
+from worker.store.people import PeopleStore
+from worker.store.personal_tokens import TokenStore
 from worker.store.runs import RunStore
 from worker.store.sessions import SessionStore
+from worker.store.sign_ins import SignInStore
 from worker.store.submissions import SubmissionStore
 from worker.store.texts import TextStore
 from worker.store.workers import WorkerStore
@@ -37,6 +42,11 @@ class Store(
     PaceStore,
     LessonStore,
     CircuitStore,
+    PeopleStore,
+    SignInStore,
+    InvitationStore,
+    TokenStore,
+    AuditStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

@@ -129,3 +129,12 @@ def test_a_url_hides_every_kind_of_key() -> None:
     assert (
         hidden("x?a=1&api_key=k&Token=t;password=p") == "x?a=1&api_key=***&Token=***;password=***"
     )
+
+
+def test_a_public_url_is_an_address_without_a_path() -> None:
+    assert Settings(public_url="https://lethe.example.org/").address == "https://lethe.example.org"
+    assert Settings(host="::", port=81).address == "http://127.0.0.1:81"
+    assert Settings(host="fe80::1", port=81).address == "http://[fe80::1]:81"
+    for wrong in ("lethe.example.org", "https://a/b", "https://u@a", "ftp://a"):
+        with pytest.raises(ValidationError, match="no path"):
+            Settings(public_url=wrong)

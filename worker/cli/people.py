@@ -1,0 +1,113 @@
+"""`lethe user …`: a shared server's people, without the web; the first admin comes from here."""
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from worker.contract.errors import UserError
+from worker.contract.people import person_name, role_of
+from worker.contract.settings import settings
+from worker.store.store import Store
+
+app = typer.Typer(
+    help="The people of a shared server (`lethe serve --shared`).", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="The person's name.")]
+Piped = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the password from the standard input's line."),
+]
+DAY = 24 * 3600.0
+
+
+@app.command("list")
+def show() -> None:
+    """List everybody with role and state."""
+    with _store() as store:
+        for person in store.people():
+            state = "disabled" if person.disabled else "active"
+            typer.echo(f"{person.name}  {person.role}  {state}  since {person.created:%Y-%m-%d}")
+
+
+@app.command()
+def add(
+    name: Name,
+    role: Annotated[str, typer.Option(help="viewer, member or admin.")] = "member",
+    piped: Piped = False,
+) -> None:
+    """Make an account; the password is asked for."""
+    chosen, name = role_of(role), person_name(name)
+    with _store() as store:
+        person = store.add_person(name, _password(piped), chosen)
+        _note(store, "added a person", f"{person.name} as {person.role}")
+    typer.echo(f"{person.name} may sign in as {person.role}")
+
+
+@app.command()
+def role(name: Name, role: Annotated[str, typer.Argument(help="viewer, member or admin.")]) -> None:
+    """Give a person another role."""
+    with _store() as store:
+        person = store.set_role(name, role_of(role))
+        _note(store, "changed a person's role", f"{person.name} to {person.role}")
+    typer.echo(f"{person.name} is {person.role}")
+
+
+@app.command()
+def disable(
+    name: Name,
+    undo: Annotated[bool, typer.Option("--undo", help="Let the person in again.")] = False,
+) -> None:
+    """Shut a person out: sessions end, tokens are refused, what they made stays."""
+    with _store() as store:
+        person = store.set_disabled(name, not undo)
+        _note(store, "let a person in again" if undo else "shut a person out", person.name)
+    typer.echo(f"{person.name} {'may sign in again' if undo else 'is shut out'}")
+
+
+@app.command()
+def reset(name: Name, piped: Piped = False) -> None:
+    """Give a person a new password, which is asked for, and end their sessions."""
+    with _store() as store:
+        person = store.person(name)
+        store.set_password(person.name, _password(piped))
+        _note(store, "reset a password", person.name)
+    typer.echo(f"{person.name} has a new password and is signed out everywhere")
+
+
+@app.command()
+def invite(
+    role: Annotated[str, typer.Option(help="viewer, member or admin.")] = "member",
+    days: Annotated[float, typer.Option(min=0.01, max=365, help="How long it holds.")] = 7,
+) -> None:
+    """Print a link with which one person makes their own account."""
+    chosen = role_of(role)
+    with _store() as store:
+        secret = store.invite(chosen, days * DAY, "")
+        _note(store, "made an invitation", f"for a {chosen}")
+    typer.echo(f"{settings().address}/invitation/{secret}")
+
+
+def _password(piped: bool) -> str:
+    if piped:
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass("Password: ")
+    if first != getpass.getpass("The same again: "):
+        raise UserError("The two passwords differ; nothing was changed.")
+    return first
+
+
+def _note(store: Store, what: str, about: str) -> None:
+    store.note("", what, about, f"command line of {getpass.getuser()}")
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    store = Store.open(settings())
+    try:
+        yield store
+    finally:
+        store.close()
