@@ -9,11 +9,12 @@ from starlette.responses import JSONResponse
 from app import arrays, stream, submission
 from app.api._body import Key, gives, read_json
 from app.backend import EngineDep, StoreDep
-from worker.contract.errors import NotFound
+from worker.contract.errors import NotFound, UserError
 from worker.contract.progress import RunState
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
 from worker.contract.spec import RunKind, Spec
+from worker.store.paging import COUNTED, read_place
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 
@@ -42,9 +43,20 @@ def list_runs(
     starred: bool | None = None,
     archived: bool | None = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    after: str = "",
+    offset: int = 0,
 ) -> dict[str, Any]:
-    """Runs that match every given filter, newest first, with how many there are in all."""
+    """Runs that match every given filter, newest first, from the place `after` on.
+
+    `next` is the place at which the next page begins, null on the last one. `total` is how many
+    match from the first of these on; it is exact up to 1,000, and `is_more` says of more.
+    """
+    if offset:
+        raise UserError(
+            f"offset is {offset}; expected none: a page begins at a place. Ask for the next page "
+            f"with after= and what the page before it gave as next.",
+            field="offset",
+        )
     filters: dict[str, Any] = {
         "kind": kind,
         "state": state,
@@ -55,9 +67,13 @@ def list_runs(
         "starred": starred,
         "archived": archived,
     }
+    place = read_place(after, "after") if after else None
+    found = store.runs_page(**filters, limit=limit, counted=COUNTED, after=place)
     return {
-        "runs": store.runs(**filters, limit=limit, offset=offset),
-        "total": store.count_runs(**filters),
+        "runs": found.runs,
+        "next": str(found.places[-1]) if found.n > limit else None,
+        "total": min(found.n, COUNTED),
+        "is_more": found.n > COUNTED,
     }
 
 

@@ -44,14 +44,22 @@ PAGES = {
     "Runs, a tag": "/runs?tag=seldom",
     "Runs, starred": "/runs?show=starred",
     "Runs, the archive": "/runs?show=archived",
+    "Runs, all": "/runs?show=all",
+    "Runs, a kind of a model": "/runs?kind=localize&model=other",
+    "Runs, a tag and a state": "/runs?tag=often&state=failed",
     "Runs, words that many have": "/runs?search=athletes",
     "Runs, words that one has": "/runs?search=needle",
     "Runs, words that none has": "/runs?search=nowhere",
+    "Runs, words and filters": "/runs?search=nowhere&kind=evaluate&state=done",
     "Compare": "/compare",
     "Compare, words that none has": "/compare?search=nowhere",
     "Masks": "/masks",
     "Localize": "/localize",
     "Unlearn": "/unlearn",
+    "Evaluate": "/probes",
+    "Explore": "/explore",
+    "Stacks": "/stacks",
+    "Dossiers": "/dossier",
     "Studies": "/studies",
     "API, the newest 50": "/api/runs?limit=50",
 }
@@ -71,6 +79,11 @@ def specs() -> list[Any]:
     return [parse_spec(spec) for spec, times in found for _ in range(times)]
 
 
+def created_of(number: int) -> float:
+    """When a run was asked for, in seconds since 1970."""
+    return 1_750_000_000.0 + number * 315.0
+
+
 def rows(n: int, seed: int) -> Iterator[tuple[dict[str, Any], str]]:
     """Finished runs over a year with, for some, a tag."""
     generator = random.Random(seed)
@@ -81,7 +94,7 @@ def rows(n: int, seed: int) -> Iterator[tuple[dict[str, Any], str]]:
         id = f"{number:012x}"
         title = title_of(spec) + (" needle" if number == n // 10 else "")
         body = spec.model_dump(mode="json")
-        created = 1_750_000_000.0 + number * 315.0
+        created = created_of(number)
         state = generator.choices(("done", "failed", "cancelled"), (90, 5, 5))[0]
         yield (
             {
@@ -150,7 +163,13 @@ def main() -> None:
             print("\n| Page | median | most | computed |\n|-|-|-|-|")
             with httpx.Client(base_url=served.base, timeout=60, follow_redirects=True) as client:
                 client.get(served.address).raise_for_status()
-                pages = PAGES | {"Runs, far back": f"/runs?offset={int(args.runs * 0.9)}"}
+                back = created_of(args.runs // 10)
+                pages = PAGES | {
+                    "Runs, far back": f"/runs?after={back}-x&at={args.runs * 9 // 10}",
+                    "Runs, far back, to the page before": f"/runs?before={back}-x&at={args.runs}",
+                    "Runs, far back, of one word": f"/runs?search=athletes&after={back}-x&at=900",
+                    "API, far back": f"/api/runs?limit=50&after={back}-x",
+                }
                 for name, path in pages.items():
                     found, computed = ask(served, client, path, args.rounds)
                     times = (statistics.median(found), max(found), computed)

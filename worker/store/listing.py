@@ -1,9 +1,9 @@
 """Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, UnaryExpression, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from worker.contract.ability import why_waits
@@ -54,15 +54,42 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def newest(which: RunFilter, limit: int, offset: int) -> Select[Run]:
-    """A page of the runs that match, newest first.
+def newest_first(
+    which: RunFilter,
+    limit: int | None,
+    *more: ColumnElement[bool] | None,
+    backwards: bool = False,
+) -> Select[float, str]:
+    """The keys, `created` and `id`, of the first runs that match and meet `more`, newest first.
 
-    They are found by their ids, which stand in the indexes: whole rows, specs and all, are read of
-    the page alone.
+    They stand in the indexes, in this order for each value of `archived`: for all runs, the first
+    of both are put together. A search reads the index that holds what is searched, and no row.
     """
-    order = (Run.created.desc(), Run.id.desc())
-    page = select(Run.id).where(*matching(which)).order_by(*order).limit(limit).offset(offset)
-    return select(Run).where(Run.id.in_(page)).order_by(*order)
+    archived = which.get("archived", False)
+    key = (Run.created, Run.id)
+    parts = []
+    for value in (False, True) if archived is None else (archived,):
+        given: RunFilter = {**which, "archived": value}
+        part = select(*key).where(*matching(given), *(one for one in more if one is not None))
+        if which.get("search"):
+            part = part.with_hint(Run, "INDEXED BY runs_searched", "sqlite")
+        parts.append(part.order_by(*_ordered(key, backwards)).limit(limit))
+    if len(parts) == 1:
+        return parts[0]
+    found = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    both = select(found.c.created, found.c.id)
+    return both.order_by(*_ordered((found.c.created, found.c.id), backwards)).limit(limit)
+
+
+def _ordered(columns: Iterable[Any], backwards: bool) -> list[UnaryExpression[Any]]:
+    return [column.asc() if backwards else column.desc() for column in columns]
+
+
+def newest(which: RunFilter, limit: int) -> Select[Run]:
+    """The newest runs that match; whole rows, specs and all, are read of these alone."""
+    keys = newest_first(which, limit).subquery()
+    page = select(Run).where(Run.id.in_(select(keys.c.id)))
+    return page.order_by(Run.created.desc(), Run.id.desc())
 
 
 def records(session: Session, query: Select[Run], announced: Menus) -> list[RunRecord]:

@@ -20,14 +20,15 @@ from sqlalchemy.orm import Session, aliased
 from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.records import RunRecord
-from worker.contract.result import Result
+from worker.contract.result import Receipt, Result
 from worker.contract.spec import Spec
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import add_events, end_run
 from worker.store.database import Database
 from worker.store.describe import parents_of, search_text, title_of
-from worker.store.listing import RunFilter, matching, newest, records
+from worker.store.listing import RunFilter, newest, newest_first, records
 from worker.store.menus import Menus
+from worker.store.paging import Place, RunsPage, read_page
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
 
@@ -46,17 +47,28 @@ class RunStore:
             raise _no_run(id)
         return found[0]
 
-    def runs(
-        self, *, limit: int = 50, offset: int = 0, **which: Unpack[RunFilter]
-    ) -> list[RunRecord]:
+    def runs(self, *, limit: int = 50, **which: Unpack[RunFilter]) -> list[RunRecord]:
         """Runs that match every given filter, newest first."""
         with self.database.read() as session:
-            return records(session, newest(which, limit, offset), self.announced)
+            return records(session, newest(which, limit), self.announced)
+
+    def runs_page(
+        self,
+        *,
+        limit: int,
+        counted: int,
+        after: Place | None = None,
+        before: Place | None = None,
+        **which: Unpack[RunFilter],
+    ) -> RunsPage:
+        """A page of the runs that match, from a place on or up to one; see `read_page`."""
+        given = {"limit": limit, "counted": counted}
+        with self.database.read() as session:
+            return read_page(session, which, self.announced, **given, after=after, before=before)
 
     def count_runs(self, most: int | None = None, **which: Unpack[RunFilter]) -> int:
         """How many runs match; with `most`, at least that many where it is the answer."""
-        found = select(Run.id).where(*matching(which)).limit(most)
-        count = select(func.count()).select_from(found.subquery())
+        count = select(func.count()).select_from(newest_first(which, most).subquery())
         with self.database.read() as session:
             return session.scalar(count) or 0
 
@@ -107,6 +119,17 @@ class RunStore:
             return Result.model_validate(body)
         self.run(id)
         return None
+
+    def receipts(self, ids: Iterable[str]) -> dict[str, Receipt]:
+        """What each of these runs changed, by its id; a run without a receipt is absent.
+
+        The rest of their results is read and passed over unchecked: it is most of them.
+        """
+        stored = select(RunResult.run_id, RunResult.body).where(RunResult.run_id.in_(list(ids)))
+        with self.database.read() as session:
+            found = session.execute(stored).all()
+        given = ((row.run_id, row.body.get("receipt")) for row in found)
+        return {id: Receipt.model_validate(receipt) for id, receipt in given if receipt}
 
     def log(self, id: str) -> list[str]:
         """The lines of a run's log, oldest first."""

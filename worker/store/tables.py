@@ -62,6 +62,11 @@ class Base(DeclarativeBase):
     """The root of the tables."""
 
 
+OF_SEARCHES = ("runs_searched", "runs_trigrams")
+"""Indexes that one kind of database has and another cannot, so that no table declares them: see
+migration 0010."""
+
+
 class Run(Base):
     """One job. `attempt` is its fence: only the worker that holds the newest number may write."""
 

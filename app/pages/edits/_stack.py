@@ -7,20 +7,22 @@ from typing import Any
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.records import RunRecord
-from worker.contract.result import Result
+from worker.contract.result import Receipt, Result
 from worker.engine.stacks import STACKS, edits_below, facts_of
 from worker.store.store import Store
 
 LIMIT = 16
 """Edits of one stack on the page."""
+LISTED = 60
+"""Edits of a model that the page offers, the newest; older ones can be named in its address."""
 
 
 @dataclass(frozen=True)
-class Edit:
-    """One finished edit."""
+class Listed:
+    """One finished edit as it is offered."""
 
     run: RunRecord
-    result: Result
+    receipt: Receipt
 
     @property
     def base(self) -> str:
@@ -36,12 +38,19 @@ class Edit:
     @property
     def before(self) -> str:
         """Checksum of the weights that it was made on."""
-        return self.result.receipt.hash_before if self.result.receipt else ""
+        return self.receipt.hash_before
 
     @property
     def after(self) -> str:
         """Checksum of the weights with it."""
-        return self.result.receipt.hash_after if self.result.receipt else ""
+        return self.receipt.hash_after
+
+
+@dataclass(frozen=True)
+class Edit(Listed):
+    """One finished edit that is chosen."""
+
+    result: Result
 
 
 @dataclass(frozen=True)
@@ -67,11 +76,12 @@ class Stack:
         return all(over.before == under.after for under, over in pairs)
 
 
-def edits_of(store: Store, model: str) -> list[Edit]:
-    """Finished edits of a base model, newest first."""
-    runs = store.runs(kind="unlearn", state="done", model=model, limit=200)
-    found = [(run, store.result(run.id)) for run in runs]
-    return [Edit(run, result) for run, result in found if result and result.receipt]
+def edits_of(store: Store, model: str, chosen: Sequence[Edit]) -> list[Listed]:
+    """Those of the chosen edits that are no new ones, and the newest of a base model."""
+    runs = store.runs(kind="unlearn", state="done", model=model, limit=LISTED)
+    receipts = store.receipts(run.id for run in runs if run.has_result)
+    newest = [Listed(run, receipts[run.id]) for run in runs if run.id in receipts]
+    return [edit for edit in chosen if edit.run.id not in receipts] + newest
 
 
 def read_stack(store: Store, asked: Sequence[tuple[str, str]]) -> Stack:
@@ -115,7 +125,7 @@ def _edit(store: Store, run_id: str) -> Edit:
             f"The run {run_id!r} is {run.state} and gives no edit; expected a finished one.",
             field="edit",
         )
-    return Edit(run, result)
+    return Edit(run, result.receipt, result)
 
 
 def evaluation_of(stack: Stack) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _draw(
         status_code=code,
         models=models,
         model=model,
-        edits=edits_of(store, model),
+        edits=edits_of(store, model, stack.edits),
         stack=stack,
         places={edit.run.id: i + 1 for i, edit in enumerate(stack.edits)},
         problems=[sentence for _, sentence in problems],

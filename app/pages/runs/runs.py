@@ -1,5 +1,6 @@
 """Runs: the list with its filters, and what can be done to many at once."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,12 +16,11 @@ from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.progress import FINAL_STATES
 from worker.engine.client import Engine
+from worker.store.paging import COUNTED, Place, read_place
 from worker.store.store import Store
 
 NAV = ("Runs", "/runs")
 PAGE = 30
-COUNTED = 10_000
-"""Of more runs the list says only that they are more: to count them takes longer than to show."""
 KINDS = ("localize", "unlearn", "evaluate", "explore", "study", "export", "add")
 STATES = ("queued", "loading", "running", "interrupted", "done", "failed", "cancelled")
 FILTERS = ("search", "kind", "state", "model", "owner", "tag", "show")
@@ -35,41 +35,57 @@ def show(request: Request, store: StoreDep) -> Response:
 
 
 def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
-    """What the list shows for an address' filters."""
-    filters = read_filters(asked)
-    offset = _offset(asked)
-    typed = {name: asked.get(name, "") for name in FILTERS}
-    runs = store.runs(**filters, limit=PAGE + 1, offset=offset)
-    total, is_more = _total(store, filters, offset, len(runs))
-    kept = {name: value for name, value in typed.items() if value}
+    """What the list shows for an address' filters, from the place on that the address names.
 
-    def page(at: int) -> str:
-        return "/runs?" + urlencode({**kept, "offset": at} if at else kept)
+    `at` is how many runs come before that place. It is told, not counted: it is only shown.
+    """
+    typed = {name: asked.get(name, "") for name in FILTERS}
+    kept = {name: value for name, value in typed.items() if value}
+    places = {name: asked[name] for name in ("after", "before") if asked.get(name)}
+    found = store.runs_page(
+        limit=PAGE,
+        counted=COUNTED,
+        after=_place(places, "after"),
+        before=_place(places, "before"),
+        **read_filters(asked),
+    )
+    if places and not found.runs:
+        return listing(store, QueryParams(kept), said)
+    at = 0 if found.begins else _at(asked)
+    is_more = at + found.n > COUNTED and found.n > PAGE
+
+    def page(to: int) -> str:
+        """The address of this page, of the one after it or of the one before."""
+        if to <= 0 or not found.places:
+            return _address(kept)
+        if to == at:
+            return _address({**kept, **places, "at": at})
+        after = to > at
+        place = found.places[-1 if after else 0]
+        return _address({**kept, "after" if after else "before": place, "at": to})
 
     return {
-        "runs": runs[:PAGE],
-        "total": total,
+        "runs": found.runs,
+        "total": max(COUNTED, at + PAGE) if is_more else at + found.n,
         "is_more": is_more,
-        "offset": offset,
+        "offset": at,
         "limit": PAGE,
         "typed": typed,
         "page": page,
         "kinds": _choices(KINDS),
         "states": _choices(STATES),
         "models": _choices(_models(store)),
-        "is_open": any(run.state not in FINAL_STATES for run in runs[:PAGE]),
+        "is_open": any(run.state not in FINAL_STATES for run in found.runs),
         "said": said,
     }
 
 
-def _total(store: Store, filters: dict[str, Any], offset: int, n: int) -> tuple[int, bool]:
-    """How many runs match, and whether there are more: no more than `COUNTED` are counted."""
-    if n <= PAGE and (n or not offset):
-        return offset + n, False
-    total = store.count_runs(most=COUNTED + 1, **filters)
-    if total <= COUNTED:
-        return total, False
-    return max(COUNTED, offset + PAGE), True
+def _place(places: Mapping[str, str], name: str) -> Place | None:
+    return read_place(places[name], name) if name in places else None
+
+
+def _address(asked: Mapping[str, object]) -> str:
+    return f"/runs?{urlencode(asked)}" if asked else "/runs"
 
 
 def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -93,8 +109,8 @@ def read_filters(asked: QueryParams) -> dict[str, Any]:
     return filters
 
 
-def _offset(asked: QueryParams) -> int:
-    text = asked.get("offset", "0")
+def _at(asked: QueryParams) -> int:
+    text = asked.get("at", "0")
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 

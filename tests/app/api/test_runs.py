@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from app.api import runs
 from worker.contract.errors import UserError
 from worker.contract.progress import Event
 from worker.contract.result import ArrayInfo, Axis, Provenance, Result
@@ -212,9 +213,26 @@ def test_runs_are_listed_by_filters(
     for query in ("tag=paper", "starred=true"):
         assert [r["id"] for r in script.get(f"/api/runs?{query}").json()["runs"]] == [first]
     assert script.get("/api/runs?kind=unlearn").json()["total"] == 0
-    assert script.get("/api/runs?limit=1&offset=1").json()["runs"][0]["id"] == first
-    for query in ("kind=x", "limit=0", "limit=x", "state=odd", "offset=-1", "offset=99999999999"):
+    for query in ("kind=x", "limit=0", "limit=x", "state=odd", "after=x", "offset=x"):
         assert script.get(f"/api/runs?{query}").status_code == 422
+
+
+def test_runs_are_listed_a_page_at_a_time(
+    script: TestClient, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [script.post("/api/runs", json={**spec, "seed": n}).json()["id"] for n in range(5)]
+    monkeypatch.setattr(runs, "COUNTED", 3)
+    found, asked, said = [], "", []
+    while asked is not None:
+        page = script.get("/api/runs", params={"limit": 2, "after": asked}).json()
+        found += [run["id"] for run in page["runs"]]
+        said.append((page["total"], page["is_more"]))
+        asked = page["next"]
+    assert found == made[::-1]
+    assert said == [(3, True), (3, False), (1, False)]
+    refused = script.get("/api/runs?offset=2")
+    assert refused.status_code == 422 and "offset is 2; expected none" in refused.text
+    assert "after=" in refused.text
 
 
 def test_a_result_and_its_arrays_can_be_had(
@@ -287,7 +305,7 @@ def test_a_bug_is_answered_with_an_incident(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr(engine.store, "runs", broken)
+    monkeypatch.setattr(engine.store, "runs_page", broken)
     answer = script.get("/api/runs")
     assert answer.status_code == 500
     sentence = answer.json()["detail"][0]["message"]

@@ -22,7 +22,7 @@ def test_runs_are_filtered_searched_counted_and_paged_newest_first(store: Store)
     store.update_run(ids[1], archived=True)
     store.update_run(ids[2], title="100% of_it")
     done = finished(store)
-    assert [r.id for r in store.runs(limit=2, offset=1)] == [ids[5], ids[4]]
+    assert [r.id for r in store.runs(limit=2)] == [done, ids[5]]
     assert store.count_runs() == 6 and store.count_runs(archived=None) == 7
     assert [r.id for r in store.runs(owner="ann", archived=None)] == [ids[5], ids[3], ids[1]]
     assert [r.id for r in store.runs(starred=True)] == [ids[0]]
@@ -49,6 +49,15 @@ def test_each_run_has_its_own_tags_lineage_and_place(store: Store) -> None:
     assert [store.run(id).ahead for id in (first, child, last)] == [0, 0, 1]
     assert store.begin_attempt(child, "w1", "g1") is not None
     assert [store.run(id).ahead for id in (child, last)] == [0, 0]
+
+
+def test_all_runs_are_listed_in_one_order_with_the_archive_among_them(store: Store) -> None:
+    ids = [add(store) for _ in range(5)]
+    for id in ids[1::2]:
+        store.update_run(id, archived=True)
+    assert [r.id for r in store.runs(archived=None, limit=4)] == ids[:0:-1]
+    assert [r.id for r in store.runs(archived=None, search=ids[3])] == [ids[3]]
+    assert store.count_runs(archived=None, search="athletes") == 5
 
 
 def test_no_more_runs_are_counted_than_are_asked_for(store: Store) -> None:

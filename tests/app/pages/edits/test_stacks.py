@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.pages.edits import _stack
+from tests.app.asking import asked_of
 from worker.contract.mask import Mask
 from worker.contract.menu import Announcement, MethodInfo
 from worker.contract.result import Provenance, Receipt, Result
@@ -91,6 +93,23 @@ def test_edits_are_listed_with_what_they_were_made_on(
     assert all(f'value="{one}"' in page for one in edits)
     assert "the base" in page and "high2222" in page
     assert "has no finished edit yet" in client.get("/stacks?model=broken").text
+
+
+def test_many_edits_are_listed_with_as_many_questions_as_few(
+    client: TestClient, engine: Engine, edits: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/stacks")
+    with asked_of(engine.store.database) as few:
+        client.get("/stacks")
+    for number in range(6):
+        edit(engine, "base0000", f"more{number}", (), "first:2")
+    with asked_of(engine.store.database) as many:
+        page = client.get("/stacks").text
+    assert len(many) == len(few) and "more5" in page
+    monkeypatch.setattr(_stack, "LISTED", 2)
+    page = client.get("/stacks", params=asked(*edits)).text
+    assert "more5" in page and "more3" not in page
+    assert all(f'name="edit" value="{one}" checked' in page for one in edits)
 
 
 def test_a_stack_in_its_own_order_is_exact_and_its_revert_is_told_by_checksum(

@@ -1,5 +1,8 @@
 """The list of runs, a page at a time."""
 
+import html
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -26,23 +29,56 @@ def listed(client: TestClient, engine: AskedEngine, monkeypatch: pytest.MonkeyPa
     return client
 
 
+def go(page: str, word: str) -> str:
+    """The address under one of the list's words."""
+    found = re.search(rf'href="([^"]*)"[^>]*>{word}</a>', page)
+    return html.unescape(found[1]) if found else ""
+
+
+def shown(page: str) -> list[int]:
+    return [number for number in range(6, -1, -1) if f"Number {number}" in page]
+
+
 @pytest.mark.parametrize(
-    ("address", "said", "first", "goes_on"),
+    ("address", "said", "numbers"),
     [
-        ("/runs", "1–2 of more than 4", "Number 6", True),
-        ("/runs?offset=2", "3–4 of more than 4", "Number 4", True),
-        ("/runs?offset=4", "5–6 of more than 6", "Number 2", True),
-        ("/runs?offset=6", "7–7 of 7", "Number 0", False),
-        ("/runs?search=rare", "1–2 of 3", "Number 2", True),
-        ("/runs?search=rare&offset=2", "3–3 of 3", "Number 0", False),
-        ("/runs?search=nowhere", "No run matches", "", False),
+        (
+            "/runs",
+            ["1–2 of more than 4", "3–4 of more than 4", "5–6 of more than 6", "7–7 of 7"],
+            [[6, 5], [4, 3], [2, 1], [0]],
+        ),
+        ("/runs?search=rare", ["1–2 of 3", "3–3 of 3"], [[2, 1], [0]]),
+        ("/runs?search=nowhere", ["No run matches"], [[]]),
     ],
 )
-def test_a_list_says_where_it_is_and_goes_on_where_there_are_more(
-    listed: TestClient, address: str, said: str, first: str, goes_on: bool
+def test_a_list_says_where_it_is_and_goes_on_and_back(
+    listed: TestClient, address: str, said: list[str], numbers: list[list[int]]
 ) -> None:
-    page = listed.get(address).text
-    assert said in page
-    shown = [f"Number {number}" for number in range(6, -1, -1) if f"Number {number}" in page]
-    assert shown[:1] == ([first] if first else []) and len(shown) <= 2
-    assert (">Next</a>" in page) == goes_on
+    pages = [listed.get(address).text]
+    while onward := go(pages[-1], "Next"):
+        pages.append(listed.get(onward).text)
+    assert [shown(page) for page in pages] == numbers
+    for page, words in zip(pages, said, strict=True):
+        assert words in page
+    back = [pages[-1]]
+    while before := go(back[-1], "Previous"):
+        back.append(listed.get(before).text)
+    assert [shown(page) for page in back] == numbers[::-1]
+    for page, words in zip(back, said[::-1], strict=True):
+        assert words in page
+
+
+def test_a_page_is_kept_where_it_is_asked_for_again(listed: TestClient) -> None:
+    page = listed.get(go(listed.get("/runs?kind=evaluate").text, "Next")).text
+    again = re.search(r'hx-get="([^"]*)" hx-trigger="every 4s"', page)
+    back = re.search(r'name="back" value="([^"]*)"', page)
+    assert again and back and html.unescape(again[1]) == f"/runs?{html.unescape(back[1])}"
+    assert shown(listed.get(html.unescape(again[1])).text) == [4, 3]
+
+
+def test_a_page_after_which_nothing_is_left_is_the_first(
+    listed: TestClient, engine: AskedEngine
+) -> None:
+    page = listed.get("/runs?after=0.0-x&at=40").text
+    assert shown(page) == [6, 5] and "1–2 of" in page
+    assert listed.get("/runs?after=nothing").status_code == 422
