@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+from worker.cli import backups, looking, serving
 from worker.cli import bundles as bundle_commands
 from worker.cli import lessons as lesson_commands
-from worker.cli import looking, serving
 from worker.cli import models as model_commands
 from worker.cli import people as people_commands
 from worker.cli.specs import read_spec
@@ -35,6 +35,8 @@ app.add_typer(lesson_commands.app, name="lesson")
 app.add_typer(people_commands.app, name="user")
 app.command()(bundle_commands.bundle)
 app.command()(looking.explore)
+app.command()(backups.backup)
+app.command()(backups.restore)
 
 
 def main() -> None:

@@ -127,6 +127,25 @@ class Artifacts:
         found = (str(path)[len(root) :].strip("/") for path in self._files.find(root))
         return sorted(f"{prefix.rstrip('/')}/{name}" for name in found)
 
+    def every(self) -> list[str]:
+        """Names of all artifacts, sorted, but for what is just being written."""
+        root = self._root.rstrip("/")
+        if self._is_local:
+            # Not by fsspec, which leaves a folder out when a file in it is renamed meanwhile.
+            paths = [f"{folder}/{file}" for folder, _, files in os.walk(root) for file in files]
+        else:
+            self._files.invalidate_cache()
+            paths = self._files.find(root) if self._files.exists(root) else []
+        names = (str(path)[len(root) :].strip("/") for path in paths)
+        return sorted(name for name in names if not PurePosixPath(name).name.startswith("."))
+
+    def version(self, name: str) -> str:
+        """A value that is another when an artifact was written anew; raise NotFound for none."""
+        try:
+            return str(self._files.ukey(self._path(name)))
+        except FileNotFoundError:
+            raise _missing(name) from None
+
     def delete_tree(self, prefix: str) -> None:
         """Delete everything under a prefix; nothing there is no error."""
         path = self._path(prefix)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,15 +31,22 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=DATABASES)
 def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    if request.param == "sqlite":
-        yield Settings(data=tmp_path)
+    with fresh(request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def fresh(kind: str, folder: Path) -> Iterator[Settings]:
+    """Settings of a place of its own that holds nothing."""
+    if kind == "sqlite":
+        yield Settings(data=folder)
         return
     name = f"lethe_{uuid4().hex[:8]}"
     server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     url = sa.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    yield Settings(data=tmp_path, database_url=url)
+    yield Settings(data=folder, database_url=url)
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     server.dispose()

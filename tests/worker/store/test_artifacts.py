@@ -33,6 +33,21 @@ def test_what_was_put_is_read_listed_and_deleted(artifacts: Artifacts, tmp_path:
     assert artifacts.names("runs/1") == []
 
 
+def test_all_are_listed_but_what_is_being_written_and_a_new_version_is_told(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    assert artifacts.every() == []
+    for name in ("runs/1/a", "runs/1/.a.1f2e", "texts/b", "c"):
+        artifacts.put_bytes(name, b"x")
+    assert artifacts.every() == ["c", "runs/1/a", "texts/b"]
+    before = artifacts.version("c")
+    assert artifacts.version("c") == before
+    artifacts.put_bytes("c", b"y")
+    assert artifacts.version("c") != before
+    with pytest.raises(NotFound, match="runs/1/x"):
+        artifacts.version("runs/1/x")
+
+
 def test_putting_again_replaces_the_whole_file(artifacts: Artifacts) -> None:
     artifacts.put_bytes("uploads/u", b"a long first text")
     artifacts.put_bytes("uploads/u", b"short")
