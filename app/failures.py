@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
+from app.access.refusal import speaks_json
 from app.templating import render
 from worker.contract.errors import Conflict, NotFound, Unavailable, UserError
 from worker.engine.client import NoWorker
@@ -129,7 +130,7 @@ def _answer(
     headers: dict[str, str] | None = None,
     **context: Any,
 ) -> Response:
-    if request.url.path.startswith("/api/") or request.url.path == "/healthz":
+    if speaks_json(request.url.path):
         listed = [{"field": field, "message": sentence} for field, sentence in problems]
         return JSONResponse({"detail": listed}, code, headers)
     return render(

@@ -10,13 +10,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import Field, TypeAdapter
 
+from app.access.refusal import PROBES
 from worker.contract.base import Contract
 from worker.contract.spec import Spec
 
 REF = "#/components/schemas/{model}"
 """How one schema names another."""
-OPEN = "/healthz"
-"""The path that needs no token."""
 SPEC_BODIES = ("/api/runs", "/api/runs/check")
 """Paths whose POST carries a spec."""
 SENTENCES = {
@@ -52,7 +51,7 @@ class Refusal(Contract):
 
 def statuses(path: str, method: str, has_parameters: bool) -> set[int]:
     """The statuses with which a request may be refused."""
-    if path == OPEN:
+    if path in PROBES:
         return {400, 405, 421, 503}
     found = {400, 401, 405, 421, 429, 503}
     if method != "get":
@@ -105,7 +104,7 @@ def _named(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    if path == OPEN:
+    if path in PROBES:
         operation["security"] = []
     if path in SPEC_BODIES and method == "post":
         schema = {"$ref": REF.format(model="Spec")}

@@ -14,4 +14,5 @@ RUN useradd --create-home lethe && mkdir /data && chown lethe /data
 USER lethe
 ENV LETHE_HOST=0.0.0.0 LETHE_DATA=/data
 EXPOSE 8420
+HEALTHCHECK --interval=10s --start-period=30s CMD ["python", "-m", "app.probe"]
 CMD ["python", "-m", "app"]

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access.refusal import refuse, too_many
+from app.access.refusal import PROBES, refuse, too_many
 from app.access.session import LASTS, Identity, Session, Sessions
 from worker.contract.errors import Unavailable
 from worker.contract.settings import Settings
@@ -22,7 +22,7 @@ from worker.store.store import Store
 
 InTrouble = Callable[[Request, Exception], Response]
 """Answers a request for which the database could not be asked."""
-UNSIGNED = ("/healthz", "/static/", "/favicon.ico")
+UNSIGNED = (*PROBES, "/static/", "/favicon.ico")
 """Paths for which it does not matter who asks."""
 OPEN = ("/login",)
 """Further paths that need no login."""

@@ -5,12 +5,19 @@ import math
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+PROBES = ("/healthz", "/readyz")
+"""Paths that monitors ask, without a login."""
+
+
+def speaks_json(path: str) -> bool:
+    """Whether a path is refused in the API's form."""
+    return path.startswith("/api/") or path in PROBES
+
 
 def refuse(request: Request, code: int, sentence: str, wait: float = 0.0) -> Response:
     """Answer with a sentence; `wait`, in seconds, says after which time to try again."""
     headers = retry_after(wait) if wait else {}
-    path = request.url.path
-    if path.startswith("/api/") or path == "/healthz":
+    if speaks_json(request.url.path):
         return JSONResponse({"detail": [{"field": "", "message": sentence}]}, code, headers)
     return PlainTextResponse(f"{sentence}\n", code, headers)
 

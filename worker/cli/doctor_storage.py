@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +15,7 @@ from worker.contract.settings import Settings, hidden
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
 from worker.store.migrate import newest, revision
+from worker.store.readiness import try_artifacts
 
 SHORTEST_TOKEN = 12
 
@@ -85,13 +85,10 @@ def look_at_database(settings: Settings) -> Finding:
 
 def look_at_artifacts(settings: Settings) -> Finding:
     """Whether what is stored can be written, read and deleted."""
-    what, name = f"artifacts at {hidden(settings.artifacts)}", f"doctor/{uuid4().hex}"
+    what = f"artifacts at {hidden(settings.artifacts)}"
     try:
-        artifacts = Artifacts(settings.artifacts, settings.data.resolve() / "cache" / "artifacts")
-        artifacts.put_bytes(name, b"x")
-        with artifacts.open(name) as file:
-            assert file.read() == b"x", "what was written is what is read"
-        artifacts.delete_tree("doctor")
+        cache = settings.data.resolve() / "cache" / "artifacts"
+        try_artifacts(Artifacts(settings.artifacts, cache))
     except UserError as error:
         return Finding(False, f"{what}: {error.message}", "Check LETHE_ARTIFACTS_URL.")
     # Every kind of store has exceptions of its own, and all mean that it cannot be used.

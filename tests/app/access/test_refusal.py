@@ -10,7 +10,7 @@ def request(path: str) -> Request:
     return Request({"type": "http", "path": path, "headers": [], "query_string": b""})
 
 
-@pytest.mark.parametrize("path", ["/api/runs", "/healthz"])
+@pytest.mark.parametrize("path", ["/api/runs", "/healthz", "/readyz"])
 def test_a_script_is_refused_in_the_apis_form(path: str) -> None:
     answer = refuse(request(path), 429, "Wait.", 1.2)
     assert json.loads(answer.body) == {"detail": [{"field": "", "message": "Wait."}]}

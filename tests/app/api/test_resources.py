@@ -174,6 +174,6 @@ def test_the_api_describes_itself_and_nothing_from_elsewhere(script: TestClient)
     described = script.get("/api/openapi.json").json()
     assert "/api/runs/{run_id}/events" in described["paths"]
     assert "/api/facts" in described["paths"]
-    assert all(path.startswith(("/api/", "/healthz")) for path in described["paths"])
+    assert all(path.startswith(("/api/", "/healthz", "/readyz")) for path in described["paths"])
     assert script.get("/api/docs").status_code == 404
     assert script.get("/docs").status_code == 404
