@@ -7,7 +7,7 @@ same facts, and measures the base once. What two evaluations ask of one edit may
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -31,6 +31,7 @@ class BeforeAfter:
     base: Model
     deltas: tuple[Path, ...] = ()
     changes: tuple[Change, ...] = ()
+    _changed: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[State, ...]:
@@ -69,13 +70,20 @@ class BeforeAfter:
         if not two:
             return found, None
         with edited(self.base, self.deltas), intervened(self.base, self.changes):
-            return found, (after(self.base, found),)
+            self._changed.append(True)
+            try:
+                return found, (after(self.base, found),)
+            finally:
+                self._changed.pop()
 
     def once(self, state: State, of: tuple[object, ...], ask: Callable[[], T]) -> T:
         """Give what was measured in this state under `of`, or ask for it now and keep it.
 
-        To be called inside `measure`, for what several evaluations of one edit need alike.
+        For what several evaluations of one edit need alike. Raises RuntimeError where the base is
+        asked while it is changed: the changed model would answer in its place.
         """
+        if self._changed != [True] * (state == "after"):
+            raise RuntimeError(f"What is measured {state} the edit was asked for at another time.")
         return measured_once(self.key(state, of), ask)
 
     def key(self, state: State, of: tuple[object, ...]) -> str:

@@ -18,7 +18,6 @@ evaluation of their own, the language tasks.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -77,21 +76,16 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     lines = held_out_passages(models.base, options.text)[: options.sentences]
     drawn = _drawn(models.base, selection, options)
 
-    @cache
-    def ready() -> list[Fact]:
-        return models.once("before", ("known", drawn), lambda: known(models.base, drawn))
-
-    @cache
-    def groups() -> dict[str, list[Fact]]:
-        return _groups(selection, options, ready())
+    ready = models.once("before", ("known", drawn), lambda: known(models.base, drawn))
+    groups = _groups(selection, options, ready or ())
+    everyone = [fact for facts in groups.values() for fact in facts]
+    ends = np.cumsum([len(facts) for facts in groups.values()])
 
     def measure(model: Model, state: State, reference: list[torch.Tensor]) -> Measured:
         job.report.progress(0.5 * (state == "after"), f"Reading general text {state}")
         text = read_lines(model, lines, options.context, reference)
-        everyone = [fact for facts in groups().values() for fact in facts]
         told = statement_probabilities(model, everyone)[0]
-        ends = np.cumsum([len(facts) for facts in groups().values()])
-        return Measured(text, dict(zip(groups(), np.split(told, ends), strict=False)), reference)
+        return Measured(text, dict(zip(groups, np.split(told, ends), strict=False)), reference)
 
     before, after = models.measure_against(
         lambda model: measure(model, "before", []),
@@ -107,10 +101,10 @@ def evaluate(models: BeforeAfter, selection: Selection, options: Options, job: J
     caption = f"Perplexity of {len(lines)} held-out passages: {moved}."
     if drawn:
         caption += f" Of {len(drawn)} bundled facts of other relations the base has the answers of "
-        caption += f"{len(ready())} ready: these are asked." if ready() else "none ready."
+        caption += f"{len(ready)} ready: these are asked." if ready else "none ready."
     rows = [
         Rows(facts, "retain", "statement", _values(found, name), name)
-        for name, facts in groups().items()
+        for name, facts in groups.items()
     ]
     return Findings(
         summary=dict(summarize(aggregates)),

@@ -70,6 +70,17 @@ def test_a_base_is_measured_once_for_equal_questions(edited) -> None:
     assert asked[3:] == ["before", "after", "before", "after"]
 
 
+def test_the_base_is_not_asked_while_the_edit_is_on_and_neither_the_other_way_round(edited) -> None:
+    def ask_base(model: Model, base: int) -> int:
+        return edited.once("before", ("late",), lambda: 2)
+
+    with pytest.raises(RuntimeError, match="before the edit"):
+        edited.measure_against(lambda model: 1, ask_base)
+    with pytest.raises(RuntimeError, match="after the edit"):
+        edited.once("after", ("early",), lambda: 3)
+    assert edited.once("before", ("in time",), lambda: 4) == 4
+
+
 @pytest.fixture(scope="module")
 def other(model, selection, tmp_path_factory) -> BeforeAfter:
     """Another cell of a study: the same base, edited through another component."""

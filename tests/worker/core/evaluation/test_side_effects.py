@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.worker.core.models.test_deltas import write
 from worker.contract.facts import Ripple
 from worker.contract.progress import Quiet
 from worker.contract.retain import divide
@@ -75,3 +76,26 @@ def test_what_must_be_kept_beside_a_fact_is_a_group_of_its_own(model, facts) -> 
     name = "side_effects.{}.target_probability.before"
     by_group = [found.summary[name.format(group)] for group in ("locality", untrained.relation)]
     assert by_group[0] == by_group[1]
+
+
+def test_what_the_base_has_ready_is_never_asked_of_an_edit_however_often_it_was_measured(
+    model, facts, tmp_path, monkeypatch
+) -> None:
+    """The second edit of a base finds the base's measurement kept, and has lost what is asked."""
+    others = [f.model_copy(update={"relation": "other", "group": ""}) for f in facts[4:]]
+    monkeypatch.setattr(side_effects, "other_facts", lambda *given: others)
+    selection = Selection(forget=facts[:2], retain=facts[2:4])
+    options = side_effects.Options(sentences=2)
+    name = "model.embed_tokens.weight"
+    weights = dict(model.hf.named_parameters())[name].detach()
+    edits = []
+    for i, factor in enumerate((1e-4, -2.0)):
+        path = tmp_path / f"{i}.safetensors"
+        write(path, model, name, factor * weights)
+        edits.append(BeforeAfter(model, (path,)))
+    first, second = (side_effects.evaluate(one, selection, options, JOB) for one in edits)
+    told = "side_effects.other.target_probability"
+    n_asked = sum(row[4] == "other" for row in first.evaluation.facts.rows)
+    assert n_asked == sum(row[4] == "other" for row in second.evaluation.facts.rows) > 0
+    assert first.summary[f"{told}.before"] == second.summary[f"{told}.before"]
+    assert second.summary[f"{told}.after"] < 0.5 < first.summary[f"{told}.after"]
