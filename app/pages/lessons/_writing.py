@@ -24,26 +24,27 @@ class Terms:
     def __init__(self) -> None:
         self._explained: set[str] = set()
         words = "|".join(re.escape(form) for form in forms())
-        self._term = re.compile(rf"(?<![\w-])({words})(?![\w-])", re.IGNORECASE)
+        self._term = re.compile(rf"(?<![\w-])({words})(?![\w-])([,.;:!?)]*)", re.IGNORECASE)
         self._words = {form.casefold(): word for form, word in forms().items()}
 
-    def split(self, text: str) -> Iterator[tuple[str, str]]:
-        """The text in pieces, each with the word that it is, or with none."""
+    def split(self, text: str) -> Iterator[tuple[str, str, str]]:
+        """The text in pieces, each with the word that it is, or with none; and what closes it."""
         end = 0
         for found in self._term.finditer(text):
             word = self._words[found[1].casefold()]
             if word in self._explained or (word.isupper() and not found[1][:3].isupper()):
                 continue
             self._explained.add(word)
-            yield text[end : found.start()], ""
-            yield found[1], word
+            yield text[end : found.start()], "", ""
+            yield found[1], word, found[2]
             end = found.end()
-        yield text[end:], ""
+        yield text[end:], "", ""
 
     def explain(self, text: str) -> Markup:
         """A plain text with its terms explained."""
-        pieces = self.split(text)
-        return Markup("").join(term(word, one) if word else escape(one) for one, word in pieces)
+        return Markup("").join(
+            term(word, one, after) if word else escape(one) for one, word, after in self.split(text)
+        )
 
 
 class Writer:
@@ -107,8 +108,10 @@ class Writer:
         return made
 
     def _marked(self, token: Token) -> list[Token]:
-        pieces = self._terms.split(token.content)
-        return [_html(term(word, one)) if word else _text(one) for one, word in pieces]
+        return [
+            _html(term(word, one, after)) if word else _text(one)
+            for one, word, after in self._terms.split(token.content)
+        ]
 
 
 def caption_of(step: Step, figure: Figure) -> Markup:
@@ -125,13 +128,16 @@ def caption_of(step: Step, figure: Figure) -> Markup:
     return terms.explain(figure.caption)
 
 
-def term(word: str, shown: str) -> Markup:
-    """A word that is explained on hover, on focus and on a tap."""
+def term(word: str, shown: str, after: str = "") -> Markup:
+    """A word that is explained on hover, on focus and on a tap.
+
+    What follows without a space, a comma say, is inside: no line begins with it.
+    """
     id = f"term-{re.sub(r'[^a-z]+', '-', word.casefold())}"
     return Markup(
         '<span class="termed"><button type="button" class="term" aria-describedby="{id}">{shown}'
-        '</button><span class="gloss" role="tooltip" id="{id}">{says}</span></span>'
-    ).format(id=id, shown=shown, says=glossary()[word].says)
+        '</button><span class="gloss" role="tooltip" id="{id}">{says}</span>{after}</span>'
+    ).format(id=id, shown=shown, says=glossary()[word].says, after=after)
 
 
 def plain(text: str) -> Markup:

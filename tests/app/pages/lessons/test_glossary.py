@@ -51,8 +51,15 @@ def test_every_word_of_the_glossary_that_a_lesson_uses_is_named_by_it() -> None:
         for step in lesson.steps:
             for part in step.parts:
                 if part.kind in ("text", "why", "own", "make", "measure"):
-                    used = {word for _, word in Terms().split(PUT_IN.sub("", part.text)) if word}
+                    used = {word for _, word, _ in Terms().split(PUT_IN.sub("", part.text)) if word}
                     assert used <= named, f"{path.name}, line {part.line}: {sorted(used - named)}"
+
+
+def test_a_comma_stays_with_the_word_that_is_explained_before_it() -> None:
+    said = str(Terms().explain("Fact lookup, by a probe; the edit."))
+    assert said.startswith('<span class="termed"><button')
+    assert "</span>,</span> by a " in said and "</span>;</span> the " in said
+    assert said.endswith("</span>.</span>")
 
 
 def test_the_handbook_has_every_method_that_a_worker_announced(
