@@ -23,6 +23,7 @@ from worker.contract.settings import Settings
 from worker.contract.spec import parse_spec
 from worker.core.asking.before_after import BeforeAfter
 from worker.core.registry import method
+from worker.engine.staying import Stay
 
 COMMANDS = [
     line for language, text in BLOCKS if language == "sh" for line in text.splitlines() if line
@@ -79,6 +80,21 @@ def test_make_serve_starts_server_and_worker_and_stops_both(tmp_path: Path) -> N
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=60)
+
+
+def test_the_script_for_a_cluster_starts_a_worker_with_options_that_there_are(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "job").write_text(block("bash"))
+    (tmp_path / "lethe").write_text('#!/bin/sh\necho "$LETHE_ARTIFACTS_URL" "$@"\n')
+    (tmp_path / "lethe").chmod(0o700)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    started = run(f"bash {tmp_path / 'job'}", PATH=path, SLURM_JOB_ID="17", HOME="/home/ann")
+    artifacts, *arguments = started.stdout.split()
+    assert (artifacts, arguments[:3]) == ("s3://lethe-artifacts", ["worker", "--name", "slurm-17"])
+    told = CliRunner().invoke(command_line, ["worker", "--help"]).stdout
+    assert all(option in told for option in arguments if option.startswith("--"))
+    assert Stay.given(arguments[4], arguments[6]).takes_runs()
 
 
 def test_make_test_is_the_whole_suite() -> None:

@@ -64,11 +64,24 @@ def serve() -> None:
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    name: Annotated[str, typer.Option(help="The worker's id; by default host:device.")] = "",
+    exit_when_idle: Annotated[
+        str, typer.Option(help="End after so long without anything to do, for example 10m.")
+    ] = "",
+    max_time: Annotated[
+        str,
+        typer.Option(
+            help="End before this much time has passed, for example 3h50m: no new run is taken in "
+            "the last tenth (at most 10 minutes), and one that is not done is handed back."
+        ),
+    ] = "",
+) -> None:
     """Start one worker: a supervisor of LETHE_DEVICE and its compute processes."""
     from worker.engine.supervisor import main as supervise
 
-    supervise()
+    given = {"--name": name, "--exit-when-idle": exit_when_idle, "--max-time": max_time}
+    supervise([part for pair in given.items() if pair[1] for part in pair])
 
 
 @app.command()

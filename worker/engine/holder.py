@@ -5,6 +5,7 @@ another process was given meanwhile is not taken for the one that died.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ def is_gone(holder: dict[str, Any]) -> bool:
     if not holder.get("machine") or holder["machine"] != _machine():
         return False
     return _start_time(int(holder["pid"])) != str(holder["started"])
+
+
+def age() -> float:
+    """For how many seconds this process lives; 0 where the system does not say."""
+    started = _start_time(os.getpid())
+    if not started:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
 
 
 def _machine() -> str:

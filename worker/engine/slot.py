@@ -108,6 +108,8 @@ class Slot:
         self.announcement: Announcement | None = None
         self.kept = KeptElsewhere()
         """What the living process keeps of its bases, as its last run said when it ended."""
+        self.n_given = 0
+        """Runs and questions that it was given."""
         self.problem = ""
         """Why no process could be started; empty while all is well."""
 
@@ -183,6 +185,7 @@ class Slot:
         with self._lock:
             child = self._living()
             self._jobs[name] = job
+            self.n_given += 1
             child.send(job.message)
 
     def _living(self) -> Child:

@@ -31,6 +31,7 @@ from worker.engine.lane import Lane
 from worker.engine.patience import keep_doing
 from worker.engine.runner import Runner
 from worker.engine.slot import Slot
+from worker.engine.staying import Stay
 from worker.engine.study.conductor import LOOK_SECONDS as STUDY_LOOK_SECONDS
 from worker.engine.study.conductor import Conductor
 from worker.engine.timing import Timing
@@ -54,12 +55,18 @@ class Supervisor:
     """One device's supervisor; `run` lasts until the process is asked to stop."""
 
     def __init__(
-        self, chosen: Settings, name: str, door: str, timing: Timing, where: Place
+        self,
+        chosen: Settings,
+        name: str,
+        door: str,
+        timing: Timing,
+        where: Place,
+        stay: Stay | None = None,
     ) -> None:
         self.id, self._settings, self._timing = name, chosen, timing
         self._generation = uuid4().hex
         self._store = Store.open(chosen)
-        self._stop = threading.Event()
+        self._stop, self._stay, self._n_given = threading.Event(), stay or Stay(), 0
         self._takes_runs = False
         self._announced: deque[Announced] = deque(maxlen=1)
         self._studies: set[str] = set()
@@ -93,7 +100,7 @@ class Supervisor:
         self._lane = Lane(self._store, self._questions, where, timing.question, elsewhere)
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT."""
+        """Work until SIGTERM or SIGINT, or as long as it is to stay."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         for slot in self._slots:
@@ -114,7 +121,7 @@ class Supervisor:
             conduct=self._conduct,
             cancel=self._engine.cancel,
         )
-        keep_doing(lambda: self._look_after(jobs), LOOK_SECONDS, self._stop.is_set)
+        keep_doing(lambda: self._look_after(jobs), LOOK_SECONDS, self._is_over)
         self._shut_down()
 
     def _claim(self) -> None:
@@ -182,7 +189,8 @@ class Supervisor:
         if not self._takes_runs:
             jobs.take()
             self._takes_runs = True
-        if not self._runs.problem:  # where no process lives, a run would wait for one
+        # Where no process lives, a run would wait for one.
+        if not self._runs.problem and self._stay.takes_runs():
             jobs.hand()
         if self._is_due("reap", self._timing.reap):
             jobs.look_after()
@@ -206,6 +214,17 @@ class Supervisor:
             self._restart()
         finally:
             self._studies.discard(run_id)
+
+    def _is_over(self) -> bool:
+        if self._stop.is_set():
+            return True
+        given = sum(slot.n_given for slot in self._slots)
+        starts = not self._takes_runs and not self._runs.problem
+        busy, self._n_given = starts or given != self._n_given, given
+        words = self._stay.over(busy=busy, holds=bool(self._runner.run_id or self._studies))
+        if words:
+            log.info("%s ends: %s", self.id, words)
+        return bool(words)
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()
@@ -251,6 +270,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", default="", help="the worker's id; default host:device")
     parser.add_argument("--door", default="worker.run", help="module that computes")
     parser.add_argument("--timing", default="{}", help="JSON of worker.engine.timing.Timing")
+    parser.add_argument("--exit-when-idle", help="end after so long without anything to do")
+    parser.add_argument("--max-time", help="end, and hand back what it holds, before this time")
     given = parser.parse_args(arguments or [])
     keep_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -259,6 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
         chosen = settings()
         check_host(chosen.worker_host)
         database = parse_url(chosen.database)
+        stay = Stay.given(given.exit_when_idle, given.max_time)
     except UserError as error:
         print(error.message, file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
@@ -266,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         timing = Timing.model_validate_json(given.timing)
         where = place(chosen.worker_host, database)
-        supervisor = Supervisor(chosen, name, given.door, timing, where)
+        supervisor = Supervisor(chosen, name, given.door, timing, where, stay)
     except UserError as error:
         print(error.message, file=sys.stderr)
         sys.exit(HELD)

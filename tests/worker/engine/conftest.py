@@ -147,11 +147,12 @@ class Fleet:
         lanes: int = 1,
         within: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
         **timing: float,
     ) -> subprocess.Popen[str]:
         """Start a supervisor and do not wait for it; `within` is a command that runs it."""
         command = [*within, sys.executable, "-m", "worker.engine.supervisor", "--door", "fake_door"]
-        command += ["--name", name, "--timing", json.dumps(TIMING | timing)]
+        command += ["--name", name, "--timing", json.dumps(TIMING | timing), *options]
         own = {"LETHE_LANES": str(lanes), "LETHE_DEVICE": name, **(settings or {})}
         with (self.data / f"{name}.log").open("a") as log:
             process = subprocess.Popen(command, env=self.environment | own, stderr=log, text=True)

@@ -31,3 +31,13 @@ def test_a_pid_that_was_given_again_does_not_hide_a_death() -> None:
 def test_of_another_machine_nothing_is_known() -> None:
     assert not is_gone(this_process() | {"machine": "other", "pid": os.getpid() + 1})
     assert not is_gone({})
+
+
+def test_a_process_knows_its_age() -> None:
+    script = "import time; from worker.engine.holder import age; first = age(); time.sleep(0.3)\n"
+    script += "print(first, age())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    first, then = map(float, done.stdout.split())
+    assert 0 < first < then - 0.25 < 600

@@ -15,6 +15,7 @@ from worker.contract.errors import UserError
 from worker.contract.settings import WRONG_SETTINGS, Settings
 from worker.engine import supervisor as supervising
 from worker.engine.facing import Place
+from worker.engine.staying import Stay
 from worker.engine.supervisor import HELD, Supervisor
 from worker.engine.timing import Timing
 from worker.store.attempts import Adopted
@@ -93,6 +94,37 @@ def test_a_stopped_supervisor_gives_its_run_to_the_next_without_counting_a_crash
     never_twice_at_once(fleet, run_id, starts=2)
     with fleet.store.database.read() as session:
         assert session.execute(sa.text("SELECT max(crashes) FROM runs")).scalar() == 0
+
+
+def test_a_worker_whose_time_is_up_hands_its_run_back_and_takes_no_other(fleet: Any) -> None:
+    running = fleet.submit(steps=100_000, pause=0.05)
+    waiting = fleet.submit()
+    ending = fleet.launch("w1", options=["--max-time", "15s"])
+    assert ending.wait(timeout=120) == 0
+    assert "its time of 15 s is" in (fleet.data / "w1.log").read_text()
+    records = [fleet.store.run(run_id) for run_id in (running, waiting)]
+    assert [(one.state, one.attempt) for one in records] == [("interrupted", 1), ("queued", 0)]
+    assert not fleet.computes() and [w.alive for w in fleet.store.workers()] == [False]
+    fleet.start("w2")
+    fleet.wait(lambda: fleet.store.run(running).worker == "w2")
+    fleet.engine.cancel(running)
+    assert fleet.state(waiting, "done").worker == "w2"
+    with fleet.store.database.read() as session:
+        assert session.execute(sa.text("SELECT max(crashes) FROM runs")).scalar() == 0
+
+
+def test_a_worker_with_nothing_to_do_ends_by_itself_after_what_it_has(fleet: Any) -> None:
+    run_id = fleet.submit(**LONG)
+    ending = fleet.launch("w1", options=["--exit-when-idle", "1s"])
+    assert ending.wait(timeout=120) == 0
+    assert fleet.store.run(run_id).state == "done", "one that is longer than the wait is not idle"
+    assert "nothing was to do for 1 s" in (fleet.data / "w1.log").read_text()
+
+
+def test_a_length_of_time_that_is_none_ends_it_with_a_sentence(fleet: Any) -> None:
+    ending = fleet.launch("w1", options=["--max-time", "230"])
+    assert ending.wait(timeout=60) == WRONG_SETTINGS
+    assert "--max-time is '230'; expected a length" in (fleet.data / "w1.log").read_text()
 
 
 def test_a_run_that_kills_every_supervisor_is_failed_in_the_end(fleet: Any) -> None:
@@ -177,6 +209,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Any, list[flo
             address="http://here", token="t"
         ),
         _store=Heard(), _runner=Heard(run_id="r1"), _takes_runs=False, _announced=deque(maxlen=1),
+        _stay=Stay(),
         _timing=SimpleNamespace(reap=10.0, lease=7.0), _last={"reap": 0.0, "forget": 1000.0},
     )  # fmt: skip
     made.__dict__.update(fields)
