@@ -47,8 +47,11 @@ def _serve(chosen: Settings, opened: socket.socket) -> None:
         proxy_headers=bool(chosen.proxies),
         forwarded_allow_ips=chosen.proxies,
     )
-    # A token that was chosen is known to who chose it, and logs are read by others.
-    there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
+    if chosen.shared:
+        there = f"{chosen.public_url or address}/ (sign in with your account)"
+    else:
+        # A token that was chosen is known to who chose it, and logs are read by others.
+        there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
     Announcing(config, lambda: print(f"Lethe is at {there}", flush=True)).run(sockets=[opened])
 
 

@@ -16,7 +16,7 @@ def engine(request: Request) -> Engine:
     opened."""
     opening: Opening = request.app.state.opening
     session: Session | None = request.state.session
-    return opening.engine().of_session(session.nonce if session else "")
+    return opening.engine().of_session(session.turns if session else "")
 
 
 def store(request: Request) -> Store:

@@ -31,6 +31,7 @@ MENU = (
         "/gallery",
     ),
     ("/runs", "/bundles", "/workers"),
+    ("/account", "/people"),
 )
 """The menu's order, in groups with a gap between them; a page that is not named comes last."""
 
@@ -59,6 +60,12 @@ def modules(package: str) -> list[ModuleType]:
         name = f"{package}.{module.name}"
         imported += modules(name) if module.ispkg else [importlib.import_module(name)]
     return imported
+
+
+def pages(*, is_shared: bool) -> list[ModuleType]:
+    """Every page; those of people, which say `SHARED = True`, on a shared server alone."""
+    found = modules("app.pages")
+    return [page for page in found if is_shared or not getattr(page, "SHARED", False)]
 
 
 def router(module: ModuleType) -> APIRouter:

@@ -19,7 +19,7 @@ from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.access.refusal import speaks_json
 from app.templating import render
-from worker.contract.errors import Conflict, NotFound, Unavailable, UserError
+from worker.contract.errors import Conflict, Forbidden, NotFound, Unavailable, UserError
 from worker.engine.client import NoWorker
 from worker.store.trouble import trouble
 
@@ -46,7 +46,7 @@ _TITLES = {
 
 def install(app: FastAPI) -> None:
     """Answer every exception of `app` in words."""
-    app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(UserError, user_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     for kind in (Unavailable, SQLAlchemyError, OSError):
@@ -61,7 +61,7 @@ def detail(error: UserError) -> list[dict[str, str]]:
 
 def status(error: UserError) -> int:
     """The HTTP status that says what kind of refusal this is."""
-    if isinstance(error, ForgedRequest):
+    if isinstance(error, ForgedRequest | Forbidden):
         return 403
     if isinstance(error, NoWorker):
         return 503
@@ -70,7 +70,8 @@ def status(error: UserError) -> int:
     return 404 if isinstance(error, NotFound) else 422
 
 
-def _user_error(request: Request, error: Exception) -> Response:
+def user_error(request: Request, error: Exception) -> Response:
+    """What cannot be done, as its sentences say it."""
     assert isinstance(error, UserError)
     code = status(error)
     return _answer(request, code, error.problems, RETRY if code == 503 else None)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,9 @@ from app import bundles, discovery, failures, openapi, uploads
 from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
+from app.access.passwords import Passwords
 from app.access.session import Sessions
+from app.access.shared import SharedGuard
 from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
 from app.opening import Opening
@@ -33,7 +36,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     Plugins are those that the environment names.
     """
     settings = settings or from_environment()
-    pages, resources = discovery.modules("app.pages"), discovery.modules("app.api")
+    pages = discovery.pages(is_shared=settings.shared)
+    resources = discovery.modules("app.api")
     discovery.refuse_twice((*pages, *resources))
     app = FastAPI(
         title="Lethe",
@@ -45,13 +49,17 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings = settings
     app.state.sessions = Sessions(settings)
+    app.state.passwords = Passwords()
     app.state.nav = discovery.nav(pages)
     app.state.opening = Opening(settings, engine)
     app.state.answers = Answers()
     app.add_middleware(BodyLimit, larger=LARGER)
-    app.add_middleware(
-        Guard, settings=settings, sessions=app.state.sessions, in_trouble=failures.in_trouble
-    )
+    guarded: dict[str, Any] = {"settings": settings, "sessions": app.state.sessions}
+    guarded["in_trouble"] = failures.in_trouble
+    if settings.shared:
+        app.add_middleware(SharedGuard, refused=failures.user_error, **guarded)
+    else:
+        app.add_middleware(Guard, **guarded)
     app.add_middleware(
         GZipMiddleware,
         minimum_size=SMALLEST,

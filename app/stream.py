@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from app.access.session import Session
+from app.access.shared import lasts
 from worker.contract.errors import Unavailable
 from worker.contract.progress import Event
 from worker.store.store import Store
@@ -59,12 +60,15 @@ def respond(request: Request, messages: AsyncIterator[str]) -> StreamingResponse
 async def is_signed_in(request: Request) -> bool:
     """Whether the session that opened a stream lasts; where that can't be asked, it is taken to."""
     session: Session = request.state.session
-    if not session.nonce:  # a script, whose token was looked at when it asked
+    is_person = session.identity.role is not None
+    if not session.nonce and not is_person:  # a script, whose token was looked at when it asked
         return True
-    if session.until < time.time():
+    if session.nonce and session.until < time.time():
         return False
     store: Store = request.app.state.opening.engine().store
     with suppress(Unavailable, SQLAlchemyError):
+        if is_person:
+            return await run_in_threadpool(lasts, store, session)
         return not await run_in_threadpool(store.is_ended, session.nonce)
     return True
 

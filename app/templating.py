@@ -18,6 +18,9 @@ from starlette.responses import HTMLResponse
 
 from app import formats
 from app.access import csrf
+from app.access.rights import may_open
+from app.access.session import Identity, Session
+from app.discovery import NavItem
 from app.forms import SUBMISSION
 from worker.contract import plugins
 
@@ -43,7 +46,8 @@ def render(
     context = {
         "request": request,
         "layout": "fragment.html" if fragment else "base.html",
-        "nav": request.app.state.nav,
+        "nav": _nav(request),
+        "signed_in": person_of(request),
         "path": request.url.path,
         "csrf_token": csrf.token(request),
         **context,
@@ -57,8 +61,21 @@ def render(
         text = found.render(context)
     answer = HTMLResponse(text, status_code, headers)
     answer.headers["Vary"] = "HX-Request"
-    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers.setdefault("Cache-Control", "private, no-cache")
     return answer
+
+
+def person_of(request: Request) -> Identity | None:
+    """Who is signed in on a shared server; None with a single user, and for nobody."""
+    session: Session | None = request.scope.get("state", {}).get("session")
+    return session.identity if session is not None and session.identity.role else None
+
+
+def _nav(request: Request) -> list[NavItem]:
+    """The menu, on a shared server without what the reader may not see."""
+    items: tuple[NavItem, ...] = request.app.state.nav
+    person = person_of(request)
+    return [item for item in items if person is None or may_open(person, item.path)]
 
 
 def render_fragment(template: str, **context: Any) -> str:

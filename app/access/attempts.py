@@ -23,10 +23,15 @@ class _Tried:
 
 
 class Attempts:
-    """Counts wrong tokens by address, in this process. Used from the event loop alone."""
+    """Counts wrong tokens by address, in this process. Used from one thread, or under a lock.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    `longest`: seconds of the longest pause.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, longest: float = LONGEST
+    ) -> None:
+        self._clock, self._longest = clock, longest
         self._tried: OrderedDict[str, _Tried] = OrderedDict()
 
     def wait(self, address: str) -> float:
@@ -34,7 +39,7 @@ class Attempts:
         tried = self._tried.get(_network(address))
         if tried is None or tried.wrong < FREE:
             return 0.0
-        pause = min(FIRST * 2.0 ** min(tried.wrong - FREE, 30), LONGEST)
+        pause = min(FIRST * 2.0 ** min(tried.wrong - FREE, 30), self._longest)
         return max(0.0, tried.last + pause - self._clock())
 
     def failed(self, address: str) -> None:

@@ -5,7 +5,7 @@ redirects without the token. A script sends `Authorization: Bearer TOKEN`.
 """
 
 from collections.abc import Callable
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +26,10 @@ UNSIGNED = (*PROBES, "/static/", "/favicon.ico")
 """Paths for which it does not matter who asks."""
 OPEN = ("/login",)
 """Further paths that need no login."""
+NEEDED = (
+    "This needs the token that the server printed at its start, as the header "
+    "`Authorization: Bearer TOKEN`."
+)
 LONGEST_NEXT = 2000
 """Characters of an address that the login page goes on to."""
 
@@ -65,6 +69,8 @@ class Guard:
         self.sessions = sessions
         self._in_trouble = in_trouble
         self._hosts = _LOOPBACK if settings.host in _LOOPBACK else None
+        if settings.shared and settings.public_url:
+            self._hosts = _LOOPBACK | {urlsplit(settings.public_url).hostname or ""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -78,45 +84,43 @@ class Guard:
         """Let a request through (None), or answer it here."""
         request = Request(scope)
         if self._hosts is not None and _hostname(request.headers) not in self._hosts:
-            return refuse(
-                request,
-                421,
-                f"This server answers to localhost alone, not to "
-                f"{request.headers.get('host', '')!r}. Open http://127.0.0.1 with its port, or "
-                f"start the server with LETHE_HOST.",
-            )
+            return refuse(request, 421, _other_host(request))
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             return refuse(request, 400, "The address holds a NUL character; take it out.")
         scope.setdefault("state", {})["session"] = None
         if request.url.path.startswith(UNSIGNED):
             return None
         try:
-            session = await self._session(request)
+            return await self._admit(request)
         except (Unavailable, SQLAlchemyError) as error:
             # Whether the session was ended is not known.
             return self._in_trouble(request, error)
-        scope["state"]["session"] = session
+
+    async def _admit(self, request: Request) -> Response | None:
+        """Leave the session of whoever is signed in, and let them through (None), or answer."""
+        session = await self._session(request)
+        request.scope["state"]["session"] = session
         return None if session is not None else self._sign_in(request)
 
     async def _session(self, request: Request) -> Session | None:
         """The session of a browser's cookie, unless it was signed out or a token is given."""
         found = self.sessions.read(request.cookies.get(cookie_name(request), ""))
-        if found is None or _bearer(request) is not None:
+        if found is None or bearer(request) is not None:
             return None
         store: Store = request.app.state.opening.engine().store
         return None if await run_in_threadpool(store.is_ended, found.nonce) else found
 
     def _sign_in(self, request: Request) -> Response | None:
         """Let in who brings the token, as a header or in the address, and refuse everybody else."""
-        bearer = _bearer(request)
+        of_script = bearer(request)
         in_address = request.query_params.get("token", "") if request.method == "GET" else ""
-        if token := in_address if bearer is None else bearer:
+        if token := in_address if of_script is None else of_script:
             wait = self.sessions.try_token(token, address_of(request))
             if wait:
                 return refuse(request, 429, too_many(wait), wait)
             if wait is not None:
-                return self._let_in(request, by_address=bearer is None)
-        return None if request.url.path.startswith(OPEN) else _ask_for_login(request)
+                return self._let_in(request, by_address=of_script is None)
+        return None if request.url.path.startswith(OPEN) else ask_for_login(request, NEEDED)
 
     def _let_in(self, request: Request, by_address: bool) -> Response | None:
         if not by_address:
@@ -136,9 +140,16 @@ def sign_in(request: Request, response: Response, sessions: Sessions) -> Respons
         max_age=LASTS,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )
     return response
+
+
+def is_secure(request: Request) -> bool:
+    """Whether a cookie may be kept to https: the request came by it, or all are meant to."""
+    settings: Settings = request.app.state.settings
+    is_meant = settings.shared and settings.public_url.startswith("https:")
+    return is_meant or request.url.scheme == "https"
 
 
 def address_of(request: Request) -> str:
@@ -151,7 +162,7 @@ def cookie_name(request: Request) -> str:
     return f"lethe-session-{request.url.port or request.url.scheme}"
 
 
-def _bearer(request: Request) -> str | None:
+def bearer(request: Request) -> str | None:
     """The token of a script; None where there is no such header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
@@ -164,13 +175,21 @@ def _hostname(headers: Headers) -> str:
     return host.partition(":")[0]
 
 
-def _ask_for_login(request: Request) -> Response:
+def _other_host(request: Request) -> str:
+    settings: Settings = request.app.state.settings
+    asked = repr(request.headers.get("host", ""))
+    if settings.shared and settings.public_url:
+        return f"This server answers to {settings.public_url} alone, not to {asked}. Open that."
+    return (
+        f"This server answers to localhost alone, not to {asked}. Open http://127.0.0.1 with its "
+        f"port, or start the server with LETHE_HOST."
+    )
+
+
+def ask_for_login(request: Request, needed: str) -> Response:
+    """Send a browser to the login page, and tell a script what it `needed`."""
     if request.url.path.startswith("/api/"):
-        sentence = (
-            "This needs the token that the server printed at its start, "
-            "as the header `Authorization: Bearer TOKEN`."
-        )
-        answer = refuse(request, 401, sentence)
+        answer = refuse(request, 401, needed)
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
     query = f"?{request.url.query}" if request.url.query else ""

@@ -29,5 +29,16 @@ def retry_after(wait: float) -> dict[str, str]:
 
 def too_many(wait: float) -> str:
     """What is said to a token that is not looked at: this address sent too many wrong ones."""
-    seconds = f"{math.ceil(wait)} second{'s' if wait > 1 else ''}"
-    return f"Too many wrong tokens came from this address; wait {seconds} and try again."
+    return f"Too many wrong tokens came from this address; wait {_seconds(wait)} and try again."
+
+
+def too_many_passwords(wait: float) -> str:
+    """What is said to a password that is not looked at."""
+    return (
+        f"Too many wrong passwords came for this name or from this address; wait "
+        f"{_seconds(wait)} and try again."
+    )
+
+
+def _seconds(wait: float) -> str:
+    return f"{math.ceil(wait)} second{'s' if wait > 1 else ''}"

@@ -9,6 +9,7 @@ from typing import Any
 from itsdangerous import BadData, Signer, URLSafeTimedSerializer
 
 from app.access.attempts import Attempts
+from worker.contract.people import Role
 from worker.contract.private import make_folder, secret
 from worker.contract.settings import Settings
 
@@ -22,6 +23,8 @@ class Identity:
     """Who asks. With a single user the name is empty, as is the owner of what they make."""
 
     user: str = ""
+    role: Role | None = None
+    """On a shared server; with a single user there are none."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class Session:
     """Names the session; empty for a script, whose requests each carry the token."""
     until: float = 0.0
     """When it expires, in seconds since 1970."""
+    token: str = ""
+    """The id of the personal token that a script on a shared server came with."""
+
+    @property
+    def turns(self) -> str:
+        """Who takes turns with others: the person, else the browser; all scripts are one."""
+        return self.identity.user or self.nonce
 
 
 class Sessions:

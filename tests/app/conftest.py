@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.main import create_app
+from tests.app.people import settle
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import AskExplore, AskReadFacts, Question
@@ -191,6 +193,13 @@ def client(stranger: TestClient) -> TestClient:
     token = page.text.split('"X-CSRF-Token": "')[1].split('"')[0]
     stranger.headers["X-CSRF-Token"] = token
     return stranger
+
+
+@pytest.fixture
+def shared(settings: Settings, engine: AskedEngine) -> FastAPI:
+    """A shared server with the people of `tests.app.people`."""
+    settle(engine.store)
+    return create_app(settings.model_copy(update={"shared": True, "token": None}), engine)
 
 
 @pytest.fixture

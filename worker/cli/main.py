@@ -53,12 +53,22 @@ def main() -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="People sign in with accounts of their own; `lethe user add` makes the first.",
+        ),
+    ] = False,
+) -> None:
     """Start the web server and one worker on this machine; Ctrl+C stops both.
 
     One that ends is started again. When that fails too often, both are stopped, and the exit code
     is above 0.
     """
+    if shared:  # the processes that are started read it there
+        os.environ["LETHE_SHARED"] = "1"
     settings()  # a wrong one is said once, before anything starts
     raise typer.Exit(serving.serve())
 

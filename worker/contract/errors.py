@@ -4,6 +4,7 @@ LetheError
 ├── UserError        what was asked cannot be done; its sentences are shown on the page as they are
 │   ├── NotFound     what was named does not exist
 │   ├── Conflict     it cannot be done as things stand, and could be otherwise
+│   ├── Forbidden    whoever asks may not do it; another person may
 │   └── NotFinite    a number that decides or is shown is NaN or infinite
 ├── Unavailable      database or disk cannot be used now; the sentence says why and the cure
 ├── Cancelled        the user asked the run to stop
@@ -44,6 +45,10 @@ class NotFound(UserError):
 
 class Conflict(UserError):
     """What was asked cannot be done as things stand."""
+
+
+class Forbidden(UserError):
+    """What was asked may not be done by whoever asked."""
 
 
 class NotFinite(UserError):

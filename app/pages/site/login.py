@@ -1,16 +1,21 @@
-"""The page for a browser that comes without a token."""
+"""The page for who is not signed in: it asks for the token, on a shared server for a password."""
 
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
+from app.access import audit
 from app.access.guard import LONGEST_NEXT, address_of, cookie_name, sign_in
-from app.access.refusal import retry_after, too_many
+from app.access.passwords import Passwords, let_in
+from app.access.refusal import retry_after, too_many, too_many_passwords
 from app.access.session import Session, Sessions
 from app.backend import StoreDep
 from app.templating import render
+from worker.contract.people import Person
+from worker.store.store import Store
 
 router = APIRouter()
 
@@ -20,6 +25,8 @@ async def show(request: Request, next: str = "/") -> Response:
     """Ask for the token; who is signed in already goes on."""
     if request.state.session is not None:
         return RedirectResponse(_local(next), status_code=303)
+    if request.app.state.settings.shared:
+        return render(request, "pages/login_person.html", next=_local(next), error="", name="")
     return render(request, "pages/login.html", next=_local(next), error="")
 
 
@@ -27,6 +34,8 @@ async def show(request: Request, next: str = "/") -> Response:
 async def enter(request: Request) -> Response:
     """Sign in with the token, or say that it is not the one."""
     form = await request.form()
+    if request.app.state.settings.shared:
+        return await run_in_threadpool(_enter_as, request, form)
     token, following = str(form.get("token", "")).strip(), _local(str(form.get("next", "/")))
     sessions: Sessions = request.app.state.sessions
     if not token:
@@ -52,11 +61,41 @@ async def enter(request: Request) -> Response:
     )
 
 
+def _enter_as(request: Request, form: FormData) -> Response:
+    """Sign in with name and password."""
+    name, password = str(form.get("name", "")).strip(), str(form.get("password", ""))
+    following = _local(str(form.get("next", "/")))
+    store: Store = request.app.state.opening.engine().store
+    passwords: Passwords = request.app.state.passwords
+    found = passwords.check(store, name, password, address_of(request))
+    if isinstance(found, Person):
+        audit.tell(request, found.name, found.name)
+        return let_in(request, RedirectResponse(following, status_code=303), store, found)
+    code, headers = 401, {}
+    error = (
+        "Name and password do not go together, or the account is shut. An admin of this server "
+        "can set a new password."
+    )
+    if found:
+        code, headers, error = 429, retry_after(found), too_many_passwords(found)
+    return render(
+        request,
+        "pages/login_person.html",
+        status_code=code,
+        headers=headers,
+        next=following,
+        error=error,
+        name=name[:40],
+    )
+
+
 @router.post("/logout")
 async def leave(request: Request, store: StoreDep) -> Response:
     """Sign this browser out, so that its cookie is worth nothing wherever it was copied to."""
     session: Session = request.state.session
-    if session.nonce:
+    if session.nonce and session.identity.role:
+        await run_in_threadpool(store.end_sign_in, session.identity.user, session.nonce)
+    elif session.nonce:
         await run_in_threadpool(store.end_session, session.nonce, session.until)
     response = RedirectResponse("/login", status_code=303)
     response.delete_cookie(cookie_name(request))

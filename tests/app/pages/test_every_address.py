@@ -66,7 +66,7 @@ def ask_all(client: TestClient, run: str, names: dict[str, str]) -> None:
 
 
 def parts(run: str, ending: str) -> dict[str, str]:
-    every = ("run_id", "mask_id", "upload_id", "id", "edit_id")
+    every = ("run_id", "mask_id", "upload_id", "id", "edit_id", "secret")
     names = dict.fromkeys(every, run)
     return names | {
         "name": "sports",

@@ -4,6 +4,7 @@ In this process what a command refuses reaches `main` as it does there, and torc
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,3 +196,22 @@ def test_doctor_names_what_is_missing_and_the_cure(
     assert done.returncode == 1
     assert "NO  database" in done.stdout
     assert "LETHE_DATABASE_URL" in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "shared"), [((), False), (("--shared",), True)])
+def test_serve_tells_what_it_starts_that_the_server_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+    lethe: Callable[..., Done],
+    arguments: tuple[str, ...],
+    shared: bool,
+) -> None:
+    seen: list[bool] = []
+
+    def started() -> int:
+        settings.cache_clear()
+        seen.append(settings().shared and os.environ["LETHE_SHARED"] == "1")
+        return 0
+
+    monkeypatch.setattr("worker.cli.serving.serve", started)
+    assert lethe("serve", *arguments, LETHE_SHARED="0").returncode == 0
+    assert seen == [shared]

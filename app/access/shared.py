@@ -1,0 +1,141 @@
+"""The guard of a shared server: who asks, by a session's cookie or a personal token, and whether
+they may.
+
+The right is looked up (`app.access.table`) before a route is reached or a body read, and what a
+request changed is written into the audit log before its answer is sent.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import discovery
+from app.access import audit
+from app.access.attempts import Attempts
+from app.access.guard import Guard, InTrouble, address_of, ask_for_login, bearer, cookie_name
+from app.access.refusal import refuse, too_many
+from app.access.rights import may, right_of, route_of
+from app.access.session import Identity, Session, Sessions
+from worker.contract.errors import Forbidden, Unavailable
+from worker.contract.settings import Settings
+from worker.store.store import Store
+
+log = logging.getLogger("lethe.app")
+Refused = Callable[[Request, Exception], Response]
+"""Answers a request that its sender may not make."""
+NEEDED = (
+    "This needs a personal token, which the account page makes, as the header "
+    "`Authorization: Bearer TOKEN`."
+)
+
+
+class SharedGuard(Guard):
+    """Lets in people who have an account, each to what their role may. The login token is none."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        sessions: Sessions,
+        in_trouble: InTrouble,
+        refused: Refused,
+    ) -> None:
+        super().__init__(app, settings, sessions, in_trouble)
+        self._refused = refused
+        self._attempts = Attempts()
+        self._routes: tuple[Any, ...] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = _noting(scope, send)
+        await super().__call__(scope, receive, send)
+
+    async def _admit(self, request: Request) -> Response | None:
+        """Let a request through (None) for which its sender has the right."""
+        store: Store = request.app.state.opening.engine().store
+        token, address = bearer(request), address_of(request)
+        if token is None:
+            session = await run_in_threadpool(_of_cookie, store, request)
+        elif wait := self._attempts.wait(address):
+            return refuse(request, 429, too_many(wait), wait)
+        else:
+            session = await run_in_threadpool(_of_token, store, token)
+            (self._attempts.succeeded if session else self._attempts.failed)(address)
+        request.scope["state"]["session"] = session
+        return await self._allow(request, session)
+
+    async def _allow(self, request: Request, session: Session | None) -> Response | None:
+        found = route_of(self._all_routes(request.app), request.scope)
+        route, names = found or ("", {})
+        right = right_of(route) if found else None
+        if session is None and (right is None or right.least != "anybody"):
+            return ask_for_login(request, NEEDED)
+        if found is None:
+            return None  # which is answered with 404 or 405
+        if right is None:
+            words = f"{route} has no row in the table of rights, so it is refused to everybody."
+        elif not may(session.identity if session else None, right.least):
+            assert session is not None
+            words = (
+                f"You are signed in as {session.identity.user!r}, a {session.identity.role}; this "
+                f"is for {_for(right.least)}. An admin can change your role."
+            )
+        else:
+            audit.begin(request, right.change, names)
+            return None
+        return await run_in_threadpool(self._refused, request, Forbidden(words))
+
+    def _all_routes(self, app: Starlette) -> tuple[Any, ...]:
+        self._routes = self._routes or tuple(discovery.routes(app))
+        return self._routes
+
+
+def _for(least: str) -> str:
+    return "admins" if least == "admin" else f"{least}s and admins"
+
+
+def _of_cookie(store: Store, request: Request) -> Session | None:
+    secret = request.cookies.get(cookie_name(request), "")
+    found = store.signed_in(secret) if secret else None
+    if found is None:
+        return None
+    person, signed = found
+    return Session(Identity(person.name, person.role), signed.id, signed.expires.timestamp())
+
+
+def _of_token(store: Store, token: str) -> Session | None:
+    found = store.person_of_token(token)
+    if found is None:
+        return None
+    person, id = found
+    return Session(Identity(person.name, person.role), "", token=id)
+
+
+def lasts(store: Store, session: Session) -> bool:
+    """Whether a person's session, or the token that a script came with, is still good."""
+    return store.token_holds(session.token) if session.token else store.is_signed_in(session.nonce)
+
+
+def _noting(scope: Scope, send: Send) -> Send:
+    """Write what a request changed before the answer that says so is sent."""
+
+    async def noted(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] < 400:
+            request = Request(scope)
+            if (entry := audit.entry(request)) is not None:
+                store: Store = request.app.state.opening.engine().store
+                try:
+                    await run_in_threadpool(store.note, *entry)
+                except (Unavailable, SQLAlchemyError):
+                    # The change is made: the answer may not say that it is not.
+                    log.exception("the audit log lacks: %s", entry)
+        await send(message)
+
+    return noted

@@ -1,0 +1,69 @@
+"""Every route of pages and API against the table of rights, for everybody who may come."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app import discovery
+from app.access.rights import may
+from app.access.session import Identity
+from app.access.table import RIGHTS
+from tests.app.conftest import AskedEngine
+from tests.app.people import PEOPLE, browser
+
+
+def routes(app: FastAPI) -> Iterator[str]:
+    for route in discovery.routes(app):
+        for method in set(getattr(route, "methods", None) or ()) - {"HEAD"}:
+            yield f"{method} {route.path}"
+
+
+def filled(path: str) -> str:
+    """The path with a name in each place that nothing has."""
+    parts = path.replace("{name:path}", "{name}").split("/")
+    return "/".join("nothing" + p.partition("}")[2] if p.startswith("{") else p for p in parts)
+
+
+def ask(client: TestClient, route: str) -> Any:
+    method, _, path = route.partition(" ")
+    return client.request(method, filled(path), follow_redirects=False)
+
+
+def test_every_route_has_a_row_and_every_row_a_route(shared: FastAPI) -> None:
+    found = list(routes(shared))
+    assert len(found) > 150
+    assert set(found) == set(RIGHTS)
+    mounted = [route.path for route in discovery.routes(shared) if not hasattr(route, "methods")]
+    assert mounted == ["/static"]
+
+
+def test_what_changes_something_says_what_and_what_is_read_does_not() -> None:
+    for route, right in RIGHTS.items():
+        assert not (right.change and route.startswith("GET ")), route
+        looks = ("/form", "/preflight", "/check", "/editor", "/dictionary.json", "/{view}")
+        is_change = not route.startswith("GET ") and not route.endswith(looks)
+        assert bool(right.change) == is_change, route
+
+
+@pytest.mark.parametrize("name", ["", *PEOPLE])
+def test_everybody_may_ask_what_the_table_says_and_nothing_else(
+    shared: FastAPI, engine: AskedEngine, name: str
+) -> None:
+    identity = Identity(name, PEOPLE[name]) if name else None
+    order = sorted(RIGHTS, key=lambda route: (route == "POST /logout", route))
+    with browser(shared, engine.store, name) as client:
+        for route in order:
+            answer = ask(client, route)
+            if may(identity, RIGHTS[route].least):
+                assert answer.status_code not in (401, 403) or route == "POST /login", route
+                assert not answer.headers.get("location", "").startswith("/login?"), route
+            elif name:
+                assert answer.status_code == 403, (route, answer.status_code)
+            elif "/api/" in route:
+                assert answer.status_code == 401, (route, answer.status_code)
+            else:
+                assert answer.status_code == 303, (route, answer.status_code)
+                assert answer.headers["location"].startswith("/login?"), route
