@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")
@@ -24,6 +25,7 @@ def number(value: Any, digits: int = 3) -> str:
     return _significant(value, digits).replace("-", "−")
 
 
+@lru_cache(maxsize=10_000)
 def _significant(value: float, digits: int) -> str:
     if value == 0:
         return "0"

@@ -56,6 +56,22 @@ def test_a_file_that_was_changed_is_compressed_anew(files: TestClient, tmp_path:
     assert gzip.decompress(raw(files, "/static/a.js", GZIP)[0]).decode() == "changed;\n" * 300
 
 
+def test_a_file_is_compressed_once_however_often_it_is_asked_for(
+    files: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+    compress = gzip.compress
+
+    def counted(data: bytes, *how: int, mtime: int = 0) -> bytes:
+        done.append(len(data))
+        return compress(data, *how, mtime=mtime)
+
+    monkeypatch.setattr(gzip, "compress", counted)
+    for _ in range(3):
+        assert gzip.decompress(raw(files, "/static/a.js", GZIP)[0]).decode() == SCRIPT
+    assert done == [len(SCRIPT)]
+
+
 def test_pages_and_the_api_go_out_compressed_where_they_are_large(client: TestClient) -> None:
     page, headers = raw(client, "/localize", GZIP)
     assert headers["content-encoding"] == "gzip"

@@ -13,28 +13,35 @@ Stamp = tuple[str, float | None]
 """A worker's id and the moment at which it announced."""
 
 
+KEPT = 32
+"""Workers whose announcements are kept in memory: those asked for last."""
+
+
 class Menus:
-    """Announcements by their stamps. Usable from threads."""
+    """The newest announcement of each worker. Usable from threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: dict[Stamp, Announcement] = {}
+        self._read: dict[str, tuple[float | None, Announcement]] = {}
 
     def of(self, session: Session, stamps: Iterable[Stamp]) -> dict[str, Announcement]:
         """Each worker's announcement; only those not known yet are read from the database.
 
-        One that was withdrawn meanwhile is absent. All others are forgotten.
+        One that was withdrawn meanwhile is absent.
         """
         asked = list(stamps)
         with self._lock:
-            known = {one: self._read[one] for one in asked if one in self._read}
-        if missing := [id for id, _ in asked if not any(id == one for one, _ in known)]:
+            known = {id: self._read[id] for id, at in asked if self._read.get(id, (0,))[0] == at}
+        if missing := [id for id, _ in asked if id not in known]:
             query = select(WorkerRow.id, WorkerRow.announced, WorkerRow.announcement)
             for row in session.execute(query.where(WorkerRow.id.in_(missing))):
                 if row.announcement is not None:
                     said = Announcement.model_validate(row.announcement)
-                    known[row.id, row.announced] = said
+                    known[row.id] = row.announced, said
         with self._lock:
-            self._read = known
-        by_id = {id: said for (id, _), said in known.items()}
-        return {id: by_id[id] for id, _ in asked if id in by_id}
+            for id in known:
+                self._read.pop(id, None)
+            self._read |= known
+            for id in list(self._read)[:-KEPT]:
+                del self._read[id]
+        return {id: known[id][1] for id, _ in asked if id in known}

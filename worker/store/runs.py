@@ -29,6 +29,7 @@ from worker.store.describe import parents_of, search_text, title_of
 from worker.store.listing import RunFilter, newest, newest_first, records
 from worker.store.menus import Menus
 from worker.store.paging import Place, RunsPage, read_page
+from worker.store.results import Results
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
 
@@ -38,6 +39,7 @@ class RunStore:
     database: Database
     artifacts: Artifacts
     announced: Menus
+    known_results: Results
 
     def run(self, id: str) -> RunRecord:
         """One run; raises NotFound."""
@@ -114,11 +116,10 @@ class RunStore:
     def result(self, id: str) -> Result | None:
         """A run's result; None when it has none yet. Raises NotFound."""
         with self.database.read() as session:
-            body = session.scalar(select(RunResult.body).where(RunResult.run_id == id))
-        if body is not None:
-            return Result.model_validate(body)
-        self.run(id)
-        return None
+            found = self.known_results.of(session, id)
+        if found is None:
+            self.run(id)
+        return found
 
     def receipts(self, ids: Iterable[str]) -> dict[str, Receipt]:
         """What each of these runs changed, by its id; a run without a receipt is absent.

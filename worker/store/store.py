@@ -21,6 +21,7 @@ from worker.store.migrate import migrate
 from worker.store.paces import PaceStore
 from worker.store.people import PeopleStore
 from worker.store.personal_tokens import TokenStore
+from worker.store.results import Results
 from worker.store.runs import RunStore
 from worker.store.sessions import SessionStore
 from worker.store.sign_ins import SignInStore
@@ -54,6 +55,7 @@ class Store(
         self.database = database
         self.artifacts = artifacts
         self.announced = Menus()
+        self.known_results = Results()
 
     @classmethod
     def open(cls, settings: Settings) -> Self:

@@ -1,10 +1,10 @@
 """Who computes: heartbeats by the database's clock, announcements, addresses of the quick lane."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from worker.contract.menu import Announcement
 from worker.contract.merging import merge
@@ -12,7 +12,7 @@ from worker.contract.progress import Event
 from worker.contract.records import LaneAddress, WorkerRecord
 from worker.store.attempts import Adopted, add_events
 from worker.store.database import Database
-from worker.store.menus import Menus
+from worker.store.menus import Menus, Stamp
 from worker.store.tables import Run, WorkerRow, database_time, moment
 
 ALIVE_SECONDS = 15.0
@@ -28,8 +28,11 @@ class WorkerStore:
     def workers(self) -> list[WorkerRecord]:
         """Every known worker, those alive first."""
         query = select(WorkerRow, database_time()).order_by(WorkerRow.started)
+        query = query.options(defer(WorkerRow.announcement, raiseload=True))
         with self.database.read() as session:
-            records = [_record(row, now) for row, now in session.execute(query)]
+            rows = session.execute(query).all()
+            said = self.announced.of(session, _announced(row for row, _ in rows))
+        records = [_record(row, now, said.get(row.id)) for row, now in rows]
         return sorted(records, key=lambda record: not record.alive)
 
     def menus(self) -> dict[str, Announcement]:
@@ -52,11 +55,12 @@ class WorkerStore:
         ever was."""
         if said_now := self.menus():
             return merge(tuple(said_now.values()))
-        last = select(WorkerRow.announcement).where(WorkerRow.announcement.is_not(None))
+        last = select(WorkerRow.id, WorkerRow.announced)
+        last = last.where(WorkerRow.announcement.is_not(None))
         last = last.order_by(WorkerRow.announced.desc()).limit(1)
         with self.database.read() as session:
-            said = session.scalar(last)
-        return None if said is None else Announcement.model_validate(said)
+            said = self.announced.of(session, _announced(session.execute(last)))
+        return next(iter(said.values()), None)
 
     def lanes(self) -> list[LaneAddress]:
         """Where every live worker answers questions, idle ones first."""
@@ -176,7 +180,12 @@ def menus(session: Session, announced: Menus) -> dict[str, Announcement]:
     said = said.order_by(WorkerRow.ready.desc(), WorkerRow.started, WorkerRow.id)
     rows = session.execute(said).all()
     well = [row for row in rows if row.ready or not row.problem] or rows
-    return announced.of(session, [(row.id, row.announced) for row in well])
+    return announced.of(session, _announced(well))
+
+
+def _announced(rows: Iterable[Any]) -> list[Stamp]:
+    """The stamps of workers that announced something."""
+    return [(row.id, row.announced) for row in rows if row.announced is not None]
 
 
 def alive(seconds: float = ALIVE_SECONDS) -> ColumnElement[bool]:
@@ -216,9 +225,8 @@ def _is_alive(row: WorkerRow, now: float) -> bool:
     return _is_held(row, now, ALIVE_SECONDS)
 
 
-def _record(row: WorkerRow, now: float) -> WorkerRecord:
+def _record(row: WorkerRow, now: float, said: Announcement | None) -> WorkerRecord:
     alive = _is_alive(row, now)
-    said = None if row.announcement is None else Announcement.model_validate(row.announcement)
     return WorkerRecord(
         id=row.id,
         alive=alive,

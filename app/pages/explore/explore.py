@@ -203,7 +203,7 @@ def _draw(
 def _facts(engine: Engine, set_name: str) -> dict[str, Any]:
     sets = engine.store.fact_sets()
     chosen = next((one for one in sets if one.name == set_name), sets[0] if sets else None)
-    facts = engine.store.facts_page(chosen.name, limit=FACTS)[0] if chosen else []
+    facts = engine.store.bare_fact_set(chosen.name, FACTS).facts if chosen else ()
     return {
         "sets": [(one.name, f"{one.title or one.name} ({one.n_facts})") for one in sets],
         "chosen": chosen,
