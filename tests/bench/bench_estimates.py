@@ -1,9 +1,10 @@
-"""How long every kind of run is told to take, beside what it takes, once the machine is learnt.
+"""How long every kind of run is told to take, and what memory, beside what it takes.
 
 Each method and evaluation is run twice. The first run, of a few facts, teaches the machine's pace
 for that kind; the second, of other facts and more of them, is told beforehand by that pace. Prints
 a markdown table: seconds told without any pace and seen of the first run, told and seen of the
-second, and their ratio. Exit code 1 when a ratio is beyond `--within`.
+second, and their ratio; and the second's peak of memory, told and seen, in GB. Exit code 1 when a
+ratio of seconds is beyond `--within`.
 
 On a CPU, seconds are those that one thread computes, so that what else the machine does is not
 counted; on a GPU they are the wall's.
@@ -19,7 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -35,6 +36,7 @@ from worker.contract.result import Result
 from worker.contract.selection import select
 from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, UnlearnSpec
 from worker.core.ahead.estimate import estimate_parts, estimate_seconds
+from worker.core.ahead.preflight import preflight
 from worker.core.facts.reading import bundled_fact_sets
 from worker.core.models.cache import ModelCache
 from worker.core.models.components import component_parameters
@@ -42,9 +44,19 @@ from worker.core.registry import methods
 from worker.run import run
 
 KINDS: tuple[MethodKind, ...] = ("localization", "unlearning", "evaluation")
-HEAD = ("kind", "told unlearnt", "seen", "told", "seen", "ratio")
+HEAD = ("kind", "told unlearnt", "seen", "told", "seen", "ratio", "GB told", "GB seen")
 RATE = 1e-4
 """Given by hand, so that no search, which takes three to seven trainings, comes first."""
+
+
+class Measured(NamedTuple):
+    """One run."""
+
+    told: float
+    """Seconds, without a pace."""
+    seen: float
+    told_bytes: int | None
+    seen_bytes: int | None
 
 
 @dataclass
@@ -108,16 +120,18 @@ class Bench:
             run(spec, self.inputs(spec, out), Quiet(), self.models)
             self.deltas.append(out / "delta.safetensors")
 
-    def measure(self, spec: Spec) -> tuple[float, float]:
-        """Seconds told without a pace, and seen."""
+    def measure(self, spec: Spec) -> Measured:
+        """Tell a run without a pace, and see it."""
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
             inputs = self.inputs(spec, Path(out))
-            told = estimate_seconds(estimate_parts(spec, inputs, self.models.get(self.model)), {})
+            model = self.models.get(self.model)
+            told = estimate_seconds(estimate_parts(spec, inputs, model), {})
             assert told is not None, f"{spec.kind} has no estimate"
+            ahead = preflight(spec, inputs, model, brief=True).memory_bytes
             begun = now()
             result: Result = run(spec, inputs, Quiet(), self.models)
             assert result.paces, "a finished run tells its pace"
-            return told, now() - begun
+            return Measured(told, now() - begun, ahead, result.peak_memory_bytes)
 
 
 def with_wrong_answers(name: str) -> FactSet:
@@ -145,18 +159,18 @@ def table(bench: Bench, only: list[str], first: str, then: str, within: float) -
             if only and name not in only:
                 continue
             try:
-                told, seen = bench.measure(bench.spec(kind, name, first, 0))
-                pace = seen / told
-                told_then, seen_then = bench.measure(bench.spec(kind, name, then, 1))
+                one = bench.measure(bench.spec(kind, name, first, 0))
+                two = bench.measure(bench.spec(kind, name, then, 1))
             except (UserError, Diverged) as error:
-                print(f"| {kind} {name} | {error} | | | | |", flush=True)
+                print(f"| {kind} {name} | {error} |{' |' * (len(HEAD) - 2)}", flush=True)
                 continue
-            expected = told_then * pace
-            ratio = max(expected / seen_then, seen_then / expected)
+            expected = two.told * one.seen / one.told
+            ratio = max(expected / two.seen, two.seen / expected)
             if ratio > within:
                 beyond.append(name)
-            cells = (f"{told:.2f}", f"{seen:.2f}", f"{expected:.2f}", f"{seen_then:.2f}")
-            print(f"| {kind} {name} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+            seconds = [f"{number:.2f}" for number in (*one[:2], expected, two.seen, ratio)]
+            memory = ["–" if n is None else f"{n / 1e9:.2f}" for n in two[2:]]
+            print(f"| {kind} {name} | {' | '.join((*seconds, *memory))} |", flush=True)
     return beyond
 
 
