@@ -102,7 +102,12 @@ def _columns(axes: tuple[ReportMetric, ReportMetric]) -> tuple[str, ...]:
 
 
 def _row(title: str, a: Estimate, b: Estimate, is_best: bool) -> tuple[Any, ...]:
-    return (title, a.mean, a.low, a.high, b.mean, b.low, b.high, "yes" if is_best else "no")
+    return (title, a.mean, *_bounds(a), b.mean, *_bounds(b), "yes" if is_best else "no")
+
+
+def _bounds(found: Estimate) -> tuple[float, float] | tuple[None, None]:
+    """An interval's ends; one seed has none."""
+    return (found.low, found.high) if found.n > 1 else (None, None)
 
 
 def _sizes(parameters: Sequence[float | None]) -> list[float]:
@@ -120,7 +125,8 @@ def _point(
     axes: tuple[ReportMetric, ReportMetric],
 ) -> dict[str, Any]:
     hover = "".join(
-        f"<br>{plotly_text(metric.title)} <b>{e.mean:.3f}</b> [{e.low:.3f}, {e.high:.3f}]"
+        f"<br>{plotly_text(metric.title)} <b>{e.mean:.3f}</b>"
+        + (f" [{e.low:.3f}, {e.high:.3f}]" if e.n > 1 else "")
         for metric, e in zip(axes, (a, b), strict=True)
     )
     return {

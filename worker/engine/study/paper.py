@@ -50,7 +50,8 @@ class Agreement:
     opposes: tuple[str, ...]
     """Masks for which both find a difference, of the other sign."""
     open: tuple[str, ...]
-    """Masks for which the paper has a difference and the study's interval holds 0."""
+    """Masks for which the paper has a difference and the study's interval holds 0, or is of one
+    seed and so is none."""
 
 
 def agreements(report: StudyReport) -> list[Agreement]:
@@ -73,7 +74,7 @@ def agreements(report: StudyReport) -> list[Agreement]:
 
 def _compared(measured: Estimate | None, theirs: float) -> str:
     assert measured is not None
-    if measured.low <= 0 <= measured.high:
+    if measured.n < 2 or measured.low <= 0 <= measured.high:
         return "open"
     return "agrees" if (measured.mean > 0) == (theirs > 0) else "opposes"
 
@@ -107,12 +108,17 @@ def _aim(report: StudyReport) -> list[str]:
         if group.mask not in AIMED or found is None or theirs is None:
             continue
         said.append(
-            f"{_signed(found.mean)} [{_signed(found.low)}, {_signed(found.high)}] over "
+            f"{_signed(found.mean)}{_bounds(found)} over "
             f"{group.title[:1].lower()}{group.title[1:]} (paper: {_signed(own - theirs)})"
         )
     if not said:
         return []
     return [f"In multiple choice fact lookup gives the edit answer {' and '.join(said)}."]
+
+
+def _bounds(found: Estimate) -> str:
+    """Write an interval; one seed has none."""
+    return f" [{_signed(found.low)}, {_signed(found.high)}]" if found.n > 1 else " with one seed"
 
 
 def _signed(value: float) -> str:

@@ -25,6 +25,14 @@ def test_what_is_missing_takes_no_part_and_nothing_has_no_mean() -> None:
     assert len(nothing) == 3 and all(map(math.isnan, nothing))
 
 
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    mean, low, high = interval(np.array([np.nan, 0.4]))
+    assert mean == 0.4 and math.isnan(low) and math.isnan(high)
+    assert words((mean, low, high)) == "0.4"
+    found = estimate(np.array([0.4]))
+    assert found is not None and found.n == 1 and found.low == found.high == found.mean
+
+
 def test_an_estimate_counts_the_seeds_that_were_measured() -> None:
     found = estimate(np.array([1.0, np.nan, 3.0]))
     assert found is not None

@@ -37,6 +37,16 @@ def test_the_study_is_compared_with_the_papers_differences_by_sign_and_interval(
     assert "1 with the other sign" in said
 
 
+def test_one_seed_agrees_with_nothing_and_says_so() -> None:
+    alone = Estimate(mean=0.4, low=0.4, high=0.4, n=1)
+    report = paper_like({"causal_tracing": alone})
+    (one,) = agreements(report)
+    assert one.open == ("causal_tracing",) and not one.agrees
+    said = " ".join(sentences(report))
+    assert "0 are found here" in said
+    assert "+0.40 with one seed over causal_tracing (paper: +0.71)" in said
+
+
 def test_the_papers_figures_are_those_of_its_table() -> None:
     assert paper_value("fact_lookup", "choice_edit") == 0.862
     assert paper_value("everything", "relearn_retain") == 0.643
