@@ -108,7 +108,7 @@ def _aggregates(compared: tuple[Comparison, ...]) -> Table:
 def _cells(estimate: Estimate | None) -> tuple[float | int | None, ...]:
     if estimate is None:
         return (None, None, None, None)
-    return (estimate.mean, estimate.low, estimate.high, estimate.n)
+    return (estimate.mean, *estimate.bounds, estimate.n)
 
 
 def _plain(cell: Any) -> Any:

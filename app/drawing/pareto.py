@@ -102,12 +102,7 @@ def _columns(axes: tuple[ReportMetric, ReportMetric]) -> tuple[str, ...]:
 
 
 def _row(title: str, a: Estimate, b: Estimate, is_best: bool) -> tuple[Any, ...]:
-    return (title, a.mean, *_bounds(a), b.mean, *_bounds(b), "yes" if is_best else "no")
-
-
-def _bounds(found: Estimate) -> tuple[float, float] | tuple[None, None]:
-    """An interval's ends; one seed has none."""
-    return (found.low, found.high) if found.n > 1 else (None, None)
+    return (title, a.mean, *a.bounds, b.mean, *b.bounds, "yes" if is_best else "no")
 
 
 def _sizes(parameters: Sequence[float | None]) -> list[float]:

@@ -122,12 +122,17 @@ class Receipt(Contract):
 
 
 class Estimate(Contract):
-    """A mean with its 95 % bootstrap interval over `n` facts."""
+    """A mean with its 95 % bootstrap interval over `n` facts, or a study's seeds."""
 
     mean: float
     low: float
     high: float
     n: int
+
+    @property
+    def bounds(self) -> tuple[float, float] | tuple[None, None]:
+        """The interval's ends as they are shown: of one fact there is no interval."""
+        return (self.low, self.high) if self.n > 1 else (None, None)
 
 
 class Comparison(Contract):

@@ -9,6 +9,7 @@ from app.drawing.drawing import Source
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
 
+Bounds = tuple[float, float] | tuple[None, None]
 LIMIT = 12
 """Runs side by side; more cannot be told apart."""
 
@@ -155,13 +156,13 @@ def numbers(compared: Sequence[Compared]) -> list[Row]:
     return rows
 
 
-def _intervals(result: Result) -> dict[str, tuple[tuple[float, float], str]]:
-    found: dict[str, tuple[tuple[float, float], str]] = {}
+def _intervals(result: Result) -> dict[str, tuple[Bounds, str]]:
+    found: dict[str, tuple[Bounds, str]] = {}
     for evaluation in result.evaluations.values():
         for one in evaluation.aggregates:
             for state in ("before", "after"):
                 if estimate := getattr(one, state):
-                    found[f"{one.name}.{state}"] = ((estimate.low, estimate.high), one.better)
+                    found[f"{one.name}.{state}"] = (estimate.bounds, one.better)
     return found
 
 

@@ -52,6 +52,20 @@ def test_each_group_stands_at_its_means_with_both_intervals() -> None:
     assert [row[-1] for row in drawing.cells.rows] == ["yes", "yes", "no"]
 
 
+def test_groups_of_one_seed_have_no_interval_in_the_table_nor_in_what_is_said() -> None:
+    plain = report([(0.9, 0.2), (0.6, 0.1)])
+    alone = tuple(
+        tuple(
+            one and one.model_copy(update={"low": one.mean, "high": one.mean, "n": 1})
+            for one in row
+        )
+        for row in plain.estimates
+    )
+    drawing = draw_pareto(plain.model_copy(update={"estimates": alone}), "retain", "forget")
+    assert drawing.cells.rows[0] == ("Mask 0", 0.9, None, None, 0.2, None, None, "yes")
+    assert "[" not in drawing.figure()["data"][1]["hovertemplate"]
+
+
 def test_marks_grow_with_parameters_and_small_differences_are_not_blown_up() -> None:
     plain = report([(0.999, 0.2), (0.998, 0.6)])
     close = tuple(

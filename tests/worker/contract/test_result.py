@@ -5,6 +5,7 @@ from worker.contract.result import (
     Attribution,
     Axis,
     Comparison,
+    Estimate,
     Evaluation,
     Provenance,
     Result,
@@ -98,3 +99,10 @@ def test_an_array_holds_its_values_itself_only_where_it_has_some() -> None:
     assert "values" not in array.model_dump()
     held = array.model_copy(update={"values": [0.5, None]})
     assert held.model_dump()["values"] == [0.5, None]
+
+
+def test_an_interval_over_one_is_not_shown() -> None:
+    one = Estimate(mean=0.4, low=0.4, high=0.4, n=1)
+    assert one.bounds == (None, None)
+    assert one.model_copy(update={"low": 0.3, "n": 2}).bounds == (0.3, 0.4)
+    assert "bounds" not in one.model_dump()
