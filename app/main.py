@@ -17,6 +17,7 @@ from app.access.session import Sessions
 from app.access.shared import SharedGuard
 from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
+from app.measuring import Measuring
 from app.opening import Opening
 from app.templating import STATIC
 from worker.contract.settings import Settings
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         compresslevel=LEVEL,
         exclude_content_types=NOT_PAGES,
     )
+    app.add_middleware(Measuring, settings=settings, opening=app.state.opening)
     failures.install(app)
     for page in pages:
         app.include_router(

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         "0.0.0.0; empty: the address of this host that faces the database, which is 127.0.0.1 for "
         "SQLite and for a database on this host.",
     )
+    metrics: bool = Field(
+        False,
+        description="1: /metrics gives numbers for Prometheus (queue, runs, workers, times of "
+        "answers, errors) to whoever asks, without a login.",
+    )
     plugins: Path | None = Field(
         None,
         description="Folder with more methods in localization/, unlearning/, evaluation/ and "
