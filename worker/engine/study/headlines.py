@@ -24,6 +24,8 @@ HEADLINES: tuple[tuple[str, str, str, Direction], ...] = (
      "higher"),
     ("paraphrase_edit", "Held-out paraphrase edit",
      "probes.paraphrase_held_out.forget.edit_probability.after", "higher"),
+    ("paraphrase_retain", "Held-out paraphrase retain",
+     "probes.paraphrase_held_out.retain.target_probability.after", "higher"),
     ("question_edit", "Held-out question edit",
      "probes.question_held_out.forget.edit_probability.after", "higher"),
     ("choice_held_out_edit", "Held-out MCQ edit",
