@@ -8,12 +8,13 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 
-from app.submission import check
+from app.submission import admit
 from worker.contract.errors import UserError
 from worker.contract.progress import FINAL_STATES
 from worker.contract.records import RunRecord
 from worker.contract.repetition import Compared, compare, n_differing
 from worker.contract.result import Result
+from worker.contract.spec import parse_spec
 from worker.engine.bundle import IMPORTED, import_bundle
 from worker.engine.client import Engine
 from worker.store.store import Store
@@ -64,7 +65,8 @@ def receive(engine: Engine, file: Any, owner: str = "") -> str:
 def repeat(engine: Engine, run_id: str, owner: str = "", key: str = "") -> str:
     """Queue a recorded run once more; the new run's id. UserError where this server cannot."""
     record = engine.store.run(run_id)
-    spec, _ = check(engine, record.spec, is_submitted=True)
+    spec = parse_spec(record.spec)
+    admit(engine, spec)
     parents = [*record.parents, run_id]
     title = f"Repeat: {record.title}"[:200]
     return engine.submit(spec, owner=owner, title=title, parents=parents, key=key)

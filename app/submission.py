@@ -8,6 +8,7 @@ then is it written and queued, in one transaction.
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 from app.forms import SUBMISSION
@@ -60,14 +61,9 @@ def submit(
     spec = parse_spec(data)
     if key and (made := engine.store.submitted(owner, key, spec)):
         return made
-    check(engine, data, is_submitted=True)
-    title = title or title_of(spec, _titles(engine.store.announcement()))
+    announcement = admit(engine, spec)
+    title = title or title_of(spec, {one.name: one.title for one in announcement.methods})
     return engine.submit(spec, owner=owner, title=title[:200], tags=tags, key=key)
-
-
-def _titles(announcement: Announcement | None) -> dict[str, str]:
-    """The methods' own titles, by name."""
-    return {method.name: method.title for method in announcement.methods} if announcement else {}
 
 
 def key_of_form(form: Any, *about: Any) -> str:
@@ -81,19 +77,25 @@ def key_of_form(form: Any, *about: Any) -> str:
     return f"form {given[:100]} {hashlib.sha256(json.dumps(about).encode()).hexdigest()}"
 
 
-def check(
-    engine: Engine, data: Any, *, is_submitted: bool = False, brief: bool = False
-) -> tuple[Spec, Preflight | None]:
+def check(engine: Engine, data: Any, *, brief: bool = False) -> tuple[Spec, Preflight | None]:
     """Check a spec; the preflight is None where no worker is alive to make it.
 
     A brief one asks nothing of the model, which is not even loaded. A worker that starts or is
     busy raises WorkerBusy, so that a page can ask again; one that lives and cannot be reached
-    raises Unreachable. What is submitted waits for no worker: it is asked for moments, and what it
-    could not say in time ends the run.
+    raises Unreachable.
     """
     refuse_odd_text(data)
     spec = parse_spec(data)
-    announcement = engine.store.announcement()
+    _, inputs = _look_at(engine, spec)
+    if inputs is None:
+        return spec, None
+    return spec, _preflight(engine, spec, inputs, brief, GLANCE if brief else PATIENCE)
+
+
+def _look_at(engine: Engine, spec: Spec) -> tuple[Announcement, Inputs | None]:
+    """Check what needs no worker's word; what the spec names, None where it names nothing."""
+    said = engine.store.menus()
+    announcement = engine.store.announcement(said)
     if announcement is None:
         raise NoWorker(
             "No worker has announced what it can do yet, so this cannot be checked. Start one "
@@ -101,19 +103,44 @@ def check(
         )
     if isinstance(spec, AddSpec):
         _check_recipe(spec, announcement)
-        return spec, None
+        return announcement, None
     _check_names(spec, announcement)
-    if problems := why_nobody(spec, engine.store.menus()):
+    if problems := why_nobody(spec, said):
         raise UserError(problems=problems)
     inputs = resolve(spec, engine.store, announcement, out="")
     _check_facts(spec, inputs)
-    try:
-        timeout = MOMENT if is_submitted else GLANCE if brief else PATIENCE
-        return spec, _preflight(engine, spec, inputs, is_submitted or brief, timeout)
-    except (WorkerBusy, Unreachable):
-        if not is_submitted:
-            raise
-    return spec, None
+    return announcement, inputs
+
+
+def admit(engine: Engine, spec: Spec) -> Announcement:
+    """Check a spec that is to be queued; what it was checked against.
+
+    It waits for no worker: what none could say in a moment ends the run. Specs that differ only by
+    a seed which chooses nothing are asked about once.
+    """
+    announcement, inputs = _look_at(engine, spec)
+    if inputs is not None:
+        question = AskPreflight(spec=spec, inputs=inputs, brief=True)
+        with suppress(NoWorker):
+            engine.told.of(
+                _as_asked(spec, inputs, announcement, engine),
+                lambda: engine.ask(question, MOMENT),
+            )
+    return announcement
+
+
+def _as_asked(spec: Spec, inputs: Inputs, announcement: Announcement, engine: Engine) -> str:
+    """All that a preflight's answer depends on."""
+    data = spec.model_dump(mode="json")
+    text = json.dumps({name: value for name, value in data.items() if name != "seed"})
+    seed = data.get("seed") if isinstance(spec, StudySpec) or "random" in text else None
+    facts = "" if isinstance(spec, SpecWithoutFacts) else spec.facts.set
+    hashes = (
+        engine.store.fact_set_hash(facts) if facts else "",
+        *(info.weights_hash for info in announcement.models if info.id == spec.base),
+        *sorted(inputs.texts.values()),
+    )
+    return json.dumps([text, seed, hashes])
 
 
 def _preflight(

@@ -1,5 +1,6 @@
 """Whether an edit's facts are gone: the spec that asks, and the verdicts that were asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,13 @@ def verdict_spec(run: RunRecord, store: Store) -> dict[str, Any]:
 
 def verdicts_of(store: Store, run_id: str) -> list[RunRecord]:
     """Runs that ask an edit for its verdict and were not given up, as the store lists them."""
+    return _asked(store.children(run_id))
+
+
+def _asked(children: Sequence[RunRecord]) -> list[RunRecord]:
     return [
         child
-        for child in store.children(run_id)
+        for child in children
         if child.kind == "evaluate"
         and "verdict" in child.spec["evaluations"]
         and child.state not in ("failed", "cancelled")
@@ -44,7 +49,12 @@ class Verdict:
 
 def verdict_of(store: Store, run_id: str) -> Verdict | None:
     """The verdict that an edit's page shows: a finished one, else one that is on its way."""
-    asked = verdicts_of(store, run_id)
+    return verdict_among(store, store.children(run_id))
+
+
+def verdict_among(store: Store, children: Sequence[RunRecord]) -> Verdict | None:
+    """The same, of the runs that were made from an edit."""
+    asked = _asked(children)
     for run in asked:
         result = store.result(run.id) if run.has_result else None
         if result and (card := card_of(result)):

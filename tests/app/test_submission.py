@@ -7,6 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.submission import MOMENT, check, key_of_form, submit
+from tests.app.asking import asked_of
+from tests.app.conftest import fact_set
 from worker.contract.errors import UserError
 from worker.contract.inputs import AskPreflight, Question
 from worker.engine.client import Engine, WorkerBusy
@@ -133,6 +135,48 @@ def test_a_submission_asks_the_worker_for_no_trial_and_waits_moments(
     assert asked[1][0] is False
 
 
+def test_ten_that_submit_the_same_at_once_ask_the_worker_once(
+    engine: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+    ask = engine.ask
+
+    def counted(question: Question, timeout: float = 10) -> dict[str, Any]:
+        asked.append(question)
+        return ask(question, timeout)
+
+    monkeypatch.setattr(engine, "ask", counted)
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda seed: submit(engine, {**spec, "seed": seed}), range(10)))
+    assert len(asked) == 1 and engine.store.count_runs() == 10
+    drawn = {**spec, "facts": {**spec["facts"], "forget": "random:4"}}
+    for seed in range(2):
+        submit(engine, {**drawn, "seed": seed})
+    assert len(asked) == 3, "a seed that draws the facts asks about others"
+    engine.store.save_fact_set(fact_set(n=39), bundled=True)
+    submit(engine, spec)
+    assert len(asked) == 4, "of a set with other facts the answer is another"
+
+
+def test_a_submission_that_was_refused_is_asked_about_anew(
+    engine: Any, spec: dict[str, Any]
+) -> None:
+    engine.refusal = UserError("It has no token.", field="facts")
+    for _ in range(2):
+        with pytest.raises(UserError, match="no token"):
+            submit(engine, spec)
+    engine.refusal = None
+    assert submit(engine, spec)
+
+
+def test_a_submission_takes_few_turns_of_the_database(engine: Any, spec: dict[str, Any]) -> None:
+    submit(engine, {**spec, "seed": 1})
+    with asked_of(engine.store.database) as sent:
+        submit(engine, {**spec, "seed": 2})
+    begun = [one for one in sent if one.startswith("BEGIN")]
+    assert (len(begun), len(sent) - len(begun)) == (4, 10)
+
+
 def test_what_is_only_looked_at_waits_longer_for_a_busy_machine_than_what_is_submitted(
     engine: Engine, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +187,7 @@ def test_what_is_only_looked_at_waits_longer_for_a_busy_machine_than_what_is_sub
         raise WorkerBusy("The worker computes much else.")
 
     monkeypatch.setattr(engine, "ask", busy)
-    check(engine, spec, is_submitted=True)
+    submit(engine, spec)
     for brief in (True, False):
         with pytest.raises(WorkerBusy):
             check(engine, spec, brief=brief)

@@ -13,6 +13,7 @@ from worker.contract.settings import Settings
 from worker.contract.spec import Spec
 from worker.engine.asking import NoWorker, Superseded, Unreachable, WorkerBusy, ask, follow
 from worker.engine.reach import Reach
+from worker.engine.told import Told
 from worker.engine.watch import Watch
 from worker.store.runs import insert_run
 from worker.store.store import Store
@@ -39,6 +40,8 @@ class Engine:
         self._queue = _Queue(store)
         self.reach = Reach(store)
         """Which workers' lanes this process cannot use."""
+        self.told = Told()
+        """What workers said of what was submitted a moment ago."""
         self._opener = threading.Thread(target=self._open_behind, name="open-queue", daemon=True)
 
     @classmethod

@@ -96,6 +96,8 @@ def records(session: Session, query: Select[Run], announced: Menus) -> list[RunR
     """Read the runs of a query with their tags, their lineage, their place in the queue and what
     hinders them."""
     rows = session.scalars(query).all()
+    if not rows:
+        return []
     waits = any(run.state == "queued" for run in rows)
     ahead = places(session) if waits else {}
     ids = [run.id for run in rows]

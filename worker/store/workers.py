@@ -50,17 +50,17 @@ class WorkerStore:
             rows = session.execute(select(*said).where(alive()).order_by(WorkerRow.id))
             return tuple((row.id, row.announced, row.ready, row.problem) for row in rows)
 
-    def announcement(self) -> Announcement | None:
+    def announcement(self, said: dict[str, Announcement] | None = None) -> Announcement | None:
         """What the live workers announced, merged, else what was announced last; None if nothing
-        ever was."""
-        if said_now := self.menus():
+        ever was. `said` is what `menus` gave, where that was asked for already."""
+        if said_now := self.menus() if said is None else said:
             return merge(tuple(said_now.values()))
         last = select(WorkerRow.id, WorkerRow.announced)
         last = last.where(WorkerRow.announcement.is_not(None))
         last = last.order_by(WorkerRow.announced.desc()).limit(1)
         with self.database.read() as session:
-            said = self.announced.of(session, _announced(session.execute(last)))
-        return next(iter(said.values()), None)
+            before = self.announced.of(session, _announced(session.execute(last)))
+        return next(iter(before.values()), None)
 
     def lanes(self) -> list[LaneAddress]:
         """Where every live worker answers questions, idle ones first."""

@@ -1,6 +1,7 @@
 """Dossier: the story of one edit on one page, from its facts to what is left of them."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +17,11 @@ from app.figure_frames import figure_of
 from app.pages.edits._dossier_file import dossier_file
 from app.probe_table import aggregates
 from app.templating import render
-from app.verdicts import Verdict, verdict_of
+from app.verdicts import Verdict, verdict_among, verdict_of
 from worker.contract.errors import NotFound, UserError
 from worker.contract.facts import Fact
 from worker.contract.records import RunRecord
+from worker.contract.result import Result
 from worker.contract.selection import FactsSpec
 from worker.contract.shots import forgotten
 from worker.store.store import Store
@@ -60,11 +62,9 @@ def _story(store: Store, run_id: str) -> dict[str, Any]:
             f"The run {run_id!r} is {run.kind}, {run.state}; a dossier tells of a finished edit."
         )
     components = result.mask.components if result.mask else ()
-    localization, facts, verdict = (
-        _localization(store, run),
-        _facts(store, run),
-        verdict_of(store, run_id),
-    )
+    localization, facts = _localization(store, run), _facts(store, run, result)
+    children = store.children(run_id)
+    verdict = verdict_among(store, children)
     changed = sum(t.n_parameters for t in result.receipt.tensors) if result.receipt else None
     return {
         "run": run,
@@ -75,7 +75,7 @@ def _story(store: Store, run_id: str) -> dict[str, Any]:
         "share": _share(store, run, changed) if changed is not None else None,
         **_card(verdict),
         "curves": [figure_of(run, offer) for offer in offers(result)],
-        "probed": [_probed(store, one, verdict) for one in _evaluations(store, run)],
+        "probed": [_probed(store, one, verdict) for one in _evaluations(children)],
         "leaving": {
             "offers": leaving.offers(store, run, result),
             "model": leaving.model_of(store, run),
@@ -101,13 +101,11 @@ def _card(found: Verdict | None) -> dict[str, Any]:
     }
 
 
-def _facts(store: Store, run: RunRecord) -> tuple[Fact, ...]:
+def _facts(store: Store, run: RunRecord, result: Result) -> tuple[Fact, ...]:
     """The facts that were to be forgotten; none where the set is gone or has changed."""
     facts, seed = FactsSpec.model_validate(run.spec["facts"]), run.spec["seed"]
     try:
-        result = store.result(run.id)
-        made = result.provenance if result else None
-        return forgotten(store.fact_set(facts.set), facts, seed, made)
+        return forgotten(store.fact_set(facts.set), facts, seed, result.provenance)
     except UserError:
         return ()
 
@@ -153,8 +151,8 @@ def _share(store: Store, run: RunRecord, n_parameters: int) -> float | None:
     return n_parameters / found.n_parameters if found and found.n_parameters else None
 
 
-def _evaluations(store: Store, run: RunRecord) -> list[RunRecord]:
-    return [one for one in store.children(run.id) if one.kind == "evaluate" and one.has_result]
+def _evaluations(children: Sequence[RunRecord]) -> list[RunRecord]:
+    return [one for one in children if one.kind == "evaluate" and one.has_result]
 
 
 def _probed(store: Store, run: RunRecord, verdict: Verdict | None) -> dict[str, Any]:
