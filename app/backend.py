@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.access.session import Session
+from app.access import audit
+from app.access.session import Identity, Session
 from app.opening import Opening
 from worker.contract.menu import Announcement
 from worker.engine.client import Engine, NoWorker
+from worker.store.acting import Acting
 from worker.store.store import Store
 
 
@@ -16,7 +18,16 @@ def engine(request: Request) -> Engine:
     opened."""
     opening: Opening = request.app.state.opening
     session: Session | None = request.state.session
-    return opening.engine().of_session(session.turns if session else "")
+    opened = opening.engine()
+    if not request.app.state.settings.shared:
+        return opened.of_session(session.turns if session else "")
+    who = session.identity if session else Identity()
+
+    def tell(what: str) -> None:
+        audit.tell(request, what)
+
+    acting = Acting(who.user, may_all=who.role == "admin", tell=tell)
+    return opened.of_session(session.turns if session else "", acting)
 
 
 def store(request: Request) -> Store:

@@ -31,7 +31,6 @@ MENU = (
         "/gallery",
     ),
     ("/runs", "/bundles", "/workers"),
-    ("/account", "/people"),
 )
 """The menu's order, in groups with a gap between them; a page that is not named comes last."""
 

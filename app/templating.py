@@ -104,7 +104,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals.update(static_url=static_url, csrf_field=csrf_field)
+    env.globals.update(static_url=static_url, csrf_field=csrf_field, may_change=may_change)
     env.filters.update(
         number=formats.number,
         percent=formats.percent,
@@ -148,6 +148,15 @@ def csrf_field(context: jinja2.runtime.Context) -> Markup:
     return field.format(csrf.FIELD, context["csrf_token"]) + field.format(
         SUBMISSION, secrets.token_urlsafe(12)
     )
+
+
+@jinja2.pass_context
+def may_change(context: jinja2.runtime.Context, owner: str) -> bool:
+    """Whether the reader may change what is `owner`'s; the store refuses it in any case."""
+    reader: Identity | None = context.get("signed_in")
+    if reader is None or reader.role == "admin":
+        return True
+    return reader.role == "member" and reader.user == owner
 
 
 def when(time: Any) -> Markup:

@@ -117,6 +117,8 @@ class FactSetInfo(Contract):
     splits: tuple[str, ...] = ()
     hash: str
     bundled: bool = False
+    owner: str = ""
+    """Who brought it, on a shared server."""
 
 
 class FormatInfo(Contract):

@@ -44,6 +44,8 @@ class TextInfo(Contract):
     """SHA-256 of the text in UTF-8."""
     n_characters: int
     n_words: int
+    owner: str = ""
+    """Who brought it, on a shared server."""
     created: datetime
 
 

@@ -282,7 +282,7 @@ def insert_finished(
     run_id = insert_run(
         session,
         spec,
-        owner=owner,
+        owner=owner or store.acting.person,
         title=title[:200],
         tags=(tag,),
         parents=parents,
@@ -299,4 +299,5 @@ def insert_finished(
         .values(has_result=True, started=database_time() - result.seconds)
     )
     end_run(session, run_id, "done", message)
+    store.acting.tell(f"run {run_id}")
     return run_id

@@ -15,6 +15,7 @@ from worker.engine.asking import NoWorker, Superseded, Unreachable, WorkerBusy, 
 from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch
+from worker.store.acting import Acting
 from worker.store.runs import insert_run
 from worker.store.store import Store
 from worker.store.submissions import remember_key, run_of_key
@@ -51,10 +52,12 @@ class Engine:
         engine._opener.start()
         return engine
 
-    def of_session(self, session: str) -> Self:
-        """This engine for what one session submits; close only the first."""
+    def of_session(self, session: str, acting: Acting | None = None) -> Self:
+        """This engine for what one session submits, and one person makes; close only the first."""
         own = copy(self)
         own.session = session
+        if acting is not None:
+            own.store = self.store.acting_for(acting)
         return own
 
     def submit(
@@ -73,7 +76,8 @@ class Engine:
 
         The same `key` of the same owner makes no second run: the first one's id is returned.
         `parents` are derived from the spec when None; `priority` from its kind (lower is sooner).
-        `session` takes turns with others; None is the one that this engine is for.
+        `session` takes turns with others; None is the one that this engine is for, as is the
+        person of an empty `owner`.
         Raises UserError when a parent does not exist.
         """
         client = self._client()
@@ -81,6 +85,7 @@ class Engine:
 
         order = PRIORITIES[spec.kind] if priority is None else priority
         browser = self.session if session is None else session
+        owner = owner or self.store.acting.person
         with self.store.database.write() as rows:
             if key:
                 self.store.database.lock(rows, f"submission {owner} {key}")
@@ -100,6 +105,7 @@ class Engine:
                 remember_key(rows, owner, key, spec, run_id)
             rows.flush()
             enqueue(client, rows, run_id, spec.kind, browser, order)
+        self.store.acting.tell(f"run {run_id}")
         return run_id
 
     def cancel(self, run_id: str) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.given_name import given_name
+from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.tables import CircuitRow, database_time, moment
 
@@ -29,6 +30,7 @@ class CircuitStore:
     """Named circuits."""
 
     database: Database
+    acting: Acting
 
     def circuits(self) -> list[SavedCircuit]:
         """Every named circuit, the newest first."""
@@ -63,15 +65,18 @@ class CircuitStore:
                     field="name",
                 )
             created = session.scalar(select(database_time())) or 0.0
-            row = CircuitRow(name=name, query=query, owner=owner, created=created)
+            maker = owner or self.acting.person
+            row = CircuitRow(name=name, query=query, owner=maker, created=created)
             session.add(row)
-            return _saved(row)
+        self.acting.tell(f"circuit {name}")
+        return _saved(row)
 
     def delete_circuit(self, name: str) -> None:
         """Delete a circuit; raises NotFound."""
-        self.circuit(name)
+        self.acting.refuse_others(self.circuit(name).owner, f"circuit {name}")
         with self.database.write() as session:
             session.execute(delete(CircuitRow).where(CircuitRow.name == name))
+        self.acting.tell(f"circuit {name}")
 
 
 def _saved(row: CircuitRow) -> SavedCircuit:

@@ -10,6 +10,7 @@ from worker.contract.base import unknown
 from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.menu import FactSetInfo
+from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.describe import plain
 from worker.store.tables import Base, FactBody, FactRow, FactSetRow, SplitRow, database_time
@@ -41,6 +42,7 @@ class FactStore:
     """Fact sets, their facts and their splits."""
 
     database: Database
+    acting: Acting
 
     def fact_sets(self) -> list[FactSetInfo]:
         """Every fact set, bundled ones first, then by name."""
@@ -119,7 +121,8 @@ class FactStore:
         """
         _check(fact_set)
         # Made before the write lock is taken, for which runs that report progress would wait.
-        values, rows, bodies = _set_values(fact_set, owner, bundled), *_rows(fact_set)
+        maker = owner or self.acting.person
+        values, rows, bodies = _set_values(fact_set, maker, bundled), *_rows(fact_set)
         with self.database.write() as session:
             self.database.lock(session, f"facts {fact_set.name}")
             old = session.get(FactSetRow, fact_set.name)
@@ -128,7 +131,10 @@ class FactStore:
                     f"{fact_set.name!r} is a bundled fact set; choose another name for yours.",
                     field="name",
                 )
+            if old is not None and not old.bundled:
+                self.acting.refuse_others(old.owner, f"fact set {fact_set.name}")
             kept = _splits(session, fact_set.name) if old is not None else {}
+            owners = _split_owners(session, fact_set.name)
             session.execute(delete(FactSetRow).where(FactSetRow.name == fact_set.name))
             session.execute(insert(FactSetRow).values(values))
             session.execute(insert(_TABLES[FactRow.__tablename__]), rows)
@@ -136,9 +142,13 @@ class FactStore:
             known = {fact.id for fact in fact_set.facts}
             still = {split: ids for split, ids in kept.items() if known.issuperset(ids)}
             for split, ids in (still | fact_set.splits).items():
-                session.add(SplitRow(set_name=fact_set.name, name=split, ids=list(ids)))
+                whose = owners.get(split, maker) if split in still else maker
+                session.add(
+                    SplitRow(set_name=fact_set.name, name=split, ids=list(ids), owner=whose)
+                )
             row = session.get_one(FactSetRow, fact_set.name, populate_existing=True)
-            return _info(row, tuple(sorted(still | fact_set.splits)))
+        self.acting.tell(f"fact set {fact_set.name}")
+        return _info(row, tuple(sorted(still | fact_set.splits)))
 
     def sync_bundled(self, fact_set: FactSet) -> None:
         """Store a bundled set unless it is there already; a set that somebody brought stays."""
@@ -150,12 +160,18 @@ class FactStore:
     def delete_fact_set(self, name: str) -> None:
         """Delete a fact set that was brought; a bundled one stays."""
         with self.database.write() as session:
-            if _set_row(session, name).bundled:
+            row = _set_row(session, name)
+            if row.bundled:
                 raise Conflict(f"{name!r} is a bundled fact set and cannot be deleted.")
+            self.acting.refuse_others(row.owner, f"fact set {name}")
             session.execute(delete(FactSetRow).where(FactSetRow.name == name))
+        self.acting.tell(f"fact set {name}")
 
     def save_split(self, set_name: str, split: str, ids: tuple[str, ...] | list[str]) -> None:
-        """Name the facts that are to be forgotten; an empty list deletes the split."""
+        """Name the facts that are to be forgotten; an empty list deletes the split.
+
+        Whoever saves one first has it; whose the set is may change it too.
+        """
         if not split.strip() or ":" in split:
             raise UserError(
                 f"{split!r} is no name for a split; expected a word without ':', which begins "
@@ -163,7 +179,10 @@ class FactStore:
                 field="split",
             )
         with self.database.write() as session:
-            _set_row(session, set_name)
+            of_set = _set_row(session, set_name).owner
+            old = session.get(SplitRow, (set_name, split))
+            if old is not None and of_set != self.acting.person:
+                self.acting.refuse_others(old.owner, f"split {split} of {set_name}")
             known = {fact.id for fact in _parse(_bodies(session, set_name))}
             for id in ids:
                 if id not in known:
@@ -171,7 +190,10 @@ class FactStore:
             gone = delete(SplitRow).where(SplitRow.set_name == set_name, SplitRow.name == split)
             session.execute(gone)
             if ids:
-                session.add(SplitRow(set_name=set_name, name=split, ids=list(ids)))
+                maker = old.owner if old is not None else self.acting.person
+                named = {"set_name": set_name, "name": split, "owner": maker}
+                session.execute(insert(SplitRow).values(**named, ids=list(ids)))
+        self.acting.tell(f"split {split} of {set_name}")
 
 
 def _keep(key: tuple[str, str, str, float], facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
@@ -248,6 +270,11 @@ def _splits(session: Session, name: str) -> dict[str, tuple[str, ...]]:
     return {row.name: tuple(row.ids) for row in rows}
 
 
+def _split_owners(session: Session, name: str) -> dict[str, str]:
+    rows = session.scalars(select(SplitRow).where(SplitRow.set_name == name))
+    return {row.name: row.owner for row in rows}
+
+
 def _bodies(session: Session, name: str, positions: Sequence[int] | None = None) -> Sequence[str]:
     query = select(FactBody.body).where(FactBody.set_name == name).order_by(FactBody.position)
     if positions is not None:
@@ -269,4 +296,5 @@ def _info(row: FactSetRow, splits: tuple[str, ...]) -> FactSetInfo:
         splits=splits,
         hash=row.hash,
         bundled=row.bundled,
+        owner=row.owner,
     )

@@ -2,11 +2,12 @@
 
 import secrets
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.mask import Mask
 from worker.contract.records import MaskRecord
+from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.tables import MaskRow, database_time, moment
 
@@ -15,6 +16,7 @@ class MaskStore:
     """Masks, by id and by name and version."""
 
     database: Database
+    acting: Acting
 
     def masks(self, model: str | None = None) -> list[MaskRecord]:
         """Every mask (of a model), newest first."""
@@ -59,18 +61,23 @@ class MaskStore:
                 n_parameters=mask.n_parameters or 0,
                 source=mask.source,
                 localization=localization,
-                owner=owner,
+                owner=owner or self.acting.person,
                 created=session.scalar(select(database_time())) or 0.0,
             )
             session.add(row)
+        self.acting.tell(f"mask {name} v{row.version}")
         return _record(row)
 
     def delete_mask(self, id: str) -> None:
         """Delete one version of a mask; runs that used it keep its components."""
         with self.database.write() as session:
-            gone = delete(MaskRow).where(MaskRow.id == id).returning(MaskRow.id)
-            if session.scalar(gone) is None:
+            row = session.get(MaskRow, id)
+            if row is None:
                 raise _no_mask(id)
+            what = f"mask {row.name} v{row.version}"
+            self.acting.refuse_others(row.owner, what)
+            session.delete(row)
+        self.acting.tell(what)
 
 
 def _record(row: MaskRow) -> MaskRecord:

@@ -22,6 +22,7 @@ from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.records import RunRecord
 from worker.contract.result import Receipt, Result
 from worker.contract.spec import Spec
+from worker.store.acting import Acting
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import add_events, end_run
 from worker.store.database import Database
@@ -40,6 +41,7 @@ class RunStore:
     artifacts: Artifacts
     announced: Menus
     known_results: Results
+    acting: Acting
 
     def run(self, id: str) -> RunRecord:
         """One run; raises NotFound."""
@@ -90,16 +92,19 @@ class RunStore:
             row = session.get(Run, id)
             if row is None:
                 raise _no_run(id)
+            self.acting.refuse_others(row.owner, f"run {id}")
             for name, value in values.items():
                 setattr(row, name, value)
             row.search = search_text(id, row.title, row.spec)
             if tags is not None:
                 _set_tags(session, id, tags)
+        self.acting.tell(f"run {id}")
         return self.run(id)
 
     def delete_run(self, id: str) -> None:
         """Delete a finished run with its files; refused while other runs descend from it."""
         record = self.run(id)
+        self.acting.refuse_others(record.owner, f"run {id}")
         if record.state not in FINAL_STATES:
             raise Conflict(f"Run {id} is {record.state}; cancel it before it is deleted.")
         try:
@@ -112,6 +117,7 @@ class RunStore:
                 f"or archive the run."
             ) from None
         self.artifacts.delete_tree(f"runs/{id}")
+        self.acting.tell(f"run {id}")
 
     def result(self, id: str) -> Result | None:
         """A run's result; None when it has none yet. Raises NotFound."""
@@ -191,6 +197,7 @@ class RunStore:
         `is_alive`: a condition on Run.worker. The attempt is raised, so that a worker that was
         only silent cannot write the run any more.
         """
+        self.acting.refuse_others(self.run(id).owner, f"run {id}")
         nobody = or_(Run.state.in_(("queued", "interrupted")), ~is_alive)
         with self.database.write() as session:
             open_run = and_(Run.id == id, Run.state.not_in(FINAL_STATES))
@@ -205,6 +212,7 @@ class RunStore:
             ).first()
             if ended is not None:
                 end_run(session, id, "cancelled", "Cancelled before it was computed.")
+        self.acting.tell(f"run {id}")
         return self.run(id)
 
 

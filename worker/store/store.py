@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from worker.contract.private import make_folder
 from worker.contract.settings import Settings
+from worker.store.acting import ActingStore
 from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
 from worker.store.audit import AuditStore
@@ -48,6 +49,7 @@ class Store(
     InvitationStore,
     TokenStore,
     AuditStore,
+    ActingStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""
 

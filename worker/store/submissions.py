@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from worker.contract.errors import UserError
 from worker.contract.spec import Spec
+from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.tables import Submission
 
@@ -17,11 +18,12 @@ class SubmissionStore:
     """Keys that were sent with submissions, by owner."""
 
     database: Database
+    acting: Acting
 
     def submitted(self, owner: str, key: str, spec: Spec) -> str | None:
         """The run that this key made of this spec; UserError where it was of another spec."""
         with self.database.read() as session:
-            return run_of_key(session, owner, key, spec)
+            return run_of_key(session, owner or self.acting.person, key, spec)
 
 
 def run_of_key(session: Session, owner: str, key: str, spec: Spec) -> str | None:

@@ -211,6 +211,7 @@ class SplitRow(Base):
     )
     name: Mapped[Name] = mapped_column(primary_key=True)
     ids: Mapped[Names]
+    owner: Mapped[Name] = mapped_column(default="", server_default="")
 
 
 class TextRow(Base):

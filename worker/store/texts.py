@@ -9,6 +9,7 @@ from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.given_name import given_name
 from worker.contract.texts import BUNDLED, PIECE, TextInfo, piece_bounds
+from worker.store.acting import Acting
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
 from worker.store.tables import TextRow, database_time, moment
@@ -22,6 +23,7 @@ class TextStore:
 
     database: Database
     artifacts: Artifacts
+    acting: Acting
 
     def texts(self) -> list[TextInfo]:
         """Every stored text, by name."""
@@ -93,20 +95,24 @@ class TextStore:
                 hash=digest,
                 n_characters=len(text),
                 n_words=len(text.split()),
-                owner=owner,
+                owner=owner or self.acting.person,
                 created=session.scalar(select(database_time())) or 0.0,
             )
             session.add(row)
+        self.acting.tell(f"text {name}")
         return _info(row)
 
     def delete_text(self, name: str) -> None:
         """Delete a text; its content goes with the last name that has it."""
-        digest = self.text_info(name).hash
+        info = self.text_info(name)
+        self.acting.refuse_others(info.owner, f"text {name}")
+        digest = info.hash
         with self.database.write() as session:
             session.execute(delete(TextRow).where(TextRow.name == name))
             others = session.scalar(select(TextRow.name).where(TextRow.hash == digest).limit(1))
             if others is None:
                 self.artifacts.delete_tree(f"texts/{digest}")
+        self.acting.tell(f"text {name}")
 
 
 def _file(digest: str) -> str:
@@ -134,5 +140,6 @@ def _info(row: TextRow) -> TextInfo:
         hash=row.hash,
         n_characters=row.n_characters,
         n_words=row.n_words,
+        owner=row.owner,
         created=moment(row.created),
     )

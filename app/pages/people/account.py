@@ -20,9 +20,13 @@ from worker.contract.people import SHORTEST
 from worker.store.store import Store
 
 SHARED = True
-NAV = ("Account", "/account")
 DAY = 24 * 3600
 DAYS = (("7", "a week"), ("30", "a month"), ("90", "three months"), ("365", "a year"))
+BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox"}
+BROWSERS |= {"Chrome/": "Chrome", "Safari/": "Safari"}
+"""What browsers call themselves; each also says the names of those after it."""
+SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows"}
+SYSTEMS |= {"Mac OS": "macOS", "Linux": "Linux"}
 router = APIRouter(prefix="/account")
 
 
@@ -48,7 +52,7 @@ def _page(
         # A token that was just made stands on this page alone: no copy of it may be kept.
         headers={"Cache-Control": "no-store"},
         me=store.person(name),
-        sessions=store.sign_ins(name),
+        sessions=[(one, browser_words(one.browser)) for one in store.sign_ins(name)],
         this=session.nonce,
         tokens=store.tokens(name),
         token=token,
@@ -56,6 +60,13 @@ def _page(
         shortest=SHORTEST,
         errors=errors or {},
     )
+
+
+def browser_words(said: str) -> str:
+    """What a browser says that it is, in words that a reader knows it by."""
+    name = next((words for part, words in BROWSERS.items() if part in said), "")
+    system = next((words for part, words in SYSTEMS.items() if part in said), "")
+    return " on ".join(filter(None, (name, system))) or said[:60] or "unknown"
 
 
 @router.post("/password")

@@ -16,14 +16,8 @@ from worker.contract.people import ROLES, Person, role_of
 from worker.store.store import Store
 
 SHARED = True
-NAV = ("People", "/people")
 HOLDS = 7
 """Days for which an invitation holds."""
-ROLE_WORDS = {
-    "viewer": "viewer: reads everything, changes nothing",
-    "member": "member: computes, and changes what is their own",
-    "admin": "admin: everything, people too",
-}
 router = APIRouter(prefix="/people")
 
 
@@ -42,7 +36,6 @@ def _page(request: Request, store: Store, **shown: Any) -> Response:
         people=store.people(),
         invitations=store.invitations(),
         roles=[(role, role) for role in ROLES],
-        role_words=[(role, ROLE_WORDS[role]) for role in ROLES],
         holds=HOLDS,
         **known,
     )

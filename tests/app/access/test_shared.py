@@ -40,7 +40,7 @@ def test_a_person_signs_in_by_password_and_out_for_good(shared: FastAPI, store: 
         cookie = done.headers["set-cookie"]
         assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Secure" not in cookie
         listed = client.get("/runs")
-        assert listed.url.path == "/runs" and "max, member" in listed.text
+        assert listed.url.path == "/runs" and ">max</a>, member" in listed.text
         (signed,) = store.sign_ins("max")
         assert signed.address == "testclient"
         kept = dict(client.cookies)

@@ -2,6 +2,7 @@ import re
 
 from fastapi import FastAPI
 
+from app.pages.people.account import browser_words
 from tests.app.conftest import AskedEngine
 from tests.app.people import GOOD, browser, form_token, script
 
@@ -84,3 +85,13 @@ def test_a_script_has_no_forms_and_reads_its_persons_account(
     assert page.status_code == 200 and "max" in page.text and "this one" not in page.text
     with browser(shared, engine.store, "max") as client:
         assert form_token(client.get("/account").text)
+
+
+def test_a_browser_is_called_what_its_reader_calls_it() -> None:
+    chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0"
+    assert browser_words(f"{chrome} Safari/537.36") == "Chrome on Linux"
+    assert browser_words(f"{chrome} Safari/537.36 Edg/140.0") == "Edge on Linux"
+    assert browser_words("Mozilla/5.0 (Windows NT 10.0; rv:150.0) Firefox/150.0") == (
+        "Firefox on Windows"
+    )
+    assert browser_words("curl/8.5") == "curl/8.5" and browser_words("") == "unknown"

@@ -13,7 +13,7 @@ def test_who_has_the_link_makes_an_account_and_is_signed_in(
         page = client.get(address)
         assert page.status_code == 200 and "as member" in page.text
         done = client.post(address, data={"name": "Eva", "password": GOOD, "again": GOOD})
-        assert done.url.path == "/" and "eva, member" in done.text
+        assert done.url.path == "/" and ">eva</a>, member" in done.text
         assert client.get(address).status_code == 404
     (signed,) = engine.store.sign_ins("eva")
     assert signed.address == "testclient"

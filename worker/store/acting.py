@@ -1,0 +1,50 @@
+"""For whom a store acts: whose name is on what is made, and whose things may be changed.
+
+On a shared server a member changes what is their own and an admin everything. A server of one
+reader, the workers and the command line act for nobody, and may change everything.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import Self
+
+from worker.contract.errors import Forbidden
+
+
+def _tell_nobody(what: str) -> None:
+    """Let a change go unsaid: there is no audit log where there are no people."""
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Somebody for whom things are made and changed."""
+
+    person: str = ""
+    """Whose name is on what is made."""
+    may_all: bool = True
+    """Whether also what is another's may be changed."""
+    tell: Callable[[str], None] = _tell_nobody
+    """Called with each change that was made, for the audit log."""
+
+    def refuse_others(self, owner: str, what: str) -> None:
+        """Raise Forbidden for what is somebody else's."""
+        if self.may_all or (owner and owner == self.person):
+            return
+        whose = f"{owner}'s" if owner else "nobody's own"
+        raise Forbidden(
+            f"{what[:1].upper()}{what[1:]} is {whose}; expected one of yours, {self.person!r}, to "
+            f"change it. Ask {f'{owner} or ' if owner else ''}an admin."
+        )
+
+
+class ActingStore:
+    """A store that acts for somebody."""
+
+    acting: Acting = Acting()
+
+    def acting_for(self, acting: Acting) -> Self:
+        """The same store, acting for somebody; close only the first."""
+        own = copy(self)
+        own.acting = acting
+        return own
