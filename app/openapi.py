@@ -20,8 +20,9 @@ SPEC_BODIES = ("/api/runs", "/api/runs/check")
 """Paths whose POST carries a spec."""
 SENTENCES = {
     400: "The address holds a NUL character, or the body is no form of its kind.",
-    401: "No token was sent, or a wrong one.",
-    403: "The request came from another page, or without its session's form token.",
+    401: "No token was sent, or a wrong one; a shared server takes personal tokens alone.",
+    403: "The request came from another page, or without its session's form token; on a shared "
+    "server also: its sender's role does not reach, or what it names is another person's.",
     404: "Something that was named, in the address or in the body, does not exist.",
     405: "The path cannot be asked with this method.",
     408: "The body came too slowly.",

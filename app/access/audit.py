@@ -26,10 +26,13 @@ def tell(request: Request, about: str, person: str = "") -> None:
         entry["person"] = person or entry["person"]
 
 
-def entry(request: Request) -> tuple[str, str, str, str] | None:
-    """Who changed what, about what, from where; None for a request that changes nothing."""
+def entry(request: Request, status: int) -> tuple[str, str, str, str] | None:
+    """Who changed what, about what, from where; None for a request that changes nothing.
+
+    One that was refused changed what it told of: a part of many, before another part was refused.
+    """
     found = request.scope.get("state", {}).get("audit")
-    if found is None or not found["what"]:
+    if found is None or not found["what"] or (status >= 400 and not found["about"]):
         return None
     session: Session | None = request.scope["state"].get("session")
     person = found["person"] or (session.identity.user if session else "")

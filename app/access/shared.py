@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +31,8 @@ from worker.store.store import Store
 log = logging.getLogger("lethe.app")
 Refused = Callable[[Request, Exception], Response]
 """Answers a request that its sender may not make."""
+HSTS = "max-age=31536000"
+"""For a year."""
 NEEDED = (
     "This needs a personal token, which the account page makes, as the header "
     "`Authorization: Bearer TOKEN`."
@@ -49,12 +52,13 @@ class SharedGuard(Guard):
     ) -> None:
         super().__init__(app, settings, sessions, in_trouble)
         self._refused = refused
+        self._is_secure = settings.public_url.startswith("https:")
         self._attempts = Attempts()
         self._routes: tuple[Any, ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            send = _noting(scope, send)
+            send = _noting(scope, send, self._is_secure)
         await super().__call__(scope, receive, send)
 
     async def _admit(self, request: Request) -> Response | None:
@@ -123,13 +127,18 @@ def lasts(store: Store, session: Session) -> bool:
     return store.token_holds(session.token) if session.token else store.is_signed_in(session.nonce)
 
 
-def _noting(scope: Scope, send: Send) -> Send:
-    """Write what a request changed before the answer that says so is sent."""
+def _noting(scope: Scope, send: Send, is_secure: bool) -> Send:
+    """Write what a request changed before the answer that says so is sent.
+
+    Where people come by https, browsers are told to come by nothing else.
+    """
 
     async def noted(message: Message) -> None:
-        if message["type"] == "http.response.start" and message["status"] < 400:
+        if message["type"] == "http.response.start":
+            if is_secure:
+                MutableHeaders(scope=message).setdefault("Strict-Transport-Security", HSTS)
             request = Request(scope)
-            if (entry := audit.entry(request)) is not None:
+            if (entry := audit.entry(request, message["status"])) is not None:
                 store: Store = request.app.state.opening.engine().store
                 try:
                     await run_in_threadpool(store.note, *entry)

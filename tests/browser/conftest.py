@@ -64,7 +64,7 @@ class Served:
     @property
     def base(self) -> str:
         """The address without path and token."""
-        return self.address.partition("/?")[0]
+        return self.address.partition("/?")[0].rstrip("/")
 
     @property
     def token(self) -> str:
@@ -79,7 +79,8 @@ class Served:
         begun = time.monotonic()
         self.web = self._start("app")
         assert self.web.stdout is not None
-        self.address = self.web.stdout.readline().strip().rpartition(" ")[2]
+        said = self.web.stdout.readline()
+        self.address = said.partition("Lethe is at ")[2].partition(" ")[0].strip()
         assert self.address, f"the web server ended with {self.web.wait()}"
         with urllib.request.urlopen(f"{self.base}/healthz", timeout=ANSWERS_WITHIN):
             self.seconds = time.monotonic() - begun

@@ -1,5 +1,7 @@
 """What a request changed stands in the log, and nothing else does."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
@@ -18,19 +20,22 @@ def asked(session: Session | None) -> Request:
 
 def test_an_entry_says_who_what_about_what_and_from_where() -> None:
     request = asked(Session(Identity("max", "member"), "n"))
-    assert audit.entry(request) is None
+    assert audit.entry(request, 200) is None
     audit.begin(request, "deleted a run", {"run_id": "r1", "secret": "s"})
-    assert audit.entry(request) == ("max", "deleted a run", "r1", "10.0.0.7")
+    assert audit.entry(request, 200) == ("max", "deleted a run", "r1", "10.0.0.7")
+    assert audit.entry(request, 404) is None
     audit.tell(request, "run r1 of mia")
     audit.tell(request, "run r1 of mia")
-    assert audit.entry(request) == ("max", "deleted a run", "run r1 of mia", "10.0.0.7")
+    for status in (200, 422):
+        told = ("max", "deleted a run", "run r1 of mia", "10.0.0.7")
+        assert audit.entry(request, status) == told
     audit.begin(request, "", {})
-    assert audit.entry(request) is None
+    assert audit.entry(request, 200) is None
     stranger = asked(None)
     audit.tell(stranger, "outside of a shared server nothing is gathered")
     audit.begin(stranger, "signed in", {})
     audit.tell(stranger, "max", "max")
-    assert audit.entry(stranger) == ("max", "signed in", "max", "10.0.0.7")
+    assert audit.entry(stranger, 200) == ("max", "signed in", "max", "10.0.0.7")
 
 
 def test_changes_are_logged_and_neither_looks_nor_refusals(
@@ -80,3 +85,15 @@ def test_a_change_that_was_made_is_said_to_be_made_where_the_log_cannot_be_writt
         made = client.post("/account/tokens", data={"name": "laptop", "days": "7"})
     assert made.status_code == 200 and len(engine.store.tokens("max")) == 1
     assert "the audit log lacks" in caplog.text and "made a token" in caplog.text
+
+
+def test_of_many_runs_those_are_logged_that_were_changed_before_another_was_refused(
+    shared: FastAPI, engine: AskedEngine, spec: dict[str, Any]
+) -> None:
+    with browser(shared, engine.store, "max") as client:
+        mine = client.post("/api/runs", json=spec).json()["id"]
+        others = script(shared, engine.store, "mia").post("/api/runs", json=spec).json()["id"]
+        form = {"run": [mine, others], "do": "star"}
+        assert client.post("/runs/many", data=form).status_code == 422
+    entry = engine.store.audit()[0]
+    assert (entry.person, entry.what, entry.about) == ("max", "changed runs", f"run {mine}")

@@ -38,6 +38,7 @@ def test_a_person_signs_in_by_password_and_out_for_good(shared: FastAPI, store: 
         done = sign_in(client, " Max ")
         assert (done.status_code, done.headers["location"]) == (303, "/runs")
         cookie = done.headers["set-cookie"]
+        assert "strict-transport-security" not in done.headers
         assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Secure" not in cookie
         listed = client.get("/runs")
         assert listed.url.path == "/runs" and ">max</a>, member" in listed.text
@@ -59,7 +60,9 @@ def test_cookies_are_secure_where_people_come_by_https(
     app = create_app(settings.model_copy(update=public), engine)
     for base in ("http://lethe.example.org", "http://127.0.0.1"):
         client = TestClient(app, base_url=base)
-        assert "Secure" in sign_in(client, "ada").headers["set-cookie"]
+        done = sign_in(client, "ada")
+        assert "Secure" in done.headers["set-cookie"]
+        assert done.headers["strict-transport-security"] == "max-age=31536000"
     foreign = TestClient(app, base_url="http://attacker.example").get("/login")
     assert foreign.status_code == 421
     assert "answers to https://lethe.example.org alone" in foreign.text

@@ -174,6 +174,13 @@ def test_a_port_that_is_taken_is_said_once_and_ends_with_a_code(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
+def test_compose_makes_a_shared_server_that_needs_no_login_token() -> None:
+    services = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
+    environment = services["app"]["environment"]
+    assert environment["LETHE_SHARED"] == "1" and "LETHE_TOKEN" not in environment
+    assert services["worker"]["environment"] == environment
+
+
 def test_compose_starts_every_service_again() -> None:
     services = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
     assert {name: one.get("restart") for name, one in services.items()} == dict.fromkeys(
