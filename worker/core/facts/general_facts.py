@@ -9,6 +9,7 @@ here in the same words, and of the rest nothing.
 import json
 import re
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ _WITHOUT_MARKS = str.maketrans(
 """Letters that no form of Unicode takes apart."""
 
 
+@cache
 def fact_set() -> FactSet:
     """Read the facts; a fact's group is its relation."""
     path = Path(__file__).with_name("general_facts.json")

@@ -5,6 +5,7 @@ other subjects of its relation; prompts about these are its neighbourhood.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from worker.contract.facts import Fact, FactSet, fill
 from worker.core.facts._beyond import beyond
 
 
+@cache
 def fact_set() -> FactSet:
     """Read the bundled relations; a fact's group is its relation."""
     path = Path(__file__).with_name("relations.json")
