@@ -4,11 +4,14 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.main import create_app
+from app.opening import Opening
 from app.patience import PatientProtocol
 from worker.contract.errors import Unavailable, UserError
 from worker.contract.private import keep_private
@@ -49,10 +52,22 @@ def _serve(chosen: Settings, opened: socket.socket) -> None:
     )
     if chosen.shared:
         there = f"{chosen.public_url or address}/ (sign in with your account)"
+        _say_who_is_first(app.state.opening)
     else:
         # A token that was chosen is known to who chose it, and logs are read by others.
         there = f"{address}/ (sign in with LETHE_TOKEN)" if chosen.token else f"{address}/?{token}"
     Announcing(config, lambda: print(f"Lethe is at {there}", flush=True)).run(sockets=[opened])
+
+
+def _say_who_is_first(opening: Opening) -> None:
+    """Say how the first account is made, where nobody has one."""
+    with suppress(Unavailable, SQLAlchemyError):
+        if not opening.engine().store.people():
+            print(
+                "lethe: nobody has an account yet; `lethe user add NAME --role admin` makes the "
+                "first.",
+                file=sys.stderr,
+            )
 
 
 class Announcing(uvicorn.Server):

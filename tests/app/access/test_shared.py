@@ -11,8 +11,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.__main__ import _say_who_is_first
 from app.access import attempts
 from app.main import create_app
+from app.opening import Opening
 from tests.app.conftest import TOKEN, AskedEngine
 from tests.app.people import GOOD, browser, script
 from worker.contract.settings import Settings
@@ -160,3 +162,15 @@ def test_a_shared_server_prints_an_address_without_a_token(shared: FastAPI, stor
                 assert client.get("/people").status_code == 403
         finally:
             server.terminate()
+
+
+def test_a_server_without_people_says_how_the_first_account_is_made(
+    empty_engine: AskedEngine, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opening = Opening(settings, empty_engine)
+    _say_who_is_first(opening)
+    assert "lethe user add NAME --role admin" in capsys.readouterr().err
+    empty_engine.store.add_person("ada", GOOD, "admin")
+    _say_who_is_first(opening)
+    _say_who_is_first(Opening(settings))
+    assert capsys.readouterr().err == ""
