@@ -29,7 +29,7 @@ SENTENCES = {
     409: "It cannot be done as things stand: a run still computes, others were made from it, or a "
     "bundled set was to be deleted.",
     413: "The body is too large.",
-    421: "The server answers to localhost alone, and was asked under another name.",
+    421: "The server was asked under a name that is not its own.",
     422: "A field has a value that it cannot have; each is named with what was expected.",
     429: "Too many wrong tokens came from this address; Retry-After says how long to wait.",
     503: "No worker answers, or the database does not; ask again after Retry-After, where given.",

@@ -5,15 +5,16 @@ redirects without the token. A script sends `Authorization: Bearer TOKEN`.
 """
 
 from collections.abc import Callable
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.hosts import Hosts
 from app.access.refusal import PROBES, refuse, too_many
 from app.access.session import LASTS, Identity, Session, Sessions
 from worker.contract.errors import Unavailable
@@ -56,7 +57,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SECURE = {"Strict-Transport-Security": "max-age=31536000"}
+"""Where a request came by https, which only a proxy that LETHE_PROXIES names can say."""
 
 
 class Guard:
@@ -68,13 +70,11 @@ class Guard:
         self.app = app
         self.sessions = sessions
         self._in_trouble = in_trouble
-        self._hosts = _LOOPBACK if settings.host in _LOOPBACK else None
-        if settings.shared and settings.public_url:
-            self._hosts = _LOOPBACK | {urlsplit(settings.public_url).hostname or ""}
+        self._hosts = Hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            send = _with_headers(send)
+            send = _with_headers(send, is_secure=scope["scheme"] == "https")
             answer = await self._refuse(scope) or self.app
             await answer(scope, receive, send)
         else:
@@ -83,8 +83,8 @@ class Guard:
     async def _refuse(self, scope: Scope) -> Response | None:
         """Let a request through (None), or answer it here."""
         request = Request(scope)
-        if self._hosts is not None and _hostname(request.headers) not in self._hosts:
-            return refuse(request, 421, _other_host(request))
+        if not self._hosts.answers(request):
+            return refuse(request, 421, self._hosts.refusal(request))
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             return refuse(request, 400, "The address holds a NUL character; take it out.")
         scope.setdefault("state", {})["session"] = None
@@ -168,24 +168,6 @@ def bearer(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _hostname(headers: Headers) -> str:
-    host = headers.get("host", "").lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
-def _other_host(request: Request) -> str:
-    settings: Settings = request.app.state.settings
-    asked = repr(request.headers.get("host", ""))
-    if settings.shared and settings.public_url:
-        return f"This server answers to {settings.public_url} alone, not to {asked}. Open that."
-    return (
-        f"This server answers to localhost alone, not to {asked}. Open http://127.0.0.1 with its "
-        f"port, or start the server with LETHE_HOST."
-    )
-
-
 def ask_for_login(request: Request, needed: str) -> Response:
     """Send a browser to the login page, and tell a script what it `needed`."""
     if request.url.path.startswith("/api/"):
@@ -201,11 +183,13 @@ def ask_for_login(request: Request, needed: str) -> Response:
     return RedirectResponse(login, status_code=303)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, *, is_secure: bool) -> Send:
+    headers_of_all = HEADERS | (SECURE if is_secure else {})
+
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in headers_of_all.items():
                 headers.setdefault(name, value)
         await send(message)
 

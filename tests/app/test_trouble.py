@@ -119,7 +119,7 @@ def test_an_error_that_is_no_trouble_stays_a_bug(
     def lost(*given: Any, **named: Any) -> None:
         raise FileNotFoundError(errno.ENOENT, "", "a file that must be there")
 
-    monkeypatch.setattr(engine.store, "runs", lost)
+    monkeypatch.setattr(engine.store, "runs_page", lost)
     answer = script.get("/api/runs")
     assert answer.status_code == 500 and "incident" in answer.text
 

@@ -22,6 +22,11 @@ class Settings(BaseSettings):
 
     data: Path = Field(Path("data"), description="Folder for the database, artifacts and logs.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="More names under which the web server answers, with commas between them, for "
+        "example lethe.lab.example or *.lab.example; a request for another name is refused.",
+    )
     port: int = Field(
         8420, ge=0, le=65535, description="Port of the web server; 0 takes a free one."
     )
@@ -105,6 +110,20 @@ class Settings(BaseSettings):
     @classmethod
     def _split_roots(cls, value: object) -> object:
         return tuple(Path(p) for p in value.split(":") if p) if isinstance(value, str) else value
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(one.strip().lower() for one in value.split(",") if one.strip())
+        for name in names:
+            if not re.fullmatch(r"(\*\.)?[a-z0-9_.:-]+", name) or name.count(":") == 1:
+                raise ValueError(
+                    f"{name!r} is no host's name; expected one such as lethe.lab.example, without "
+                    f"https:// and port"
+                )
+        return names
 
     @field_validator("max_memory", mode="before")
     @classmethod

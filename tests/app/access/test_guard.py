@@ -86,6 +86,15 @@ def test_another_host_name_is_refused(client: TestClient) -> None:
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(("scheme", "is_told"), [("https", True), ("http", False)])
+def test_what_came_by_https_is_to_come_by_it_from_then_on(
+    stranger: TestClient, scheme: str, is_told: bool
+) -> None:
+    for path in ("/login", "/healthz", "/api/runs", "/static/lethe.css"):
+        answer = stranger.get(f"{scheme}://127.0.0.1{path}", headers={"X-Forwarded-Proto": "https"})
+        assert ("Strict-Transport-Security" in answer.headers) == is_told, path
+
+
 def test_a_post_from_another_page_does_nothing(client: TestClient, spec: dict[str, object]) -> None:
     foreign = client.post("/api/runs", json=spec, headers={"Origin": "http://evil.example"})
     assert foreign.status_code == 403
