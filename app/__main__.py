@@ -14,6 +14,7 @@ from app.main import create_app
 from app.opening import Opening
 from app.patience import PatientProtocol
 from worker.contract.errors import Unavailable, UserError
+from worker.contract.logs import set_up
 from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.store.trouble import said
@@ -21,10 +22,10 @@ from worker.store.trouble import said
 
 def main() -> None:
     """Serve until stopped, and print the address once the server answers."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     keep_private()
     try:
         chosen = settings()
+        set_up(chosen.log, logging.WARNING, "%(levelname)s %(name)s: %(message)s")
         with listening(chosen) as opened:
             _serve(chosen, opened)
     except UserError as error:
@@ -44,6 +45,7 @@ def _serve(chosen: Settings, opened: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_level="warning",
+        log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,
         http=PatientProtocol,

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.access.refusal import speaks_json
+from app.telling import told_of
 from app.templating import render
 from worker.contract.errors import Conflict, Forbidden, NotFound, Unavailable, UserError
 from worker.engine.client import NoWorker
@@ -114,7 +115,14 @@ def _bug(request: Request, error: Exception) -> Response:
     if trouble(error):  # wrapped in an exception of a library's own
         return in_trouble(request, error)
     incident = secrets.token_hex(4)
-    log.error("incident %s at %s %s", incident, request.method, request.url.path, exc_info=error)
+    log.error(
+        "incident %s at %s %s",
+        incident,
+        request.method,
+        request.url.path,
+        exc_info=error,
+        extra=told_of(request.scope),
+    )
     sentence = (
         f"Something in Lethe itself went wrong (incident {incident}); nothing was changed by it. "
         f"The server's log holds the details under this number."

@@ -19,6 +19,7 @@ from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
 from app.measuring import Measuring
 from app.opening import Opening
+from app.telling import Telling
 from app.templating import STATIC
 from worker.contract.settings import Settings
 from worker.contract.settings import settings as from_environment
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.nav = discovery.nav(pages)
     app.state.opening = Opening(settings, engine)
     app.state.answers = Answers()
+    app.add_middleware(Telling)
     app.add_middleware(BodyLimit, larger=LARGER)
     guarded: dict[str, Any] = {"settings": settings, "sessions": app.state.sessions}
     guarded["in_trouble"] = failures.in_trouble

@@ -19,7 +19,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.contract.settings import WRONG_SETTINGS
+from worker.contract.logs import set_up
+from worker.contract.settings import WRONG_SETTINGS, settings
 
 log = logging.getLogger("lethe.serve")
 LOOK_SECONDS = 0.2
@@ -123,7 +124,7 @@ def keep(kept: Sequence[Kept], stop: threading.Event) -> int:
 
 def serve(pauses: Pauses | None = None) -> int:
     """Keep the web server and one worker alive until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    set_up(settings().log, logging.INFO, "%(asctime)s %(message)s")
     pauses, stop = pauses or Pauses(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, frame: stop.set())

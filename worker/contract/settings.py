@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.contract.errors import UserError
+from worker.contract.logs import Form
 
 WRONG_SETTINGS = 2
 """Exit code of a process that refuses its settings: to start it again would not help."""
@@ -92,6 +93,11 @@ class Settings(BaseSettings):
         False,
         description="1: /metrics gives numbers for Prometheus (queue, runs, workers, times of "
         "answers, errors) to whoever asks, without a login.",
+    )
+    log: Form = Field(
+        "text",
+        description="What server and worker log: text, lines for people; json, an object a line "
+        "with time, level, logger, message, and run and person where they are known.",
     )
     plugins: Path | None = Field(
         None,

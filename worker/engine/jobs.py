@@ -5,6 +5,7 @@ from functools import partial
 
 from dbos import DBOS
 
+from worker.contract.logs import about
 from worker.engine import reaper
 from worker.engine.handing import Handing, give_back
 from worker.engine.queue import (
@@ -50,11 +51,13 @@ class Jobs:
 
         @DBOS.workflow(name=COMPUTE_RUN, max_recovery_attempts=MAX_DISPATCHES)
         def compute_run(run_id: str) -> None:
-            self._compute(run_id)
+            with about(run=run_id):
+                self._compute(run_id)
 
         @DBOS.workflow(name=CONDUCT_STUDY, max_recovery_attempts=MAX_DISPATCHES)
         def conduct_study(run_id: str) -> None:
-            self._conduct(run_id)
+            with about(run=run_id):
+                self._conduct(run_id)
 
         DBOS.listen_queues([queue_of(self._worker), STUDIES])
         DBOS.launch()

@@ -73,7 +73,11 @@ class Lane:
             Route("/here", self._here, methods=["POST"]),
         ]
         configuration = uvicorn.Config(
-            Starlette(routes=routes), log_level="warning", lifespan="off", access_log=False
+            Starlette(routes=routes),
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
         )
         server = uvicorn.Server(configuration)
         self._thread = threading.Thread(

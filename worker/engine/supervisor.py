@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from worker.contract.errors import UserError
+from worker.contract.logs import set_up
 from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
@@ -274,10 +275,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-time", help="end, and hand back what it holds, before this time")
     given = parser.parse_args(arguments or [])
     keep_private()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("dbos").setLevel(logging.WARNING)
     try:
         chosen = settings()
+        set_up(chosen.log, logging.INFO, "%(asctime)s %(message)s")
         check_host(chosen.worker_host)
         database = parse_url(chosen.database)
         stay = Stay.given(given.exit_when_idle, given.max_time)

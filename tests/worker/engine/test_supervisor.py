@@ -1,5 +1,6 @@
 """Processes are killed and paused for real: nothing is lost, nothing is computed twice at once."""
 
+import json
 import signal
 import time
 from collections import deque
@@ -115,10 +116,12 @@ def test_a_worker_whose_time_is_up_hands_its_run_back_and_takes_no_other(fleet: 
 
 def test_a_worker_with_nothing_to_do_ends_by_itself_after_what_it_has(fleet: Any) -> None:
     run_id = fleet.submit(**LONG)
-    ending = fleet.launch("w1", options=["--exit-when-idle", "1s"])
+    chosen = {"LETHE_LOG": "json"}
+    ending = fleet.launch("w1", options=["--exit-when-idle", "1s"], settings=chosen)
     assert ending.wait(timeout=120) == 0
     assert fleet.store.run(run_id).state == "done", "one that is longer than the wait is not idle"
-    assert "nothing was to do for 1 s" in (fleet.data / "w1.log").read_text()
+    said = [json.loads(line) for line in (fleet.data / "w1.log").read_text().splitlines()]
+    assert "w1 ends: nothing was to do for 1 s" in [line["message"] for line in said]
 
 
 def test_a_length_of_time_that_is_none_ends_it_with_a_sentence(fleet: Any) -> None:
