@@ -62,9 +62,12 @@ class Jobs:
         DBOS.listen_queues([queue_of(self._worker), STUDIES])
         DBOS.launch()
 
-    def hand(self) -> None:
-        """Give this worker the next run that it can do, if it has none; raises Adopted."""
-        self._handing.hand()
+    def hand(self) -> bool:
+        """Give this worker the next run that it can do, if it has none; whether there was one.
+
+        Raises Adopted.
+        """
+        return self._handing.hand() is not None
 
     def look_after(self) -> None:
         """Give dead workers' jobs back to the queue, and end runs whose jobs or studies ended."""

@@ -191,8 +191,8 @@ class Supervisor:
             jobs.take()
             self._takes_runs = True
         # Where no process lives, a run would wait for one.
-        if not self._runs.problem and self._stay.takes_runs():
-            jobs.hand()
+        if not self._runs.problem and self._stay.takes_runs() and jobs.hand():
+            self._n_given = -1  # it has something to do, before the process is given it
         if self._is_due("reap", self._timing.reap):
             jobs.look_after()
         if self._is_due("forget", FORGET_SECONDS):
