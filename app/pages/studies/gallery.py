@@ -56,6 +56,31 @@ SHIPPED = {
             "probability went.",
         ),
     ),
+    "paper_comparison_smollm2": About(
+        "The paper's comparison on SmolLM2, reduced: its advantage is not there",
+        "Sixteen known places' continents are edited to another continent through MLPs of equal "
+        "size: those that fact lookup chose, those of causal tracing and of attribution patching, "
+        "and random ones. The model is SmolLM2-135M-Instruct, dequantized from 4 bits; nobody "
+        "trained it on these facts. All groups have the same options: 30 steps at a rate of "
+        "0.0003, in one prompt.",
+        (
+            "Fact lookup's edits spread less far to held-out paraphrases than those of causal "
+            "tracing's and attribution patching's MLPs and random MLPs, and harm other places' "
+            "answers there more; both differences have intervals without 0. In the trained prompt "
+            "the groups keep equally much.",
+            "They disturb what a probe reads of the places' states more than all others do, as "
+            "the paper finds of latent knowledge.",
+            "Three seeds: an interval of three numbers reaches hardly beyond them. Two of the "
+            "three draws chose MLPs 2 to 8, one MLPs 0 to 8.",
+            "One rate for all is not the best for each: nothing was searched. Five of the paper's "
+            "nine groups, relearning and ordinary facts in other formats are missing.",
+            "Multiple choice and questions say nothing: the model is at chance there before any "
+            "edit. What is said below of agreement in multiple choice therefore cannot be said of "
+            "this model.",
+            "Why it is so was not found out: 16 facts, one trained wording, weights of 4 bits and "
+            "a small model are all candidates.",
+        ),
+    ),
     "paper_comparison": About(
         "The paper's comparison on the bundled model",
         "The bundled model was trained so that it looks a name up in its first layers, where the "
