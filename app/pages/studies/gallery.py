@@ -77,8 +77,8 @@ SHIPPED = {
             "Multiple choice and questions say nothing: the model is at chance there before any "
             "edit. What is said below of agreement in multiple choice therefore cannot be said of "
             "this model.",
-            "The time above is that of the last part; earlier parts were taken up as they were, some "
-            "two hours of one core beside other work in all.",
+            "The time above is that of the last part; earlier parts were taken up as they were, "
+            "some two hours of one core beside other work in all.",
             "Why it is so was not found out: 16 facts, one trained wording, weights of 4 bits and "
             "a small model are all candidates.",
         ),
