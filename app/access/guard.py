@@ -134,9 +134,14 @@ class Guard:
 
 def sign_in(request: Request, response: Response, sessions: Sessions) -> Response:
     """Put a new session's cookie on `response`."""
+    return put_cookie(request, response, sessions.issue(Identity()))
+
+
+def put_cookie(request: Request, response: Response, value: str) -> Response:
+    """Put the cookie of a session, however that is kept, on `response`."""
     response.set_cookie(
         cookie_name(request),
-        sessions.issue(Identity()),
+        value,
         max_age=LASTS,
         httponly=True,
         samesite="lax",

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.attempts import Attempts
-from app.access.guard import address_of, cookie_name, is_secure
+from app.access.guard import address_of, put_cookie
 from app.access.session import LASTS
 from worker.contract.people import Person
 from worker.store.store import Store
@@ -49,12 +49,5 @@ class Passwords:
 def let_in(request: Request, response: Response, store: Store, person: Person) -> Response:
     """Begin a session of a person's and put its cookie on `response`."""
     browser = request.headers.get("user-agent", "")
-    response.set_cookie(
-        cookie_name(request),
-        store.sign_in(person.name, LASTS, address_of(request), browser),
-        max_age=LASTS,
-        httponly=True,
-        samesite="lax",
-        secure=is_secure(request),
-    )
-    return response
+    secret = store.sign_in(person.name, LASTS, address_of(request), browser)
+    return put_cookie(request, response, secret)
