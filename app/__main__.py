@@ -10,14 +10,17 @@ from urllib.parse import urlencode
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.main import create_app
 from app.opening import Opening
 from app.patience import PatientProtocol
 from worker.contract.errors import Unavailable, UserError
 from worker.contract.logs import set_up
 from worker.contract.private import keep_private
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
+from worker.engine.unneeded import without
 from worker.store.trouble import said
+
+with without():
+    from app.main import create_app
 
 
 def main() -> None:

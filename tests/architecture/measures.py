@@ -24,7 +24,7 @@ from tests.architecture.test_walls import ROOT, imports, sources
 LONG = 50
 """Lines, above which STYLE wants a reason in a function's docstring."""
 STARTS = {
-    "server": "import app.main, app.__main__",
+    "server": "import app.__main__",
     "worker": (
         "from worker.contract.settings import settings\n"
         "from worker.engine.unneeded import without\n"
