@@ -24,17 +24,41 @@ let loading = null;
 
 function plotly() {
   if (window.Plotly) loading ??= Promise.resolve(window.Plotly); // it stands in the same file
-  loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = document.querySelector("[data-plotly]").dataset.plotly;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => {
-      loading = null;
+  loading ??= (async () => {
+    const { plotly: script, plotlyStyles: styles } = document.querySelector("[data-plotly]").dataset;
+    keepToPolicy();
+    // Plotly writes no style element of its own where one of this name and class is there.
+    const sheet = { rel: "stylesheet", href: styles, id: "plotly.js-style-global", className: "no-inline-styles" };
+    await Promise.all([brought("link", sheet), brought("script", { src: script })]);
+    return window.Plotly;
+  })();
+  loading.catch(() => { loading = null; });
+  return loading;
+}
+
+function brought(kind, properties) {
+  return new Promise((resolve, reject) => {
+    const element = Object.assign(document.createElement(kind), properties);
+    element.onload = resolve;
+    element.onerror = () => {
+      element.remove();
       reject(new Error("the drawing library did not load"));
     };
-    document.head.append(script);
+    document.head.append(element);
   });
-  return loading;
+}
+
+/* The page's policy takes no style attribute, as Plotly gives pictures and rich text; the same set
+   as properties it takes. The element of this name stands for the styles of maps, which are none. */
+const STYLES_OF_MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+function keepToPolicy() {
+  if (document.getElementById(STYLES_OF_MAPS)) return;
+  document.head.append(Object.assign(document.createElement("meta"), { id: STYLES_OF_MAPS }));
+  const { setAttribute } = Element.prototype;
+  SVGElement.prototype.setAttribute = function (name, value) {
+    if (name === "style") this.style.cssText = value;
+    else setAttribute.call(this, name, value);
+  };
 }
 
 const theme = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");

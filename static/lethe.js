@@ -76,7 +76,6 @@ document.addEventListener("htmx:after:swap", () => {
   writeTimes(document);
   recall();
   reveal();
-  drawProgress(document);
   const was = focused;
   focused = null;
   const invalid = document.querySelector("[data-focus-first] [aria-invalid=true]");
@@ -194,14 +193,6 @@ document.addEventListener("click", (event) => {
   const open = button.getAttribute("aria-expanded") !== "true";
   button.setAttribute("aria-expanded", String(open));
 });
-
-// Widths of bars come as data, since the page's policy wants no inline styles of ours.
-const drawProgress = (root) => {
-  for (const bar of root.querySelectorAll("[data-fraction]")) {
-    bar.style.setProperty("--fraction", bar.dataset.fraction);
-  }
-};
-document.addEventListener("DOMContentLoaded", () => drawProgress(document));
 
 // When a stream cannot be had, the page asks now and then instead.
 document.addEventListener("htmx:sse:error", (event) => {

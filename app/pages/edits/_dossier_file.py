@@ -1,4 +1,8 @@
-"""A dossier as one file that opens without a server: styles, fonts, drawings and scripts inside."""
+"""A dossier as one file that opens without a server: styles, fonts, drawings and scripts inside.
+
+They stand inline, which no page's policy takes: the file is a document of its own, which is saved
+and opened from disk, where nothing lies beside it and the server's policy does not reach.
+"""
 
 import base64
 import re

@@ -97,7 +97,7 @@ def test_heads_are_shown_by_each_number_and_the_strongest_is_deepest(page: TestC
     values = cells(text)
     assert len(values) == 8 * 4
     strongest = max(values, key=lambda at: abs(values[at]))
-    share = re.search(rf'data-at="{strongest}"[^>]*--s:(\d+)%', text)
+    share = re.search(rf'data-at="{strongest}"[^>]*data-share="(\d+)"', text)
     assert share and share[1] == "100"
     for by in ("attention", "mover", "previous", "duplicate", "induction", "patching"):
         assert f'value="{by}"' in text

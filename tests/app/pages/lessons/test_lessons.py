@@ -340,7 +340,7 @@ def test_a_lesson_measures_its_edits_once_they_are_made_and_is_judged_by_what_wa
     finish(store, "evaluate", done)
     page = ask(client, "6", lesson="gone", answer="0").text
     assert "It is otherwise" in page and "Above 0.7: they are back" in page
-    assert "--share: 75" in page and f"/runs/{runs[0].id}" in page
+    assert 'data-share="75' in page and f"/runs/{runs[0].id}" in page
     assert client.get("/lessons/gone/6/figures/late.csv").text.count("\n") == 4
     judged = ask(client, "7", lesson="gone", answer="1").text
     assert "You predicted it" in judged and "Does it say it?" in judged

@@ -108,7 +108,7 @@ def test_tokens_are_coloured_by_their_rise_and_predictions_stand_side_by_side(
 ) -> None:
     page = client.get(f"/rewrite/{done}").text
     assert 'class="mark up anchored"' in page and 'class="mark down"' in page
-    assert "--share: 60%" in page and "&lt;b&gt;sat" in page and "<b>sat" not in page
+    assert 'data-share="60"' in page and "&lt;b&gt;sat" in page and "<b>sat" not in page
     says = client.get(f"/rewrite/{done}?at=0", headers=HTMX | {"HX-Target": "says"}).text
     assert "Predictions at token 0" in says and "0.9" in says and "0.6" in says
     assert 'name="expression"' not in says
