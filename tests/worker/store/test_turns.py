@@ -34,6 +34,10 @@ def test_two_sessions_take_turns_however_many_runs_one_has() -> None:
     assert order(runs(*many), served)[:4] == [30, 0, 31, 1], "b was never served"
 
 
+def test_of_two_who_were_never_served_the_older_run_comes_first() -> None:
+    assert order(list(reversed(runs("a:localize", "b:localize")))) == [0, 1]
+
+
 def test_the_kinds_of_one_session_take_turns_so_that_none_starves() -> None:
     many = ["a:explore"] * 30 + ["a:unlearn"] * 2
     assert order(runs(*many))[:4] == [0, 30, 1, 31]
@@ -97,6 +101,8 @@ def test_a_run_whose_first_attempt_was_interrupted_has_had_its_turn(store: Store
 def test_studies_wait_for_studies_alone(store: Store) -> None:
     add(store, LOCALIZE, "a")
     studies = [add(store, built_in_study("paper_comparison"), "a") for _ in range(2)]
+    runs = [add(store, LOCALIZE, "a"), add(store, LOOK, "b")]
     assert [store.run(id).ahead for id in studies] == [0, 1]
+    assert [store.run(id).ahead for id in runs] == [2, 1], "studies have no turn among the runs"
     with store.database.read() as session:
-        assert len(places(session)) == 3
+        assert len(places(session)) == 5
