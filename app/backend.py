@@ -8,7 +8,8 @@ from app.access import audit
 from app.access.session import Identity, Session
 from app.opening import Opening
 from worker.contract.menu import Announcement
-from worker.engine.client import Engine, NoWorker
+from worker.engine.announced import announced
+from worker.engine.client import Engine
 from worker.store.acting import Acting
 from worker.store.store import Store
 
@@ -37,13 +38,7 @@ def store(request: Request) -> Store:
 
 def announcement(request: Request) -> Announcement:
     """What workers can do; raise NoWorker before any worker was ever here."""
-    found = store(request).announcement()
-    if found is None:
-        raise NoWorker(
-            "No worker has announced what it can do yet, so there is nothing to choose from. "
-            "Start one with `lethe worker` and try again."
-        )
-    return found
+    return announced(store(request))
 
 
 EngineDep = Annotated[Engine, Depends(engine)]

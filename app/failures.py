@@ -19,9 +19,9 @@ from app.access.csrf import ForgedRequest
 from app.access.guard import HEADERS
 from app.access.refusal import speaks_json
 from app.telling import told_of
-from app.templating import render
+from app.templating import render, wants_fragment
 from worker.contract.errors import Conflict, Forbidden, NotFound, Unavailable, UserError
-from worker.engine.client import NoWorker
+from worker.engine.client import NoWorker, WorkerBusy
 from worker.store.trouble import trouble
 
 log = logging.getLogger("lethe.app")
@@ -75,6 +75,8 @@ def user_error(request: Request, error: Exception) -> Response:
     """What cannot be done, as its sentences say it."""
     assert isinstance(error, UserError)
     code = status(error)
+    if isinstance(error, WorkerBusy) and request.method == "GET" and not wants_fragment(request):
+        return _answer(request, code, error.problems, RETRY, title="Not yet", again=True)
     return _answer(request, code, error.problems, RETRY if code == 503 else None)
 
 
@@ -148,7 +150,6 @@ def _answer(
         block="message",
         status_code=code,
         headers={"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", **(headers or {})},
-        title=_TITLES.get(code, "Something went wrong"),
         problems=problems,
-        **context,
+        **{"title": _TITLES.get(code, "Something went wrong"), "again": False, **context},
     )

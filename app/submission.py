@@ -29,6 +29,7 @@ from worker.contract.spec import (
     StudySpec,
     parse_spec,
 )
+from worker.engine.announced import announced
 from worker.engine.client import Engine, NoWorker, Unreachable, WorkerBusy
 from worker.engine.resolve import resolve
 from worker.engine.study.search import check_search_facts
@@ -95,12 +96,7 @@ def check(engine: Engine, data: Any, *, brief: bool = False) -> tuple[Spec, Pref
 def _look_at(engine: Engine, spec: Spec) -> tuple[Announcement, Inputs | None]:
     """Check what needs no worker's word; what the spec names, None where it names nothing."""
     said = engine.store.menus()
-    announcement = engine.store.announcement(said)
-    if announcement is None:
-        raise NoWorker(
-            "No worker has announced what it can do yet, so this cannot be checked. Start one "
-            "with `lethe worker` and send it again."
-        )
+    announcement = announced(engine.store, said)
     if isinstance(spec, AddSpec):
         _check_recipe(spec, announcement)
         return announcement, None

@@ -203,6 +203,10 @@ document.addEventListener("htmx:sse:error", (event) => {
 // A stream that was never had is asked for again, and the page meanwhile, until it is had; one that
 // was lost comes back by itself. Nothing says reliably that the first call failed, so this looks.
 const LOOK_EVERY = 3000;
+document.addEventListener("DOMContentLoaded", () => {
+  // What cannot be shown yet is asked for again until it can.
+  if (document.querySelector("[data-again]")) setTimeout(() => location.reload(), LOOK_EVERY);
+});
 const lookForStream = (stream) => {
   if (!stream.isConnected || "had" in stream.dataset) return;
   const poll = document.querySelector("[data-poll]");

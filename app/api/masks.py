@@ -9,8 +9,8 @@ from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
 from worker.contract.base import Contract, parse
 from worker.contract.choose import mask_of
-from worker.contract.errors import UserError
 from worker.contract.records import MaskRecord
+from worker.engine.announced import announced
 from worker.engine.client import Engine
 from worker.engine.resolve import model_info
 
@@ -56,9 +56,7 @@ def delete(mask_id: str, store: StoreDep) -> Response:
 
 def _save(engine: Engine, new: NewMask) -> MaskRecord:
     store = engine.store
-    announcement = store.announcement()
-    if announcement is None:
-        raise UserError("No worker has announced its models yet. Start one with `lethe worker`.")
+    announcement = announced(store)
     if new.localization is not None:
         store.run(new.localization)
     parameters = model_info(new.model, announcement).component_parameters

@@ -258,7 +258,7 @@ def test_before_the_first_worker_the_page_says_how_to_start_one(
     page = open_tab(served)
     page.watch.allowed += ["503"]  # type: ignore[attr-defined]
     page.goto(link(served))
-    expect(page.get_by_role("alert")).to_contain_text("No worker has announced")
+    expect(page.get_by_role("alert")).to_contain_text("No worker is alive to answer. Start one")
 
 
 def test_an_intervention_applies_to_every_view_and_goes_to_a_run(page: Page, served: Any) -> None:

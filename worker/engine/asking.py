@@ -12,22 +12,11 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.inputs import AskReadFacts, Inputs, Question
 from worker.contract.progress import Event
 from worker.contract.records import LaneAddress
+from worker.engine.announced import NoWorker, Unreachable, WorkerBusy, nobody
 from worker.engine.reach import begin, post, unreachable
 from worker.store.store import Store
 
 CONNECT_SECONDS = 2.0
-
-
-class NoWorker(UserError):
-    """Nobody can answer."""
-
-
-class Unreachable(NoWorker):
-    """Workers are alive and compute runs, and this process reaches none of their lanes."""
-
-
-class WorkerBusy(NoWorker):
-    """A worker is alive and starts, or computes something else for longer than one can wait."""
 
 
 class Superseded(UserError):
@@ -52,7 +41,7 @@ def ask(store: Store, question: Question, timeout: float) -> dict[str, Any]:
             troubles.append(unreachable(lane, None))
             continue
         return _read(response.status_code, response.json(), timeout)
-    raise _nobody(troubles)
+    raise _nobody(store, troubles)
 
 
 async def follow(
@@ -80,7 +69,7 @@ async def follow(
                         yield Event.model_validate(event)
         except httpx.TransportError as error:
             troubles.append(_trouble(lane, error, timeout))
-    raise _nobody(troubles)
+    raise _nobody(store, troubles)
 
 
 def _lanes(store: Store, question: Question) -> list[LaneAddress]:
@@ -117,10 +106,8 @@ def _trouble(lane: LaneAddress, error: httpx.TransportError, timeout: float) -> 
     return f"The worker {lane.id} broke the connection off. Ask again."
 
 
-def _nobody(troubles: list[str]) -> NoWorker:
-    if troubles:
-        return Unreachable(" ".join(troubles))
-    return NoWorker("No worker is alive to answer. Start one with `lethe worker`.")
+def _nobody(store: Store, troubles: list[str]) -> NoWorker:
+    return Unreachable(" ".join(troubles)) if troubles else nobody(store)
 
 
 def _read(status: int, data: dict[str, Any], timeout: float) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from worker.contract.spec import (
     parse_spec,
 )
 from worker.contract.texts import BUNDLED, read_text
+from worker.engine.announced import announced
 from worker.engine.arrays import check_arrays
 from worker.engine.resolve import resolve
 from worker.store.attempts import end_run
@@ -104,11 +105,7 @@ def _inputs(spec: Spec, result: Result, store: Store) -> Inputs:
     if isinstance(spec, StudySpec):
         inputs = Inputs(out="", fact_set=store.fact_set(spec.facts.set))
     else:
-        announcement = store.announcement()
-        if announcement is None:
-            raise UserError(
-                "No worker has announced its models yet. Start one with `lethe worker`."
-            )
+        announcement = announced(store)
         try:
             inputs = resolve(spec, store, announcement, "")
         except NotFound:

@@ -11,7 +11,8 @@ from worker.contract.inputs import Question
 from worker.contract.progress import FINAL_STATES, Event
 from worker.contract.settings import Settings
 from worker.contract.spec import Spec
-from worker.engine.asking import NoWorker, Superseded, Unreachable, WorkerBusy, ask, follow
+from worker.engine.announced import NoWorker, Unreachable, WorkerBusy
+from worker.engine.asking import Superseded, ask, follow
 from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch

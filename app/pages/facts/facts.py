@@ -14,6 +14,7 @@ from app.templating import render
 from worker.contract.errors import UserError
 from worker.contract.menu import FactSetInfo
 from worker.contract.selection import select
+from worker.engine.announced import announced
 from worker.store.store import Store
 
 NAV = ("Facts", "/facts")
@@ -29,6 +30,7 @@ router = APIRouter()
 @router.get("/facts")
 def show(request: Request, store: StoreDep) -> Response:
     """The chosen set's facts, as the address' search, group and page leave them."""
+    announced(store)  # the first worker brings the sets that ship
     known = listing(store, request.query_params)
     return render(request, "pages/facts.html", block="list", **known)
 

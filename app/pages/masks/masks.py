@@ -22,6 +22,7 @@ from worker.contract.choose import control
 from worker.contract.errors import NotFound, UserError
 from worker.contract.mask import ControlKind
 from worker.contract.records import MaskRecord
+from worker.engine.announced import announced
 from worker.engine.resolve import model_info
 from worker.store.store import Store
 
@@ -133,9 +134,9 @@ def _editor(store: Store, asked: dict[str, Any]) -> Editor:
     run_id = asked.get("localization", "")
     if run_id:
         store.run(run_id)
+    announced(store)
     found = editor(store, run_id, asked, asked.get("model") or "demo")
-    if found is None:
-        raise UserError("No worker has announced its models yet. Start one with `lethe worker`.")
+    assert found is not None, "there is a menu"
     return found
 
 

@@ -30,9 +30,12 @@ def lane(name: str) -> LaneAddress:
     return LaneAddress(id=name, address=f"http://{name}", token=f"token of {name}")
 
 
-def store(*names: str, menus: dict[str, Announcement] | None = None) -> Store:
+def store(
+    *names: str, menus: dict[str, Announcement] | None = None, workers: tuple[Any, ...] = ()
+) -> Store:
     lanes = [lane(name) for name in names]
-    return cast(Store, SimpleNamespace(lanes=lambda: lanes, menus=lambda: menus or {}))
+    known = {"lanes": lambda: lanes, "menus": lambda: menus or {}, "workers": lambda: workers}
+    return cast(Store, SimpleNamespace(**known))
 
 
 def menu(models: dict[str, int], methods: list[str]) -> Announcement:
@@ -131,6 +134,25 @@ def test_a_lane_that_is_not_reached_is_passed_over(answers: Any) -> None:
         assert "nobody answers at http://silent" in said
         assert "The worker broken broke the connection off. Ask again." in said
         assert "at http://stranger somebody else answers" in said
+
+
+def test_a_worker_that_starts_is_busy_and_one_that_cannot_get_ready_says_why(answers: Any) -> None:
+    answers(lambda to, body: json_of(200, answer={}))
+    starts = SimpleNamespace(alive=True, ready=False, problem="")
+    ready = SimpleNamespace(alive=True, ready=True, problem="")
+    gone = SimpleNamespace(alive=False, ready=False, problem="")
+    for way in both(store(workers=(gone, ready, starts))):
+        with pytest.raises(WorkerBusy, match="The worker is starting"):
+            way()
+    stuck = SimpleNamespace(alive=True, ready=False, problem="The folder 'odd' ends it.")
+    for way in both(store(workers=(starts, stuck))):
+        with pytest.raises(NoWorker, match="does not get ready") as error:
+            way()
+        assert not isinstance(error.value, WorkerBusy)
+    for way in both(store(workers=(gone, ready))):
+        with pytest.raises(NoWorker, match="No worker is alive") as error:
+            way()
+        assert not isinstance(error.value, WorkerBusy)
 
 
 def test_without_a_lane_nobody_is_alive(answers: Any) -> None:
