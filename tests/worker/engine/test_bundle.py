@@ -193,7 +193,7 @@ def test_nothing_is_bundled_before_a_worker_has_announced(tmp_path: Path) -> Non
     try:
         claim(store)
         run_id = localized(store)
-        with pytest.raises(UserError, match="Start one with `lethe worker`"):
+        with pytest.raises(UserError, match="The worker is starting"):
             packed(store, run_id, tmp_path)
     finally:
         store.close()
