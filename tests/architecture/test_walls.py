@@ -56,6 +56,7 @@ ALLOWED = {
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.backups": {"worker.store", "worker.contract"},
+    "worker.cli.cleaning": {"worker.store", "worker.contract"},
     "worker.cli.bundles": {"worker.cli.local", "worker.engine", "worker.store", "worker.contract"},
     "worker.cli.examples": {
         "worker.cli.local",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import backups, looking, serving
+from worker.cli import backups, cleaning, looking, serving
 from worker.cli import bundles as bundle_commands
 from worker.cli import lessons as lesson_commands
 from worker.cli import models as model_commands
@@ -37,6 +37,7 @@ app.command()(bundle_commands.bundle)
 app.command()(looking.explore)
 app.command()(backups.backup)
 app.command()(backups.restore)
+app.command()(cleaning.clean)
 
 
 def main() -> None:

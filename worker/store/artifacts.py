@@ -3,6 +3,7 @@
 import os
 import shutil
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 from uuid import uuid4
@@ -127,8 +128,8 @@ class Artifacts:
         found = (str(path)[len(root) :].strip("/") for path in self._files.find(root))
         return sorted(f"{prefix.rstrip('/')}/{name}" for name in found)
 
-    def every(self) -> list[str]:
-        """Names of all artifacts, sorted, but for what is just being written."""
+    def every(self, *, begun: bool = False) -> list[str]:
+        """Names of all artifacts, sorted, but for what is being written; with `begun` that too."""
         root = self._root.rstrip("/")
         if self._is_local:
             # Not by fsspec, which leaves a folder out when a file in it is renamed meanwhile.
@@ -137,7 +138,7 @@ class Artifacts:
             self._files.invalidate_cache()
             paths = self._files.find(root) if self._files.exists(root) else []
         names = (str(path)[len(root) :].strip("/") for path in paths)
-        return sorted(name for name in names if not PurePosixPath(name).name.startswith("."))
+        return sorted(name for name in names if begun or not is_begun(name))
 
     def version(self, name: str) -> str:
         """A value that is another when an artifact was written anew; raise NotFound for none."""
@@ -145,6 +146,14 @@ class Artifacts:
             return str(self._files.ukey(self._path(name)))
         except FileNotFoundError:
             raise _missing(name) from None
+
+    def modified(self, name: str) -> datetime:
+        """When an artifact was written; raise NotFound for none."""
+        try:
+            found = cast(datetime, self._files.modified(self._path(name)))
+        except FileNotFoundError:
+            raise _missing(name) from None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
     def delete_tree(self, prefix: str) -> None:
         """Delete everything under a prefix; nothing there is no error."""
@@ -161,6 +170,11 @@ class Artifacts:
                 f"runs/12ab/arrays.npz, without '..'."
             )
         return f"{self._root.rstrip('/')}/{'/'.join(parts)}"
+
+
+def is_begun(name: str) -> bool:
+    """Whether a file is one that is being written, or was when its process ended."""
+    return PurePosixPath(name).name.startswith(".")
 
 
 def _open(url: str) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -12,6 +12,8 @@ def test_a_hash_opens_by_its_password_alone_and_nobodys_by_none() -> None:
     assert passwords.is_right("a river", kept) and passwords.is_right("a river", again)
     assert not passwords.is_right("a River", kept)
     assert not passwords.is_right("", None)
+    half = "half of a pair: \ud83d"
+    assert passwords.is_right(half, passwords.hashed(half)), "what no UTF-8 has is no error"
     assert not passwords.is_stale(kept)
     assert passwords.is_stale(passwords.PasswordHasher(time_cost=1).hash("a river"))
 

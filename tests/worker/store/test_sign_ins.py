@@ -25,6 +25,8 @@ def test_a_session_is_known_by_a_secret_that_the_table_does_not_hold(store: Stor
     assert session.id != secret and store.signed_in(session.id) is None
     assert store.is_signed_in(session.id)
     assert store.sign_ins("ada") == [session]
+    long = store.signed_in(store.sign_in("ada", 60, "1" * 300, "b" * 300))
+    assert long is not None and (len(long[1].address), len(long[1].browser)) == (255, 255)
 
 
 def test_a_session_ends_when_it_is_ended_or_expires(store: Store) -> None:
