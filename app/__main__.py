@@ -43,7 +43,7 @@ def _serve(chosen: Settings, opened: socket.socket) -> None:
     with said():
         app = create_app(chosen)
         app.state.opening.start()
-    address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}"
+    address = f"http://{_shown(chosen.host)}:{opened.getsockname()[1]}{chosen.root_path}"
     token = urlencode({"token": app.state.sessions.token})
     config = uvicorn.Config(
         app,
@@ -52,11 +52,10 @@ def _serve(chosen: Settings, opened: socket.socket) -> None:
         access_log=False,
         timeout_graceful_shutdown=2,
         http=PatientProtocol,
-        proxy_headers=bool(chosen.proxies),
-        forwarded_allow_ips=chosen.proxies,
+        proxy_headers=False,  # app.forwarded believes LETHE_PROXIES
     )
     if chosen.shared:
-        there = f"{chosen.public_url or address}/ (sign in with your account)"
+        there = f"{chosen.home if chosen.public_url else address}/ (sign in with your account)"
         _say_who_is_first(app.state.opening)
     else:
         # A token that was chosen is known to who chose it, and logs are read by others.

@@ -8,17 +8,19 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
-from app import bundles, discovery, failures, openapi, uploads
+from app import bundles, discovery, failures, measuring, openapi, uploads
 from app.access import csrf
 from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.passwords import Passwords
+from app.access.refusal import PROBES
 from app.access.session import Sessions
 from app.access.shared import SharedGuard
 from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
-from app.measuring import Measuring
+from app.forwarded import Forwarded
 from app.opening import Opening
+from app.prefix import Prefix, refuse_taken
 from app.telling import Telling
 from app.templating import STATIC
 from worker.contract.settings import Settings
@@ -69,7 +71,11 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         compresslevel=LEVEL,
         exclude_content_types=NOT_PAGES,
     )
-    app.add_middleware(Measuring, settings=settings, opening=app.state.opening)
+    app.add_middleware(measuring.Measuring, settings=settings, opening=app.state.opening)
+    if settings.root_path:
+        app.add_middleware(Prefix, root=settings.root_path, alone=(*PROBES, measuring.PATH))
+    if settings.proxies:
+        app.add_middleware(Forwarded, proxies=settings.proxies)
     failures.install(app)
     for page in pages:
         app.include_router(
@@ -79,6 +85,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         app.include_router(discovery.router(resource), dependencies=[Depends(csrf.check)])
     openapi.install(app)
     app.mount("/static", Static(directory=STATIC), name="static")
+    if settings.root_path:
+        refuse_taken(settings.root_path, (route.path for route in discovery.routes(app)))
     return app
 
 

@@ -86,6 +86,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     schemas |= {"Refusal": _named(Refusal.model_json_schema(ref_template=REF), schemas)}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    found["servers"] = [{"url": app.state.settings.root_path or "/"}]
     words = "The token that the server prints at its start, or LETHE_TOKEN."
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "description": words}}
     found["security"] = [{"token": []}]

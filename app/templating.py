@@ -22,6 +22,7 @@ from app.access.rights import may_open
 from app.access.session import Identity, Session
 from app.discovery import NavItem
 from app.forms import SUBMISSION
+from app.prefix import within
 from worker.contract import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ def render(
         text = "".join(found.blocks[block](found.new_context(context)))
     else:
         text = found.render(context)
-    answer = HTMLResponse(text, status_code, headers)
+    answer = HTMLResponse(within(text), status_code, headers)
     answer.headers["Vary"] = "HX-Request"
     answer.headers.setdefault("Cache-Control", "private, no-cache")
     return answer
@@ -80,7 +81,7 @@ def _nav(request: Request) -> list[NavItem]:
 
 def render_fragment(template: str, **context: Any) -> str:
     """The text of a template by itself, for streams and for parts of an answer."""
-    return environment().get_template(template).render(context)
+    return within(environment().get_template(template).render(context))
 
 
 def wants_fragment(request: Request) -> bool:

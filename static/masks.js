@@ -55,7 +55,7 @@ async function undo() {
   for (const name of ["localization", "model"]) given.set(name, form.elements[name].value);
   present = before; // what comes back is no step of its own
   write(new URLSearchParams(before));
-  await htmx.ajax("GET", `/masks/editor?${given}`, { target: "#mask-editor", swap: "outerHTML" });
+  await htmx.ajax("GET", `${form.dataset.editor}?${given}`, { target: "#mask-editor", swap: "outerHTML" });
 }
 
 document.addEventListener("htmx:after:swap", look);

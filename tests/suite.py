@@ -1,6 +1,7 @@
 """`python -m tests.suite`: the whole test suite, with what it needs of the system set up first.
 
 1. A browser: Debian's chromium or another that is there, else Playwright's own, else apt-get's.
+   Debian's nginx, which a test starts in front of a server of its own.
 2. A private Postgres on a socket and loopback port of its own, where its binaries are there or can
 be installed; it ends with the suite. `LETHE_TEST_POSTGRES_URL` names another server instead.
 3. pytest, on one process more than there are cores, one thread each. What is given on the command
@@ -30,6 +31,7 @@ def main() -> int:
     """Set up, run pytest, tear down; the exit status is pytest's."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ensure_browser()
+    ensure_nginx()
     with postgres() as url:
         environment = dict(os.environ)
         if url:
@@ -59,6 +61,24 @@ def ensure_browser() -> None:
             "No browser could be installed, so the browser tests will fail: install one with "
             "`apt-get install chromium` or `python -m playwright install --with-deps chromium`."
         )
+
+
+def ensure_nginx() -> None:
+    """Install a reverse proxy where there is none, or say how one is had."""
+    if nginx():
+        return
+    say("No nginx found: installing one for the test of a shared server behind it.")
+    apt_get("nginx-light")
+    if not nginx():
+        say(
+            "nginx could not be installed, so no test asks a server behind it: install it with "
+            "`apt-get install nginx-light`."
+        )
+
+
+def nginx() -> str | None:
+    """The proxy's program; Debian's lies where not everybody's PATH leads."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager

@@ -146,8 +146,15 @@ def put_cookie(request: Request, response: Response, value: str) -> Response:
         httponly=True,
         samesite="lax",
         secure=is_secure(request),
+        path=cookie_path(request),
     )
     return response
+
+
+def cookie_path(request: Request) -> str:
+    """Where a cookie is sent: to this server alone, where others lie beside it under one name."""
+    settings: Settings = request.app.state.settings
+    return settings.root_path or "/"
 
 
 def is_secure(request: Request) -> bool:

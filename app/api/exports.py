@@ -10,6 +10,7 @@ from app import leaving, tables
 from app.api._body import Key, gives
 from app.backend import EngineDep, StoreDep
 from app.downloads import attachment
+from app.prefix import under
 from worker.contract.errors import NotFound
 from worker.contract.records import RunRecord
 
@@ -24,12 +25,19 @@ def exports(run_id: str, store: StoreDep) -> dict[str, Any]:
     if result is None:
         raise NotFound(f"The run {run_id!r} has no result; it is {record.state}.")
     found = leaving.offers(store, record, result)
-    listed = [{"title": o.title, "size": o.size, "links": dict(o.links)} for o in found]
+    listed = [
+        {
+            "title": o.title,
+            "size": o.size,
+            "links": {words: under(address) for words, address in o.links},
+        }
+        for o in found
+    ]
     model = leaving.model_of(store, record)
     return {
         "exports": listed,
-        "bundle": f"/api/runs/{run_id}/bundle.zip",
-        "model": None if model is None else f"/api/runs/{run_id}/model.zip",
+        "bundle": under(f"/api/runs/{run_id}/bundle.zip"),
+        "model": None if model is None else under(f"/api/runs/{run_id}/model.zip"),
         "model_run": model.run.id if model and model.run else None,
     }
 

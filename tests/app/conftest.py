@@ -24,6 +24,8 @@ from worker.core.facts.reading import file_formats, read_facts
 from worker.engine.client import Engine, NoWorker
 
 TOKEN = "a-token-for-tests"
+ROOT = "/lethe"
+"""Where a proxy has the server, in the tests of that."""
 WORKER = "test-host:cpu"
 
 OPTIONS: dict[str, Any] = {
@@ -200,6 +202,22 @@ def shared(settings: Settings, engine: AskedEngine) -> FastAPI:
     """A shared server with the people of `tests.app.people`."""
     settle(engine.store)
     return create_app(settings.model_copy(update={"shared": True, "token": None}), engine)
+
+
+@pytest.fixture
+def lying(settings: Settings, engine: AskedEngine) -> FastAPI:
+    """The server under a prefix, for one reader."""
+    return create_app(settings.model_copy(update={"root_path": ROOT}), engine)
+
+
+@pytest.fixture
+def inside(lying: FastAPI) -> Iterator[TestClient]:
+    """A browser that is signed in there."""
+    with TestClient(lying, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        page = client.get(f"{ROOT}/?token={TOKEN}")
+        assert page.status_code == 200
+        client.headers["X-CSRF-Token"] = page.text.split('"X-CSRF-Token": "')[1].split('"')[0]
+        yield client
 
 
 @pytest.fixture

@@ -62,6 +62,10 @@ def serve(
             help="People sign in with accounts of their own; `lethe user add` makes the first.",
         ),
     ] = False,
+    root_path: Annotated[
+        str,
+        typer.Option(help="Path under which a reverse proxy has the server, for example /lethe."),
+    ] = "",
 ) -> None:
     """Start the web server and one worker on this machine; Ctrl+C stops both.
 
@@ -70,6 +74,8 @@ def serve(
     """
     if shared:  # the processes that are started read it there
         os.environ["LETHE_SHARED"] = "1"
+    if root_path:
+        os.environ["LETHE_ROOT_PATH"] = root_path
     settings()  # a wrong one is said once, before anything starts
     raise typer.Exit(serving.serve())
 

@@ -88,7 +88,7 @@ def invite(
     with _store() as store:
         secret = store.invite(chosen, days * DAY, "")
         _note(store, "made an invitation", f"for a {chosen}")
-    typer.echo(f"{settings().address}/invitation/{secret}")
+    typer.echo(f"{settings().home}/invitation/{secret}")
 
 
 def _password(piped: bool) -> str:

@@ -65,11 +65,16 @@ class Settings(BaseSettings):
         "https://lethe.example.org: invitations begin with it, cookies are Secure where it is "
         "https, and other hosts' names are refused; empty: LETHE_HOST and LETHE_PORT.",
     )
+    root_path: str = Field(
+        "",
+        description="Path under which a reverse proxy has the server, for example /lethe, and "
+        "which it passes on; every address that the server gives begins with it. Empty: /.",
+    )
     proxies: str = Field(
         "",
-        description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
-        "believed, with commas between them; empty: none, and every request through one comes from "
-        "the proxy's own address.",
+        description="Addresses of reverse proxies whose X-Forwarded-For, X-Forwarded-Proto and "
+        "X-Forwarded-Host are believed, with commas between them; empty: none, and every request "
+        "through one comes from the proxy's own address.",
     )
     verify: Literal["changed", "all"] = Field(
         "changed",
@@ -144,6 +149,19 @@ class Settings(BaseSettings):
         if value and not re.fullmatch(r"https?://[^/?#@\s]+/?", value):
             raise ValueError("expected http:// or https://, a host and no path")
         return value.rstrip("/")
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        value = value.rstrip("/")
+        if value and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", value):
+            raise ValueError("expected a path such as /lethe, of letters, digits, - and _")
+        return value
+
+    @property
+    def home(self) -> str:
+        """The address of the home page, without a slash at its end."""
+        return self.address + self.root_path
 
     @property
     def address(self) -> str:

@@ -111,7 +111,8 @@ def rows(request: Request, view: str, engine: EngineDep, menu: AnnouncementDep) 
     except UserError as error:
         return paint_trouble(request, view, error)
     lines = in_words(request, view, painter.lines(_asker(request, engine, view)))
-    return StreamingResponse(lines, media_type="application/x-ndjson")
+    unbuffered = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=unbuffered)
 
 
 @router.get("/answers/{view}.json")

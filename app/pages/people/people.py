@@ -50,8 +50,8 @@ async def invite(request: Request, store: StoreDep) -> Response:
     secret = await run_in_threadpool(store.invite, role, HOLDS * DAY, me)
     audit.tell(request, f"for a {role}")
     settings = request.app.state.settings
-    base = settings.public_url or str(request.base_url).rstrip("/")
-    link = f"{base}/invitation/{secret}"
+    asked = settings.public_url or str(request.base_url).rstrip("/")
+    link = f"{asked}{settings.root_path}/invitation/{secret}"
     return await run_in_threadpool(lambda: _page(request, store, link=link))
 
 

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
 from app.access import audit
-from app.access.guard import LONGEST_NEXT, address_of, cookie_name, sign_in
+from app.access.guard import LONGEST_NEXT, address_of, cookie_name, cookie_path, sign_in
 from app.access.passwords import Passwords, let_in
 from app.access.refusal import retry_after, too_many, too_many_passwords
 from app.access.session import Session, Sessions
@@ -98,7 +98,7 @@ async def leave(request: Request, store: StoreDep) -> Response:
     elif session.nonce:
         await run_in_threadpool(store.end_session, session.nonce, session.until)
     response = RedirectResponse("/login", status_code=303)
-    response.delete_cookie(cookie_name(request))
+    response.delete_cookie(cookie_name(request), path=cookie_path(request))
     return response
 
 

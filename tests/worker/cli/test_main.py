@@ -198,6 +198,21 @@ def test_doctor_names_what_is_missing_and_the_cure(
     assert "LETHE_DATABASE_URL" in done.stdout
 
 
+def test_serve_tells_what_it_starts_under_which_path_the_server_lies(
+    monkeypatch: pytest.MonkeyPatch, lethe: Callable[..., Done]
+) -> None:
+    seen: list[str] = []
+
+    def started() -> int:
+        settings.cache_clear()
+        seen.append(settings().root_path)
+        return 0
+
+    monkeypatch.setattr("worker.cli.serving.serve", started)
+    assert lethe("serve", "--root-path", "/lethe", LETHE_ROOT_PATH="/other").returncode == 0
+    assert seen == ["/lethe"]
+
+
 @pytest.mark.parametrize(("arguments", "shared"), [((), False), (("--shared",), True)])
 def test_serve_tells_what_it_starts_that_the_server_is_shared(
     monkeypatch: pytest.MonkeyPatch,

@@ -133,6 +133,11 @@ def test_a_url_hides_every_kind_of_key() -> None:
 
 def test_a_public_url_is_an_address_without_a_path() -> None:
     assert Settings(public_url="https://lethe.example.org/").address == "https://lethe.example.org"
+    under = Settings(public_url="https://lethe.example.org", root_path="/labs/lethe/")
+    assert under.home == "https://lethe.example.org/labs/lethe" and Settings(root_path="/").home
+    for wrong in ("lethe", "//lethe", "/le the", "/..", "/lethe?x", "https://a/lethe"):
+        with pytest.raises(ValidationError, match="expected a path such as /lethe"):
+            Settings(root_path=wrong)
     assert Settings(host="::", port=81).address == "http://127.0.0.1:81"
     assert Settings(host="fe80::1", port=81).address == "http://[fe80::1]:81"
     for wrong in ("lethe.example.org", "https://a/b", "https://u@a", "ftp://a"):
