@@ -37,6 +37,11 @@ class Known(Contract):
         return value >= self.probability and (not self.rank or place <= self.rank)
 
     @property
+    def holds_always(self) -> bool:
+        """Whether every fact that can be asked counts as known, so that none need be asked."""
+        return self.probability == 0 and self.rank == 0
+
+    @property
     def words(self) -> str:
         """The bounds as the end of a sentence."""
         what = "probability" if self.among == "vocabulary" else "share among the answers"

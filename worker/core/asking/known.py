@@ -202,7 +202,10 @@ def _known(
     given: Mapping[str, Recalled],
     tell: Callable[[float], None],
 ) -> frozenset[str]:
-    """The ids of those of `facts` that are known; what `given` holds is not asked again."""
+    """The ids of those of `facts` that are known; what `given` holds is not asked again, and
+    nothing where whatever can be asked counts as known."""
+    if known.holds_always:
+        return frozenset(fact.id for fact in askable(model, facts)[0])
     missing = tuple(fact for fact in facts if fact.id not in given)
     found = _measured(model, fact_set, missing, tell) if missing else {}
     found |= {fact.id: given[fact.id] for fact in facts if fact.id in given}

@@ -32,7 +32,7 @@ MANY = FactSet(
         for fact in FACTS.facts
     ),
 )
-EVERY = Known(probability=0).model_dump()
+EVERY = Known(probability=1e-9).model_dump()
 TOLD = Recalled(probability=0.9, rank=1, share=0.9, place=1)
 
 
@@ -109,6 +109,18 @@ def test_what_is_kept_is_not_asked_again_and_costs_nothing(models: ModelCache) -
     sent = inputs.model_copy(update={"fact_set": MANY.model_copy(update={"facts": bare})})
     brief = asked_first(spec, sent, model)
     assert brief is not None and brief.operations == 0, "a look without what stands around"
+
+
+@pytest.mark.parametrize("shot", ["none", "best"])
+def test_nothing_is_asked_where_every_fact_is_taken(shot: str, models: ModelCache) -> None:
+    taken = spec_of(known=Known(probability=0).model_dump(), shot=shot)
+    inputs = inputs_of(models)
+    assert asked_first(taken, inputs, models.get("tiny")) is None
+    with Counter() as counter:
+        found = resolve_facts(taken, inputs, models.get("tiny"))
+    assert counter.operations == 0
+    assert found.inputs.fact_set is not None
+    assert len(found.inputs.fact_set.facts) == len(MANY.facts)
 
 
 def test_what_a_measurement_gives_is_not_asked(models: ModelCache) -> None:
