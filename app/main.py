@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
 from app import bundles, discovery, failures, measuring, openapi, uploads
-from app.access import csrf
+from app.access import csrf, provider
 from app.access.body import BodyLimit
 from app.access.guard import Guard
 from app.access.passwords import Passwords
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.settings = settings
     app.state.sessions = Sessions(settings)
     app.state.passwords = Passwords()
+    app.state.provider = provider.of(settings)
     app.state.nav = discovery.nav(pages)
     app.state.opening = Opening(settings, engine)
     app.state.answers = Answers()

@@ -60,6 +60,7 @@ class Sessions:
         key = secret(settings.data / "session.key") + fixed.encode()
         self._attempts = Attempts()
         self._cookies = URLSafeTimedSerializer(key, salt=b"session", signer_kwargs=_HOW)
+        self._begun = URLSafeTimedSerializer(key, salt=b"provider", signer_kwargs=_HOW)
         self._forms = Signer(key, salt=b"form", **_HOW)
 
     def accepts(self, token: str) -> bool:
@@ -90,6 +91,17 @@ class Sessions:
         except BadData:
             return None
         return Session(Identity(user), nonce, signed.timestamp() + LASTS)
+
+    def seal(self, begun: Any) -> str:
+        """Sign what a browser keeps while its reader is at the provider."""
+        return self._begun.dumps(begun)
+
+    def unseal(self, cookie: str, lasts: int) -> Any:
+        """What was sealed at most `lasts` seconds ago; None otherwise."""
+        try:
+            return self._begun.loads(cookie, lasts)
+        except BadData:
+            return None
 
     def csrf(self, session: Session) -> str:
         """A token for this session's forms, another at each call.

@@ -33,11 +33,15 @@ def _change(least: Least, rows: dict[str, str]) -> dict[str, Right]:
 
 
 RIGHTS: dict[str, Right] = {
-    **_read("anybody", "/healthz /readyz /login /invitation/{secret}"),
+    **_read(
+        "anybody",
+        "/healthz /readyz /login /login/provider /login/provider/leave /invitation/{secret}",
+    ),
     **_change(
         "anybody",
         {
             "POST /login": "signed in",
+            "GET /login/provider/back": "signed in by the provider",
             "POST /invitation/{secret}": "accepted an invitation",
         },
     ),

@@ -26,6 +26,8 @@ class Person(Contract):
     name: str
     role: Role
     disabled: bool = False
+    by_provider: bool = False
+    """Whether they sign in by the provider of OpenID Connect, and have no password."""
     created: datetime
 
 

@@ -3,9 +3,9 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -69,6 +69,25 @@ class Settings(BaseSettings):
         "",
         description="Path under which a reverse proxy has the server, for example /lethe, and "
         "which it passes on; every address that the server gives begins with it. Empty: /.",
+    )
+    oidc_issuer: str = Field(
+        "",
+        description="Provider of OpenID Connect by which people of a shared server may sign in, as "
+        "its discovery names itself, for example https://login.example.org; empty: passwords "
+        "alone.",
+    )
+    oidc_client_id: str = Field("", description="Name under which the provider knows this server.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Secret that the provider gave this server, where it gave one."
+    )
+    oidc_client_secret_file: Path | None = Field(
+        None, description="File with that secret, instead of LETHE_OIDC_CLIENT_SECRET."
+    )
+    oidc_admits: str = Field(
+        "invited",
+        description="Who the provider may let in without an account, as a viewer: invited (nobody, "
+        "but by an invitation's link, with its role), @lab.example or several with commas between "
+        "them (a verified e-mail address there), anyone.",
     )
     proxies: str = Field(
         "",
@@ -150,6 +169,46 @@ class Settings(BaseSettings):
             raise ValueError("expected http:// or https://, a host and no path")
         return value.rstrip("/")
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str) -> str:
+        at_home = r"http://(localhost|127\.0\.0\.1)(:\d+)?"
+        if value and not re.fullmatch(rf"(https://[^/?#@\s]+|{at_home})(/[^?#\s]*)?", value):
+            raise ValueError("expected https:// and what the provider's discovery calls its issuer")
+        return value
+
+    @field_validator("oidc_admits")
+    @classmethod
+    def _check_admits(cls, value: str) -> str:
+        value = value.strip().lower()
+        domains = [one.strip() for one in value.split(",")]
+        if value not in ("invited", "anyone") and not all(
+            re.fullmatch(r"@[a-z0-9-]+(\.[a-z0-9-]+)+", one) for one in domains
+        ):
+            raise ValueError("expected invited, anyone, or domains such as @lab.example")
+        return value
+
+    @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("LETHE_OIDC_ISSUER needs LETHE_OIDC_CLIENT_ID beside it")
+        if self.oidc_client_secret and self.oidc_client_secret_file:
+            raise ValueError("LETHE_OIDC_CLIENT_SECRET and its _FILE are both set; expected one")
+        return self
+
+    @property
+    def provider_secret(self) -> str:
+        """What the provider gave this server; raises UserError where its file cannot be read."""
+        if self.oidc_client_secret_file is None:
+            return self.oidc_client_secret.get_secret_value() if self.oidc_client_secret else ""
+        try:
+            return self.oidc_client_secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"LETHE_OIDC_CLIENT_SECRET_FILE is {str(self.oidc_client_secret_file)!r}, which "
+                f"cannot be read: {error}."
+            ) from None
+
     @field_validator("root_path")
     @classmethod
     def _check_root_path(cls, value: str) -> str:
@@ -220,7 +279,9 @@ def settings() -> Settings:
 
 def _wrong(error: ErrorDetails) -> str:
     """Name the variable, its value (but for a token's) and what is wrong with it."""
+    if not error["loc"]:  # of several together, which the reason names
+        return f"{error['msg'].removeprefix('Value error, ')}."
     variable = f"LETHE_{str(error['loc'][0]).upper()}"
-    value = "" if "TOKEN" in variable else f" is {str(error['input'])!r}"
+    value = "" if re.search("TOKEN|SECRET$", variable) else f" is {str(error['input'])!r}"
     reason = error["msg"].removeprefix("Value error, ")
     return f"{variable}{value}: {reason[:1].lower()}{reason[1:]}."

@@ -6,6 +6,7 @@ from worker.contract.errors import NotFound
 from worker.contract.people import Invitation, Person, Role, role_of
 from worker.store import secret_hash
 from worker.store.database import Database
+from worker.store.identities import insert_by_identity
 from worker.store.people import checked, insert_person, person_of
 from worker.store.people_tables import InvitationRow
 from worker.store.tables import database_time, moment
@@ -57,6 +58,17 @@ class InvitationStore:
                 raise NotFound(_GONE)
             row.used_by = name
             person = insert_person(session, self.database, name, kept, role_of(row.role))
+            return person_of(person)
+
+    def accept_by_identity(self, secret: str, wish: str, kept: str) -> Person:
+        """Make the account that a link invites to, for who signs in by a provider."""
+        with self.database.write() as session:
+            row = session.scalar(_usable(secret).with_for_update())
+            if row is None:
+                raise NotFound(_GONE)
+            role = role_of(row.role)
+            person = insert_by_identity(session, self.database, wish, kept, role)
+            row.used_by = person.name
             return person_of(person)
 
     def withdraw(self, id: str) -> None:

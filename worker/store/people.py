@@ -124,5 +124,9 @@ def person_row(session: Session, name: str) -> PersonRow:
 def person_of(row: PersonRow) -> Person:
     """A row as pages show it, without the password."""
     return Person(
-        name=row.name, role=role_of(row.role), disabled=row.disabled, created=moment(row.created)
+        name=row.name,
+        role=role_of(row.role),
+        disabled=row.disabled,
+        by_provider=row.password.startswith("oidc:"),
+        created=moment(row.created),
     )

@@ -13,7 +13,8 @@ class PersonRow(Base):
 
     name: Mapped[Name] = mapped_column(primary_key=True)
     password: Mapped[Long]
-    """Its argon2id hash with salt and cost, as argon2 writes them."""
+    """Its argon2id hash with salt and cost, as argon2 writes them; of who signs in by a provider of
+    OpenID Connect, `oidc:` with the SHA-256 of issuer and subject."""
     role: Mapped[Name]
     disabled: Mapped[bool]
     created: Mapped[Seconds]

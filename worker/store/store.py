@@ -13,6 +13,7 @@ from worker.store.audit import AuditStore
 from worker.store.circuits import CircuitStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
+from worker.store.identities import IdentityStore
 from worker.store.invitations import InvitationStore
 from worker.store.knowledge import KnowledgeStore
 from worker.store.lessons import LessonStore
@@ -47,6 +48,7 @@ class Store(
     PeopleStore,
     SignInStore,
     InvitationStore,
+    IdentityStore,
     TokenStore,
     AuditStore,
     ActingStore,

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 from app.access import audit
 from app.access.guard import address_of
 from app.access.passwords import Passwords
+from app.access.provider import Provider
 from app.access.refusal import too_many_passwords
 from app.access.session import Session
 from app.backend import StoreDep
@@ -45,6 +46,7 @@ def _page(
 ) -> Response:
     session: Session = request.state.session
     name = session.identity.user
+    provider: Provider | None = request.app.state.provider
     return render(
         request,
         "pages/account.html",
@@ -58,6 +60,7 @@ def _page(
         token=token,
         days=DAYS,
         shortest=SHORTEST,
+        provider=provider.title if provider else "",
         errors=errors or {},
     )
 

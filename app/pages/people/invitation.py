@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse
 
 from app.access import audit
 from app.access.passwords import let_in
+from app.access.provider import Provider
 from app.backend import StoreDep
 from app.submission import refuse_odd_text
 from app.templating import render
@@ -51,11 +52,14 @@ def _form(
     name: str = "",
     errors: dict[str, Any] | None = None,
 ) -> Response:
+    provider: Provider | None = request.app.state.provider
     return render(
         request,
         "pages/invitation.html",
         status_code=code,
         invitation=found,
+        secret=request.path_params["secret"],
+        provider=provider.title if provider else "",
         name=name,
         errors=errors or {},
         shortest=SHORTEST,

@@ -1,5 +1,6 @@
 """The page for who is not signed in: it asks for the token, on a shared server for a password."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from starlette.responses import RedirectResponse
 from app.access import audit
 from app.access.guard import LONGEST_NEXT, address_of, cookie_name, cookie_path, sign_in
 from app.access.passwords import Passwords, let_in
+from app.access.provider import Provider
 from app.access.refusal import retry_after, too_many, too_many_passwords
 from app.access.session import Session, Sessions
 from app.backend import StoreDep
@@ -21,13 +23,13 @@ router = APIRouter()
 
 
 @router.get("/login")
-async def show(request: Request, next: str = "/") -> Response:
-    """Ask for the token; who is signed in already goes on."""
+async def show(request: Request, next: str = "/", left: str = "") -> Response:
+    """Ask for the token; who is signed in already goes on, who has just `left` may leave more."""
     if request.state.session is not None:
-        return RedirectResponse(_local(next), status_code=303)
+        return RedirectResponse(local(next), status_code=303)
     if request.app.state.settings.shared:
-        return render(request, "pages/login_person.html", next=_local(next), error="", name="")
-    return render(request, "pages/login.html", next=_local(next), error="")
+        return page(request, 200, following=local(next), has_left=bool(left))
+    return render(request, "pages/login.html", next=local(next), error="")
 
 
 @router.post("/login")
@@ -36,7 +38,7 @@ async def enter(request: Request) -> Response:
     form = await request.form()
     if request.app.state.settings.shared:
         return await run_in_threadpool(_enter_as, request, form)
-    token, following = str(form.get("token", "")).strip(), _local(str(form.get("next", "/")))
+    token, following = str(form.get("token", "")).strip(), local(str(form.get("next", "/")))
     sessions: Sessions = request.app.state.sessions
     if not token:
         error = "The token is empty; expected the one that the server printed at its start."
@@ -64,7 +66,7 @@ async def enter(request: Request) -> Response:
 def _enter_as(request: Request, form: FormData) -> Response:
     """Sign in with name and password."""
     name, password = str(form.get("name", "")).strip(), str(form.get("password", ""))
-    following = _local(str(form.get("next", "/")))
+    following = local(str(form.get("next", "/")))
     store: Store = request.app.state.opening.engine().store
     passwords: Passwords = request.app.state.passwords
     found = passwords.check(store, name, password, address_of(request))
@@ -78,14 +80,29 @@ def _enter_as(request: Request, form: FormData) -> Response:
     )
     if found:
         code, headers, error = 429, retry_after(found), too_many_passwords(found)
+    return page(request, code, error, following, headers, name=name[:40])
+
+
+def page(
+    request: Request,
+    code: int,
+    refusal: str = "",
+    following: str = "/",
+    headers: dict[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    """The page on which a person signs in, with the reason why they are not."""
+    provider: Provider | None = request.app.state.provider
+    shown = {"name": "", "has_left": False, **more}
     return render(
         request,
         "pages/login_person.html",
         status_code=code,
         headers=headers,
         next=following,
-        error=error,
-        name=name[:40],
+        error=refusal,
+        provider=provider.title if provider else "",
+        **shown,
     )
 
 
@@ -97,12 +114,13 @@ async def leave(request: Request, store: StoreDep) -> Response:
         await run_in_threadpool(store.end_sign_in, session.identity.user, session.nonce)
     elif session.nonce:
         await run_in_threadpool(store.end_session, session.nonce, session.until)
-    response = RedirectResponse("/login", status_code=303)
+    left = "?left=1" if request.app.state.provider else ""
+    response = RedirectResponse(f"/login{left}", status_code=303)
     response.delete_cookie(cookie_name(request), path=cookie_path(request))
     return response
 
 
-def _local(address: str) -> str:
+def local(address: str) -> str:
     """An address on this server; anything else becomes the home page."""
     is_local = address.startswith("/") and not address.startswith(("//", "/\\"))
     if not is_local or "\n" in address or len(address) > LONGEST_NEXT:

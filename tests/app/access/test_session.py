@@ -9,6 +9,16 @@ from app.access.session import Identity, Sessions
 from worker.contract.settings import Settings
 
 
+def test_what_is_sealed_for_the_way_to_a_provider_is_read_here_alone(tmp_path: Path) -> None:
+    here = Sessions(Settings(data=tmp_path / "here"))
+    sealed = here.seal([{"state": 1}, {"next": "/"}])
+    assert here.unseal(sealed, 60) == [{"state": 1}, {"next": "/"}]
+    assert here.unseal(sealed, -1) is None and here.unseal(sealed + "x", 60) is None
+    assert Sessions(Settings(data=tmp_path / "there")).unseal(sealed, 60) is None
+    # One kind of cookie is not taken for the other.
+    assert here.unseal(here.issue(Identity()), 60) is None and here.read(sealed) is None
+
+
 def test_a_restarted_server_knows_its_readers(tmp_path: Path) -> None:
     cookie = Sessions(Settings(data=tmp_path)).issue(Identity())
     restarted = Sessions(Settings(data=tmp_path))

@@ -42,6 +42,9 @@ def test_every_route_has_a_row_and_every_row_a_route(shared: FastAPI) -> None:
 
 def test_what_changes_something_says_what_and_what_is_read_does_not() -> None:
     for route, right in RIGHTS.items():
+        if route == "GET /login/provider/back":  # a provider leads a browser back by a link
+            assert right.change
+            continue
         assert not (right.change and route.startswith("GET ")), route
         looks = ("/form", "/preflight", "/check", "/editor", "/dictionary.json", "/{view}")
         is_change = not route.startswith("GET ") and not route.endswith(looks)

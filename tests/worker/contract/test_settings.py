@@ -131,6 +131,39 @@ def test_a_url_hides_every_kind_of_key() -> None:
     )
 
 
+def test_a_provider_is_named_whole_or_refused_in_words(tmp_path: Path) -> None:
+    known = {"oidc_issuer": "https://login.example.org/realms/lab", "oidc_client_id": "lethe"}
+    assert Settings(**known).provider_secret == "" and Settings(**known).oidc_admits == "invited"
+    assert Settings(**known, oidc_client_secret="of the provider").provider_secret
+    secret = tmp_path / "secret"
+    with pytest.raises(UserError, match="cannot be read"):
+        _ = Settings(**known, oidc_client_secret_file=secret).provider_secret
+    secret.write_text("of the provider\n", "utf-8")
+    assert Settings(**known, oidc_client_secret_file=secret).provider_secret == "of the provider"
+    assert Settings(oidc_admits=" @Lab.example, @b.org").oidc_admits == "@lab.example, @b.org"
+    wrong = (
+        ({"oidc_issuer": "https://a.example"}, "needs LETHE_OIDC_CLIENT_ID"),
+        (known | {"oidc_issuer": "http://login.example.org"}, "expected https://"),
+        (known | {"oidc_issuer": "https://u@a.example"}, "expected https://"),
+        (known | {"oidc_client_secret": "s", "oidc_client_secret_file": secret}, "expected one"),
+        ({"oidc_admits": "everybody"}, "expected invited, anyone"),
+        ({"oidc_admits": "lab.example"}, "expected invited, anyone"),
+    )
+    for told, words in wrong:
+        with pytest.raises(ValidationError, match=words):
+            Settings(**told)
+
+
+def test_a_wrong_provider_is_said_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETHE_OIDC_ISSUER", "https://a.example")
+    monkeypatch.setenv("LETHE_OIDC_CLIENT_SECRET", "never shown")
+    settings.cache_clear()
+    with pytest.raises(UserError) as refused:
+        settings()
+    settings.cache_clear()
+    assert refused.value.message == "LETHE_OIDC_ISSUER needs LETHE_OIDC_CLIENT_ID beside it."
+
+
 def test_a_public_url_is_an_address_without_a_path() -> None:
     assert Settings(public_url="https://lethe.example.org/").address == "https://lethe.example.org"
     under = Settings(public_url="https://lethe.example.org", root_path="/labs/lethe/")
