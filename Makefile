@@ -18,6 +18,7 @@ check: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docker/lock.py --check
+	$(BIN)/python docker/audit.py
 	$(BIN)/python -m pytest -m "not slow and not browser"
 
 format: $(DEV_STAMP)

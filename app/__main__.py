@@ -15,7 +15,7 @@ from app.patience import PatientProtocol
 from worker.contract.errors import Unavailable, UserError
 from worker.contract.logs import set_up
 from worker.contract.private import keep_private
-from worker.contract.settings import WRONG_SETTINGS, Settings, settings
+from worker.contract.settings import WRONG_SETTINGS, Settings, refuse_weak, settings
 from worker.engine.unneeded import without
 from worker.store.trouble import said
 
@@ -28,6 +28,7 @@ def main() -> None:
     keep_private()
     try:
         chosen = settings()
+        refuse_weak(chosen)
         set_up(chosen.log, logging.WARNING, "%(levelname)s %(name)s: %(message)s")
         with listening(chosen) as opened:
             _serve(chosen, opened)

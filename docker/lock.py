@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docker" / "requirements"
 USES = ("web", "worker", "tasks", "dev")
+UNPINNED = frozenset({"pip"})
+"""What installs the rest (pip-audit names it as a need): each machine has and mends its own."""
 
 
 def closure(wanted: list[Requirement]) -> dict[str, str]:
@@ -27,7 +29,7 @@ def closure(wanted: list[Requirement]) -> dict[str, str]:
     while open_ends:
         requirement, extra = open_ends.pop()
         key = (canonicalize_name(requirement.name), extra)
-        if key in seen:
+        if key in seen or key[0] in UNPINNED:
             continue
         seen.add(key)
         try:

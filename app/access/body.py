@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LIMIT = 2_000_000
 """Bytes of a request's body."""
 
+MOST_FILES = 1
+"""Files in a form at most."""
 MOST_FIELDS = 20_000
 """Fields of a form at most: a mask by hand has a box for each of a large model's components."""
 

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from app.access.body import MOST_FIELDS
+from app.access.body import MOST_FIELDS, MOST_FILES
 from app.access.session import Session, Sessions
 from worker.contract.errors import UserError
 
@@ -40,12 +41,17 @@ async def _check(request: Request) -> None:
     if session is None or not session.nonce or request.url.path == "/login":
         return
     sessions: Sessions = request.app.state.sessions
-    given = request.headers.get(HEADER) or (await request.form(max_fields=MOST_FIELDS)).get(FIELD)
+    given = request.headers.get(HEADER) or (await _form(request)).get(FIELD)
     if not isinstance(given, str) or not sessions.is_form_of(session, given):
         raise ForgedRequest(
             "This form is from an earlier session, so nothing was done. Reload the page and send "
             "it again."
         )
+
+
+async def _form(request: Request) -> FormData:
+    """The form, as the route will find it: what is read once stays so, with these bounds."""
+    return await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS)
 
 
 def _host_of(origin: str) -> str | None:

@@ -30,6 +30,11 @@ def test_the_locks_are_what_is_installed() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_no_lock_puts_another_pip_in_place_of_a_machines_own() -> None:
+    assert "pip-audit" in pinned("dev")
+    assert not any("pip" in pinned(use) for use in USES)
+
+
 def test_a_package_is_pinned_for_one_use_only() -> None:
     names = [name for use in USES for name in pinned(use)]
     assert sorted(names) == sorted(set(names))

@@ -11,13 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.cli.finding import Finding
 from worker.contract.errors import UserError
 from worker.contract.private import make_folder
-from worker.contract.settings import Settings, hidden
+from worker.contract.settings import Settings, hidden, weakness
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
 from worker.store.migrate import newest, revision
 from worker.store.readiness import try_artifacts
-
-SHORTEST_TOKEN = 12
 
 
 def look_at_folder(settings: Settings) -> Finding:
@@ -49,13 +47,8 @@ def look_at_secrets(settings: Settings) -> Finding:
             f"{key} holds {key.stat().st_size} of 32 bytes",
             "The next start makes another one, and everybody signs in again.",
         )
-    token = settings.token.get_secret_value() if settings.token else ""
-    if token and len(token) < SHORTEST_TOKEN:
-        return Finding(
-            False,
-            f"LETHE_TOKEN has {len(token)} characters",
-            f"Choose {SHORTEST_TOKEN} or more; whoever guesses it can do everything.",
-        )
+    if words := weakness(settings):
+        return Finding(False, words, "Choose another; no server starts with this one.")
     return Finding(True, "secrets: whole, and readable for this user alone")
 
 

@@ -20,7 +20,7 @@ from worker.cli.specs import read_spec
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
 from worker.contract.repetition import compare, differences
-from worker.contract.settings import Settings, hidden, settings
+from worker.contract.settings import Settings, hidden, refuse_weak, settings
 
 app = typer.Typer(
     help="Shows where a language model keeps a fact, takes it out, and proves whether it is gone.",
@@ -76,7 +76,7 @@ def serve(
         os.environ["LETHE_SHARED"] = "1"
     if root_path:
         os.environ["LETHE_ROOT_PATH"] = root_path
-    settings()  # a wrong one is said once, before anything starts
+    refuse_weak(settings())  # a wrong one is said once, before anything starts
     raise typer.Exit(serving.serve())
 
 

@@ -14,6 +14,8 @@ from worker.contract.logs import Form
 
 WRONG_SETTINGS = 2
 """Exit code of a process that refuses its settings: to start it again would not help."""
+SHORTEST_TOKEN, FEWEST = 12, 5
+"""Characters of a login token, and how many different ones."""
 
 
 class Settings(BaseSettings):
@@ -248,6 +250,26 @@ class Settings(BaseSettings):
     def artifacts(self) -> str:
         """The artifact store's URL, with the default filled in."""
         return self.artifacts_url or f"file://{self.data.resolve()}/artifacts"
+
+
+def weakness(settings: Settings) -> str:
+    """What is wrong with the login token, which opens everything; empty for a good one or none."""
+    token = settings.token.get_secret_value() if settings.token and not settings.shared else ""
+    if token and len(token) < SHORTEST_TOKEN:
+        return f"LETHE_TOKEN has {len(token)} characters; expected {SHORTEST_TOKEN} or more"
+    if token and len(set(token)) < FEWEST:
+        return f"LETHE_TOKEN repeats {len(set(token))} characters; expected {FEWEST} different"
+    return ""
+
+
+def refuse_weak(settings: Settings) -> None:
+    """Raise UserError for a login token that is guessed soon; no server starts with one."""
+    if words := weakness(settings):
+        raise UserError(
+            f"{words}, since whoever guesses it can do everything. Take what "
+            f"`python -c 'import secrets; print(secrets.token_urlsafe())'` prints, or leave it out "
+            f"and the server makes one at each start."
+        )
 
 
 def hidden(url: str) -> str:

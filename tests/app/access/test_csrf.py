@@ -26,6 +26,17 @@ def test_a_file_in_place_of_the_token_is_refused(client: TestClient) -> None:
     assert answer.status_code == 403
 
 
+def test_a_form_with_more_than_one_file_is_refused_before_a_route_reads_it(
+    client: TestClient,
+) -> None:
+    csrf = client.headers.pop("X-CSRF-Token")
+    files = [("file", ("a.csv", b"subject")), ("file", ("b.csv", b"subject"))]
+    answer = client.post("/facts/upload", data={"csrf": csrf}, files=files)
+    assert answer.status_code == 400 and "Maximum number of files is 1" in answer.text
+    one = client.post("/facts/upload", data={"csrf": csrf}, files=files[:1])
+    assert one.status_code != 400
+
+
 def test_reading_needs_no_token_and_a_script_none_at_all(client: TestClient, script: Any) -> None:
     del client.headers["X-CSRF-Token"]
     assert client.get("/masks").status_code == 200

@@ -198,6 +198,16 @@ def test_doctor_names_what_is_missing_and_the_cure(
     assert "LETHE_DATABASE_URL" in done.stdout
 
 
+def test_serve_starts_nothing_with_a_weak_token(
+    monkeypatch: pytest.MonkeyPatch, lethe: Callable[..., Done]
+) -> None:
+    started: list[None] = []
+    monkeypatch.setattr("worker.cli.serving.serve", lambda: started.append(None) or 0)
+    done = lethe("serve", LETHE_TOKEN="geheim")
+    assert done.returncode == 2 and "LETHE_TOKEN has 6 characters" in done.stderr
+    assert not started
+
+
 def test_serve_tells_what_it_starts_under_which_path_the_server_lies(
     monkeypatch: pytest.MonkeyPatch, lethe: Callable[..., Done]
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from worker.contract.errors import UserError
-from worker.contract.settings import Settings, _wrong, hidden, settings
+from worker.contract.settings import Settings, _wrong, hidden, refuse_weak, settings, weakness
 
 
 def test_bounds_of_memory_are_read_with_their_units(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +129,23 @@ def test_a_url_hides_every_kind_of_key() -> None:
     assert (
         hidden("x?a=1&api_key=k&Token=t;password=p") == "x?a=1&api_key=***&Token=***;password=***"
     )
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [("geheim", "has 6 characters"), ("ab" * 8, "repeats 2 characters"), ("x" * 11, "has 11")],
+)
+def test_a_token_that_is_guessed_soon_is_refused_without_being_said(token: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as refused:
+        refuse_weak(Settings(token=token))
+    assert token not in refused.value.message and "token_urlsafe" in refused.value.message
+    # On a shared server it opens nothing.
+    assert weakness(Settings(token=token, shared=True)) == ""
+
+
+def test_a_good_token_and_none_are_taken() -> None:
+    refuse_weak(Settings(token="hard to guess"))
+    refuse_weak(Settings())
 
 
 def test_a_provider_is_named_whole_or_refused_in_words(tmp_path: Path) -> None:
