@@ -86,9 +86,23 @@ def scene_of(
         brought=inputs.brought,
         mask=inputs.mask,
         states=2 if inputs.deltas or _intervenes(spec) else 1,
-        edits=len(inputs.deltas),
-        texts={name: Path(path).stat().st_size for name, path in inputs.texts.items()},
+        changed=_changed(spec, inputs),
+        in_deltas=sum(map(size_of, inputs.deltas)) / model.dtype.itemsize,
+        texts={name: size_of(path) for name, path in inputs.texts.items()},
     )
+
+
+def size_of(path: str) -> int:
+    """Bytes of a local file."""
+    return Path(path).stat().st_size
+
+
+def _changed(spec: Spec, inputs: Inputs) -> list[int]:
+    """Count the facts of each edit below, or of each that a stack is made of."""
+    if isinstance(spec, UnlearnSpec) and inputs.stacked:
+        named = spec.options.get("edits", ())
+        return [len(inputs.stacked[one].facts) for one in named if one in inputs.stacked]
+    return [len(facts) for facts in inputs.edited]
 
 
 def _intervenes(spec: Spec) -> bool:

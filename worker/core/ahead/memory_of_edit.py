@@ -5,7 +5,8 @@
    lowest trained layer, of every row, and of general text held to the base also what leaves the
    last; and the largest of its batches, with what its blocks keep for their backward and what its
    loss holds of the vocabulary.
-3. A closed form: the keys' second moments, and the largest of its parts: reading the text that
+3. A stack of edits: another copy of what they changed, and every edit's own values.
+4. A closed form: the keys' second moments, and the largest of its parts: reading the text that
    they are taken of, searching values by gradient, and solving.
 
 What its own files take while they are written is not counted.
@@ -34,6 +35,8 @@ USUAL_LOSS = 3
 """
 OWN = {"weight_masking": 6}
 """Numbers that a method holds of each parameter in the mask beside what every training does."""
+ASKED = 64
+"""Prompts that are asked together."""
 READ_TOGETHER = 64
 """Passages that are read together for second moments."""
 
@@ -57,6 +60,7 @@ def _more(s: Scene) -> float:
 COUNTED = (
     "localized_finetuning", "grad_diff", "gradient_ascent", "simnpo", "npo", "undial", "idk_dpo",
     "ft_l", "rmu", "task_vector", "weight_masking", "rome", "memit", "alphaedit",
+    "stack_edits",
 )  # fmt: skip
 """Methods whose memory is counted here."""
 
@@ -69,7 +73,20 @@ def edit_bytes(s: Scene, model: Model, name: str, options: Any) -> float:
         if getattr(options, "localize_each", ""):
             s = replace(s, lowest=0)  # a later mask may begin below an earlier one
         return _trained(s, model, name, options)
+    if name == "stack_edits":
+        return _stacked(s, model, options)
     return _closed(s, model, name, options)
+
+
+def _stacked(s: Scene, model: Model, options: Any) -> float:
+    """Count the mask's tensors as they were, twice, and as each edit left them; and one tensor
+    while it is added to in float64, or a batch of prompts with its logits and their log-softmax."""
+    own = s.parameters * model.dtype.itemsize * (2 + len(options.edits))
+    added = 3 * FLOAT64 * s.size.mlp * s.size.d_model
+    rows = min(ASKED, max(s.changed, default=0))
+    widest = s.padded(rows) * model.dtype.itemsize * 3 * (s.size.d_model + s.size.mlp)
+    asked = rows * (widest + s.keep * 2 * FLOAT32 * s.size.d_vocab)
+    return float(own + max(added, asked))
 
 
 def _trained(s: Scene, model: Model, name: str, options: Training) -> float:

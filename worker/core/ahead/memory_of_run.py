@@ -1,13 +1,12 @@
 """The memory of a run on a model, whatever its kind."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from worker.contract.facts import Fact
 from worker.contract.inputs import Inputs
 from worker.contract.mask import Mask
 from worker.contract.spec import EvaluateSpec, LocalizeSpec, Spec, StudySpec, UnlearnSpec
-from worker.core.ahead.estimate import scene_of
+from worker.core.ahead.estimate import scene_of, size_of
 from worker.core.ahead.memory_of_edit import COUNTED, edit_bytes
 from worker.core.ahead.memory_of_localization import FORMULAS, localization_bytes
 from worker.core.ahead.scene import with_own_text
@@ -22,7 +21,7 @@ def run_bytes(spec: Spec, inputs: Inputs, model: Model, usable: Sequence[Fact]) 
 
     Counted from the method's own formula where it has one, else as every run of its kind.
     """
-    n_changed, below = None, sum(Path(path).stat().st_size for path in inputs.deltas)
+    n_changed, below = None, sum(map(size_of, inputs.deltas))
     if isinstance(spec, UnlearnSpec) and inputs.mask is not None:
         n_changed = inputs.mask.n_parameters
     if isinstance(spec, EvaluateSpec):

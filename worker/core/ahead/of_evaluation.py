@@ -109,9 +109,9 @@ def faithfulness(s: Scene, options: Any) -> Work:
 
 
 def interference(s: Scene, options: Any) -> Work:
-    edits = max(1, s.edits)
-    asked = (1 + edits) * edits * s.ask(s.facts * s.heard())
-    return asked + Work(touched=(2 + edits) * CHECKSUM * s.total)
+    n = len(s.changed)
+    asked = (1 + n) * sum((s.ask(facts * s.heard()) for facts in s.changed), NOTHING)
+    return asked + Work(touched=(1 + n) * CHECKSUM * s.in_deltas)
 
 
 def language_tasks(s: Scene, options: Any) -> Work:

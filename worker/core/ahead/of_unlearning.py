@@ -17,8 +17,8 @@ from worker.core.training.terms import diverges
 from worker.core.training.trainer import PROBED
 
 Formula = Callable[[Scene, Any], Work]
-WEIGHT_PASSES = 3.0
-"""Times that an edit goes through all weights, to prove what changed."""
+PROOFS = 3.0
+"""Times that an edit hashes what it may change, to prove what changed and that it was put back."""
 CHECKSUM = 12.0
 """Numbers touched in the time in which one is hashed."""
 OPTIMIZED = 20.0
@@ -113,8 +113,9 @@ def alphaedit(s: Scene, options: Any) -> Work:
 
 def stack_edits(s: Scene, options: Any) -> Work:
     n = len(options.edits)
-    asked = (n + 1) * n * 2 * s.ask(s.facts * s.scored(), keep=s.keep)
-    return asked + _spoken(s) + Work(touched=s.total * (8 * n + CHECKSUM * (n + WEIGHT_PASSES)))
+    each = (s.ask(facts * s.scored(), keep=s.keep) for facts in s.changed)
+    asked = 2 * (n + 1) * sum(each, NOTHING)
+    return asked + _spoken(s) + Work(touched=s.parameters * (8 * n + CHECKSUM * (n + PROOFS)))
 
 
 def trained(
@@ -147,7 +148,7 @@ def trained(
     updated = Work(touched=OPTIMIZED * s.parameters)
     steps = options.steps * (options.accumulation * step + updated)
     once = partitions * (steps + probes * _probe(s, options, objective == "edit"))
-    beside = before + _entering(s, options) + _proved(s) + _spoken(s)
+    beside = before + _entering(s, options) + _proved(s.parameters) + _spoken(s)
     found: Work = len(plan(options)) * once + beside
     return found
 
@@ -197,8 +198,8 @@ def _spoken(s: Scene) -> Work:
     return (1 if "continuations" in s.kept else 2) * s.spoken()
 
 
-def _proved(s: Scene) -> Work:
-    return Work(touched=CHECKSUM * WEIGHT_PASSES * s.total)
+def _proved(parameters: float) -> Work:
+    return Work(touched=CHECKSUM * PROOFS * parameters)
 
 
 def _closed(s: Scene, options: Any, solves: float) -> Work:
@@ -216,7 +217,8 @@ def _closed(s: Scene, options: Any, solves: float) -> Work:
     written = Work(touched=4 * s.facts * size.mlp * size.d_model) if len(layers) == 1 else NOTHING
     keys = (len(layers) + 2) * s.ask(2 * rows, below=size.n_layers - last - 1)
     probes = 2 * (2 * s.ask(s.facts, keep=s.keep) + s.ask(min(PROBED, s.parted[1]), keep=s.keep))
-    around = probes + _spoken(s) + _proved(s)
+    around = probes + _spoken(s)
+    around += _proved(float(len(layers)) * size.mlp * size.d_model)
     found: Work = moments + values + solved + written + keys + around
     return found
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from worker.contract.facts import Fact
 from worker.contract.selection import Selection
 from worker.contract.shots import possible_answers
 from worker.core.asking.formats import ask
 from worker.core.asking.recall import alike
-from worker.core.asking.setting import Ask, NotAsked, Orders, Setting, ask_own, setting
+from worker.core.asking.setting import Ask, NotAsked, Setting, ask_own, setting
 from worker.core.models.model import Model
 
 LOOKED = 3
@@ -43,10 +44,11 @@ class Renderer:
     own_paraphrases: float = 0.0
     """What a fact brings of them, where they were left out of these."""
 
-    def forms(self, name: str, wordings: int, orders: Orders = "rotations") -> Forms:
-        """Render the facts in a format; no prompt where it is asked of none of them."""
+    def forms(self, name: str, given: Mapping[str, Any]) -> Forms:
+        """Render the facts in a format, `given` as a `Setting` takes it; no prompt where it is
+        asked of none of them."""
         selection = Selection(forget=tuple(self.facts), retain=tuple(self.others))
-        how = setting(selection, self.model, 0, wordings=wordings, orders=orders)
+        how = setting(selection, self.model, 0, **given)
         some = self.facts[:: max(1, len(self.facts) // LOOKED)][:LOOKED]
         made = [one for fact in some for one in _render(name, fact, how)]
         if not made and "paraphrase" in name and self.own_paraphrases:

@@ -18,7 +18,6 @@ from worker.core.ahead.rendered import Forms, Renderer, common
 from worker.core.ahead.work import NOTHING, Size, Work
 from worker.core.asking import continuations
 from worker.core.asking.passages import beginnings, is_bundled, training_passages
-from worker.core.asking.setting import Orders
 from worker.core.kept import once_for_each
 from worker.core.models.model import Model
 from worker.core.models.prefix import least_saved
@@ -33,6 +32,8 @@ READ = 400
 """Tokens of a passage that are counted, at most."""
 SEEN = 300
 """Retain facts from which formats take shots and options."""
+HOW = ("wordings", "orders", "templates", "prefixes")
+"""Options that say how a format asks."""
 DIVIDED = 2_000
 """Retain facts that are parted one by one; of more, each part has its share."""
 
@@ -72,10 +73,12 @@ class Scene:
     """Parameters of the mask."""
     layers: tuple[int, ...] = ()
     """Layers that the mask touches."""
+    in_deltas: float = 0.0
+    """Numbers that the files of edits below hold."""
     states: int = 1
     """2 where a base and an edited model are measured."""
-    edits: int = 0
-    """Edits that lie on the base, one on the other."""
+    changed: tuple[int, ...] = ()
+    """Facts that each edit changed which lies on the base, or is to be put there."""
     is_probed: bool = False
     """Whether facts share so few answers that a probe tells these apart."""
     kinds: int = 2
@@ -148,8 +151,8 @@ class Scene:
         """Say what a format makes of a fact, under the options of an evaluation that asks it."""
         if self.rendered is None:
             return Forms(0.0, 0.0, 0.0)
-        orders: Orders = getattr(options, "orders", "rotations")
-        return self.rendered.forms(name, getattr(options, "wordings", 2), orders)
+        given = {one: getattr(options, one) for one in HOW if hasattr(options, one)}
+        return self.rendered.forms(name, {"wordings": 2} | given)
 
     def format(self, rows: float, name: str, options: Any = None) -> Work:
         """Ask so many facts in a format."""
@@ -235,7 +238,8 @@ def look(
     brought: Mapping[str, float] | None = None,
     mask: Mask | None = None,
     states: int = 1,
-    edits: int = 0,
+    changed: Sequence[int] = (),
+    in_deltas: float = 0.0,
     texts: Mapping[str, int] | None = None,
 ) -> Scene:
     """Measure some facts' prompts, and give what the work on all of them is counted from.
@@ -267,7 +271,8 @@ def look(
         parameters=(mask and mask.n_parameters) or size.weights * size.n_layers,
         layers=tuple(layers),
         states=states,
-        edits=edits,
+        changed=tuple(changed),
+        in_deltas=in_deltas,
         is_bundled=is_bundled(model),
         texts=texts or {},
     )

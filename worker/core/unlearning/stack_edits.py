@@ -67,7 +67,9 @@ def unlearn(
     groups = [job.stacked[name].facts for name in options.edits]
 
     def change() -> Findings:
-        base = {name: p.detach().clone() for name, p in model.hf.named_parameters()}
+        inside = {name for name, _ in slices}
+        named = model.hf.named_parameters()
+        base = {name: p.detach().clone() for name, p in named if name in inside}
         rows = [_ask(model, groups)]
         exact = []
         touched: set[str] = set()

@@ -29,16 +29,20 @@ def told(scene: Scene, model: Model, name: str, **options: object) -> float:
 def test_every_counted_method_takes_something_and_of_more_parameters_more(
     scene: Scene, model: Model, name: str
 ) -> None:
-    given = {} if name in CLOSED else {"learning_rate": 0.1}
+    given = GIVEN.get(name, {"learning_rate": 0.1})
     options = methods("unlearning")[name].options.model_validate(given)
     once = edit_bytes(scene, model, name, options)
     assert once > 0
     more = edit_bytes(replace(scene, parameters=scene.parameters + 100), model, name, options)
+    # A stack of three edits: as they were, twice, and each edit's own.
     own = 4 * (5 + OWN.get(name, 0))
     assert more - once == (0 if name in CLOSED else 100 * own)
 
 
 CLOSED = {"rome": 1, "memit": 2, "alphaedit": 2}
+GIVEN: dict[str, dict[str, object]] = {name: {} for name in CLOSED} | {
+    "stack_edits": {"edits": ("a", "b", "c")}
+}
 SOLVING = {"rome": 2, "memit": 3, "alphaedit": 4}
 
 
