@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.worker.core.asking.next_logits import next_logits
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.contract.base import parse
 from worker.contract.errors import NotFinite, UserError
 from worker.contract.progress import Event, Quiet
 from worker.contract.result import Axis, Comparison, Estimate, Evaluation, Table
 from worker.core.asking.generation import generate
-from worker.core.asking.scoring import next_logits, score_answers
+from worker.core.asking.scoring import score_answers
 from worker.core.border import FiniteReport, check_findings
 from worker.core.findings import Array, Findings
 from worker.core.localization.attribution_patching import Options

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from worker.core.asking.scoring import next_logits, score_answers
+from worker.core.asking.scoring import next_batches, score_answers
 from worker.core.asking.setting import Ask
 from worker.core.models.model import Model
 from worker.core.models.tokens import answer_ids, tokenized
@@ -50,46 +52,53 @@ def _listen(
     model: Model, asks: Sequence[Ask], pairs: list[tuple[str, str]], batch_size: int
 ) -> list[Heard]:
     prompts = list(dict.fromkeys(ask.prompt for ask in asks))
-    if not prompts:
-        return []
-    log_probs = next_logits(model, prompts, batch_size=batch_size).float().log_softmax(-1)
-    row = {prompt: i for i, prompt in enumerate(prompts)}
     ids = {pair: answer_ids(model, *pair) for pair in pairs}
     whole = _score_longer(
         model, [pair for pair, tokens in ids.items() if len(tokens) > 1], batch_size
     )
-    best = log_probs.topk(min(5, log_probs.shape[-1]), dim=-1)
+    asked: dict[str, list[int]] = {}
+    for i, ask in enumerate(asks):
+        asked.setdefault(ask.prompt, []).append(i)
+    heard: dict[int, Heard] = {}
+    for chosen, logits in next_batches(model, prompts, batch_size):
+        log_probs = logits.float().log_softmax(-1)
+        for own, prompt in zip(log_probs, (prompts[i] for i in chosen), strict=True):
+            heard |= {i: _hear(model, asks[i], own, ids, whole) for i in asked[prompt]}
+    return [heard[i] for i in range(len(asks))]
 
-    def log_prob(prompt: str, answer: str) -> float:
+
+def _hear(
+    model: Model,
+    ask: Ask,
+    own: Float[Tensor, " vocab"],
+    ids: dict[tuple[str, str], tuple[int, ...]],
+    whole: dict[tuple[str, str], float],
+) -> Heard:
+    """Read one Ask's answers out of the log-probabilities after its prompt."""
+
+    def log_prob(answer: str) -> float:
         if not answer:
             return float("nan")
-        if (prompt, answer) in whole:
-            return whole[prompt, answer]
-        return float(log_probs[row[prompt], ids[prompt, answer][0]])
+        pair = ask.prompt, answer
+        return whole[pair] if pair in whole else float(own[ids[pair][0]])
 
-    heard = []
-    for ask in asks:
-        own = log_probs[row[ask.prompt]]
-        target, edit = log_prob(ask.prompt, ask.target), log_prob(ask.prompt, ask.edit)
-        letters = [log_prob(ask.prompt, letter) for letter in ask.letters]
-        shared = math.log(sum(map(math.exp, letters))) if letters else 0.0
-        rank = 1 + int((own > own[ids[ask.prompt, ask.target][0]]).sum())
-        edit_rank = (
-            1.0 + int((own > own[ids[ask.prompt, ask.edit][0]]).sum()) if ask.edit else math.nan
-        )
-        tops = zip(*(x[row[ask.prompt]].tolist() for x in best), strict=True)
-        heard.append(
-            Heard(
-                target=math.exp(target - shared),
-                edit=math.exp(edit - shared),
-                rank=rank,
-                edit_rank=edit_rank,
-                top5=tuple((str(model.tokenizer.decode([i])), math.exp(p)) for p, i in tops),
-                letters=tuple(math.exp(x - shared) for x in letters),
-                best=target >= max(letters) if letters else rank == 1,
-            )
-        )
-    return heard
+    def rank_of(answer: str) -> int:
+        return 1 + int((own > own[ids[ask.prompt, answer][0]]).sum())
+
+    target, edit = log_prob(ask.target), log_prob(ask.edit)
+    letters = [log_prob(letter) for letter in ask.letters]
+    shared = math.log(sum(map(math.exp, letters))) if letters else 0.0
+    rank = rank_of(ask.target)
+    tops = zip(*(x.tolist() for x in own.topk(min(5, len(own)))), strict=True)
+    return Heard(
+        target=math.exp(target - shared),
+        edit=math.exp(edit - shared),
+        rank=rank,
+        edit_rank=float(rank_of(ask.edit)) if ask.edit else math.nan,
+        top5=tuple((str(model.tokenizer.decode([i])), math.exp(p)) for p, i in tops),
+        letters=tuple(math.exp(x - shared) for x in letters),
+        best=target >= max(letters) if letters else rank == 1,
+    )
 
 
 def _pairs(asks: Sequence[Ask]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from worker.contract.facts import Fact
 from worker.contract.known import Recalled
 from worker.contract.result import LeftOut
 from worker.contract.shots import relation_of
-from worker.core.asking.scoring import next_logits, score_answers
+from worker.core.asking.scoring import next_batches, score_answers
 from worker.core.models.model import Model
 from worker.core.models.prompts import can_be_asked, check_asked, cut_at_once, pairs
 from worker.core.models.tokens import answer_ids
@@ -78,17 +78,20 @@ def _recall(
     model: Model, facts: Sequence[Fact], answers: Answers, batch_size: int
 ) -> list[Recalled]:
     whole = score_answers(model, pairs(facts), batch_size)
-    logits = next_logits(model, [fact.text for fact in facts], batch_size)
     first = _FirstTokens(model)
     rivals = [_Rivals(first, fact, answers[relation_of(fact)]) for fact in facts]
     twins = [
         (fact.text, twin) for fact, one in zip(facts, rivals, strict=True) for twin in one.twins
     ]
     scores = iter(score_answers(model, twins, batch_size).log_prob.tolist() if twins else ())
+    among = [[next(scores) for _ in rival.twins] for rival in rivals]
+    shares: dict[int, tuple[float, int]] = {}
+    for chosen, logits in next_batches(model, [fact.text for fact in facts], batch_size):
+        for i, own in zip(chosen, logits, strict=True):
+            shares[i] = rivals[i].share(own, among[i])
     found = []
-    for i, rival in enumerate(rivals):
-        alike = [next(scores) for _ in rival.twins]
-        share, place = rival.share(logits[i], alike)
+    for i in range(len(facts)):
+        share, place = shares[i]
         found.append(
             Recalled(
                 probability=float(whole.log_prob[i].double().exp()),

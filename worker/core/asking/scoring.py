@@ -66,18 +66,17 @@ def score_answers(
 
 
 @torch.no_grad()
-def next_logits(
+def next_batches(
     model: Model, prompts: Sequence[str], batch_size: int = BATCH_SIZE
-) -> Float[Tensor, "n vocab"]:
-    """Compute the logits of the token after each prompt, in float32 on the CPU."""
+) -> Iterator[tuple[list[int], Float[Tensor, "row vocab"]]]:
+    """Compute the logits of the token after each prompt, in float32 on the CPU.
+
+    Batch by batch, with the places of its prompts: of a large vocabulary no more is held.
+    """
     rows = [prompt_ids(model, prompt) for prompt in prompts]
-    found: list[Tensor | None] = [None] * len(rows)
     for chosen in buckets(rows, batch_size):
         batch = pad(model, [rows[i] for i in chosen])
-        logits = logits_sharing(model, batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
-        for row, i in enumerate(chosen):
-            found[i] = logits[row]
-    return torch.stack([row for row in found if row is not None])
+        yield chosen, logits_sharing(model, batch.ids, batch.mask, batch.position_ids)[:, -1].cpu()
 
 
 def prompt_ids(model: Model, text: str) -> list[int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.core.asking.next_logits import next_logits
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.inputs import Inputs
@@ -16,7 +17,7 @@ from worker.contract.spec import EvaluateSpec, UnlearnSpec, parse_spec
 from worker.core.asking.about import resolve_facts
 from worker.core.asking.known import choose_known
 from worker.core.asking.recall import askable, recall
-from worker.core.asking.scoring import next_logits, score_answers
+from worker.core.asking.scoring import score_answers
 from worker.core.findings import Findings
 from worker.core.models.cache import ModelCache
 from worker.core.models.model import Model

@@ -1,8 +1,13 @@
+import weakref
+
 import pytest
 import torch
 
+from tests.worker.core.asking.next_logits import next_logits
 from tests.worker.core.models.families import FAMILIES, make_model
-from worker.core.asking.scoring import next_logits, score_answers
+from worker.core.asking import ask
+from worker.core.asking.scoring import next_batches, score_answers
+from worker.core.asking.setting import Ask
 from worker.core.models.tokens import answer_ids, encode, pad
 
 ITEMS = [("Ann plays", " golf"), ("So Bob Lee is at", " rugby"), ("Cy", " go")]
@@ -65,3 +70,26 @@ def test_the_first_of_the_top_five_is_the_models_choice():
     assert (
         scores.top5[:, 0].tolist() == next_logits(model, [p for p, _ in ITEMS]).argmax(-1).tolist()
     )
+
+
+def test_of_many_prompts_the_logits_of_no_more_than_a_batch_are_held(monkeypatch):
+    model, held, most = make_model("llama"), [], []
+
+    def noting(*given):
+        for chosen, logits in next_batches(*given):
+            most.append(len(chosen))
+            assert sum(one() is not None for one in held) <= 1, "but the one before"
+            held.append(weakref.ref(logits))
+            yield chosen, logits
+
+    monkeypatch.setattr(ask, "next_batches", noting)
+    asks = [
+        Ask(f"{name} plays{' so' * n}", " golf", " go")
+        for n in range(4)
+        for name in ["Ann", "Bob", "Cy"]
+    ]
+    heard = ask.listen(model, asks, batch_size=3)
+    assert max(most) == 3 and len(most) >= 4
+    alone = [ask.listen(model, [one])[0] for one in asks]
+    assert [one.rank for one in heard] == [one.rank for one in alone]
+    assert [one.target for one in heard] == pytest.approx([one.target for one in alone], rel=1e-4)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.worker.core.asking.next_logits import next_logits
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
 from worker.contract.progress import Event, Quiet
@@ -10,7 +11,6 @@ from worker.contract.recalled import recalled_of
 from worker.contract.result import Provenance, Result
 from worker.contract.selection import Selection
 from worker.core.asking.before_after import BeforeAfter
-from worker.core.asking.scoring import next_logits
 from worker.core.evaluation.knowledge import Options, evaluate
 from worker.core.findings import Job
 from worker.core.models.model import Model

@@ -84,8 +84,8 @@ def test_side_effects_take_them_for_the_bundled_relation_that_asks_the_same() ->
 
 @pytest.mark.slow
 def test_a_real_model_knows_most_of_them(real_model) -> None:
+    from tests.worker.core.asking.next_logits import next_logits
     from worker.core.asking.rows import statements
-    from worker.core.asking.scoring import next_logits
     from worker.core.models.tokens import answer_ids
 
     facts = FACTS[::3]
