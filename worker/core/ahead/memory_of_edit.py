@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.core.ahead.scene import Scene
+from worker.core.closed_form.memory import READ_TOGETHER
 from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.training.auto import is_asked, starting_point
@@ -37,8 +38,6 @@ OWN = {"weight_masking": 6}
 """Numbers that a method holds of each parameter in the mask beside what every training does."""
 ASKED = 64
 """Prompts that are asked together."""
-READ_TOGETHER = 64
-"""Passages that are read together for second moments."""
 
 
 def kept_by(s: Scene, model: Model, trained: int, frozen: int) -> float:
@@ -168,11 +167,15 @@ _SOLVING = {"rome": 2, "memit": 3, "alphaedit": 4}
 
 
 def _reading(s: Scene, model: Model, options: Any, layers: tuple[int, ...]) -> float:
-    """Count the largest batch of the text that second moments are taken of."""
+    """Count the largest batch of the text that second moments are taken of, with its padding.
+
+    What a block holds at its widest and what is made of its keys count together: the allocator
+    gives what one of them leaves not whole to the other.
+    """
     if all(f"moments {layer}" in s.kept for layer in layers):
         return 0.0
-    width = s.widest(READ_TOGETHER)
-    tokens = min(READ_TOGETHER * width, 1.2 * options.covariance_tokens)
+    rows = math.ceil(options.covariance_tokens / s.sentence)
+    tokens = min(rows * s.widest(rows), max(READ_TOGETHER, s.sentences[-1]))
     inner = model.dtype.itemsize * s.size.mlp
     block = 3 * inner + model.dtype.itemsize * 5 * s.size.d_model
     # Of one layer at a time the keys are taken out, and put into float64.

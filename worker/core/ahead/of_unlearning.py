@@ -9,6 +9,7 @@ from typing import Any
 from worker.core.ahead.of_localization import FORMULAS as LOCALIZATION
 from worker.core.ahead.scene import Scene
 from worker.core.ahead.work import NOTHING, Work
+from worker.core.closed_form.memory import READ_TOGETHER
 from worker.core.demo.paths import SAGA
 from worker.core.registry import method
 from worker.core.training.base_text import READ_AT_ONCE
@@ -226,10 +227,10 @@ def _closed(s: Scene, options: Any, solves: float) -> Work:
 def _moments(s: Scene, options: Any, layers: Sequence[int]) -> Work:
     """Read ordinary text, and as many tokens of retain facts, and square what enters each MLP."""
     size, tokens, n = s.size, options.covariance_tokens, max(layers) + 1
-    read = size.blocks(tokens, s.sentence, n, tokens / s.sentence / 64)
+    read = size.blocks(tokens, s.sentence, n, tokens / READ_TOGETHER)
     if options.protect_retain and s.retain:
         of_facts = min(tokens, s.parted[0] * (s.length + s.answer))
-        read += size.blocks(of_facts, s.length, n, of_facts / s.length / 64)
+        read += size.blocks(of_facts, s.length, n, of_facts / READ_TOGETHER)
         tokens += of_facts
     return read + Work(2 * 2 * tokens * size.mlp**2 * len(layers))  # in float64, twice as dear
 

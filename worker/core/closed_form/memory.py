@@ -29,6 +29,9 @@ from worker.core.models.tokens import encode, pad, passage_ids, tokenized
 from worker.core.training.forward import Reached
 from worker.core.training.pool import Pool, Row, answer_row, pool
 
+READ_TOGETHER = 2048
+"""Tokens of ordinary text that are read together, with their padding: enough to fill a device, and
+few enough that the keys of all layers stay small beside the moments."""
 Moments = dict[int, Float[Tensor, "d_mlp d_mlp"]]
 _kept = keep_apart(2**30)
 """Second moments of layers, in the CPU's memory: a study edits one base many times."""
@@ -231,15 +234,17 @@ def _collect(model: Model, rows: list[tuple[int, ...]], layers: Sequence[int]) -
         count += int(used.sum())
         for layer, entered in seen.items():
             own = entered[used].double()
-            sums[layer] = sums.get(layer, 0) + own.T @ own
+            width = own.shape[1]
+            sums.setdefault(layer, own.new_zeros(width, width)).addmm_(own.T, own)
     return {layer: total.div_(count) for layer, total in sums.items()}
 
 
 def _alike(rows: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-    """Give batches of rows, none longer than twice the shortest: most of it would be padding."""
+    """Give batches of at most READ_TOGETHER tokens, or of one row, none longer than twice the
+    shortest: most of it would be padding."""
     batch: list[tuple[int, ...]] = []
     for row in sorted(rows, key=len):
-        if batch and (len(batch) == 64 or len(row) > 2 * len(batch[0])):
+        if batch and ((len(batch) + 1) * len(row) > READ_TOGETHER or len(row) > 2 * len(batch[0])):
             yield batch
             batch = []
         batch.append(row)

@@ -8,6 +8,7 @@ from worker.contract.facts import Fact
 from worker.contract.mask import Mask
 from worker.core.ahead.memory_of_edit import COUNTED, OWN, edit_bytes, kept_by
 from worker.core.ahead.scene import Scene, look
+from worker.core.closed_form.memory import READ_TOGETHER
 from worker.core.models.batches import PIECE_BYTES
 from worker.core.models.model import Model
 from worker.core.registry import methods
@@ -56,6 +57,18 @@ def test_a_closed_form_counts_its_layers_second_moments_and_what_one_is_solved_w
     square, weight = 20_000**2, 20_000 * model.d_model
     solved = 8 * (square * SOLVING[name] + 3 * weight)
     assert found == CLOSED[name] * (8 * square + 4 * weight) + solved
+
+
+@pytest.mark.parametrize(("n_tokens", "read"), [(1_000, 20 * 80), (10_000, READ_TOGETHER)])
+def test_second_moments_count_the_passages_asked_for_as_wide_as_the_longest_but_no_more_than_fit(
+    scene: Scene, model: Model, n_tokens: int, read: int
+) -> None:
+    mixed = replace(scene, sentences=(20,) * 20 + (80,) * 20)
+    options = methods("unlearning")["rome"].options.model_validate({"covariance_tokens": n_tokens})
+    inner, width = scene.size.mlp, model.d_model
+    own = 8 * inner**2 + 4 * inner * width
+    each = 4 * (3 * inner + 5 * width + inner) + 8 * inner
+    assert edit_bytes(mixed, model, "rome", options) == own + read * each
 
 
 def test_a_large_vocabulary_counts_three_times_for_as_many_places_as_a_piece_has(
