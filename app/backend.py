@@ -27,7 +27,8 @@ def engine(request: Request) -> Engine:
     def tell(what: str) -> None:
         audit.tell(request, what)
 
-    acting = Acting(who.user, may_all=who.role == "admin", tell=tell)
+    may_open = request.app.state.settings.anybody
+    acting = Acting(who.user, may_all=who.role == "admin", tell=tell, may_open=may_open)
     return opened.of_session(session.turns if session else "", acting)
 
 

@@ -30,7 +30,7 @@ MENU = (
         "/dossier",
         "/gallery",
     ),
-    ("/runs", "/bundles", "/workers"),
+    ("/runs", "/projects", "/bundles", "/workers"),
 )
 """The menu's order, in groups with a gap between them; a page that is not named comes last."""
 
@@ -63,8 +63,16 @@ def modules(package: str) -> list[ModuleType]:
 
 def pages(*, is_shared: bool) -> list[ModuleType]:
     """Every page; those of people, which say `SHARED = True`, on a shared server alone."""
-    found = modules("app.pages")
-    return [page for page in found if is_shared or not getattr(page, "SHARED", False)]
+    return _of_server("app.pages", is_shared)
+
+
+def resources(*, is_shared: bool) -> list[ModuleType]:
+    """Every resource of the API, as `pages` gives the pages."""
+    return _of_server("app.api", is_shared)
+
+
+def _of_server(package: str, is_shared: bool) -> list[ModuleType]:
+    return [one for one in modules(package) if is_shared or not getattr(one, "SHARED", False)]
 
 
 def router(module: ModuleType) -> APIRouter:

@@ -96,6 +96,8 @@ def from_run(record: RunRecord, kind: str) -> Typed:
     """The form that would start a run again, or one of another kind on the same facts."""
     spec = record.spec
     values = {"seed": str(spec.get("seed", 0)), "model": model_value(spec["model"])}
+    if record.visibility == "project":
+        values["project"] = record.project
     if facts := spec.get("facts"):
         values["facts.set"] = facts["set"]
         rule, _, rest = str(facts["forget"]).partition(":")

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from app.backend import AnnouncementDep, EngineDep
 from app.experiment import Typed, flat, from_run, typed
 from app.forms import Problems
+from app.projects import within
 from app.submission import check, key_of_form, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import UserError
@@ -129,4 +130,4 @@ def _start(form: Typed, read: ReadSpec, engine: Engine, menu: Announcement) -> s
     if problems:
         raise UserError(problems=problems)
     key = key_of_form(form, spec)
-    return submit(engine, spec, title=form.get("title"), key=key)
+    return submit(within(engine, form.values), spec, title=form.get("title"), key=key)

@@ -14,6 +14,7 @@ from worker.contract.progress import Event
 from worker.contract.result import Result
 from worker.contract.spec import ExploreSpec
 from worker.engine.client import Engine, Superseded
+from worker.engine.named import check_named
 
 PATIENCE = 60.0
 """Seconds within which a view must be there; the first of a model waits until it is loaded."""
@@ -44,6 +45,7 @@ class Answers:
 
         Raises Superseded when the same reader asks something newer meanwhile.
         """
+        check_named(spec, engine.store)
         asked = spec.model_dump_json()
         while True:
             with self._lock:
@@ -83,6 +85,7 @@ class Answers:
 
         Where somebody waits for the same already, only the answer comes.
         """
+        await asyncio.to_thread(check_named, spec, engine.store)
         asked = spec.model_dump_json()
         while True:
             with self._lock:

@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     """
     settings = settings or from_environment()
     pages = discovery.pages(is_shared=settings.shared)
-    resources = discovery.modules("app.api")
+    resources = discovery.resources(is_shared=settings.shared)
     discovery.refuse_twice((*pages, *resources))
     app = FastAPI(
         title="Lethe",

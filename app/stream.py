@@ -1,7 +1,7 @@
 """Server-sent events: one shape for the API's stream and the pages' stream.
 
 A stream outlives the request that was let in, so it looks now and then whether its reader is still
-signed in, and ends when not.
+signed in and may see the run, and ends when not.
 """
 
 import asyncio
@@ -48,10 +48,16 @@ async def as_json(events: AsyncIterator[tuple[int, Event]]) -> AsyncIterator[str
         yield message(body, id=offset, event=event.type)
 
 
-def respond(request: Request, messages: AsyncIterator[str]) -> StreamingResponse:
-    """Answer with a stream that no proxy buffers, for as long as the reader is signed in."""
+def respond(
+    request: Request, messages: AsyncIterator[str], store: Store, run_id: str
+) -> StreamingResponse:
+    """Answer with a stream that no proxy buffers, for as long as its reader may see the run."""
+
+    async def may_go_on() -> bool:
+        return await is_signed_in(request) and await run_in_threadpool(_is_seen, store, run_id)
+
     return StreamingResponse(
-        with_heartbeat(messages, lambda: is_signed_in(request)),
+        with_heartbeat(messages, may_go_on),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -59,7 +65,9 @@ def respond(request: Request, messages: AsyncIterator[str]) -> StreamingResponse
 
 async def is_signed_in(request: Request) -> bool:
     """Whether the session that opened a stream lasts; where that can't be asked, it is taken to."""
-    session: Session = request.state.session
+    session: Session | None = request.state.session
+    if session is None:  # what anybody may see needs no session
+        return True
     is_person = session.identity.role is not None
     if not session.nonce and not is_person:  # a script, whose token was looked at when it asked
         return True
@@ -70,6 +78,13 @@ async def is_signed_in(request: Request) -> bool:
         if is_person:
             return await run_in_threadpool(lasts, store, session)
         return not await run_in_threadpool(store.is_ended, session.nonce)
+    return True
+
+
+def _is_seen(store: Store, run_id: str) -> bool:
+    """Whether a run is still there for its reader; where that can't be asked, it is taken to."""
+    with suppress(Unavailable, SQLAlchemyError):
+        return bool(store.event_counts([run_id]))
     return True
 
 

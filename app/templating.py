@@ -20,9 +20,11 @@ from app import formats
 from app.access import csrf
 from app.access.rights import may_open
 from app.access.session import Identity, Session
+from app.backend import store
 from app.discovery import NavItem
 from app.forms import SUBMISSION
 from app.prefix import within
+from app.projects import FIELD, choices
 from worker.contract import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +51,7 @@ def render(
         "layout": "fragment.html" if fragment else "base.html",
         "nav": _nav(request),
         "signed_in": person_of(request),
+        "is_visitor": is_visitor(request),
         "path": request.url.path,
         "csrf_token": csrf.token(request),
         **context,
@@ -70,6 +73,12 @@ def person_of(request: Request) -> Identity | None:
     """Who is signed in on a shared server; None with a single user, and for nobody."""
     session: Session | None = request.scope.get("state", {}).get("session")
     return session.identity if session is not None and session.identity.role else None
+
+
+def is_visitor(request: Request) -> bool:
+    """Whether a shared server is read by somebody who has no account."""
+    shared: bool = request.app.state.settings.shared
+    return shared and request.scope.get("state", {}).get("session") is None
 
 
 def _nav(request: Request) -> list[NavItem]:
@@ -106,6 +115,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.globals.update(static_url=static_url, csrf_field=csrf_field, may_change=may_change)
+    env.globals.update(project_field=project_field)
     env.filters.update(
         number=formats.number,
         percent=formats.percent,
@@ -152,9 +162,25 @@ def csrf_field(context: jinja2.runtime.Context) -> Markup:
 
 
 @jinja2.pass_context
+def project_field(context: jinja2.runtime.Context, value: str = "") -> Markup:
+    """The choice of who sees what a form makes; nothing for who adds to no project."""
+    if context["signed_in"] is None:
+        return Markup()
+    offered = choices(store(context["request"]))
+    if not offered:
+        return Markup()
+    known = value if value in dict(offered) else ""
+    words = "What is started here is seen by you, or by the members of a project."
+    field: Markup = context["ui"].select(FIELD, "Who sees it", offered, known, words)
+    return field
+
+
+@jinja2.pass_context
 def may_change(context: jinja2.runtime.Context, owner: str) -> bool:
     """Whether the reader may change what is `owner`'s; the store refuses it in any case."""
     reader: Identity | None = context.get("signed_in")
+    if context.get("is_visitor"):
+        return False
     if reader is None or reader.role == "admin":
         return True
     return reader.role == "member" and reader.user == owner

@@ -21,6 +21,7 @@ from app import discovery
 from app.access import audit
 from app.access.attempts import Attempts
 from app.access.guard import Guard, InTrouble, address_of, ask_for_login, bearer, cookie_name
+from app.access.opened import is_opened
 from app.access.refusal import refuse, too_many
 from app.access.rights import may, right_of, route_of
 from app.access.session import Identity, Session, Sessions
@@ -80,7 +81,9 @@ class SharedGuard(Guard):
         route, names = found or ("", {})
         right = right_of(route) if found else None
         if session is None and (right is None or right.least != "anybody"):
-            return ask_for_login(request, NEEDED)
+            store: Store = request.app.state.opening.engine().store
+            is_open = await run_in_threadpool(is_opened, store, request, route, names)
+            return None if is_open else ask_for_login(request, NEEDED)
         if found is None:
             return None  # which is answered with 404 or 405
         if right is None:

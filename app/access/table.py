@@ -56,6 +56,9 @@ RIGHTS: dict[str, Right] = {
             "POST /account/tokens/{id}/revoke": "revoked a token",
             "POST /lessons/name": "named themselves for a class",
             "POST /lessons/{name}/{number}": "answered in a lesson",
+            # To leave a project; whom else one removes, its owners alone.
+            "POST /projects/{id}/members/{person}/remove": "changed a project's members",
+            "DELETE /api/projects/{id}/members/{person}": "changed a project's members",
         },
     ),
     **_read(
@@ -84,6 +87,7 @@ RIGHTS: dict[str, Right] = {
         /lessons/{name}/{number}/figures/{figure}.csv /lessons/{name}/{number}/made
         /lessons/{name}/{number}/rest
         /localize /masks /masks/editor /masks/new /masks/overlap.{ending} /masks/{mask_id}.json
+        /api/projects /api/projects/{id} /projects /projects/{id} /sharing
         /models /probes /rewrite /rewrite/{run_id} /rewrite/{run_id}/dictionary.json
         /rewrite/{run_id}/tokens.csv
         /runs /runs/{run_id} /runs/{run_id}/facts /runs/{run_id}/figures/{figure}.{ending}
@@ -144,6 +148,14 @@ RIGHTS: dict[str, Right] = {
             "POST /masks/{mask_id}/delete": "deleted a mask",
             "POST /models/add": "queued a model",
             "POST /probes": "queued a run",
+            "POST /projects": "made a project",
+            "POST /projects/{id}": "changed a project",
+            "POST /projects/{id}/members": "changed a project's members",
+            "POST /api/projects": "made a project",
+            "POST /api/projects/{id}": "changed a project",
+            "PUT /api/projects/{id}/members/{person}": "changed a project's members",
+            "POST /sharing": "shared something",
+            "POST /api/sharing": "shared something",
             "POST /rewrite": "queued a run",
             "POST /rewrite/{run_id}": "queued a run",
             "POST /rewrite/{run_id}/try": "queued a run",

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app import knowledge, submission, uploads
 from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
+from app.projects import InProject, into
 from worker.contract.base import Contract, parse
 from worker.contract.errors import UserError
 from worker.contract.facts import Fact
@@ -85,11 +86,12 @@ def list_sets(store: StoreDep) -> list[FactSetInfo]:
         }
     },
 )
-async def upload(request: Request, engine: EngineDep) -> Stored:
+async def upload(request: Request, engine: EngineDep, project: InProject = None) -> Stored:
     """Store the facts of an uploaded file as a set, or nothing of it; `file_formats` of the menu
     are read."""
     form = await request.form(max_files=1, max_fields=10)
     mapping = _mapping(form.get("mapping"))
+    engine = into(engine, project)
     received = await uploads.receive(engine.store, form.get("file"))
     name, description = str(form.get("name", "")), str(form.get("description", ""))
     try:

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from app import submission
 from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
+from app.projects import InProject, into
 from worker.contract.base import Contract, parse
 from worker.contract.choose import mask_of
 from worker.contract.records import MaskRecord
@@ -34,11 +35,11 @@ def list_masks(store: StoreDep, model: str | None = None) -> list[MaskRecord]:
 
 
 @router.post("", status_code=201, openapi_extra=takes(NewMask))
-async def save(request: Request, engine: EngineDep) -> MaskRecord:
+async def save(request: Request, engine: EngineDep, project: InProject = None) -> MaskRecord:
     """Save a mask under a name, as a new version of it."""
     data = await read_json(request)
     submission.refuse_odd_text(data)
-    return await run_in_threadpool(_save, engine, parse(NewMask, data))
+    return await run_in_threadpool(_save, into(engine, project), parse(NewMask, data))
 
 
 @router.get("/{mask_id}")

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from app import arrays, stream, submission
 from app.api._body import Key, gives, read_json
 from app.backend import EngineDep, StoreDep
+from app.projects import InProject, into
 from worker.contract.errors import NotFound, UserError
 from worker.contract.progress import RunState
 from worker.contract.records import RunRecord
@@ -20,11 +21,15 @@ router = APIRouter(prefix="/api/runs", tags=["runs"])
 
 
 @router.post("", status_code=201, response_model=RunRecord)
-async def submit(request: Request, engine: EngineDep, key: Key = "") -> Response:
+async def submit(
+    request: Request, engine: EngineDep, key: Key = "", project: InProject = None
+) -> Response:
     """Queue the run that the JSON body's spec describes; 422 with a sentence per refused field."""
     spec = await read_json(request)
     owner = request.state.session.identity.user
-    run_id = await run_in_threadpool(submission.submit, engine, spec, owner=owner, key=key)
+    run_id = await run_in_threadpool(
+        submission.submit, into(engine, project), spec, owner=owner, key=key
+    )
     record = await run_in_threadpool(engine.store.run, run_id)
     return JSONResponse(
         record.model_dump(mode="json"), 201, headers={"Location": f"/api/runs/{run_id}"}
@@ -38,6 +43,7 @@ def list_runs(
     state: RunState | None = None,
     model: str | None = None,
     owner: str | None = None,
+    project: str | None = None,
     tag: str | None = None,
     search: str | None = None,
     starred: bool | None = None,
@@ -62,6 +68,7 @@ def list_runs(
         "state": state,
         "model": model,
         "owner": owner,
+        "project": project,
         "tag": tag,
         "search": search,
         "starred": starred,
@@ -122,7 +129,8 @@ async def events(run_id: str, request: Request, engine: EngineDep, after: int = 
     """
     await run_in_threadpool(engine.store.run, run_id)
     start = stream.resume_after(request, after)
-    return stream.respond(request, stream.as_json(engine.follow(run_id, start)))
+    messages = stream.as_json(engine.follow(run_id, start))
+    return stream.respond(request, messages, engine.store, run_id)
 
 
 @router.get(

@@ -8,6 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import PlainTextResponse
 
 from app.backend import StoreDep
+from app.projects import InProject, store_within
 from app.texts import keep
 from worker.contract.errors import UserError
 from worker.contract.texts import TextInfo
@@ -39,7 +40,7 @@ def list_texts(store: StoreDep) -> list[TextInfo]:
 
 
 @router.post("", status_code=201, openapi_extra=_FORM)
-async def upload(request: Request, store: StoreDep) -> TextInfo:
+async def upload(request: Request, store: StoreDep, project: InProject = None) -> TextInfo:
     """Store a text: plain, Markdown, or texts in JSON; by default under its file's name."""
     form = await request.form(max_files=1, max_fields=10)
     file = form.get("file")
@@ -50,7 +51,8 @@ async def upload(request: Request, store: StoreDep) -> TextInfo:
     data, given = await file.read(), form.get("name", "")
     name = given.strip() if isinstance(given, str) else ""
     owner = request.state.session.identity.user
-    stored = await run_in_threadpool(keep, store, name, file.filename or "", data, owner)
+    into = store_within(store, project)
+    stored = await run_in_threadpool(keep, into, name, file.filename or "", data, owner)
     return store.text_info(stored)
 
 

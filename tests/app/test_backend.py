@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from tests.app.conftest import AskedEngine
 from tests.app.people import PEOPLE, browser, script
 from worker.contract.mask import Mask
+from worker.store import sharing
 from worker.store.store import Store
 
 Made = dict[str, str]
@@ -29,6 +30,10 @@ def of_max(shared: FastAPI, engine: AskedEngine, spec: dict[str, Any]) -> Made:
         file = {"file": ("t.txt", b"A text to forget, of many words. " * 40)}
         assert client.post("/api/texts", data={"name": "t"}, files=file).status_code == 201
     store.acting_for(store.acting).save_circuit("c", "view=circuit", owner="max")
+    shown: dict[sharing.Made, str]
+    shown = {"run": run, "mask": mask_id, "fact set": "own", "text": "t"}
+    for what, id in shown.items():
+        store.share(what, id, "server")
     return {"run": run, "mask": mask_id}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any, cast
 
 from app.exploring import Answers
@@ -20,7 +21,9 @@ MADE = Provenance(
 
 
 class Slow:
-    """An engine that tells one thing, and answers when it is let go."""
+    """An engine that tells one thing, and answers when it is let go; who asks sees everything."""
+
+    store = SimpleNamespace(database=SimpleNamespace(look=None))
 
     def __init__(self) -> None:
         self.n_asked = 0

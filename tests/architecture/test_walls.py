@@ -53,6 +53,7 @@ ALLOWED = {
     },
     "worker.cli.specs": {"worker.contract"},
     "worker.cli.people": {"worker.store", "worker.contract"},
+    "worker.cli.projects": {"worker.cli.people", "worker.contract"},
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.backups": {"worker.store", "worker.contract"},

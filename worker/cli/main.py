@@ -16,6 +16,7 @@ from worker.cli import bundles as bundle_commands
 from worker.cli import lessons as lesson_commands
 from worker.cli import models as model_commands
 from worker.cli import people as people_commands
+from worker.cli import projects as project_commands
 from worker.cli.specs import read_spec
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(model_commands.app, name="model")
 app.add_typer(lesson_commands.app, name="lesson")
 app.add_typer(people_commands.app, name="user")
+app.add_typer(project_commands.app, name="project")
 app.command()(bundle_commands.bundle)
 app.command()(looking.explore)
 app.command()(backups.backup)

@@ -27,7 +27,7 @@ DAY = 24 * 3600.0
 @app.command("list")
 def show() -> None:
     """List everybody with role and state."""
-    with _store() as store:
+    with opened() as store:
         for person in store.people():
             state = "disabled" if person.disabled else "active"
             typer.echo(f"{person.name}  {person.role}  {state}  since {person.created:%Y-%m-%d}")
@@ -41,18 +41,18 @@ def add(
 ) -> None:
     """Make an account; the password is asked for."""
     chosen, name = role_of(role), person_name(name)
-    with _store() as store:
+    with opened() as store:
         person = store.add_person(name, _password(piped), chosen)
-        _note(store, "added a person", f"{person.name} as {person.role}")
+        note(store, "added a person", f"{person.name} as {person.role}")
     typer.echo(f"{person.name} may sign in as {person.role}")
 
 
 @app.command()
 def role(name: Name, role: Annotated[str, typer.Argument(help="viewer, member or admin.")]) -> None:
     """Give a person another role."""
-    with _store() as store:
+    with opened() as store:
         person = store.set_role(name, role_of(role))
-        _note(store, "changed a person's role", f"{person.name} to {person.role}")
+        note(store, "changed a person's role", f"{person.name} to {person.role}")
     typer.echo(f"{person.name} is {person.role}")
 
 
@@ -62,19 +62,19 @@ def disable(
     undo: Annotated[bool, typer.Option("--undo", help="Let the person in again.")] = False,
 ) -> None:
     """Shut a person out: sessions end, tokens are refused, what they made stays."""
-    with _store() as store:
+    with opened() as store:
         person = store.set_disabled(name, not undo)
-        _note(store, "let a person in again" if undo else "shut a person out", person.name)
+        note(store, "let a person in again" if undo else "shut a person out", person.name)
     typer.echo(f"{person.name} {'may sign in again' if undo else 'is shut out'}")
 
 
 @app.command()
 def reset(name: Name, piped: Piped = False) -> None:
     """Give a person a new password, which is asked for, and end their sessions."""
-    with _store() as store:
+    with opened() as store:
         person = store.person(name)
         store.set_password(person.name, _password(piped))
-        _note(store, "reset a password", person.name)
+        note(store, "reset a password", person.name)
     typer.echo(f"{person.name} has a new password and is signed out everywhere")
 
 
@@ -85,9 +85,9 @@ def invite(
 ) -> None:
     """Print a link with which one person makes their own account."""
     chosen = role_of(role)
-    with _store() as store:
+    with opened() as store:
         secret = store.invite(chosen, days * DAY, "")
-        _note(store, "made an invitation", f"for a {chosen}")
+        note(store, "made an invitation", f"for a {chosen}")
     typer.echo(f"{settings().home}/invitation/{secret}")
 
 
@@ -100,12 +100,12 @@ def _password(piped: bool) -> str:
     return first
 
 
-def _note(store: Store, what: str, about: str) -> None:
+def note(store: Store, what: str, about: str) -> None:
     store.note("", what, about, f"command line of {getpass.getuser()}")
 
 
 @contextmanager
-def _store() -> Iterator[Store]:
+def opened() -> Iterator[Store]:
     store = Store.open(settings())
     try:
         yield store

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, field_serializer, field_validator
 
 from worker.contract.base import Contract
 from worker.contract.facts import Fact
+from worker.contract.projects import Visibility
 from worker.contract.tokens import TokenExample
 
 MethodKind = Literal["localization", "unlearning", "evaluation", "explore"]
@@ -119,6 +120,8 @@ class FactSetInfo(Contract):
     bundled: bool = False
     owner: str = ""
     """Who brought it, on a shared server."""
+    project: str = ""
+    visibility: Visibility = "server"
 
 
 class FormatInfo(Contract):

@@ -6,6 +6,7 @@ from typing import Any
 from worker.contract.base import Contract
 from worker.contract.menu import Announcement
 from worker.contract.progress import RunState
+from worker.contract.projects import Visibility
 from worker.contract.spec import RunKind
 
 
@@ -18,6 +19,9 @@ class RunRecord(Contract):
     spec: dict[str, Any]
     state: RunState
     owner: str = ""
+    project: str = ""
+    """The id of the project that it is in."""
+    visibility: Visibility = "server"
     attempt: int = 0
     """How many times it was started."""
     created: datetime
@@ -51,6 +55,9 @@ class MaskRecord(Contract):
     source: str = ""
     localization: str | None = None
     owner: str = ""
+    project: str = ""
+    """The id of the project that it is in."""
+    visibility: Visibility = "server"
     created: datetime
 
 

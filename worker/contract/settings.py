@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         description="1, or `lethe serve --shared`: people sign in with accounts of their own "
         "(`lethe user add`, then invitations), and the login token opens nothing.",
     )
+    anybody: bool = Field(
+        False,
+        description="1: on a shared server, people may share what they made with anybody, who "
+        "reads it at its address without an account; 0 closes all of it again.",
+    )
     public_url: str = Field(
         "",
         description="Address under which people reach a shared server, for example "

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from worker.contract.base import Contract
 from worker.contract.errors import UserError
+from worker.contract.projects import Visibility
 from worker.contract.text_records import ENDINGS as JSON_ENDINGS
 from worker.contract.text_records import texts_of
 
@@ -46,6 +47,8 @@ class TextInfo(Contract):
     n_words: int
     owner: str = ""
     """Who brought it, on a shared server."""
+    project: str = ""
+    visibility: Visibility = "server"
     created: datetime
 
 

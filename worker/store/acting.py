@@ -1,7 +1,8 @@
-"""For whom a store acts: whose name is on what is made, and whose things may be changed.
+"""For whom a store acts: whose name is on what is made, what may be seen, whose things be changed.
 
-On a shared server a member changes what is their own and an admin everything. A server of one
-reader, the workers and the command line act for nobody, and may change everything.
+On a shared server a member changes what is their own and an admin everything; what they see says
+`worker.store.sight`, and an admin sees everything. A server of one reader, the workers and the
+command line act for nobody, and may see and change everything.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from worker.contract.errors import Forbidden
+from worker.store.database import Database
+from worker.store.sight import Sight
 
 
 def _tell_nobody(what: str) -> None:
@@ -23,9 +26,14 @@ class Acting:
     person: str = ""
     """Whose name is on what is made."""
     may_all: bool = True
-    """Whether also what is another's may be changed."""
+    """Whether also what is another's may be seen and changed."""
     tell: Callable[[str], None] = _tell_nobody
     """Called with each change that was made, for the audit log."""
+    project: str | None = None
+    """The project that was chosen for what is made: empty for none, None where nothing was asked,
+    so that what is made of a project's runs goes there too."""
+    may_open: bool = False
+    """Whether things may be shared with anybody, who needs no account."""
 
     def refuse_others(self, owner: str, what: str) -> None:
         """Raise Forbidden for what is somebody else's."""
@@ -38,13 +46,19 @@ class Acting:
         )
 
 
+NOBODY = Acting()
+
+
 class ActingStore:
     """A store that acts for somebody."""
 
-    acting: Acting = Acting()
+    database: Database
+    acting: Acting = NOBODY
 
     def acting_for(self, acting: Acting) -> Self:
         """The same store, acting for somebody; close only the first."""
         own = copy(self)
         own.acting = acting
+        look = None if acting.may_all else Sight(acting.person)
+        own.database = self.database.seen_by(look, acting)
         return own

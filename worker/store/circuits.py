@@ -10,6 +10,8 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.given_name import given_name
 from worker.store.acting import Acting
 from worker.store.database import Database
+from worker.store.placing import placed
+from worker.store.sight import WHOLE
 from worker.store.tables import CircuitRow, database_time, moment
 
 LONGEST = 64_000
@@ -58,7 +60,7 @@ class CircuitStore:
             )
         with self.database.write() as session:
             self.database.lock(session, f"circuit {name}")
-            if session.get(CircuitRow, name) is not None:
+            if session.get(CircuitRow, name, execution_options=WHOLE) is not None:
                 raise UserError(
                     f"There is a circuit {name!r} already; choose another name, or delete that "
                     f"one.",
@@ -66,7 +68,8 @@ class CircuitStore:
                 )
             created = session.scalar(select(database_time())) or 0.0
             maker = owner or self.acting.person
-            row = CircuitRow(name=name, query=query, owner=maker, created=created)
+            named = {"name": name, "query": query, "owner": maker, "created": created}
+            row = CircuitRow(**named, **placed(session))
             session.add(row)
         self.acting.tell(f"circuit {name}")
         return _saved(row)

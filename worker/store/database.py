@@ -3,14 +3,15 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DisconnectionError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from worker.contract.errors import UserError
 from worker.contract.private import make_file
@@ -30,6 +31,11 @@ class Database:
     reads a snapshot without that lock. On Postgres they are one.
     """
 
+    look: Callable[[ORMExecuteState], None] | None = None
+    """Called with every statement before it is executed, to leave of it what may be seen."""
+    acting: object = None
+    """For whom what is written in a session is made, as that session's info tells it."""
+
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
         # SQLite lets who finds its write lock taken sleep, ever longer, and wakes nobody: threads
@@ -46,10 +52,18 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
+    def seen_by(
+        self, look: Callable[[ORMExecuteState], None] | None, acting: object = None
+    ) -> Self:
+        """The same database, of which a look leaves a part; close only the first."""
+        own = copy(self)
+        own.look, own.acting = look, acting
+        return own
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a session that sees one snapshot; nothing written in it is kept."""
-        with Session(self.reader, expire_on_commit=False) as session:
+        with _Looked(self.reader, expire_on_commit=False, info=self._info) as session:
             yield session
 
     @contextmanager
@@ -57,10 +71,14 @@ class Database:
         """Open a session that commits at the end of the block and rolls back on an exception."""
         with (
             self._turn if self.is_sqlite else nullcontext(),
-            Session(self.engine, expire_on_commit=False) as session,
+            _Looked(self.engine, expire_on_commit=False, info=self._info) as session,
             session.begin(),
         ):
             yield session
+
+    @property
+    def _info(self) -> dict[Any, Any]:
+        return {"look": self.look, "acting": self.acting}
 
     def lock(self, session: Session, name: str) -> None:
         """Let one transaction at a time into what `name` stands for; on SQLite every write is."""
@@ -70,6 +88,16 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
         self.reader.dispose()
+
+
+class _Looked(Session):
+    """A session whose statements are looked at before they are executed."""
+
+
+@event.listens_for(_Looked, "do_orm_execute")
+def _look(state: ORMExecuteState) -> None:
+    if (look := state.session.info["look"]) is not None:
+        look(state)
 
 
 def parse_url(url: str) -> URL:

@@ -10,9 +10,12 @@ from worker.contract.base import unknown
 from worker.contract.errors import Conflict, NotFound, UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.menu import FactSetInfo
+from worker.contract.projects import visibility_of
 from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.describe import plain
+from worker.store.placing import OPEN, placed
+from worker.store.sight import WHOLE
 from worker.store.tables import Base, FactBody, FactRow, FactSetRow, SplitRow, database_time
 
 
@@ -125,14 +128,18 @@ class FactStore:
         values, rows, bodies = _set_values(fact_set, maker, bundled), *_rows(fact_set)
         with self.database.write() as session:
             self.database.lock(session, f"facts {fact_set.name}")
-            old = session.get(FactSetRow, fact_set.name)
+            old = session.get(FactSetRow, fact_set.name, execution_options=WHOLE)
             if old is not None and old.bundled and not bundled:
                 raise UserError(
                     f"{fact_set.name!r} is a bundled fact set; choose another name for yours.",
                     field="name",
                 )
             if old is not None and not old.bundled:
-                self.acting.refuse_others(old.owner, f"fact set {fact_set.name}")
+                self._refuse_taken(session, old)
+            if bundled or old is None or old.bundled:
+                values |= OPEN if bundled else placed(session)
+            else:
+                values |= {"project": old.project, "visibility": old.visibility}
             kept = _splits(session, fact_set.name) if old is not None else {}
             owners = _split_owners(session, fact_set.name)
             session.execute(delete(FactSetRow).where(FactSetRow.name == fact_set.name))
@@ -149,6 +156,14 @@ class FactStore:
             row = session.get_one(FactSetRow, fact_set.name, populate_existing=True)
         self.acting.tell(f"fact set {fact_set.name}")
         return _info(row, tuple(sorted(still | fact_set.splits)))
+
+    def _refuse_taken(self, session: Session, old: FactSetRow) -> None:
+        """Raise Forbidden for a name of another's set; of one that may not be seen, its name."""
+        if session.get(FactSetRow, old.name, populate_existing=True) is None:
+            raise UserError(
+                f"The name {old.name!r} is taken on this server; choose another.", field="name"
+            )
+        self.acting.refuse_others(old.owner, f"fact set {old.name}")
 
     def sync_bundled(self, fact_set: FactSet) -> None:
         """Store a bundled set unless it is there already; a set that somebody brought stays."""
@@ -297,4 +312,6 @@ def _info(row: FactSetRow, splits: tuple[str, ...]) -> FactSetInfo:
         hash=row.hash,
         bundled=row.bundled,
         owner=row.owner,
+        project=row.project,
+        visibility=visibility_of(row.visibility),
     )

@@ -25,6 +25,8 @@ class RunFilter(TypedDict, total=False):
     state: str | None
     model: str | None
     owner: str | None
+    project: str | None
+    """The id of the project that they are in."""
     tag: str | None
     search: str | None
     """Words that all stand in the run's id, title or spec."""
@@ -40,6 +42,7 @@ def matching(which: RunFilter) -> list[ColumnElement[bool]]:
     archived = which.get("archived", False)
     columns: dict[Any, Any] = {Run.kind: which.get("kind"), Run.state: which.get("state")}
     columns |= {Run.model: which.get("model"), Run.owner: which.get("owner")}
+    columns |= {Run.project: which.get("project")}
     columns |= {Run.starred: which.get("starred"), Run.archived: archived}
     found = [column == value for column, value in columns.items() if value is not None]
     if (of_study := which.get("of_study")) is not None:

@@ -6,9 +6,11 @@ from sqlalchemy import func, select
 
 from worker.contract.errors import NotFound, UserError
 from worker.contract.mask import Mask
+from worker.contract.projects import visibility_of
 from worker.contract.records import MaskRecord
 from worker.store.acting import Acting
 from worker.store.database import Database
+from worker.store.placing import placed
 from worker.store.tables import MaskRow, database_time, moment
 
 
@@ -62,6 +64,7 @@ class MaskStore:
                 source=mask.source,
                 localization=localization,
                 owner=owner or self.acting.person,
+                **placed(session, (localization,) if localization else ()),
                 created=session.scalar(select(database_time())) or 0.0,
             )
             session.add(row)
@@ -91,6 +94,8 @@ def _record(row: MaskRow) -> MaskRecord:
         source=row.source,
         localization=row.localization,
         owner=row.owner,
+        project=row.project,
+        visibility=visibility_of(row.visibility),
         created=moment(row.created),
     )
 

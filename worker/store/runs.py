@@ -30,6 +30,7 @@ from worker.store.describe import parents_of, search_text, title_of
 from worker.store.listing import RunFilter, newest, newest_first, records
 from worker.store.menus import Menus
 from worker.store.paging import Place, RunsPage, read_page
+from worker.store.placing import placed
 from worker.store.results import Results
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
 
@@ -111,7 +112,8 @@ class RunStore:
             with self.database.write() as session:
                 session.execute(delete(Run).where(Run.id == id))
         except IntegrityError:
-            heirs = ", ".join(child.id for child in self.children(id)[:5])
+            # Another's run that may not be seen is not named.
+            heirs = ", ".join(child.id for child in self.children(id)[:5]) or "another run"
             raise Conflict(
                 f"Run {id} cannot be deleted: {heirs} was made from it. Delete that first, "
                 f"or archive the run."
@@ -232,6 +234,7 @@ def insert_run(
 
     `browser` is the session that takes turns with others; `id` that of a run made elsewhere.
     """
+    parents = parents_of(spec) if parents is None else parents
     id = id or secrets.token_hex(6)
     body = spec.model_dump(mode="json")
     title = title or title_of(spec)
@@ -245,12 +248,13 @@ def insert_run(
             search=search_text(id, title, body),
             state="queued",
             owner=owner,
+            **placed(session, parents, owner),
             session=browser,
             priority=priority,
             created=database_time(),
         )
     )
-    _set_parents(session, id, parents_of(spec) if parents is None else parents)
+    _set_parents(session, id, parents)
     _set_tags(session, id, tags)
     add_events(session, id, [Event(type="state", state="queued")])
     return id

@@ -23,9 +23,11 @@ from worker.store.migrate import migrate
 from worker.store.paces import PaceStore
 from worker.store.people import PeopleStore
 from worker.store.personal_tokens import TokenStore
+from worker.store.projects import ProjectStore
 from worker.store.results import Results
 from worker.store.runs import RunStore
 from worker.store.sessions import SessionStore
+from worker.store.sharing import SharingStore
 from worker.store.sign_ins import SignInStore
 from worker.store.submissions import SubmissionStore
 from worker.store.texts import TextStore
@@ -51,6 +53,8 @@ class Store(
     IdentityStore,
     TokenStore,
     AuditStore,
+    ProjectStore,
+    SharingStore,
     ActingStore,
 ):
     """Everything that is remembered. Usable from threads; one per process is enough."""

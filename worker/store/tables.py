@@ -62,6 +62,13 @@ class Base(DeclarativeBase):
     """The root of the tables."""
 
 
+Belongs = Annotated[str, mapped_column(String(64), default="", server_default="")]
+"""The id of the project that something is in; empty for none."""
+Seen = Annotated[str, mapped_column(String(255), default="server", server_default="server")]
+"""Who may see it: one of `worker.contract.projects.VISIBILITIES`."""
+_SEEN_BY = ("owner", "visibility", "project")
+
+
 OF_SEARCHES = ("runs_searched", "runs_trigrams")
 """Indexes that one kind of database has and another cannot, so that no table declares them: see
 migration 0010."""
@@ -73,13 +80,14 @@ class Run(Base):
     __tablename__ = "runs"
     __table_args__ = (
         Index("runs_in_queue", "state", "priority", "created"),
-        Index("runs_listed", "archived", "created", "id"),
-        Index("runs_of_kind", "kind", "archived", "created", "id"),
-        Index("runs_of_kind_in_state", "kind", "state", "archived", "created", "id"),
-        Index("runs_in_state", "state", "archived", "created", "id"),
-        Index("runs_of_model", "model", "archived", "created", "id"),
-        Index("runs_of_owner", "owner", "archived", "created", "id"),
-        Index("runs_starred", "starred", "archived", "created", "id"),
+        Index("runs_listed", "archived", "created", "id", *_SEEN_BY),
+        Index("runs_of_kind", "kind", "archived", "created", "id", *_SEEN_BY),
+        Index("runs_of_kind_in_state", "kind", "state", "archived", "created", "id", *_SEEN_BY),
+        Index("runs_in_state", "state", "archived", "created", "id", *_SEEN_BY),
+        Index("runs_of_model", "model", "archived", "created", "id", *_SEEN_BY),
+        Index("runs_of_owner", "owner", "archived", "created", "id", "visibility", "project"),
+        Index("runs_of_project", "project", "archived", "created", "id", "owner", "visibility"),
+        Index("runs_starred", "starred", "archived", "created", "id", *_SEEN_BY),
         Index("runs_by_turn", "session", "kind", "taken"),
     )
 
@@ -92,6 +100,8 @@ class Run(Base):
     """Title, id, model, method and fact set, case-folded."""
     state: Mapped[Name]
     owner: Mapped[Name] = mapped_column(default="")
+    project: Mapped[Belongs]
+    visibility: Mapped[Seen]
     session: Mapped[Name] = mapped_column(default="", server_default="")
     """Who takes turns with others: the browser's session that submitted it; empty for scripts."""
     priority: Mapped[int]
@@ -173,6 +183,8 @@ class FactSetRow(Base):
     hash: Mapped[str] = mapped_column(String(64))
     bundled: Mapped[bool]
     owner: Mapped[Name]
+    project: Mapped[Belongs]
+    visibility: Mapped[Seen]
     created: Mapped[Seconds]
 
 
@@ -224,6 +236,8 @@ class TextRow(Base):
     n_characters: Mapped[int]
     n_words: Mapped[int]
     owner: Mapped[Name]
+    project: Mapped[Belongs]
+    visibility: Mapped[Seen]
     created: Mapped[Seconds]
 
 
@@ -238,7 +252,10 @@ class KnowledgeRow(Base):
     """SHA-256 of the edits' run ids, in order; empty for a base model."""
     set_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     model: Mapped[Name]
-    run_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    run_id: Mapped[RunId] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    """In the key, because people who do not see each other's runs measure each for themselves."""
 
 
 class PaceRow(Base):
@@ -258,7 +275,7 @@ class PaceRow(Base):
 
 class MaskRow(Base):
     __tablename__ = "masks"
-    __table_args__ = (Index("masks_by_name", "name", "version", unique=True),)
+    __table_args__ = (Index("masks_by_name", "name", "owner", "version", unique=True),)
 
     id: Mapped[RunId] = mapped_column(primary_key=True)
     name: Mapped[Name]
@@ -269,6 +286,8 @@ class MaskRow(Base):
     source: Mapped[Long]
     localization: Mapped[RunId | None]
     owner: Mapped[Name]
+    project: Mapped[Belongs]
+    visibility: Mapped[Seen]
     created: Mapped[Seconds]
 
 
@@ -360,6 +379,8 @@ class CircuitRow(Base):
     name: Mapped[Name] = mapped_column(primary_key=True)
     query: Mapped[Long]
     owner: Mapped[Name] = mapped_column(default="")
+    project: Mapped[Belongs]
+    visibility: Mapped[Seen]
     created: Mapped[Seconds]
 
 

@@ -8,10 +8,13 @@ from sqlalchemy import delete, select
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
 from worker.contract.given_name import given_name
+from worker.contract.projects import visibility_of
 from worker.contract.texts import BUNDLED, PIECE, TextInfo, piece_bounds
 from worker.store.acting import Acting
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
+from worker.store.placing import placed
+from worker.store.sight import WHOLE
 from worker.store.tables import TextRow, database_time, moment
 
 _BOUNDS = struct.Struct("<2Q")
@@ -83,7 +86,7 @@ class TextStore:
         bounds = _pack(text)
         with self.database.write() as session:
             self.database.lock(session, f"text {name}")
-            if session.get(TextRow, name) is not None:
+            if session.get(TextRow, name, execution_options=WHOLE) is not None:
                 raise UserError(
                     f"There is a text {name!r} already; choose another name, or delete that one.",
                     field="name",
@@ -96,6 +99,7 @@ class TextStore:
                 n_characters=len(text),
                 n_words=len(text.split()),
                 owner=owner or self.acting.person,
+                **placed(session),
                 created=session.scalar(select(database_time())) or 0.0,
             )
             session.add(row)
@@ -109,7 +113,8 @@ class TextStore:
         digest = info.hash
         with self.database.write() as session:
             session.execute(delete(TextRow).where(TextRow.name == name))
-            others = session.scalar(select(TextRow.name).where(TextRow.hash == digest).limit(1))
+            same = select(TextRow.name).where(TextRow.hash == digest).limit(1)
+            others = session.scalar(same, execution_options=WHOLE)
             if others is None:
                 self.artifacts.delete_tree(f"texts/{digest}")
         self.acting.tell(f"text {name}")
@@ -141,5 +146,7 @@ def _info(row: TextRow) -> TextInfo:
         n_characters=row.n_characters,
         n_words=row.n_words,
         owner=row.owner,
+        project=row.project,
+        visibility=visibility_of(row.visibility),
         created=moment(row.created),
     )

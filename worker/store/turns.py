@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worker.contract.progress import RunState
+from worker.store.sight import WHOLE
 from worker.store.tables import Run
 
 NEVER = float("-inf")
@@ -46,7 +47,8 @@ def waiting(session: Session, states: Collection[RunState] = WAITS) -> list[Wait
     query = select(
         Run.id, Run.session, Run.kind, Run.priority, Run.created, (Run.attempt > 0).label("begun")
     ).where(Run.state.in_(states))
-    return [Waiting(**row._mapping) for row in session.execute(query)]
+    found = session.execute(query, execution_options=WHOLE)
+    return [Waiting(**row._mapping) for row in found]
 
 
 def served(session: Session, sessions: Iterable[str]) -> Served:
@@ -56,7 +58,8 @@ def served(session: Session, sessions: Iterable[str]) -> Served:
         .where(Run.session.in_(set(sessions)), Run.taken.is_not(None), Run.kind != "study")
         .group_by(Run.session, Run.kind)
     )
-    return {(owner, kind): taken or NEVER for owner, kind, taken in session.execute(query)}
+    found = session.execute(query, execution_options=WHOLE)
+    return {(owner, kind): taken or NEVER for owner, kind, taken in found}
 
 
 def in_turn(runs: Sequence[Waiting], known: Mapping[tuple[str, str], float]) -> Iterator[Waiting]:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 from app import csv_text, uploads
 from app.backend import EngineDep, StoreDep
 from app.pages.facts import pasting
+from app.projects import within
 from app.templating import render
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import ReadFacts
@@ -67,7 +68,8 @@ async def keep(request: Request, upload_id: str, engine: EngineDep) -> Response:
     upload = await run_in_threadpool(uploads.find, engine.store, upload_id)
     name, description = str(form.get("name", "")), str(form.get("description", ""))
     try:
-        info = await run_in_threadpool(uploads.keep, engine, upload, mapping, name, description)
+        into = within(engine, form)
+        info = await run_in_threadpool(uploads.keep, into, upload, mapping, name, description)
     except NotFound:
         raise
     except UserError as error:

@@ -16,6 +16,7 @@ from app.drawing.find import offers
 from app.live import follow_run
 from app.pages.runs.results import came, drawn_first
 from app.pages.runs.runs import act
+from app.sharing_form import seen_of
 from app.submission import key_of_form, refuse_odd_text, submit
 from app.templating import render, wants_fragment
 from worker.contract.errors import NotFound
@@ -36,7 +37,7 @@ _DONE = {"star": "Starred.", "unstar": "Star taken off.", "archive": "Archived."
 def show(request: Request, run_id: str, store: StoreDep) -> Response:
     """The run's page; to htmx, the part that changes."""
     run = store.run(run_id)
-    known = page(store, run)
+    known = page(request, store, run)
     plain = None if wants_fragment(request) else _plain(store, run, known["result"])
     return render(request, "pages/run.html", block="body", plain=plain, **known)
 
@@ -47,10 +48,11 @@ def _plain(store: Store, run: RunRecord, result: Result | None) -> Drawing | Non
     return drawn_first(first, run.id, result, store) if result and first else None
 
 
-def page(store: Store, run: RunRecord) -> dict[str, Any]:
+def page(request: Request, store: Store, run: RunRecord) -> dict[str, Any]:
     """What the page shows."""
     return {
         "run": run,
+        "seen": seen_of(request, store, "run", run.id, run),
         "is_open": run.state not in FINAL_STATES,
         "settings": _flat(run.spec),
         "spec_json": json.dumps(run.spec, indent=2, ensure_ascii=False),
@@ -86,7 +88,8 @@ def _flat(spec: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 async def events(request: Request, run_id: str, engine: EngineDep) -> Response:
     """What changes on the page, as server-sent pieces of HTML; resumable by Last-Event-ID."""
     await run_in_threadpool(engine.store.run, run_id)
-    return stream.respond(request, follow_run(engine, run_id, stream.resume_after(request)))
+    messages = follow_run(engine, run_id, stream.resume_after(request))
+    return stream.respond(request, messages, engine.store, run_id)
 
 
 @router.get("/spec.json")
@@ -147,7 +150,8 @@ async def _answer(
     await run_in_threadpool(change)
     if not wants_fragment(request):
         return RedirectResponse(f"/runs/{run_id}", status_code=303)
-    known = await run_in_threadpool(lambda: page(engine.store, engine.store.run(run_id)))
+    store = engine.store
+    known = await run_in_threadpool(lambda: page(request, store, store.run(run_id)))
     headers = {"HX-Trigger": json.dumps({"lethe:say": {"value": said}})} if said else {}
     return render(request, "pages/run.html", block="head_of_run", headers=headers, **known)
 

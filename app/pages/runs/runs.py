@@ -15,6 +15,7 @@ from app.templating import render, wants_fragment
 from worker.contract.base import unknown
 from worker.contract.errors import UserError
 from worker.contract.progress import FINAL_STATES
+from worker.contract.projects import Project
 from worker.engine.client import Engine
 from worker.store.paging import COUNTED, Place, read_place
 from worker.store.store import Store
@@ -23,7 +24,7 @@ NAV = ("Runs", "/runs")
 PAGE = 30
 KINDS = ("localize", "unlearn", "evaluate", "explore", "study", "export", "add")
 STATES = ("queued", "loading", "running", "interrupted", "done", "failed", "cancelled")
-FILTERS = ("search", "kind", "state", "model", "owner", "tag", "show")
+FILTERS = ("search", "kind", "state", "model", "owner", "project", "tag", "show")
 DOINGS = ("star", "unstar", "tag", "archive", "unarchive", "cancel", "delete")
 router = APIRouter()
 
@@ -75,6 +76,7 @@ def listing(store: Store, asked: QueryParams, said: str = "") -> dict[str, Any]:
         "kinds": _choices(KINDS),
         "states": _choices(STATES),
         "models": _choices(_models(store)),
+        "projects": [("", "Any"), *((one.id, one.title) for one in _projects(store))],
         "is_open": any(run.state not in FINAL_STATES for run in found.runs),
         "said": said,
     }
@@ -95,6 +97,11 @@ def _choices(names: tuple[str, ...]) -> list[tuple[str, str]]:
 def _models(store: Store) -> tuple[str, ...]:
     announcement = store.announcement()
     return tuple(model.id for model in announcement.models) if announcement else ()
+
+
+def _projects(store: Store) -> list[Project]:
+    """The reader's projects; there are none on a server of one reader."""
+    return store.projects() if store.acting.person else []
 
 
 def read_filters(asked: QueryParams) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from app.forms import Problems, read_options
 from app.mask_choice import read_mask_choice
 from app.pages.texts._dictionary import as_dictionary, proposed, typed_entries
 from app.pages.texts._text_stages import METHOD, VIEW, method_info, training_schema
+from app.projects import within
 from app.submission import key_of_form, submit
 from worker.contract.errors import NotFound, UserError
 from worker.contract.menu import Announcement
@@ -39,7 +40,8 @@ def begin_stages(form: Typed, engine: Engine, menu: Announcement) -> str:
         raise UserError(problems=problems)
     spec = {"kind": "explore", "view": VIEW, "model": model, "options": options, "seed": seed}
     title = f"Rewriting {options.get('text', BUNDLED)}"[:200]
-    return submit(engine, spec, title=title, key=key_of_form(form, spec))
+    into = within(engine, form.values)
+    return submit(into, spec, title=title, key=key_of_form(form, spec))
 
 
 def submit_further(
@@ -52,7 +54,8 @@ def submit_further(
     spec, problems = make(run, form, given, dictionary, menu)
     if problems:
         raise UserError(problems=problems)
-    return submit(engine, spec, title=form.get("title"), key=key_of_form(form, spec))
+    into = within(engine, form.values)
+    return submit(into, spec, title=form.get("title"), key=key_of_form(form, spec))
 
 
 def try_spec(

@@ -9,6 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse
 
 from app.backend import StoreDep
+from app.projects import FIELD, store_within
 from app.templating import render
 from app.texts import keep
 from worker.contract.errors import NotFound, UserError
@@ -66,7 +67,8 @@ async def receive(request: Request, store: StoreDep) -> Response:
     typed = {"name": _text(form, "name"), "pasted": _text(form, "pasted")}
     try:
         filename, data = await _read(form)
-        name = await run_in_threadpool(keep, store, typed["name"], filename, data)
+        into = store_within(store, form.get(FIELD))
+        name = await run_in_threadpool(keep, into, typed["name"], filename, data)
     except NotFound:
         raise
     except UserError as error:

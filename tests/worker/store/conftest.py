@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.settings import Settings
+from worker.store.people_tables import PersonRow
 from worker.store.store import Store
 
 POSTGRES = os.environ.get("LETHE_TEST_POSTGRES_URL", "")
@@ -59,3 +60,13 @@ def store(chosen: Settings, empty: Path) -> Iterator[Store]:
     opened = Store.open(chosen)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def people(store: Store) -> Store:
+    """A store with three members: max, mia and vera."""
+    with store.database.write() as session:
+        for name in ("max", "mia", "vera"):
+            made = {"password": "x", "role": "member", "disabled": False, "created": 1.0}
+            session.add(PersonRow(name=name, **made))
+    return store

@@ -11,6 +11,7 @@ from worker.contract.facts import Fact, FactSet
 from worker.contract.spec import parse_spec
 from worker.store.acting import Acting
 from worker.store.runs import insert_run
+from worker.store.sharing import Made
 from worker.store.store import Store
 
 FACTS = tuple(
@@ -49,6 +50,9 @@ def test_what_is_made_has_its_makers_name_and_is_changed_by_no_other_member(stor
     info = mine.save_fact_set(FactSet(name="s", facts=FACTS, splits={"own": ("f1",)}))
     text, circuit = mine.save_text("t", "A text."), mine.save_circuit("c", "x=1")
     of_max = run(store, "max")
+    shared: dict[Made, str] = {"mask": mask.id, "fact set": "s", "text": "t", "circuit": "c"}
+    for kind, id in shared.items():
+        store.share(kind, id, "server")
     assert {mask.owner, info.owner, text.owner, circuit.owner} == {"max"}
     assert told == ["mask m v1", "fact set s", "text t", "circuit c"]
     changes: dict[str, Callable[[Store], object]] = {
@@ -75,7 +79,8 @@ def test_what_is_made_has_its_makers_name_and_is_changed_by_no_other_member(stor
 
 
 def test_another_version_of_a_mask_is_its_savers(store: Store) -> None:
-    acting(store, "max").save_mask("m", "demo", MASK)
+    first = acting(store, "max").save_mask("m", "demo", MASK)
+    store.share("mask", first.id, "server")
     mia = acting(store, "mia")
     second = mia.save_mask("m", "demo", MASK)
     assert (second.version, second.owner) == (2, "mia")
@@ -99,6 +104,7 @@ def test_everybody_saves_splits_of_a_bundled_set_and_changes_their_own(store: St
 
 def test_whose_a_set_is_may_change_every_split_of_it(store: Store) -> None:
     acting(store, "max").save_fact_set(FactSet(name="s", facts=FACTS))
+    store.share("fact set", "s", "server")
     acting(store, "mia").save_split("s", "of mia", ["f1"])
     acting(store, "max").save_split("s", "of mia", [])
     assert store.fact_set("s").splits == {}

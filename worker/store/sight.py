@@ -1,0 +1,110 @@
+"""What may be seen, in one place: a condition that every statement gets which is read for somebody.
+
+On a shared server a person sees what is theirs, what is in a project of theirs and shared with it,
+and what is shared with the server; who has no account sees what is shared with anybody. What may
+not be seen is not there, for lists, counts and look-ups alike, whoever wrote the statement: the
+session adds the condition to each table that the statement names, also in what it only asks within.
+
+A statement that has to know of everything (whether a name is taken, who is before whom in the
+queue) says so with WHOLE, and gives nothing of it away.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select
+from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlalchemy.sql import Select, visitors
+
+from worker.contract.projects import Visibility
+from worker.store.project_tables import MemberRow, ProjectRow
+from worker.store.tables import (
+    CircuitRow,
+    FactBody,
+    FactRow,
+    FactSetRow,
+    KnowledgeRow,
+    MaskRow,
+    Run,
+    RunEvent,
+    RunParent,
+    RunResult,
+    RunTag,
+    SplitRow,
+    TextRow,
+)
+
+WHOLE: Mapping[str, bool] = {"whole": True}
+"""Execution options of a statement that reads whatever there is."""
+_OPEN: tuple[Visibility, ...] = ("server", "anybody")
+_MADE = (Run, FactSetRow, MaskRow, TextRow, CircuitRow)
+_OF_RUNS = (RunTag, RunResult, RunEvent, KnowledgeRow)
+_OF_SETS = (FactRow, FactBody, SplitRow)
+Rule = Callable[[Any], ColumnElement[bool]]
+
+
+class Sight:
+    """What one person sees; who has no account for an empty name. Called with each statement."""
+
+    def __init__(self, person: str) -> None:
+        self._person = person
+        self._options = {entity.__tablename__: self._option(entity) for entity in self._rules()}
+
+    def __call__(self, state: ORMExecuteState) -> None:
+        """Leave of a statement what may be seen."""
+        if state.execution_options.get("whole"):
+            return
+        named = _tables(state.statement)
+        options = [option for name, option in self._options.items() if name in named]
+        if options:
+            state.statement = state.statement.options(*options)
+
+    def of(self, made: Any) -> ColumnElement[bool]:
+        """Whether a row of runs, sets, masks, texts or circuits may be seen; `made` has columns."""
+        if not self._person:
+            return made.visibility == "anybody"  # type: ignore[no-any-return]
+        in_project = and_(made.visibility == "project", made.project.in_(self._projects()))
+        return or_(made.owner == self._person, made.visibility.in_(_OPEN), in_project)
+
+    def _projects(self) -> Select[Any]:
+        """The ids of the person's projects, as they are when a statement is read."""
+        members = MemberRow.__table__
+        return select(members.c.project_id).where(members.c.person == self._person)
+
+    def _rules(self) -> dict[Any, Rule]:
+        rules: dict[Any, Rule] = dict.fromkeys(_MADE, self.of)
+        rules[FactSetRow] = self._set
+        rules |= {one: lambda row: self._run_of(row, row.run_id) for one in _OF_RUNS}
+        rules |= dict.fromkeys(_OF_SETS, self._set_of)
+        rules[RunParent] = lambda row: and_(
+            self._run_of(row, row.run_id), self._run_of(row, row.parent_id)
+        )
+        rules[ProjectRow] = lambda row: self._within(row.id)
+        rules[MemberRow] = lambda row: self._within(row.project_id)
+        return rules
+
+    def _within(self, project: Any) -> ColumnElement[bool]:
+        return project.in_(self._projects()) if self._person else false()
+
+    def _option(self, entity: Any) -> Any:
+        return with_loader_criteria(entity, self._rules()[entity](entity), include_aliases=True)
+
+    def _run_of(self, row: Any, id: Any) -> ColumnElement[bool]:
+        """Whether the run that a row tells of may be seen: one look into its primary key."""
+        runs = Run.__table__.alias()
+        return exists().where(runs.c.id == id, self.of(runs.c)).correlate(row)
+
+    def _set(self, sets: Any) -> ColumnElement[bool]:
+        """Whether a fact set may be seen: those that ship with Lethe, by everybody."""
+        return or_(self.of(sets), sets.bundled)
+
+    def _set_of(self, row: Any) -> ColumnElement[bool]:
+        """Whether the fact set that a row is of may be seen: there are few sets and many facts."""
+        sets = FactSetRow.__table__.alias()
+        return row.set_name.in_(select(sets.c.name).where(self._set(sets.c)))  # type: ignore[no-any-return]
+
+
+def _tables(statement: Any) -> set[str]:
+    """The names of all tables that a statement names anywhere."""
+    found = (getattr(one, "table", None) for one in visitors.iterate(statement))
+    return {getattr(table, "name", "") for table in found}
