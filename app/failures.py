@@ -5,6 +5,7 @@ the log holds the traceback under it.
 """
 
 import logging
+import math
 import secrets
 from typing import Any
 
@@ -20,7 +21,7 @@ from app.access.guard import HEADERS
 from app.access.refusal import speaks_json
 from app.telling import told_of
 from app.templating import render, wants_fragment
-from worker.contract.errors import Conflict, Forbidden, NotFound, Unavailable, UserError
+from worker.contract.errors import Conflict, Forbidden, NotFound, TooMuch, Unavailable, UserError
 from worker.engine.client import NoWorker, WorkerBusy
 from worker.store.trouble import trouble
 
@@ -41,6 +42,7 @@ _TITLES = {
     409: "Not as things stand",
     413: "Too large",
     422: "This cannot be done",
+    429: "Not so much",
     503: "Not now",
 }
 
@@ -64,11 +66,20 @@ def status(error: UserError) -> int:
     """The HTTP status that says what kind of refusal this is."""
     if isinstance(error, ForgedRequest | Forbidden):
         return 403
+    if isinstance(error, TooMuch):
+        return 429
     if isinstance(error, NoWorker):
         return 503
     if isinstance(error, Conflict):
         return 409
     return 404 if isinstance(error, NotFound) else 422
+
+
+def _again(error: UserError) -> dict[str, str] | None:
+    """When it is worth another try."""
+    if isinstance(error, TooMuch):
+        return None if error.seconds is None else {"Retry-After": f"{math.ceil(error.seconds)}"}
+    return RETRY if isinstance(error, NoWorker) else None
 
 
 def user_error(request: Request, error: Exception) -> Response:
@@ -77,7 +88,7 @@ def user_error(request: Request, error: Exception) -> Response:
     code = status(error)
     if isinstance(error, WorkerBusy) and request.method == "GET" and not wants_fragment(request):
         return _answer(request, code, error.problems, RETRY, title="Not yet", again=True)
-    return _answer(request, code, error.problems, RETRY if code == 503 else None)
+    return _answer(request, code, error.problems, _again(error))
 
 
 def in_trouble(request: Request, error: Exception) -> Response:

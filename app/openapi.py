@@ -31,7 +31,8 @@ SENTENCES = {
     413: "The body is too large.",
     421: "The server was asked under a name that is not its own.",
     422: "A field has a value that it cannot have; each is named with what was expected.",
-    429: "Too many wrong tokens came from this address; Retry-After says how long to wait.",
+    429: "Too many wrong tokens came from this address, or a limit of the person is reached; "
+    "Retry-After says how long to wait, where waiting helps.",
     503: "No worker answers, or the database does not; ask again after Retry-After, where given.",
 }
 """What each status of a refusal means."""

@@ -173,10 +173,11 @@ RIGHTS: dict[str, Right] = {
             "POST /unlearn": "queued a run",
         },
     ),
-    **_read("admin", "/people /audit /audit.csv"),
+    **_read("admin", "/people /limits /audit /audit.csv"),
     **_change(
         "admin",
         {
+            "POST /limits": "set limits",
             "POST /people/invitations": "made an invitation",
             "POST /people/invitations/{id}/withdraw": "withdrew an invitation",
             "POST /people/{name}/role": "changed a person's role",

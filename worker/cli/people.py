@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from worker.contract.errors import UserError
+from worker.contract.limits import Limits, limits_words, read_limits, used_words
 from worker.contract.people import person_name, role_of
 from worker.contract.settings import settings
 from worker.store.store import Store
@@ -76,6 +77,38 @@ def reset(name: Name, piped: Piped = False) -> None:
         store.set_password(person.name, _password(piped))
         note(store, "reset a password", person.name)
     typer.echo(f"{person.name} has a new password and is signed out everywhere")
+
+
+@app.command()
+def limit(
+    name: Annotated[
+        str, typer.Argument(help="The person's name; left out, everybody's but admins'.")
+    ] = "",
+    waiting: Annotated[
+        str | None, typer.Option(help="Runs that may wait at once.", metavar="N")
+    ] = None,
+    running: Annotated[
+        str | None, typer.Option(help="Runs that are computed at once.", metavar="N")
+    ] = None,
+    daily: Annotated[
+        str | None, typer.Option(help="Time of computing in a day, as 4h.", metavar="TIME")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Size of their runs' files, as 20GB.", metavar="SIZE")
+    ] = None,
+) -> None:
+    """Show what people may take and take now, or set it; '' lets a limit go."""
+    given = {"waiting": waiting, "running": running, "daily": daily, "storage": storage}
+    with opened() as store:
+        if any(one is not None for one in given.values()):
+            held = store.limits().get(name, Limits())
+            read = read_limits({k: v for k, v in given.items() if v is not None}, held)
+            store.set_limits(name, read)
+            note(store, "set limits", f"{name or 'everybody'}: {limits_words(read)}")
+        typer.echo(f"everybody but admins: {limits_words(store.limits().get('', Limits()))}")
+        for person in [store.person(name)] if name else store.people():
+            holds, used = store.limits_of(person.name), store.used(person.name)
+            typer.echo(f"{person.name}: {limits_words(holds)}; now {used_words(used)}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ LetheError
 │   ├── NotFound     what was named does not exist
 │   ├── Conflict     it cannot be done as things stand, and could be otherwise
 │   ├── Forbidden    whoever asks may not do it; another person may
+│   ├── TooMuch      a limit is reached; later, or after making room, it can be done
 │   └── NotFinite    a number that decides or is shown is NaN or infinite
 ├── Unavailable      database or disk cannot be used now; the sentence says why and the cure
 ├── Cancelled        the user asked the run to stop
@@ -49,6 +50,15 @@ class Conflict(UserError):
 
 class Forbidden(UserError):
     """What was asked may not be done by whoever asked."""
+
+
+class TooMuch(UserError):
+    """Whoever asked has reached a limit; `seconds` until it is worth another try, None: never by
+    itself."""
+
+    def __init__(self, message: str, *, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class NotFinite(UserError):

@@ -35,6 +35,8 @@ class RunRecord(Contract):
     """Queued runs that come before this one."""
     hindrance: str = ""
     """Why no worker that is alive takes it, or what its study waits for; empty when one does."""
+    held: bool = False
+    """It waits until another run of its owner's ends, of which as many are computed as may be."""
     worker: str = ""
     parents: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

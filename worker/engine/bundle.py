@@ -289,11 +289,12 @@ def insert_finished(
     session.flush()
     for name, path in files.items():
         store.artifacts.put(f"runs/{run_id}/{name}", path)
+    size = sum(path.stat().st_size for path in files.values())
     session.add(RunResult(run_id=run_id, body=result.model_dump(mode="json")))
     session.execute(
         update(Run)
         .where(Run.id == run_id)
-        .values(has_result=True, started=database_time() - result.seconds)
+        .values(has_result=True, started=database_time() - result.seconds, bytes=size)
     )
     end_run(session, run_id, "done", message)
     store.acting.tell(f"run {run_id}")

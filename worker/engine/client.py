@@ -17,6 +17,7 @@ from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch
 from worker.store.acting import Acting
+from worker.store.limits import refuse_beyond
 from worker.store.runs import insert_run
 from worker.store.store import Store
 from worker.store.submissions import remember_key, run_of_key
@@ -92,6 +93,9 @@ class Engine:
                 self.store.database.lock(rows, f"submission {owner} {key}")
                 if made := run_of_key(rows, owner, key, spec):
                     return made
+            if self.store.acting.person:  # a study's own runs are not refused halfway
+                self.store.database.lock(rows, f"limits {owner}")
+                refuse_beyond(rows, self.store.acting.person)
             run_id = insert_run(
                 rows,
                 spec,

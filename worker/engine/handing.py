@@ -19,6 +19,7 @@ from worker.engine.queue import CONDUCT_STUDY, RUNS, STUDIES, VERSION, jobs_tabl
 from worker.store.attempts import Adopted
 from worker.store.changes import Changes
 from worker.store.database import Database
+from worker.store.limits import at_their_limit, most_running
 from worker.store.store import Store
 from worker.store.tables import Run, WorkerRow, database_time
 from worker.store.turns import Waiting, in_turn, served, waiting
@@ -64,7 +65,9 @@ class Handing:
             return None
         with self._store.database.read() as session:
             order = in_turn(runs, served(session, (run.session for run in runs)))
-        return next((run.id for run in order if self._take(run.id)), None)
+            full = at_their_limit(session, [run.owner for run in runs])
+        taken = (run for run in order if run.owner not in full and self._take(run))
+        return next((run.id for run in taken), None)
 
     def _is_free(self, session: Session) -> bool:
         """Whether a job waits and the worker has none, in one question."""
@@ -103,8 +106,9 @@ class Handing:
             self._mine[run.id] = self._worker in takers(parse_spec(data), self._menus)
         return self._mine[run.id]
 
-    def _take(self, run_id: str) -> bool:
-        """Move a job that still waits into the worker's queue; False when it does not."""
+    def _take(self, run: Waiting) -> bool:
+        """Move a job that still waits into the worker's queue; False when it does not, or when so
+        many runs of its owner's are computed as may be."""
         held = WorkerRow.id == self._worker, WorkerRow.generation == self._generation
         waits = self._jobs.c.status == "ENQUEUED", self._jobs.c.queue_name == RUNS
         with self._store.database.write() as session:
@@ -112,16 +116,32 @@ class Handing:
             beat = sa.update(WorkerRow).where(*held).values(heartbeat=database_time())
             if session.execute(beat.returning(WorkerRow.id)).first() is None:
                 raise Adopted(f"{self._worker} was taken for dead while it was silent")
+            if not self._has_room(session, run.owner):
+                return False
             moved = session.execute(
                 sa.update(self._jobs)
-                .where(self._jobs.c.workflow_uuid == run_id, *waits)
+                .where(self._jobs.c.workflow_uuid == run.id, *waits)
                 .values(queue_name=queue_of(self._worker))
                 .returning(self._jobs.c.workflow_uuid)
             ).first()
             if moved is None:
                 return False
-            session.execute(sa.update(Run).where(Run.id == run_id).values(taken=database_time()))
+            session.execute(sa.update(Run).where(Run.id == run.id).values(taken=database_time()))
         return True
+
+    def _has_room(self, session: Session, owner: str) -> bool:
+        """Whether one more run of this owner may be computed; what was handed counts as begun."""
+        most = most_running(session, owner)
+        if most is None:
+            return True
+        self._store.database.lock(session, f"running {owner}")
+        c = self._jobs.c
+        handed = sa.select(c.workflow_uuid).where(
+            c.status.in_(("ENQUEUED", "PENDING")), c.queue_name.not_in((RUNS, STUDIES))
+        )
+        held = sa.select(sa.func.count()).select_from(Run)
+        held = held.where(Run.owner == owner, Run.kind != "study", Run.id.in_(handed))
+        return (session.scalar(held) or 0) < most
 
 
 def give_back(database: Database, workers: Sequence[str]) -> list[str]:

@@ -198,12 +198,15 @@ class Runner:
     def _keep(self, attempt: Attempt, result: Result) -> None:
         # Looked at once more: files are not fenced by the database as rows are.
         self._is_cancelled(attempt)
-        out = self._out(attempt)
+        out, size = self._out(attempt), 0
         for path in sorted(p for p in out.rglob("*") if p.is_file()):
+            size += path.stat().st_size
             name = path.relative_to(out).as_posix()
             self._store.artifacts.put(f"runs/{attempt.run_id}/{name}", path)
         self._patiently(
-            lambda: self._store.finish(attempt.run_id, attempt.number, "done", result=result)
+            lambda: self._store.finish(
+                attempt.run_id, attempt.number, "done", result=result, size=size
+            )
         )
 
     def _interrupt(self, attempt: Attempt, died: Died) -> bool:

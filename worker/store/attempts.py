@@ -79,13 +79,19 @@ class AttemptStore:
         message: str = "",
         result: Result | None = None,
         before: Sequence[Event] = (),
+        size: int = 0,
     ) -> None:
-        """End a run: its last events, its result and its final state in one transaction."""
+        """End a run: its last events, its result and its final state in one transaction.
+
+        `size`: bytes of its files.
+        """
         with self.database.write() as session:
             _own(session, run_id, attempt, _changes(before))
             if result is not None:
                 session.add(RunResult(run_id=run_id, body=result.model_dump(mode="json")))
-                session.execute(update(Run).where(Run.id == run_id).values(has_result=True))
+                session.execute(
+                    update(Run).where(Run.id == run_id).values(has_result=True, bytes=size)
+                )
                 made = result.provenance
                 remember_paces(session, run_id, made.model, result.paces)
             add_events(session, run_id, before)

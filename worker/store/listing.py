@@ -1,6 +1,6 @@
 """Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Select, UnaryExpression, select, union_all
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.contract.ability import why_waits
 from worker.contract.records import RunRecord
 from worker.contract.spec import parse_spec
+from worker.store.limits import at_their_limit
 from worker.store.menus import Menus
 from worker.store.tables import Run, RunParent, RunTag, moment
 from worker.store.turns import WAITS, places
@@ -112,7 +113,8 @@ def records(session: Session, query: Select[Run], announced: Menus) -> list[RunR
     for link in session.scalars(lineage):
         parents[link.run_id].append(link.parent_id)
     why = _hindered(session, rows, announced)
-    return [_record(run, ahead, why, tags[run.id], parents[run.id]) for run in rows]
+    full = at_their_limit(session, [run.owner for run in rows if run.state in WAITS])
+    return [_record(run, ahead, why, full, tags[run.id], parents[run.id]) for run in rows]
 
 
 def _hindered(session: Session, rows: Sequence[Run], announced: Menus) -> dict[str, str]:
@@ -135,11 +137,12 @@ def _record(
     run: Run,
     ahead: Mapping[str, int],
     why: Mapping[str, str],
+    full: Collection[str],
     tags: list[str],
     parents: list[str],
 ) -> RunRecord:
-    names = set(RunRecord.model_fields) - {"created", "started", "finished", "ahead", "hindrance"}
-    plain = {name: getattr(run, name) for name in names - {"tags", "parents"}}
+    made = {"created", "started", "finished", "ahead", "hindrance", "held", "tags", "parents"}
+    plain = {name: getattr(run, name) for name in set(RunRecord.model_fields) - made}
     return RunRecord(
         **plain,
         created=moment(run.created),
@@ -147,6 +150,7 @@ def _record(
         finished=None if run.finished is None else moment(run.finished),
         ahead=ahead.get(run.id, 0) if run.state == "queued" else 0,
         hindrance=why.get(run.id, ""),
+        held=run.state in WAITS and run.kind != "study" and run.owner in full,
         tags=tuple(tags),
         parents=tuple(parents),
     )

@@ -1,6 +1,6 @@
 """The tables of a shared server's people. Secrets are kept hashed: reading them opens nothing."""
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables import Base, Long, Name, RunId, Seconds
@@ -18,6 +18,18 @@ class PersonRow(Base):
     role: Mapped[Name]
     disabled: Mapped[bool]
     created: Mapped[Seconds]
+
+
+class LimitsRow(Base):
+    """What a person may take, None without a limit; everybody's stand under the empty name."""
+
+    __tablename__ = "limits"
+
+    person: Mapped[Name] = mapped_column(primary_key=True)
+    waiting: Mapped[int | None]
+    running: Mapped[int | None]
+    device_seconds: Mapped[Seconds | None]
+    storage: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SignInRow(Base):

@@ -17,6 +17,7 @@ from worker.store.identities import IdentityStore
 from worker.store.invitations import InvitationStore
 from worker.store.knowledge import KnowledgeStore
 from worker.store.lessons import LessonStore
+from worker.store.limits import LimitStore
 from worker.store.masks import MaskStore
 from worker.store.menus import Menus
 from worker.store.migrate import migrate
@@ -51,6 +52,7 @@ class Store(
     SignInStore,
     InvitationStore,
     IdentityStore,
+    LimitStore,
     TokenStore,
     AuditStore,
     ProjectStore,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from sqlalchemy import (
+    BigInteger,
     Dialect,
     Double,
     Float,
@@ -124,6 +125,8 @@ class Run(Base):
     cancel_requested: Mapped[Seconds | None]
     n_events: Mapped[int] = mapped_column(default=0)
     has_result: Mapped[bool] = mapped_column(default=False)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Of its files."""
 
 
 class RunTag(Base):

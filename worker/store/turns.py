@@ -36,6 +36,7 @@ class Waiting:
     created: float
     begun: bool
     """It was begun before, and interrupted."""
+    owner: str = ""
 
     @property
     def rank(self) -> tuple[int, float, str]:
@@ -44,9 +45,8 @@ class Waiting:
 
 def waiting(session: Session, states: Collection[RunState] = WAITS) -> list[Waiting]:
     """Every run and study in one of these states."""
-    query = select(
-        Run.id, Run.session, Run.kind, Run.priority, Run.created, (Run.attempt > 0).label("begun")
-    ).where(Run.state.in_(states))
+    columns = (Run.id, Run.session, Run.kind, Run.priority, Run.created, Run.owner)
+    query = select(*columns, (Run.attempt > 0).label("begun")).where(Run.state.in_(states))
     found = session.execute(query, execution_options=WHOLE)
     return [Waiting(**row._mapping) for row in found]
 

@@ -54,6 +54,8 @@ def _page(
         # A token that was just made stands on this page alone: no copy of it may be kept.
         headers={"Cache-Control": "no-store"},
         me=store.person(name),
+        limits=store.limits_of(name),
+        used=store.used(name),
         sessions=[(one, browser_words(one.browser)) for one in store.sign_ins(name)],
         this=session.nonce,
         tokens=store.tokens(name),

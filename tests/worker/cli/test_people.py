@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.main import main
+from worker.contract.limits import Limits
 from worker.contract.settings import settings
 from worker.store.store import Store
 
@@ -107,3 +108,21 @@ def test_passwords_that_are_typed_must_agree(
     monkeypatch.setattr(getpass, "getpass", lambda prompt: next(typed))
     assert "differ" in user("add", "ada")[2] and store.people() == []
     assert user("add", "ada")[0] == 0 and len(store.people()) == 1
+
+
+def test_limits_are_set_and_let_go_and_said_beside_what_is_taken(user: Call, store: Store) -> None:
+    user("add", "bo", "--password-stdin")
+    code, said, _ = user("limit", "--waiting", "20", "--daily", "4h")
+    assert code == 0
+    assert said == (
+        "everybody but admins: 20 waiting, 4h a day\n"
+        "bo: 20 waiting, 4h a day; now 0 waiting, 0 at once, 0s today, 0KB of files\n"
+    )
+    user("limit", "bo", "--storage", "20GB")
+    user("limit", "--waiting", "")
+    assert store.limits_of("bo") == Limits(device_seconds=4 * 3600.0, storage=20 * 10**9)
+    code, _, error = user("limit", "bo", "--running", "none")
+    assert code == 2 and "'none' is no number of runs" in error
+    entry = store.audit()[0]
+    assert (entry.what, entry.about) == ("set limits", "everybody: 4h a day")
+    assert user("limit", "nobody", "--waiting", "1")[0] == 2

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.app.people import settle
 from tests.worker.engine import fake_door
+from worker.contract.limits import Limits
 from worker.contract.settings import Settings
 from worker.engine.handing import Handing, give_back
 from worker.engine.queue import jobs_table, queue_of
 from worker.store.attempts import Adopted
+from worker.store.turns import Waiting
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_a_worker_that_was_taken_for_dead_takes_nothing_and_what_it_had_is_given
     assert give_back(two.store.database, ["w1"]) == []
     assert handing.hand() is None
     with pytest.raises(Adopted):
-        handing._take(run_id)
+        handing._take(Waiting(run_id, "", "localize", 1, 0.0, False))
     assert _queue(two, run_id) == "runs"
     assert Handing(two.store, "w2", "of w2").hand() == run_id
 
@@ -135,3 +138,20 @@ def test_a_job_of_a_newer_lethe_is_left_alone(two: Any, fleet: Any) -> None:
         session.execute(sa.update(jobs).values(queue_name=queue_of("w1")))
     assert give_back(two.store.database, ["w1"]) == []
     assert _queue(two, run_id) == queue_of("w1")
+
+
+def test_of_one_persons_runs_no_more_are_handed_out_at_once_than_may_be(
+    two: Any, fleet: Any
+) -> None:
+    settle(two.store)
+    two.store.set_limits("max", Limits(running=1))
+    first, second = Handing(two.store, "w1", "of w1"), Handing(two.store, "w2", "of w2")
+    his = [two.submit(fleet.spec(), owner="max") for _ in range(2)]
+    others = two.submit(fleet.spec(), owner="mia")
+    assert first.hand() == his[0]
+    assert two.store.run(his[0]).state == "queued", "what was handed counts before it begins"
+    assert second.hand() == others
+    two.cancel(others)
+    assert second.hand() is None
+    two.cancel(his[0])
+    assert second.hand() == his[1]

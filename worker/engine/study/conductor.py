@@ -134,7 +134,10 @@ class Conductor:
             path = Path(folder) / "arrays.npz"
             np.savez_compressed(path, allow_pickle=False, **arrays)
             self._store.artifacts.put(f"runs/{run_id}/arrays.npz", path)
-        self._patiently(lambda: self._store.finish(run_id, attempt.number, "done", result=result))
+            size = path.stat().st_size
+        self._patiently(
+            lambda: self._store.finish(run_id, attempt.number, "done", result=result, size=size)
+        )
 
     def _children(self, attempt: Attempt, specs: Sequence[Spec], stage: str) -> list[Child]:
         """Submit what is not there yet, and wait until all have ended."""
