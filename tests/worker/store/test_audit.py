@@ -27,3 +27,13 @@ def test_the_whole_log_is_read_a_part_at_a_time(
     assert [entry.about[0] for entry in found] == list("43210")
     assert {len(entry.about) for entry in found} == {audit.LONGEST}
     assert list(store.whole_audit("bob")) == []
+
+
+def test_what_is_long_is_cut_and_fifty_are_read_at_once(store: Store) -> None:
+    for _ in range(51):
+        store.note("p" * 300, "w" * 300, "a" * 3000, "1" * 300)
+    found = store.audit()
+    assert len(found) == 50
+    one = found[0]
+    lengths = [len(text) for text in (one.person, one.what, one.about, one.address)]
+    assert lengths == [255, 255, 2000, 255]

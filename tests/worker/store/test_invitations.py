@@ -2,6 +2,7 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.errors import NotFound, UserError
+from worker.store import passwords
 from worker.store.people_tables import InvitationRow
 from worker.store.store import Store
 
@@ -42,3 +43,25 @@ def test_an_invitation_that_was_withdrawn_or_has_expired_does_not_hold(store: St
     assert store.invitations() == []
     with pytest.raises(NotFound, match="no such invitation"):
         store.withdraw("guessed")
+
+
+def test_for_a_link_that_does_not_hold_no_hash_is_computed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(passwords, "hashed", lambda password: asked.append(password) or "x")
+    with pytest.raises(NotFound, match="does not hold"):
+        store.accept("guessed", "eve", GOOD)
+    assert asked == []
+
+
+def test_who_comes_second_by_a_moment_has_no_account(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = store.invite("member", 60, "ada")
+    seen = store.invitation(secret)
+    store.accept(secret, "bob", GOOD)
+    monkeypatch.setattr(store, "invitation", lambda secret: seen)
+    with pytest.raises(NotFound, match="does not hold"):
+        store.accept(secret, "eve", GOOD)
+    assert [person.name for person in store.people()] == ["bob"]
