@@ -1,5 +1,6 @@
 """Bring a database to the newest tables. Several processes may do so at once: one works."""
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -7,6 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from worker.contract.errors import UserError
 from worker.store.database import Database
 
+log = logging.getLogger("lethe.store")
 FOLDER = Path(__file__).parent / "migrations"
 LOCK = 0x4C65746865
 """Key of the Postgres advisory lock; any number that nothing else in the database uses."""
@@ -37,6 +39,8 @@ def migrate(database: Database) -> None:
                 f"The database {database.url.render_as_string()} is at revision {revision}; this "
                 f"Lethe knows up to {newest()}. Install the newer Lethe that made it."
             )
+        if revision and revision != newest():
+            log.info("The database goes from revision %s to %s.", revision, newest())
         _upgrade(connection)
 
 
@@ -51,6 +55,8 @@ def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
+    # Its steps are nothing to whoever starts a server; what fails is raised.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from alembic.migration import MigrationContext
 
 from worker.contract.errors import UserError
 from worker.contract.settings import Settings
+from worker.store import migrate as migrating
 from worker.store.database import Database
 from worker.store.migrate import migrate, newest, revision
 from worker.store.store import Store
@@ -78,3 +80,22 @@ def test_sqlite_waits_for_its_lock_and_journals_ahead(tmp_path: Path) -> None:
 def test_a_database_that_several_processes_cannot_share_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="LETHE_DATABASE_URL"):
         Database(url)
+
+
+def test_a_new_database_is_made_in_silence_and_an_older_one_says_from_where_to_where(
+    chosen: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = Store.open(chosen)
+    assert [one.getMessage() for one in caplog.records if "lembic" in one.name] == []
+    assert "revision" not in caplog.text
+    store.close()
+    said = []
+    monkeypatch.setattr(migrating, "_upgrade", lambda connection: said.append("upgraded"))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    store.close()
+    Store.open(chosen).close()
+    told = [one.getMessage() for one in caplog.records if one.name == "lethe.store"]
+    assert told == [f"The database goes from revision 0001 to {newest()}."]
+    assert said == ["upgraded"]
