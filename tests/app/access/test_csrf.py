@@ -52,3 +52,20 @@ def test_a_script_on_another_page_is_refused_even_with_the_bearer_token(script: 
     answer = script.delete("/api/masks/x", headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
     assert "evil.example" in answer.json()["detail"][0]["message"]
+
+
+def test_our_own_page_posts_with_the_token_in_its_form_or_its_header(client: TestClient) -> None:
+    ours = {"Origin": "http://127.0.0.1"}
+    assert client.post("/masks/nothing/delete", headers=ours).status_code == 404, "it came through"
+    token = client.headers.pop("X-CSRF-Token")
+    by_form = client.post("/masks/nothing/delete", data={"csrf": token}, headers=ours)
+    assert by_form.status_code == 404
+    assert client.post("/masks/nothing/delete", headers=ours).status_code == 403
+    other_port = client.post(
+        "/masks/nothing/delete", data={"csrf": token}, headers={"Origin": "http://127.0.0.1:81"}
+    )
+    assert other_port.status_code == 403
+
+
+def test_who_is_not_signed_in_has_no_token(stranger: TestClient) -> None:
+    assert """{"X-CSRF-Token": ""}""" in stranger.get("/login").text

@@ -46,6 +46,16 @@ def test_a_line_is_an_object_that_names_what_it_is_about(lines: list[dict[str, s
     assert lines[0]["time"].endswith("+00:00")
 
 
+def test_what_is_empty_is_no_field_and_letters_stay_as_they_are(
+    lines: list[dict[str, str]],
+) -> None:
+    with about(run="12ab"), about(run="", person="ann"):
+        log.error("é")
+    assert (lines[0]["run"], lines[0]["person"]) == ("12ab", "ann")
+    record = logging.makeLogRecord({"msg": "é", "levelname": "INFO"})
+    assert "é" in Json().format(record)
+
+
 def test_a_traceback_is_a_field(lines: list[dict[str, str]]) -> None:
     try:
         raise RuntimeError("why")

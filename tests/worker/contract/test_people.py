@@ -23,3 +23,25 @@ def test_a_short_name_may_stand_in_a_password_by_chance() -> None:
         check_new_password("WATER and meadows", "water")
     with pytest.raises(UserError, match="1001 characters"):
         check_new_password("0123456789a" * 91, "bob")
+
+
+def test_five_different_characters_and_ten_in_all_do() -> None:
+    check_new_password("abcdeabcde", "zoe")
+    for password in ("abcdabcdab", "abcdefghi"):
+        with pytest.raises(UserError) as error:
+            check_new_password(password, "zoe")
+        assert error.value.problems[0][0] == "password"
+
+
+def test_a_name_of_three_letters_may_not_stand_in_a_password_and_one_of_two_may() -> None:
+    check_new_password("bo sees a river", "bo")
+    with pytest.raises(UserError, match="holds your name"):
+        check_new_password("bob sees a river", "bob")
+
+
+def test_what_is_wrong_is_said_beside_its_field() -> None:
+    for field, wrong in (("name", lambda: person_name("1")), ("role", lambda: role_of("x" * 99))):
+        with pytest.raises(UserError) as error:
+            wrong()
+        assert error.value.problems[0][0] == field
+    assert "x" * 50 in error.value.message and "x" * 51 not in error.value.message
