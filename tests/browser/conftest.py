@@ -233,8 +233,11 @@ class Watch:
 
 
 @pytest.fixture
-def open_tab(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a signed-in tab: `open_tab(served, width=390, dark=True)`; `tab.watch` is its Watch."""
+def open_tab(browser: Browser, fresh: Callable[..., Served]) -> Iterator[Callable[..., Page]]:
+    """Open a signed-in tab: `open_tab(served, width=390, dark=True)`; `tab.watch` is its Watch.
+
+    Tabs close before the applications of `fresh` stop, which an open page would hear.
+    """
     opened: list[tuple[BrowserContext, Watch]] = []
 
     def start(application: Served, width: int = 1280, dark: bool = False) -> Page:

@@ -30,7 +30,6 @@ router = APIRouter()
 @router.get("/facts")
 def show(request: Request, store: StoreDep) -> Response:
     """The chosen set's facts, as the address' search, group and page leave them."""
-    announced(store)  # the first worker brings the sets that ship
     known = listing(store, request.query_params)
     return render(request, "pages/facts.html", block="list", **known)
 
@@ -43,6 +42,8 @@ def listing(
 ) -> dict[str, Any]:
     """What the page shows for an address, and for a split that was refused."""
     sets = store.fact_sets()
+    if not sets:
+        announced(store)  # the first worker brings the sets that ship
     chosen = chosen_set(store, sets, asked.get("set", ""))
     search, group = asked.get("search", ""), asked.get("group", "")
     offset = int(text) if (text := asked.get("offset", "0")).isdecimal() and len(text) < 10 else 0

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
+from tests.app.conftest import fact_set
 from worker.contract.progress import Event
 from worker.contract.settings import Settings
 from worker.engine.client import Engine
@@ -164,10 +165,14 @@ def test_before_any_worker_pages_say_so(settings: Settings, empty_engine: Engine
     app = create_app(settings, empty_engine)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         assert client.get("/?token=a-token-for-tests").status_code == 200
-        for path in ("/", "/facts", "/runs", "/workers"):
+        for path in ("/", "/runs", "/workers"):
             answer = client.get(path)
             assert answer.status_code == 200
-            assert "lethe worker" in answer.text or path in ("/facts", "/runs")
+            assert "lethe worker" in answer.text or path == "/runs"
+        facts = client.get("/facts")
+        assert (facts.status_code, "lethe worker" in facts.text) == (503, True)
+        empty_engine.store.save_fact_set(fact_set())
+        assert client.get("/facts").status_code == 200, "one's own sets need no worker"
         refused = client.get("/api/menu")
         assert (refused.status_code, "lethe worker" in refused.text) == (503, True)
 
