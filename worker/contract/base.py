@@ -1,5 +1,6 @@
 """The base of everything that crosses a border: frozen, and a misspelt key is named."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from worker.contract.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+Name = TypeVar("Name", bound=str)
 
 
 class Contract(BaseModel):
@@ -43,6 +45,14 @@ def _sentence(error: Any, model: type[BaseModel], where: str) -> tuple[str, str]
     if error["type"] == "missing":
         return field, f"{field} is missing; expected a value. Add it."
     return field, f"{field} is {value}: {error['msg'][0].lower()}{error['msg'][1:]}."
+
+
+def one_of(what: str, given: str, known: Sequence[Name], field: str = "") -> Name:
+    """The one of `known` that was given as text; UserError with the nearest and the list."""
+    for name in known:
+        if name == given:
+            return name
+    raise unknown(what, given[:50], list(known), field)
 
 
 def unknown(what: str, name: str, known: list[str], field: str = "") -> UserError:

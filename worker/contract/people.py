@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Literal, get_args
 
-from worker.contract.base import Contract, unknown
+from worker.contract.base import Contract, one_of
 from worker.contract.errors import UserError
 
 Role = Literal["viewer", "member", "admin"]
@@ -92,10 +92,7 @@ def person_name(given: str) -> str:
 
 def role_of(given: str) -> Role:
     """A role by its name; UserError that lists them."""
-    for role in ROLES:
-        if role == given:
-            return role
-    raise UserError(unknown("role", given[:50], list(ROLES)).message, field="role")
+    return one_of("role", given, ROLES, "role")
 
 
 def check_new_password(password: str, name: str) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal, get_args
 
-from worker.contract.base import Contract, unknown
+from worker.contract.base import Contract, one_of
 from worker.contract.errors import UserError
 
 Visibility = Literal["private", "project", "server", "anybody"]
@@ -53,17 +53,9 @@ def project_title(given: str) -> str:
 
 def visibility_of(given: str) -> Visibility:
     """A visibility by its name; UserError that lists them."""
-    for one in VISIBILITIES:
-        if one == given:
-            return one
-    known: list[str] = list(VISIBILITIES)
-    raise UserError(unknown("visibility", given[:50], known).message, field="visibility")
+    return one_of("visibility", given, VISIBILITIES, "visibility")
 
 
 def project_role_of(given: str) -> ProjectRole:
     """A role in a project by its name; UserError that lists them."""
-    for role in PROJECT_ROLES:
-        if role == given:
-            return role
-    known: list[str] = list(PROJECT_ROLES)
-    raise UserError(unknown("role in a project", given[:50], known).message, field="role")
+    return one_of("role in a project", given, PROJECT_ROLES, "role")

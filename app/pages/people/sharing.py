@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse
 from app.backend import StoreDep
 from app.sharing_form import seen_of
 from app.templating import render
-from worker.contract.base import unknown
-from worker.contract.errors import NotFound, UserError
+from worker.contract.base import one_of
+from worker.contract.errors import NotFound
 from worker.store.sharing import MADE, Made
 
 SHARED = True
@@ -28,7 +28,7 @@ BACK: dict[Made, str] = {
 @router.get("/sharing")
 def show(request: Request, store: StoreDep, what: str = "", id: str = "") -> Response:
     """Who sees one thing, and for its owner the choice."""
-    chosen = _made(what)
+    chosen = one_of("kind of thing", what, MADE, "what")
     shared = store.shared(chosen, id)
     seen = seen_of(request, store, chosen, id, shared)
     if seen is None:
@@ -47,13 +47,8 @@ async def share(request: Request, store: StoreDep) -> Response:
     what, id, back = (str(form.get(name, "")) for name in ("what", "id", "back"))
     visibility, _, project = str(form.get("seen", "")).partition(":")
     given = project or ("" if visibility == "private" else None)
-    await run_in_threadpool(store.share, _made(what), id, visibility, given)
+    await run_in_threadpool(
+        store.share, one_of("kind of thing", what, MADE, "what"), id, visibility, given
+    )
     is_own = back.startswith("/") and not back.startswith(("//", "/\\"))
     return RedirectResponse(back if is_own else "/", status_code=303)
-
-
-def _made(what: str) -> Made:
-    for one in MADE:
-        if one == what:
-            return one
-    raise UserError(unknown("kind of thing", what[:40], list(MADE)).message, field="what")
