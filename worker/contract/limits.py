@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from pydantic import Field
 
@@ -78,13 +79,22 @@ def bytes_of(text: str, field: str) -> int | None:
             f"nothing for no limit.",
             field=field,
         )
-    return round(float(found[1]) * _SIZES[found[2]])
+    return int(Decimal(found[1]) * _SIZES[found[2]])
 
 
 def size_words(n: float) -> str:
-    """A size as `bytes_of` reads it, as 20GB."""
+    """A size in words, of three digits, as 20GB."""
     unit = next((unit for unit, size in reversed(_SIZES.items()) if n >= size), "KB")
     return f"{n / _SIZES[unit]:.3g}{unit}"
+
+
+def size_text(n: int) -> str:
+    """A limit's size as `bytes_of` reads it, to the byte: a form that is saved again changes
+    nothing."""
+    sizes = reversed(_SIZES.items())
+    exact = ((unit, size) for unit, size in sizes if n >= size and n * 1000 % size == 0)
+    unit, size = next(exact, ("KB", _SIZES["KB"]))
+    return f"{(Decimal(n) / size).normalize():f}{unit}"
 
 
 def time_words(seconds: float) -> str:
@@ -135,7 +145,7 @@ def limits_words(limits: Limits) -> str:
     if limits.device_seconds is not None:
         said.append(f"{time_words(limits.device_seconds)} a day")
     if limits.storage is not None:
-        said.append(f"{size_words(limits.storage)} of files")
+        said.append(f"{size_text(limits.storage)} of files")
     return ", ".join(said) or "no limits"
 
 

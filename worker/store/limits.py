@@ -1,6 +1,6 @@
 """What people of a shared server may take: limits of everybody and of single people, and use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import floor
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, 
 from sqlalchemy.orm import Session, aliased
 
 from worker.contract.errors import TooMuch
-from worker.contract.limits import Limits, Used, size_words, time_words
+from worker.contract.limits import Limits, Used, size_text, size_words, time_words
 from worker.store.database import Database
 from worker.store.people import person_row
 from worker.store.people_tables import LimitsRow, PersonRow
@@ -20,7 +20,7 @@ from worker.store.turns import WAITS
 EVERYBODY = ""
 """Whose limits hold for all but admins, where a person has none of their own."""
 DAY = 86400.0
-COMPUTED = ("loading", "running")
+_COMPUTED = and_(Run.state.in_(("loading", "running")), Run.kind != "study")
 SOON = 30.0
 """Seconds after which it is worth another try where runs wait."""
 
@@ -78,7 +78,7 @@ def refuse_beyond(session: Session, person: str) -> None:
     if limits.storage is not None and used.storage >= limits.storage:
         raise TooMuch(
             f"The files of your runs take {size_words(used.storage)}, and "
-            f"{size_words(limits.storage)} are the limit for you on this server. Delete runs that "
+            f"{size_text(limits.storage)} are the limit for you on this server. Delete runs that "
             f"you need no longer.",
         )
 
@@ -88,17 +88,20 @@ def at_their_limit(session: Session, people: Sequence[str]) -> set[str]:
     known = _set(session)
     if not any(limits.running is not None for limits in known.values()):
         return set()
-    found = set()
-    for person in set(people) - {""}:
-        most = _holding(session, person).running
-        if most is not None and _used(session, person).running >= most:
-            found.add(person)
-    return found
+    return {
+        person
+        for person in set(people)
+        if (most := most_running(session, person, known)) is not None
+        and _count(session, person, _COMPUTED) >= most
+    }
 
 
-def most_running(session: Session, person: str) -> int | None:
-    """How many runs of a person may be computed at once; None: any number."""
-    return _holding(session, person).running if person else None
+def most_running(
+    session: Session, person: str, known: Mapping[str, Limits] | None = None
+) -> int | None:
+    """How many runs of a person may be computed at once; None: any number. `known` are the limits
+    that are set, where they were read already."""
+    return _holding(session, person, known).running if person else None
 
 
 def _set(session: Session) -> dict[str, Limits]:
@@ -109,8 +112,8 @@ def _set(session: Session) -> dict[str, Limits]:
     }
 
 
-def _holding(session: Session, person: str) -> Limits:
-    known = _set(session)
+def _holding(session: Session, person: str, known: Mapping[str, Limits] | None = None) -> Limits:
+    known = _set(session) if known is None else known
     own = known.get(person, Limits())
     role = session.scalar(select(PersonRow.role).where(PersonRow.name == person))
     return own if role in (None, "admin") else own.over(known.get(EVERYBODY, Limits()))
@@ -130,10 +133,9 @@ def _used(session: Session, person: str) -> Used:
         ended > midnight,
     )
     waits = and_(Run.state.in_(WAITS), ~_of_study())
-    computed = and_(Run.state.in_(COMPUTED), Run.kind != "study")
     return Used(
         waiting=_count(session, person, waits),
-        running=_count(session, person, computed),
+        running=_count(session, person, _COMPUTED),
         device_seconds=session.scalar(seconds, execution_options=WHOLE) or 0.0,
         storage=_of_all(session, select(func.sum(Run.bytes)).where(Run.owner == person)),
         resets=datetime.fromtimestamp(midnight + DAY, UTC),

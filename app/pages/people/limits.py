@@ -11,7 +11,7 @@ from app.backend import StoreDep
 from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.errors import UserError
-from worker.contract.limits import Limits, limits_words, read_limits, size_words, time_words
+from worker.contract.limits import Limits, limits_words, read_limits, size_text, time_words
 from worker.store.store import Store
 
 SHARED = True
@@ -47,7 +47,7 @@ def _typed(limits: Limits) -> dict[str, str]:
         "waiting": "" if limits.waiting is None else str(limits.waiting),
         "running": "" if limits.running is None else str(limits.running),
         "daily": "" if seconds is None else time_words(seconds),
-        "storage": "" if storage is None else size_words(storage),
+        "storage": "" if storage is None else size_text(storage),
     }
 
 

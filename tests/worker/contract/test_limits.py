@@ -1,6 +1,8 @@
 """How limits are read and written."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.contract.errors import UserError
 from worker.contract.limits import (
@@ -8,6 +10,7 @@ from worker.contract.limits import (
     bytes_of,
     limits_words,
     read_limits,
+    size_text,
     size_words,
     time_of,
     time_words,
@@ -31,9 +34,18 @@ def test_what_is_no_size_is_refused_with_what_was_expected(text: str) -> None:
     assert error.value.problems[0][0] == "storage" and repr(text) in error.value.message
 
 
-@pytest.mark.parametrize("text", ["1GB", "20GB", "1.5TB", "7KB", "250MB"])
-def test_a_size_is_written_as_it_is_read(text: str) -> None:
-    assert size_words(bytes_of(text, "storage") or 0) == text
+@pytest.mark.parametrize(
+    "text", ["1GB", "20GB", "1.5TB", "7KB", "250MB", "1.234GB", "123456.789MB", "0.001KB", "0KB"]
+)
+def test_a_size_is_written_as_it_is_read_to_the_byte(text: str) -> None:
+    assert size_text(bytes_of(text, "storage") or 0) == text
+    assert size_words(4_123_456_789) == "4.12GB", "what is taken is said in three digits"
+
+
+@given(st.integers(0, 999_999_999), st.sampled_from(["KB", "MB", "GB", "TB"]))
+def test_any_size_that_can_be_typed_is_the_same_after_it_was_shown(n: int, unit: str) -> None:
+    size = bytes_of(f"{n // 1000}.{n % 1000:03}{unit}", "storage")
+    assert size is not None and bytes_of(size_text(size), "storage") == size
 
 
 @pytest.mark.parametrize("text", ["90d", "4h", "3h50m", "1d12h", "45s", "1m30s"])
