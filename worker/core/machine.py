@@ -71,7 +71,7 @@ class Spending:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before = torch.cuda.memory_allocated(self._device) - self._own
             return self
-        _give_back()
+        give_back()
         self._before = psutil.Process().memory_info().rss - self._own
         if not self._noted_anew():
             self._looking = threading.Thread(target=self._look, name="peak", daemon=True)
@@ -124,8 +124,12 @@ class Spending:
             self._seen = max(self._seen, own.memory_info().rss)
 
 
-def _give_back() -> None:
-    """Have the C library give freed memory back, where it is one that can."""
+def give_back() -> None:
+    """Have the C library give freed memory back, where it is one that can.
+
+    Between two parts of a run that each take much: what the first freed lies in pieces, and the
+    second would take its own beside them.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)

@@ -22,6 +22,7 @@ from worker.core.asking.kept import is_kept, keep_apart, spare
 from worker.core.asking.passages import first_sentences, training_passages
 from worker.core.editing.parts import Index
 from worker.core.findings import Job
+from worker.core.machine import give_back
 from worker.core.models.abilities import require
 from worker.core.models.components import is_transposed
 from worker.core.models.model import Model
@@ -184,8 +185,10 @@ def second_moments(
         texts = [*_texts(model, training_passages(model, own), n_tokens, job.seed)]
         prompts = [f"{fact.said()}." for fact in facts]
         texts += _texts(model, prompts, n_tokens, job.seed)
+        give_back()
         begun = time.perf_counter()
         made = _collect(model, texts, missing)
+        give_back()
         seconds = (time.perf_counter() - begun) / len(missing)
         for layer, new in made.items():
             _kept.keep(f"{key} {layer}", (new.cpu(), seconds))
