@@ -28,7 +28,13 @@ def engine(request: Request) -> Engine:
         audit.tell(request, what)
 
     may_open = request.app.state.settings.anybody
-    acting = Acting(who.user, may_all=who.role == "admin", tell=tell, may_open=may_open)
+    acting = Acting(
+        who.user,
+        may_all=who.role == "admin",
+        is_guest=who.role == "guest",
+        tell=tell,
+        may_open=may_open,
+    )
     return opened.of_session(session.turns if session else "", acting)
 
 

@@ -95,6 +95,7 @@ def check(engine: Engine, data: Any, *, brief: bool = False) -> tuple[Spec, Pref
 
 def _look_at(engine: Engine, spec: Spec) -> tuple[Announcement, Inputs | None]:
     """Check what needs no worker's word; what the spec names, None where it names nothing."""
+    engine.store.refuse_outside_class(spec)
     said = engine.store.menus()
     announcement = announced(engine.store, said)
     if isinstance(spec, AddSpec):

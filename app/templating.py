@@ -115,6 +115,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.globals.update(static_url=static_url, csrf_field=csrf_field, may_change=may_change)
+    env.globals.update(may_cancel=may_cancel)
     env.globals.update(project_field=project_field)
     env.filters.update(
         number=formats.number,
@@ -164,7 +165,7 @@ def csrf_field(context: jinja2.runtime.Context) -> Markup:
 @jinja2.pass_context
 def project_field(context: jinja2.runtime.Context, value: str = "") -> Markup:
     """The choice of who sees what a form makes; nothing for who adds to no project."""
-    if context["signed_in"] is None:
+    if context["signed_in"] is None or context["signed_in"].role == "guest":
         return Markup()
     offered = choices(store(context["request"]))
     if not offered:
@@ -184,6 +185,14 @@ def may_change(context: jinja2.runtime.Context, owner: str) -> bool:
     if reader is None or reader.role == "admin":
         return True
     return reader.role == "member" and reader.user == owner
+
+
+@jinja2.pass_context
+def may_cancel(context: jinja2.runtime.Context, owner: str) -> bool:
+    """Whether the reader may cancel a run of `owner`'s: who may change it, and guests their own."""
+    reader: Identity | None = context.get("signed_in")
+    is_own = reader is not None and reader.role == "guest" and reader.user == owner
+    return is_own or bool(may_change(context, owner))
 
 
 def when(time: Any) -> Markup:

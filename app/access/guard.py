@@ -137,12 +137,12 @@ def sign_in(request: Request, response: Response, sessions: Sessions) -> Respons
     return put_cookie(request, response, sessions.issue(Identity()))
 
 
-def put_cookie(request: Request, response: Response, value: str) -> Response:
-    """Put the cookie of a session, however that is kept, on `response`."""
+def put_cookie(request: Request, response: Response, value: str, lasts: int = LASTS) -> Response:
+    """Put the cookie of a session, however that is kept, on `response`; it `lasts` seconds."""
     response.set_cookie(
         cookie_name(request),
         value,
-        max_age=LASTS,
+        max_age=lasts,
         httponly=True,
         samesite="lax",
         secure=is_secure(request),

@@ -46,8 +46,10 @@ class Passwords:
         return person
 
 
-def let_in(request: Request, response: Response, store: Store, person: Person) -> Response:
-    """Begin a session of a person's and put its cookie on `response`."""
+def let_in(
+    request: Request, response: Response, store: Store, person: Person, lasts: int = LASTS
+) -> Response:
+    """Begin a session of a person's, of `lasts` seconds, and put its cookie on `response`."""
     browser = request.headers.get("user-agent", "")
-    secret = store.sign_in(person.name, LASTS, address_of(request), browser)
-    return put_cookie(request, response, secret)
+    secret = store.sign_in(person.name, lasts, address_of(request), browser)
+    return put_cookie(request, response, secret, lasts)

@@ -7,7 +7,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from app.access.session import Identity
-from app.access.table import RIGHTS, Least, Right
+from app.access.table import GUESTS, RIGHTS, Least, Right
 from worker.contract.people import ROLES
 
 
@@ -29,15 +29,18 @@ def right_of(route: str) -> Right | None:
     return RIGHTS.get(route)
 
 
-def may(identity: Identity | None, least: Least) -> bool:
-    """Whether somebody, or who is not signed in, has at least this role."""
+def may(identity: Identity | None, route: str) -> bool:
+    """Whether somebody, or who is not signed in, may ask a route of the table."""
+    least: Least = RIGHTS[route].least
+    role = identity.role if identity is not None else None
     if least == "anybody":
         return True
-    role = identity.role if identity is not None else None
+    if role == "guest":
+        return route in GUESTS
     return role is not None and ROLES.index(role) >= ROLES.index(least)
 
 
 def may_open(identity: Identity, path: str) -> bool:
     """Whether somebody may read the page at a path."""
-    right = right_of(f"GET {path}")
-    return right is not None and may(identity, right.least)
+    route = f"GET {path}"
+    return right_of(route) is not None and may(identity, route)

@@ -34,6 +34,10 @@ Refused = Callable[[Request, Exception], Response]
 """Answers a request that its sender may not make."""
 HSTS = "max-age=31536000"
 """For a year."""
+_GUESTS = (
+    "You are here as a guest of a class, and this is for people with an account. A guest takes "
+    "lessons, explores the class's model and starts runs on it. Ask your teacher."
+)
 NEEDED = (
     "This needs a personal token, which the account page makes, as the header "
     "`Authorization: Bearer TOKEN`."
@@ -88,12 +92,9 @@ class SharedGuard(Guard):
             return None  # which is answered with 404 or 405
         if right is None:
             words = f"{route} has no row in the table of rights, so it is refused to everybody."
-        elif not may(session.identity if session else None, right.least):
+        elif not may(session.identity if session else None, route):
             assert session is not None
-            words = (
-                f"You are signed in as {session.identity.user!r}, a {session.identity.role}; this "
-                f"is for {_for(right.least)}. An admin can change your role."
-            )
+            words = _not_for(session.identity, right.least)
         else:
             audit.begin(request, right.change, names)
             return None
@@ -102,6 +103,16 @@ class SharedGuard(Guard):
     def _all_routes(self, app: Starlette) -> tuple[Any, ...]:
         self._routes = self._routes or tuple(discovery.routes(app))
         return self._routes
+
+
+def _not_for(who: Identity, least: str) -> str:
+    """Why somebody may not ask a route, and who can help."""
+    if who.role == "guest":
+        return _GUESTS
+    return (
+        f"You are signed in as {who.user!r}, a {who.role}; this is for {_for(least)}. An admin can "
+        f"change your role."
+    )
 
 
 def _for(least: str) -> str:

@@ -35,7 +35,8 @@ def _change(least: Least, rows: dict[str, str]) -> dict[str, Right]:
 RIGHTS: dict[str, Right] = {
     **_read(
         "anybody",
-        "/healthz /readyz /login /login/provider /login/provider/leave /invitation/{secret}",
+        "/healthz /readyz /login /login/provider /login/provider/leave /invitation/{secret} "
+        "/join/{secret}",
     ),
     **_change(
         "anybody",
@@ -43,6 +44,7 @@ RIGHTS: dict[str, Right] = {
             "POST /login": "signed in",
             "GET /login/provider/back": "signed in by the provider",
             "POST /invitation/{secret}": "accepted an invitation",
+            "POST /join/{secret}": "joined a class",
         },
     ),
     # A person's own account and their own answers to lessons.
@@ -72,6 +74,7 @@ RIGHTS: dict[str, Right] = {
         /api/runs/{run_id}/files/{what} /api/runs/{run_id}/log /api/runs/{run_id}/mask.json
         /api/runs/{run_id}/model.zip /api/runs/{run_id}/result /api/runs/{run_id}/tables/{name}
         /api/texts /api/texts/{name:path}
+        /classes /classes/{id}
         /bundles /bundles/{run_id} /compare /compare/figures/{figure}.{ending}
         /dossier /dossier/{run_id} /dossier/{run_id}/file /dossier/{run_id}/verdict
         /explore /explore/answers/{view}.json /explore/circuits/drawn.{ending}
@@ -125,6 +128,12 @@ RIGHTS: dict[str, Right] = {
             "POST /api/texts": "brought a text",
             "DELETE /api/texts/{name:path}": "deleted a text",
             "POST /bundles": "brought a bundle",
+            "POST /classes": "made a class",
+            "POST /classes/{id}": "changed a class",
+            "POST /classes/{id}/end": "ended a class",
+            "POST /classes/{id}/guests/{person}/remove": "let a guest go",
+            "POST /classes/{id}/link": "made a class's link",
+            "POST /classes/{id}/link/revoke": "revoked a class's link",
             "POST /bundles/{run_id}/repeat": "queued a run",
             "POST /explore/circuits": "saved a circuit",
             "POST /explore/circuits/delete": "deleted a circuit",
@@ -186,3 +195,47 @@ RIGHTS: dict[str, Right] = {
         },
     ),
 }
+GUESTS: frozenset[str] = frozenset(
+    {
+        *_read(
+            "guest",
+            """
+            / /api/facts /api/facts/{name} /api/facts/{name}/tokens /api/menu /api/models
+            /api/runs /api/runs/{run_id} /api/runs/{run_id}/arrays/{name}
+            /api/runs/{run_id}/events /api/runs/{run_id}/exports /api/runs/{run_id}/files/{what}
+            /api/runs/{run_id}/log /api/runs/{run_id}/mask.json /api/runs/{run_id}/result
+            /api/runs/{run_id}/tables/{name}
+            /classes /classes/{id} /compare /compare/figures/{figure}.{ending}
+            /dossier /dossier/{run_id} /dossier/{run_id}/file /dossier/{run_id}/verdict
+            /explore /explore/answers/{view}.json /explore/circuits/drawn.{ending}
+            /explore/circuits/open /explore/facts /explore/figures/{view}.{ending}
+            /explore/of/{run_id} /explore/propose /explore/rows/{view} /explore/swap
+            /explore/take /explore/views/{view}
+            /facts /facts/tokens
+            /gallery /gallery/runs/{name} /gallery/{name}
+            /gallery/{name}/figures/{figure}.{ending} /gallery/{name}/report.csv
+            /gallery/{name}/report.json /glossary /handbook
+            /lessons /lessons/progress.csv /lessons/{name} /lessons/{name}/{number}
+            /lessons/{name}/{number}/figures/{figure}
+            /lessons/{name}/{number}/figures/{figure}.csv /lessons/{name}/{number}/made
+            /lessons/{name}/{number}/rest
+            /localize /masks/editor /probes
+            /runs /runs/{run_id} /runs/{run_id}/facts
+            /runs/{run_id}/figures/{figure}.{ending} /runs/{run_id}/gone/ahead
+            /runs/{run_id}/result /runs/{run_id}/spec.json /runs/{run_id}/stream /unlearn
+            """,
+        ),
+        *_look(
+            "guest",
+            """
+            /api/explore/{view} /api/runs /api/runs/check /api/runs/{run_id}/cancel
+            /lessons/{name}/{number} /lessons/{name}/{number}/make /localize /localize/form
+            /localize/preflight /logout /masks/editor /probes /probes/form /probes/preflight
+            /runs/{run_id}/again /runs/{run_id}/do/{doing} /runs/{run_id}/gone
+            /unlearn /unlearn/form /unlearn/preflight
+            """,
+        ),
+    }
+)
+"""The rows that are also for guests of classes, whom no other row lets in. What they ask for is
+held against the class's rules where it is submitted or asked of a worker."""

@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from worker.contract.people import Role
+from worker.contract.limits import Limits
+from worker.contract.people import Person, Role
 from worker.store import passwords
+from worker.store.acting import Acting
 from worker.store.people_tables import PersonRow
 from worker.store.store import Store
 
@@ -28,6 +30,14 @@ def settle(store: Store) -> None:
             session.add(PersonRow(name=name, password=_kept[0], role=role, **made))
 
 
+def take_in(store: Store, *methods: str, name: str = "Gus") -> Person:
+    """A guest of a new class of max', on the model demo with these methods."""
+    teacher = store.acting_for(Acting("max", may_all=False))
+    given = {"seats": 9, "lasts": 3600.0, "limits": Limits()}
+    _, secret = teacher.make_class(f"Class of {name}", "demo", methods, **given)
+    return store.join(secret, name)
+
+
 @contextmanager
 def browser(app: FastAPI, store: Store, name: str = "") -> Iterator[TestClient]:
     """A browser, signed in as `name`, that sends the form token as the pages' scripts do."""
@@ -35,7 +45,7 @@ def browser(app: FastAPI, store: Store, name: str = "") -> Iterator[TestClient]:
     if name:
         secret = store.sign_in(name, 3600, "testclient", "a test's browser")
         client.cookies.set("lethe-session-http", secret)
-        client.headers["X-CSRF-Token"] = form_token(client.get("/account").text)
+        client.headers["X-CSRF-Token"] = form_token(client.get("/glossary").text)
     yield client
 
 

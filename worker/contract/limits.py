@@ -30,6 +30,14 @@ class Limits(Contract):
         """These where they say something, else those of `more`."""
         return more.model_copy(update=self.model_dump(exclude_none=True))
 
+    def within(self, most: "Limits") -> "Limits":
+        """The narrower of these and those of `most`, each for itself."""
+        both = {
+            name: [one for one in (getattr(self, name), getattr(most, name)) if one is not None]
+            for name in Limits.model_fields
+        }
+        return Limits(**{name: min(given) if given else None for name, given in both.items()})
+
 
 class Used(Contract):
     """What a person takes now."""

@@ -7,9 +7,10 @@ from typing import Literal, get_args
 from worker.contract.base import Contract, one_of
 from worker.contract.errors import UserError
 
-Role = Literal["viewer", "member", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)
-"""Each may do what the ones before it may: read; work and change what is one's own; everything."""
+Role = Literal["guest", "viewer", "member", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)[1:]
+"""Of accounts. Each may do what the ones before it may: read; work and change what is one's own;
+everything. A guest has no account, and may what their class allows."""
 
 SHORTEST, LONGEST = 10, 1000
 """Characters of a password."""

@@ -39,12 +39,13 @@ class Project(Contract):
         return next((one.role for one in self.members if one.person == person), None)
 
 
-def project_title(given: str) -> str:
-    """A project's title as it is kept; UserError for one that is empty, too long or unprintable."""
+def project_title(given: str, what: str = "project") -> str:
+    """A project's or class's title as it is kept; UserError for one that is empty, too long or
+    unprintable."""
     title = " ".join(given.split())
     if not title or len(title) > LONGEST_TITLE or not title.isprintable():
         raise UserError(
-            f"{given[:60]!r} is no title for a project; expected 1 to {LONGEST_TITLE} characters, "
+            f"{given[:60]!r} is no title for a {what}; expected 1 to {LONGEST_TITLE} characters, "
             f"for example Sports facts.",
             field="title",
         )

@@ -1,5 +1,6 @@
 """What workers have announced, or in words why nobody can answer."""
 
+from worker.contract.classes import narrowed
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement
 from worker.store.store import Store
@@ -20,11 +21,14 @@ class WorkerBusy(NoWorker):
 def announced(store: Store, said: dict[str, Announcement] | None = None) -> Announcement:
     """What workers can do, of `said` where the store's `menus` were asked for already.
 
-    Before any was ever here it raises what `nobody` says.
+    To a guest that is what their class allows. Before any was ever here it raises what `nobody`
+    says.
     """
     found = store.announcement(said)
     if found is None:
         raise nobody(store)
+    if store.acting.is_guest:
+        return narrowed(store.class_of_guest(store.acting.person), found)
     return found
 
 

@@ -16,7 +16,8 @@ from worker.engine.asking import Superseded, ask, follow
 from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch
-from worker.store.acting import Acting
+from worker.store.acting import NOBODY, Acting
+from worker.store.guests import refuse_outside
 from worker.store.limits import refuse_beyond
 from worker.store.runs import insert_run
 from worker.store.store import Store
@@ -94,6 +95,8 @@ class Engine:
                 if made := run_of_key(rows, owner, key, spec):
                     return made
             if self.store.acting.person:  # a study's own runs are not refused halfway
+                if self.store.acting.is_guest:
+                    refuse_outside(rows, self.store.acting.person, spec, is_submitted=True)
                 self.store.database.lock(rows, f"limits {owner}")
                 refuse_beyond(rows, self.store.acting.person)
             run_id = insert_run(
@@ -124,6 +127,12 @@ class Engine:
             if record.kind == "study":  # one that a worker holds ends its children by itself
                 for child in self.store.children(run_id):
                     self.cancel(child.id)
+
+    def end_class(self, id: str) -> None:
+        """End a class, and cancel those of its runs that wait; what is computed goes to its end."""
+        waiting = self.store.end_class(id)
+        for run_id in waiting:
+            self.of_session("", NOBODY).cancel(run_id)
 
     def events(self, run_id: str, after: int = -1) -> list[tuple[int, Event]]:
         """The run's events with offsets greater than `after`, at most 1,000; does not wait."""

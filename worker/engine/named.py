@@ -12,9 +12,13 @@ from worker.store.tables import TextRow
 
 
 def check_named(spec: Spec, store: Store) -> None:
-    """Raise NotFound for a run, mask, set or text that is not there for who asks."""
+    """Raise NotFound for a run, mask, set or text that is not there for who asks.
+
+    Raises Forbidden for what a guest of a class may not ask.
+    """
     if store.database.look is None:
         return
+    store.refuse_outside_class(spec)
     for run_id in parents_of(spec):
         store.run(run_id)
     mask = getattr(spec, "mask", None)

@@ -32,8 +32,18 @@ class Acting:
     project: str | None = None
     """The project that was chosen for what is made: empty for none, None where nothing was asked,
     so that what is made of a project's runs goes there too."""
+    is_guest: bool = False
+    """Whether it is a guest of a class, who sees and asks what the class allows."""
     may_open: bool = False
     """Whether things may be shared with anybody, who needs no account."""
+
+    def refuse_guest(self, what: str) -> None:
+        """Raise Forbidden where a guest would change something."""
+        if self.is_guest:
+            raise Forbidden(
+                f"You are a guest of a class, who starts and cancels runs; a guest changes no "
+                f"{what}. Ask your teacher, who has an account."
+            )
 
     def refuse_others(self, owner: str, what: str) -> None:
         """Raise Forbidden for what is somebody else's."""
@@ -59,6 +69,6 @@ class ActingStore:
         """The same store, acting for somebody; close only the first."""
         own = copy(self)
         own.acting = acting
-        look = None if acting.may_all else Sight(acting.person)
+        look = None if acting.may_all else Sight(acting.person, is_guest=acting.is_guest)
         own.database = self.database.seen_by(look, acting)
         return own

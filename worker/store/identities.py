@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from worker.contract.errors import Conflict
 from worker.contract.people import Person, Role, person_name
 from worker.store.database import Database
-from worker.store.people import insert_person, person_of, person_row
+from worker.store.people import account_row, insert_person, person_of
 from worker.store.people_tables import PersonRow
 
 LONGEST_WISH = 30
@@ -50,7 +50,7 @@ class IdentityStore:
             row = _row(session, kept)
             if row is not None and row.name != name:
                 raise Conflict(f"This identity opens the account {row.name!r} already.")
-            person_row(session, name).password = kept
+            account_row(session, name).password = kept
 
 
 def insert_by_identity(

@@ -40,6 +40,13 @@ class LessonStore:
             rows = session.scalars(query.order_by(LessonAnswer.lesson, LessonAnswer.step)).all()
             return _answered(rows)
 
+    def answers_of(self, readers: Sequence[str]) -> list[Answered]:
+        """The answers of these readers."""
+        order = LessonAnswer.reader, LessonAnswer.lesson, LessonAnswer.step
+        query = select(LessonAnswer).where(LessonAnswer.reader.in_(list(readers)))
+        with self.database.read() as session:
+            return _answered(session.scalars(query.order_by(*order)).all())
+
     def class_answers(self) -> list[Answered]:
         """Every reader's answers."""
         order = LessonAnswer.reader, LessonAnswer.lesson, LessonAnswer.step

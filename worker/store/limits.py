@@ -116,7 +116,10 @@ def _holding(session: Session, person: str, known: Mapping[str, Limits] | None =
     known = _set(session) if known is None else known
     own = known.get(person, Limits())
     role = session.scalar(select(PersonRow.role).where(PersonRow.name == person))
-    return own if role in (None, "admin") else own.over(known.get(EVERYBODY, Limits()))
+    everybody = known.get(EVERYBODY, Limits())
+    if role == "guest":  # whose limits a teacher sets, an admin the server's
+        return own.within(everybody)
+    return own if role in (None, "admin") else own.over(everybody)
 
 
 def _used(session: Session, person: str) -> Used:

@@ -18,9 +18,10 @@ class PeopleStore:
     database: Database
 
     def people(self) -> list[Person]:
-        """Everybody, by name."""
+        """Everybody who has an account, by name; guests are their class's."""
+        accounts = select(PersonRow).where(PersonRow.role != "guest").order_by(PersonRow.name)
         with self.database.read() as session:
-            rows = session.scalars(select(PersonRow).order_by(PersonRow.name))
+            rows = session.scalars(accounts)
             return [person_of(row) for row in rows]
 
     def person(self, name: str) -> Person:
@@ -37,7 +38,7 @@ class PeopleStore:
     def set_role(self, name: str, role: Role) -> Person:
         """Give a person another role, in force from their next request on."""
         with self.database.write() as session:
-            row = person_row(session, name)
+            row = account_row(session, name)
             self._keep_an_admin(session, row, role == "admin" and not row.disabled)
             row.role = role
             return person_of(row)
@@ -45,7 +46,7 @@ class PeopleStore:
     def set_disabled(self, name: str, disabled: bool) -> Person:
         """Shut a person out, with every session and token of theirs, or let them in again."""
         with self.database.write() as session:
-            row = person_row(session, name)
+            row = account_row(session, name)
             self._keep_an_admin(session, row, row.role == "admin" and not disabled)
             row.disabled = disabled
             if disabled:
@@ -57,7 +58,7 @@ class PeopleStore:
         check_new_password(password, name)
         kept = passwords.hashed(password)
         with self.database.write() as session:
-            person_row(session, name).password = kept
+            account_row(session, name).password = kept
             others = delete(SignInRow).where(SignInRow.person == name, SignInRow.id != keep)
             session.execute(others)
 
@@ -121,11 +122,22 @@ def person_row(session: Session, name: str) -> PersonRow:
     return row
 
 
+def account_row(session: Session, name: str) -> PersonRow:
+    """The row of who has an account; raises NotFound, and Conflict for a guest of a class."""
+    row = person_row(session, name)
+    if row.role == "guest":
+        raise Conflict(
+            f"{name!r} is a guest of a class and has no account; expected a person who has one. "
+            f"The class's page lets a guest go."
+        )
+    return row
+
+
 def person_of(row: PersonRow) -> Person:
     """A row as pages show it, without the password."""
     return Person(
         name=row.name,
-        role=role_of(row.role),
+        role="guest" if row.role == "guest" else role_of(row.role),
         disabled=row.disabled,
         by_provider=row.password.startswith("oidc:"),
         created=moment(row.created),

@@ -6,7 +6,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.people import Person, PersonalToken
 from worker.store import secret_hash
 from worker.store.database import Database
-from worker.store.people import person_of, person_row
+from worker.store.people import account_row, person_of
 from worker.store.people_tables import PersonalTokenRow, PersonRow
 from worker.store.sign_ins import SEEN
 from worker.store.tables import database_time, moment
@@ -34,7 +34,7 @@ class TokenStore:
             )
         secret, id = secret_hash.draw(BEGINS)
         with self.database.write() as session:
-            person_row(session, person)
+            account_row(session, person)
             now = session.scalar(select(database_time())) or 0.0
             over = PersonalTokenRow.expires < now
             session.execute(delete(PersonalTokenRow).where(over))

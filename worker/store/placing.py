@@ -2,8 +2,9 @@
 
 1. On a server of one reader, and for what nobody made: no project, visible to the server.
 2. Into the project that was chosen, visible to it.
-3. Without a choice, what is made of a project's runs alone goes where they are.
-4. Else it is private.
+3. What a guest makes goes into the class's project, whatever was chosen.
+4. Without a choice, what is made of a project's runs alone goes where they are.
+5. Else it is private.
 
 What a worker makes for a study goes where the study is.
 """
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from worker.contract.errors import Forbidden, NotFound
 from worker.store.acting import NOBODY, Acting
+from worker.store.class_tables import ClassRow, GuestRow
 from worker.store.project_tables import MemberRow, ProjectRow
 from worker.store.tables import Run
 
@@ -29,6 +31,8 @@ def placed(session: Session, parents: Sequence[str] = (), owner: str = "") -> di
     It is made by whom the session acts for; `owner` is for whom a worker makes it.
     """
     acting: Acting = session.info["acting"] or NOBODY
+    if acting.is_guest:
+        return _within(may_add_to(session, acting, _of_guest(session, acting.person)))
     if acting.project:
         return _within(may_add_to(session, acting, acting.project))
     if not acting.person:
@@ -64,6 +68,15 @@ def no_project(id: str) -> NotFound:
     return NotFound(
         f"There is no project {id[:40]!r}; expected the id of one that you are in.", field="project"
     )
+
+
+def _of_guest(session: Session, person: str) -> str:
+    """The project of a guest's class; Forbidden where they are let go, or the class has ended."""
+    query = select(ClassRow.project).join(GuestRow, GuestRow.class_id == ClassRow.id)
+    found = session.scalar(query.where(GuestRow.person == person, ClassRow.ended.is_(None)))
+    if found is None:
+        raise Forbidden("Your class has ended, or let you go, so you make nothing more in it.")
+    return found
 
 
 def _may_add(session: Session, acting: Acting, project: str) -> bool:

@@ -45,13 +45,8 @@ class ProjectStore:
     def make_project(self, title: str, owner: str = "") -> Project:
         """Make a project, whose owner is who acts; NotFound for an `owner` who is nobody."""
         kept, maker = project_title(title), owner or self.acting.person
-        id = secrets.token_hex(6)
         with self.database.write() as session:
-            _check_person(session, maker)
-            created = session.scalar(select(database_time())) or 0.0
-            session.add(ProjectRow(id=id, title=kept, made_by=maker, created=created))
-            session.flush()
-            session.add(MemberRow(project_id=id, person=maker, role="owner"))
+            id, created = insert_project(session, kept, maker)
         self.acting.tell(f"project {id} ({kept})")
         return Project(
             id=id,
@@ -135,6 +130,16 @@ class ProjectStore:
             )
 
 
+def insert_project(session: Session, title: str, owner: str) -> tuple[str, float]:
+    """Write a project with its owner: its id, and when it was made; NotFound for nobody."""
+    _check_person(session, owner)
+    id, created = secrets.token_hex(6), session.scalar(select(database_time())) or 0.0
+    session.add(ProjectRow(id=id, title=title, made_by=owner, created=created))
+    session.flush()
+    session.add(MemberRow(project_id=id, person=owner, role="owner"))
+    return id, created
+
+
 def _read(session: Session, id: str) -> Project:
     row = session.get(ProjectRow, id)
     if row is None:
@@ -144,8 +149,9 @@ def _read(session: Session, id: str) -> Project:
 
 
 def _check_person(session: Session, name: str) -> None:
-    """Raise NotFound for who has no account, without a word on who has one."""
-    if session.get(PersonRow, name) is None:
+    """Raise NotFound for who has no account, without a word on who has one; a guest has none."""
+    row = session.get(PersonRow, name)
+    if row is None or row.role == "guest":
         raise NotFound(
             f"There is no person {name[:50]!r} on this server; expected a name as it is signed in "
             f"with.",

@@ -89,6 +89,7 @@ class RunStore:
         """Change what a reader may change of a run; None leaves it as it is."""
         given = {"title": title, "starred": starred, "archived": archived}
         values = {name: value for name, value in given.items() if value is not None}
+        self.acting.refuse_guest("run")
         with self.database.write() as session:
             row = session.get(Run, id)
             if row is None:
@@ -105,6 +106,7 @@ class RunStore:
     def delete_run(self, id: str) -> None:
         """Delete a finished run with its files; refused while other runs descend from it."""
         record = self.run(id)
+        self.acting.refuse_guest("run")
         self.acting.refuse_others(record.owner, f"run {id}")
         if record.state not in FINAL_STATES:
             raise Conflict(f"Run {id} is {record.state}; cancel it before it is deleted.")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 from sqlalchemy.sql import Select, visitors
 
 from worker.contract.projects import Visibility
+from worker.store.class_tables import ClassRow, GuestRow
 from worker.store.project_tables import MemberRow, ProjectRow
 from worker.store.tables import (
     CircuitRow,
@@ -44,10 +45,13 @@ Rule = Callable[[Any], ColumnElement[bool]]
 
 
 class Sight:
-    """What one person sees; who has no account for an empty name. Called with each statement."""
+    """What one person sees; who has no account for an empty name. Called with each statement.
 
-    def __init__(self, person: str) -> None:
-        self._person = person
+    A guest of a class sees what is theirs and what is in the class's project, and no more.
+    """
+
+    def __init__(self, person: str, *, is_guest: bool = False) -> None:
+        self._person, self._is_guest = person, is_guest
         self._options = {entity.__tablename__: self._option(entity) for entity in self._rules()}
 
     def __call__(self, state: ORMExecuteState) -> None:
@@ -64,6 +68,8 @@ class Sight:
         if not self._person:
             return made.visibility == "anybody"  # type: ignore[no-any-return]
         in_project = and_(made.visibility == "project", made.project.in_(self._projects()))
+        if self._is_guest:
+            return or_(made.owner == self._person, in_project)
         return or_(made.owner == self._person, made.visibility.in_(_OPEN), in_project)
 
     def _projects(self) -> Select[Any]:
@@ -81,7 +87,15 @@ class Sight:
         )
         rules[ProjectRow] = lambda row: self._within(row.id)
         rules[MemberRow] = lambda row: self._within(row.project_id)
+        rules[ClassRow] = lambda row: self._within(row.project)
+        rules[GuestRow] = self._of_class
         return rules
+
+    def _of_class(self, row: Any) -> ColumnElement[bool]:
+        """Whether a guest may be seen: by who is in the class's project."""
+        classes = ClassRow.__table__.alias()
+        mine = select(classes.c.id).where(self._within(classes.c.project))
+        return row.class_id.in_(mine)  # type: ignore[no-any-return]
 
     def _within(self, project: Any) -> ColumnElement[bool]:
         return project.in_(self._projects()) if self._person else false()

@@ -11,8 +11,10 @@ from worker.store.artifacts import Artifacts
 from worker.store.attempts import AttemptStore
 from worker.store.audit import AuditStore
 from worker.store.circuits import CircuitStore
+from worker.store.classes import ClassStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
+from worker.store.guests import GuestStore
 from worker.store.identities import IdentityStore
 from worker.store.invitations import InvitationStore
 from worker.store.knowledge import KnowledgeStore
@@ -56,6 +58,8 @@ class Store(
     TokenStore,
     AuditStore,
     ProjectStore,
+    ClassStore,
+    GuestStore,
     SharingStore,
     ActingStore,
 ):

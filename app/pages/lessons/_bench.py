@@ -139,7 +139,9 @@ class Bench:
         options = filled(
             experiment.options, self.about.values, lambda name, text: self.run(name).value(text)
         )
-        return parse(ExploreSpec, {"model": model, "view": experiment.view, "options": options})
+        spec = parse(ExploreSpec, {"model": model, "view": experiment.view, "options": options})
+        self.engine.store.refuse_outside_class(spec)
+        return spec
 
     def _edited(self, model: Any, edit: Edit) -> dict[str, Any]:
         run = self.made(edit)

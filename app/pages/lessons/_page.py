@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from app.intervening import Switch, write
-from app.pages.lessons import _progress
+from app.lessons import progress
 from app.pages.lessons._about import About
 from app.pages.lessons._bench import Bench, What
 from app.pages.lessons._judging import Judged, judge
@@ -65,7 +65,7 @@ class Screen:
     @property
     def is_done(self) -> bool:
         """Whether what stands below the question is seen."""
-        return self.step.question is None or _progress.is_done(self.step, self.answered)
+        return self.step.question is None or progress.is_done(self.step, self.answered)
 
     @property
     def waits_for_own(self) -> bool:
@@ -120,7 +120,7 @@ class Screen:
             "given": self.answered.given if self.answered else "",
             "has_rest": has_rest,
             "rest": self._rest() if is_at_hand else None,
-            "steps": list(zip(self.lesson.steps, _progress.done(self.lesson, self.answers),
+            "steps": list(zip(self.lesson.steps, progress.done(self.lesson, self.answers),
                               strict=True)),
         }  # fmt: skip
 

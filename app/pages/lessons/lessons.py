@@ -10,6 +10,7 @@ from app import csv_text
 from app.backend import EngineDep, StoreDep
 from app.experiment import model_choices
 from app.failures import status
+from app.lessons import progress
 from app.lessons.library import Library, library
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About, about
@@ -36,7 +37,7 @@ def index(request: Request, store: StoreDep) -> Response:
     reader = reader_of(request)
     answers = store.lesson_answers(reader)
     rows = [
-        (lesson, sum(_progress.done(lesson, answers)), _progress.place(lesson, answers))
+        (lesson, sum(progress.done(lesson, answers)), progress.place(lesson, answers))
         for lesson in found.lessons
     ]
     return render(
@@ -81,7 +82,7 @@ def class_csv(request: Request, store: StoreDep) -> Response:
 def resume(request: Request, name: str, store: StoreDep) -> Response:
     """Go to the first step that is not done."""
     lesson = _library(request).find(name)
-    at = _progress.place(lesson, store.lesson_answers(reader_of(request), name))
+    at = progress.place(lesson, store.lesson_answers(reader_of(request), name))
     query = about(lesson, request.query_params).query()
     return RedirectResponse(f"/lessons/{name}/{at}{query}", status_code=303)
 

@@ -36,11 +36,11 @@ def _page(request: Request, store: Store, person: str, **shown: Any) -> Response
         choices=[("", "everybody but admins"), *((one.name, one.name) for one in people)],
         rows=[(one, store.limits_of(one.name), store.used(one.name)) for one in people],
         everybody=limits_words(store.limits().get("", Limits())),
-        **{"typed": _typed(store.limits().get(person, Limits())), **known},
+        **{"typed": typed_limits(store.limits().get(person, Limits())), **known},
     )
 
 
-def _typed(limits: Limits) -> dict[str, str]:
+def typed_limits(limits: Limits) -> dict[str, str]:
     """Limits as the form's fields hold them."""
     seconds, storage = limits.device_seconds, limits.storage
     return {

@@ -1,10 +1,11 @@
 """Home: what this is, where to start, what ran last, who computes."""
 
 from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
 
 from app.backend import StoreDep
 from app.recipes import offers
-from app.templating import render
+from app.templating import person_of, render
 from worker.contract.records import RunRecord
 from worker.engine.examples import EXAMPLE, EXAMPLES, shown
 from worker.store.store import Store
@@ -17,7 +18,10 @@ router = APIRouter()
 
 @router.get("/")
 def show(request: Request, store: StoreDep) -> Response:
-    """Show the way in, the last runs and the workers."""
+    """Show the way in, the last runs and the workers; to a guest, their class."""
+    person = person_of(request)
+    if person is not None and person.role == "guest":
+        return RedirectResponse("/classes", status_code=303)
     announcement = store.announcement()
     return render(
         request,

@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 from app import discovery
 from app.access.rights import may
 from app.access.session import Identity
-from app.access.table import RIGHTS
+from app.access.table import GUESTS, RIGHTS
 from tests.app.conftest import AskedEngine
-from tests.app.people import PEOPLE, browser
+from tests.app.people import PEOPLE, browser, take_in
 
 
 def routes(app: FastAPI) -> Iterator[str]:
@@ -51,16 +51,29 @@ def test_what_changes_something_says_what_and_what_is_read_does_not() -> None:
         assert bool(right.change) == is_change, route
 
 
-@pytest.mark.parametrize("name", ["", *PEOPLE])
+def test_what_guests_may_ask_has_a_row_and_changes_little() -> None:
+    assert set(RIGHTS) > GUESTS
+    changes = {route for route in GUESTS if RIGHTS[route].change}
+    words = {RIGHTS[route].change for route in changes}
+    assert words == {
+        "answered in a lesson", "cancelled a run", "changed a run", "queued a lesson's runs",
+        "queued a run", "queued runs", "signed out",
+    }  # fmt: skip
+    assert not {route for route in GUESTS if RIGHTS[route].least == "admin"}
+
+
+@pytest.mark.parametrize("name", ["", *PEOPLE, "guest"])
 def test_everybody_may_ask_what_the_table_says_and_nothing_else(
     shared: FastAPI, engine: AskedEngine, name: str
 ) -> None:
-    identity = Identity(name, PEOPLE[name]) if name else None
+    role = PEOPLE.get(name, "guest")
+    name = take_in(engine.store).name if role == "guest" and name else name
+    identity = Identity(name, role) if name else None
     order = sorted(RIGHTS, key=lambda route: (route == "POST /logout", route))
     with browser(shared, engine.store, name) as client:
         for route in order:
             answer = ask(client, route)
-            if may(identity, RIGHTS[route].least):
+            if may(identity, route):
                 assert answer.status_code not in (401, 403) or route == "POST /login", route
                 assert not answer.headers.get("location", "").startswith("/login?"), route
             elif name:

@@ -19,37 +19,40 @@ from app import discovery
 from app.access.opened import OPENED
 from app.access.rights import may
 from app.access.session import Identity
-from app.access.table import RIGHTS
 from app.drawing.drawing import Source
 from app.main import create_app
 from tests.app.conftest import AskedEngine
 from tests.app.pages.conftest import begin
 from tests.app.people import PEOPLE, browser
 from worker.contract.facts import Fact, FactSet
+from worker.contract.limits import Limits
 from worker.contract.mask import Mask
 from worker.contract.people import Role
 from worker.contract.projects import VISIBILITIES, Visibility
 from worker.contract.settings import Settings
 from worker.store.acting import Acting
 from worker.store.people_tables import PersonRow
-from worker.store.sharing import MADE, Made
+from worker.store.sharing import MADE
 from worker.store.store import Store
 
 OTHERS: dict[str, Role] = {"paul": "member", "olga": "member"}
 """Paul is in the project of what is made, as a viewer of it; Olga is in another."""
-ROLES: dict[str, Role | None] = {"": None, **PEOPLE, **OTHERS}
+GUESTS: dict[str, Role] = {"gus": "guest", "gil": "guest"}
+"""Gus is a guest of max' class, Gil of another."""
+ROLES: dict[str, Role | None] = {"": None, **PEOPLE, **OTHERS, **GUESTS}
 SEES: dict[Visibility, set[str]] = {
     "private": {"max", "ada"},
-    "project": {"max", "ada", "paul"},
+    "project": {"max", "ada", "paul", "gus"},
     "server": {"max", "ada", "paul", "olga", "mia", "vera"},
     "anybody": {"max", "ada", "paul", "olga", "mia", "vera", ""},
 }
 """Who sees what is max', in his project, and visible to these."""
 SECRET = "Zebrasecret"
 """Stands in the title and content of everything of max'."""
-NAMES: dict[str, Made | str] = {"run_id": "run", "mask_id": "mask", "id": "project"}
+NAMES: dict[str, str] = {"run_id": "run", "mask_id": "mask", "id": "project"}
 """Part of an address -> what it names."""
-NAMED: dict[str, tuple[str, Made]] = {
+NAMED: dict[str, tuple[str, str]] = {
+    "/classes/": ("id", "class"),
     "/api/facts/": ("name", "fact set"),
     "/api/texts/": ("name", "text"),
 }
@@ -58,6 +61,7 @@ NAMELESS = (
     "/lessons/",
     "/studies/built-in/",
     "/invitation/",
+    "/join/",
     "/facts/upload/",
     "/explore/answers/",
     "/explore/circuits/drawn",
@@ -76,6 +80,8 @@ class Things:
     """What max made."""
 
     ids: dict[str, str]
+    logins: dict[str, str]
+    """Guest -> the name that the server has for them."""
 
     def asked(self) -> str:
         """A query in which each thing is named in every way that a page may read."""
@@ -135,9 +141,12 @@ def things(
     open_app: FastAPI, engine: AskedEngine, put: Callable[[str, Source], str], made: ModuleType
 ) -> Things:
     store = engine.store.acting_for(Acting("max", may_all=False, may_open=True))
-    project = store.make_project("Of max")
-    store.set_member(project.id, "paul", "viewer")
-    engine.store.acting_for(Acting("olga", may_all=False)).make_project("Another")
+    rules: dict[str, Any] = {"seats": 9, "lasts": 3600.0, "limits": Limits()}
+    held, link = store.make_class("Of max", "demo", ["localization/causal_tracing"], **rules)
+    store.set_member(held.project, "paul", "viewer")
+    olga = engine.store.acting_for(Acting("olga", may_all=False))
+    _, another = olga.make_class("Another", "demo", [], **rules)
+    logins = {"gus": store.join(link, "Gus").name, "gil": store.join(another, "Gil").name}
     run = put("localize", made.localization_source())
     engine.store.update_run(run, title=SECRET, tags=["x"])
     own(engine.store, run)
@@ -153,8 +162,10 @@ def things(
             "mask": mask.id,
             "text": text.name,
             "circuit": circuit.name,
-            "project": project.id,
-        }
+            "project": held.project,
+            "class": held.id,
+        },
+        logins,
     )
 
 
@@ -183,6 +194,10 @@ ROWS: tuple[tuple[str, Visibility], ...] = (
     ("paul", "project"),
     ("max", "private"),
     ("ada", "private"),
+    ("gus", "private"),
+    ("gus", "project"),
+    ("gus", "server"),
+    ("gil", "project"),
 )
 """Who asks, and what who may see: on both sides of every border, and who is on none."""
 
@@ -209,12 +224,13 @@ def test_everybody_reads_what_they_may_see_and_nothing_else(
     role = ROLES[person]
     me = Identity(person, role) if role else None
     with (
-        browser(open_app, engine.store, person) as client,
+        browser(open_app, engine.store, things.logins.get(person, person)) as client,
         browser(open_app, engine.store, "max") as owner,
     ):
         for path in gets(open_app):
             route = f"GET {path}"
-            if not may(me, RIGHTS[route].least) and route not in OPENED:
+            is_open = route in OPENED and role != "guest"
+            if not may(me, route) and not is_open:
                 continue
             thing = thing_of(path)
             if thing is None and person in ("max", "ada"):
@@ -226,7 +242,7 @@ def test_everybody_reads_what_they_may_see_and_nothing_else(
             id = things.ids[what]
             address = filled(path, part, id)
             code, text = answer(client, address)
-            is_seen = person in SEES["project"] if what == "project" else sees
+            is_seen = person in SEES["project"] if what in ("project", "class") else sees
             if is_seen:
                 assert code == answer(owner, address)[0], (address, code)
                 continue

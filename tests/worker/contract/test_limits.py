@@ -93,3 +93,10 @@ def test_a_persons_own_say_before_everybodys() -> None:
     own, everybody = Limits(waiting=9), Limits(waiting=1, running=2)
     assert own.over(everybody) == Limits(waiting=9, running=2)
     assert Limits().over(everybody) == everybody
+
+
+def test_of_two_limits_the_narrower_holds_each_for_itself() -> None:
+    wide, narrow = Limits(waiting=9, running=1), Limits(waiting=3, storage=7)
+    assert wide.within(narrow) == narrow.within(wide) == Limits(waiting=3, running=1, storage=7)
+    assert Limits(waiting=0).within(wide).waiting == 0
+    assert Limits().within(Limits()) == Limits()

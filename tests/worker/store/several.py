@@ -1,8 +1,11 @@
 """Several people on one store, and things that one of them makes."""
 
+from typing import Any
+
 from tests.worker.store.test_acting import FACTS, SPEC
 from tests.worker.store.test_masks import MASK
 from worker.contract.facts import FactSet
+from worker.contract.limits import Limits
 from worker.contract.spec import parse_spec
 from worker.store.acting import Acting
 from worker.store.runs import insert_run
@@ -14,6 +17,14 @@ def as_(store: Store, person: str, project: str | None = None, may_open: bool = 
     return store.acting_for(
         Acting(person, may_all=person == "ada", project=project, may_open=may_open)
     )
+
+
+RULES: dict[str, Any] = {"seats": 2, "lasts": 60.0, "limits": Limits(waiting=3)}
+"""What a class has besides title, model and methods."""
+
+
+def as_guest(store: Store, person: str) -> Store:
+    return store.acting_for(Acting(person, may_all=False, is_guest=True))
 
 
 def make_run(store: Store, seed: int = 0, parents: tuple[str, ...] = ()) -> str:
