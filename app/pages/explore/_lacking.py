@@ -37,6 +37,7 @@ class _Looking(Asker):
     """What is asked -> its answer, or why there is none."""
 
     def answer(self, spec: ExploreSpec) -> Result:
+        self.engine.store.refuse_outside_class(spec)
         found = self.given.get(spec.model_dump_json()) or self.answers.known(spec)
         if found is None:
             raise _Lacking(spec, self)

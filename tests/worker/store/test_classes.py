@@ -105,7 +105,7 @@ def test_a_class_that_ends_takes_everybody_and_everything_with_it(people: Store)
     with people.database.write() as session:
         session.get_one(Run, done).state = "done"
     assert max_.end_class(held.id) == [waits]
-    assert people.signed_in(cookie) is None
+    assert people.signed_in(cookie) is None and people.sign_ins(person) == []
     ended = max_.one_class(held.id)
     assert ended.ended is not None and ended.link_expires is None and ended.taken == 0
     assert max_.project(held.project).archived

@@ -11,7 +11,10 @@ from starlette.testclient import TestClient
 
 from tests.app.conftest import AskedEngine, announcement
 from tests.app.people import browser, form_token
+from worker.contract.errors import Forbidden
 from worker.contract.menu import Announcement, ModelInfo
+from worker.contract.spec import parse_spec
+from worker.store.acting import Acting
 from worker.store.store import Store
 
 RULES: dict[str, Any] = {
@@ -257,3 +260,30 @@ def test_what_is_wrong_with_a_class_is_said_beside_its_field(
     assert store.classes() == [] and store.projects() == []
     late = teacher.post("/classes", data={**RULES, "days": "400"})
     assert late.status_code == 422 and "400 is no number of days" in late.text
+
+
+def test_the_queue_itself_holds_a_guest_to_the_class(
+    shared: FastAPI, teacher: TestClient, store: Store, engine: AskedEngine
+) -> None:
+    page, link = make(teacher)
+    with guest(shared, link):
+        login = login_of(store, "Anna")
+    anna = engine.of_session(login, Acting(login, may_all=False, is_guest=True))
+    with pytest.raises(Forbidden, match="expected 'demo'"):
+        anna.submit(parse_spec({**SPEC, "model": "other"}))
+    run = anna.submit(parse_spec(SPEC))
+    teacher.post(f"{page}/end")
+    assert store.run(run).state == "cancelled"
+    with pytest.raises(Forbidden, match="has ended"):
+        anna.submit(parse_spec({**SPEC, "seed": 1}))
+
+
+def test_a_lesson_asks_a_guests_model_alone(shared: FastAPI, teacher: TestClient) -> None:
+    _, link = make(teacher)
+    with guest(shared, link) as anna:
+        assert anna.get("/lessons/where/2").status_code == 200
+        refused = anna.get("/lessons/where/2?model=other")
+        assert refused.status_code == 403 and "expected &#39;demo&#39;" in refused.text
+        for page in ("/lessons", "/lessons/where/2"):
+            assert "/notes" not in anna.get(page).text
+        assert anna.get("/lessons/where/notes").status_code == 403
