@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.app.conftest import announcement
 from tests.browser.conftest import Served
 from tests.browser.pages import violations
 from worker.contract.settings import Settings
@@ -73,4 +74,42 @@ def test_an_admin_invites_a_member_who_works_until_shut_out(
     admin.get_by_role("link", name="Audit log").click()
     expect(admin.get_by_role("row").filter(has_text="shut a person out")).to_contain_text("max")
     found["audit"] = violations(admin)
+    assert not any(found.values()), found
+
+
+def test_a_teacher_makes_a_class_that_a_guest_joins_until_it_ends(
+    fresh: Callable[..., Served], open_tab: Callable[..., Page]
+) -> None:
+    application = fresh(with_worker=False, LETHE_SHARED="1")
+    with store_of(application) as store:
+        secret = store.invite("member", 600, "")
+        store.claim_worker("host:cpu", "g", {}, "cpu", 1e9, lambda holder: True)
+        store.announce("host:cpu", "g", announcement())
+    teacher, guest = open_tab(application), open_tab(application, width=390)
+    teacher.goto(f"{application.base}/invitation/{secret}")
+    accept(teacher, "max")
+    teacher.get_by_role("link", name="Classes").click()
+    teacher.get_by_label("Title").fill("Whales")
+    found = {"classes": violations(teacher)}
+    teacher.get_by_role("button", name="Make the class").click()
+    link = teacher.get_by_text("/join/").inner_text()
+    guest.goto(link)
+    found["join"] = violations(guest)
+    guest.get_by_label("Your name").fill("Anna")
+    guest.get_by_role("button", name="Join the class").click()
+    expect(guest.get_by_role("heading", name="Whales")).to_be_visible()
+    found["class of a guest"] = violations(guest)
+    guest.get_by_role("button", name="Menu").click()
+    expect(guest.get_by_role("link", name="Models")).to_have_count(0)
+    guest.get_by_label("Pages").get_by_role("link", name="Lessons").click()
+    guest.get_by_role("link", name="Begin: Where does a model keep a fact?").click()
+    expect(guest.get_by_role("heading", level=1)).to_be_visible()
+    teacher.get_by_role("link", name="Look again").click()
+    expect(teacher.get_by_role("row").filter(has_text="Anna")).to_be_visible()
+    found["class"] = violations(teacher)
+    teacher.get_by_role("button", name="End the class").click()
+    teacher.get_by_role("button", name="Go ahead").click()
+    expect(teacher.get_by_text("ended", exact=False).first).to_be_visible()
+    guest.goto(f"{application.base}/lessons")
+    expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()
     assert not any(found.values()), found

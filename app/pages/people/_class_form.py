@@ -1,5 +1,6 @@
 """The form of a class: title, model, methods, seats, limits; read, and shown as it was typed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -64,7 +65,7 @@ def read(typed: Typed, store: Store) -> dict[str, Any]:
             raise unknown("model that can be loaded", values["model"], models, "model")
         return values["model"]
 
-    readers = {
+    readers: dict[str, Callable[[], Any]] = {
         "title": lambda: project_title(values["title"], "class"),
         "model": model,
         "methods": lambda: check_methods(typed.methods, methods),
