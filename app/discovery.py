@@ -30,7 +30,7 @@ MENU = (
         "/dossier",
         "/gallery",
     ),
-    ("/runs", "/projects", "/classes", "/bundles", "/workers"),
+    ("/runs", "/projects", "/bundles", "/workers"),
 )
 """The menu's order, in groups with a gap between them; a page that is not named comes last."""
 

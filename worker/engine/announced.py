@@ -21,15 +21,20 @@ class WorkerBusy(NoWorker):
 def announced(store: Store, said: dict[str, Announcement] | None = None) -> Announcement:
     """What workers can do, of `said` where the store's `menus` were asked for already.
 
-    To a guest that is what their class allows. Before any was ever here it raises what `nobody`
-    says.
+    Before any was ever here it raises what `nobody` says.
     """
-    found = store.announcement(said)
+    found = offered(store, said)
     if found is None:
         raise nobody(store)
-    if store.acting.is_guest:
-        return narrowed(store.class_of_guest(store.acting.person), found)
     return found
+
+
+def offered(store: Store, said: dict[str, Announcement] | None = None) -> Announcement | None:
+    """What workers can do, to a guest what of it their class allows; None before any was here."""
+    found = store.announcement(said)
+    if found is None or not store.acting.is_guest:
+        return found
+    return narrowed(store.class_of_guest(store.acting.person), found)
 
 
 def nobody(store: Store) -> NoWorker:

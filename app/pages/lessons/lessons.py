@@ -21,6 +21,7 @@ from app.submission import refuse_odd_text
 from app.templating import render
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound, UserError
+from worker.engine.announced import offered
 from worker.engine.client import Engine, NoWorker
 from worker.lessons.schema import Figure, Lesson, Step
 from worker.store.lessons import Answered
@@ -232,7 +233,7 @@ def _draw(request: Request, screen: Screen, error: UserError | None = None) -> R
 
 def _models(screen: Screen) -> list[tuple[str, str]]:
     store = screen.bench.engine.store
-    menu = store.announcement()
+    menu = offered(store)
     found = model_choices(store, menu) if menu else []
     model = screen.about.model
     return found if model in dict(found) else [(model, model), *found]

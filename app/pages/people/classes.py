@@ -19,7 +19,6 @@ from worker.contract.errors import Forbidden, NotFound, UserError
 from worker.store.paging import COUNTED
 from worker.store.store import Store
 
-NAV = ("Classes", "/classes")
 SHARED = True
 RECENT = 50
 """Runs that a class's page shows; the list of runs has them all."""

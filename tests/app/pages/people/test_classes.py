@@ -278,10 +278,16 @@ def test_the_queue_itself_holds_a_guest_to_the_class(
         anna.submit(parse_spec({**SPEC, "seed": 1}))
 
 
+def step(n: int) -> str:
+    return f"/lessons/where/{n}"
+
+
 def test_a_lesson_asks_a_guests_model_alone(shared: FastAPI, teacher: TestClient) -> None:
     _, link = make(teacher)
     with guest(shared, link) as anna:
         assert anna.get("/lessons/where/2").status_code == 200
+        own = next(n for n in range(1, 9) if 'name="model"' in anna.get(step(n)).text)
+        assert "Other" in teacher.get(step(own)).text and "Other" not in anna.get(step(own)).text
         refused = anna.get("/lessons/where/2?model=other")
         assert refused.status_code == 403 and "expected &#39;demo&#39;" in refused.text
         for page in ("/lessons", "/lessons/where/2"):
