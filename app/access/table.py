@@ -202,9 +202,9 @@ GUESTS: frozenset[str] = frozenset(
             """
             / /api/facts /api/facts/{name} /api/facts/{name}/tokens /api/menu /api/models
             /api/runs /api/runs/{run_id} /api/runs/{run_id}/arrays/{name}
-            /api/runs/{run_id}/events /api/runs/{run_id}/exports /api/runs/{run_id}/files/{what}
-            /api/runs/{run_id}/log /api/runs/{run_id}/mask.json /api/runs/{run_id}/result
-            /api/runs/{run_id}/tables/{name}
+            /api/runs/{run_id}/bundle.zip /api/runs/{run_id}/events /api/runs/{run_id}/exports
+            /api/runs/{run_id}/files/{what} /api/runs/{run_id}/log /api/runs/{run_id}/mask.json
+            /api/runs/{run_id}/result /api/runs/{run_id}/tables/{name}
             /classes /classes/{id} /compare /compare/figures/{figure}.{ending}
             /dossier /dossier/{run_id} /dossier/{run_id}/file /dossier/{run_id}/verdict
             /explore /explore/answers/{view}.json /explore/circuits/drawn.{ending}

@@ -126,7 +126,7 @@ class ClassStore:
             guest = session.get(GuestRow, person)
             if guest is None or guest.class_id != id:
                 raise NotFound(f"{person[:50]!r} is no guest of the class {row.title!r}.")
-            _let_go(session, [person])
+            let_go(session, [person])
             session.execute(
                 delete(MemberRow).where(
                     MemberRow.project_id == row.project, MemberRow.person == person
@@ -144,7 +144,7 @@ class ClassStore:
             row = self._taught(session, id)
             now = session.scalar(select(database_time())) or 0.0
             row.ended, row.link = row.ended or now, ""
-            _let_go(session, session.scalars(_people(id), execution_options=WHOLE).all())
+            let_go(session, session.scalars(_people(id), execution_options=WHOLE).all())
             session.get_one(ProjectRow, row.project).archived = True
             whole = {**WHOLE, "synchronize_session": False}
             within = Run.project == row.project
@@ -235,7 +235,7 @@ def _people(id: str) -> Select[str]:
     return select(GuestRow.person).where(GuestRow.class_id == id)
 
 
-def _let_go(session: Session, people: Iterable[str]) -> None:
+def let_go(session: Session, people: Iterable[str]) -> None:
     """End the sessions of guests for good: they have no password to come back with."""
     names = list(people)
     session.execute(update(PersonRow).where(PersonRow.name.in_(names)).values(disabled=True))

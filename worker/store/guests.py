@@ -12,7 +12,7 @@ from worker.contract.spec import Spec
 from worker.store import secret_hash
 from worker.store.acting import Acting
 from worker.store.class_tables import ClassRow, GuestRow
-from worker.store.classes import class_of, limit_guest
+from worker.store.classes import class_of, let_go, limit_guest
 from worker.store.database import Database
 from worker.store.people import insert_person, person_of
 from worker.store.people_tables import PersonRow
@@ -75,6 +75,12 @@ class GuestStore:
             if found is None:
                 raise NotFound(f"{person[:50]!r} is a guest of no class.")
             return class_of(session, found)
+
+    def leave_class(self, person: str) -> None:
+        """Let a guest go who signs out, and cannot come back; the seat and the name are free."""
+        with self.database.write() as session:
+            if guests_class(session, person) is not None:
+                let_go(session, [person])
 
     def refuse_outside_class(self, spec: Spec) -> None:
         """Raise Forbidden for what whoever acts may not ask for as a guest of a class."""

@@ -110,7 +110,9 @@ def page(
 async def leave(request: Request, store: StoreDep) -> Response:
     """Sign this browser out, so that its cookie is worth nothing wherever it was copied to."""
     session: Session = request.state.session
-    if session.nonce and session.identity.role:
+    if session.identity.role == "guest":
+        await run_in_threadpool(store.leave_class, session.identity.user)
+    elif session.nonce and session.identity.role:
         await run_in_threadpool(store.end_sign_in, session.identity.user, session.nonce)
     elif session.nonce:
         await run_in_threadpool(store.end_session, session.nonce, session.until)

@@ -98,6 +98,17 @@ def test_a_guest_sees_the_class_alone_and_makes_everything_in_it(people: Store) 
         make_run(gus)
 
 
+def test_who_leaves_frees_seat_and_name_and_an_account_is_left_alone(people: Store) -> None:
+    held, secret = as_(people, "max").make_class("Whales", "demo", METHODS, **RULES)
+    person = people.join(secret, "Gus").name
+    cookie, other = (people.sign_in(one, 60, "here", "a browser") for one in (person, "max"))
+    for one in (person, "max"):
+        as_guest(people, one).leave_class(one)
+    assert people.signed_in(cookie) is None and people.signed_in(other) is not None
+    assert people.one_class(held.id).taken == 0
+    assert people.join(secret, "Gus").name != person
+
+
 def test_a_guest_is_no_account(people: Store) -> None:
     held, secret = as_(people, "max").make_class("Whales", "demo", METHODS, **RULES)
     person = people.join(secret, "Gus").name

@@ -9,11 +9,14 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.exploring import Answers
+from app.pages.explore._lacking import kept
+from app.pages.explore._subject import Asker
 from tests.app.conftest import AskedEngine, announcement
 from tests.app.people import browser, form_token
 from worker.contract.errors import Forbidden
 from worker.contract.menu import Announcement, ModelInfo
-from worker.contract.spec import parse_spec
+from worker.contract.spec import ExploreSpec, parse_spec
 from worker.store.acting import Acting
 from worker.store.store import Store
 
@@ -213,9 +216,13 @@ def test_seats_names_and_links_run_out(shared: FastAPI, teacher: TestClient, sto
     with guest(shared, link) as anna, browser(shared, store) as stranger:
         taken = stranger.post(link, data={"name": "anna"})
         assert taken.status_code == 422 and "Somebody in the class has the name" in taken.text
-        with guest(shared, link, "Bo"):
+        with guest(shared, link, "Bo") as bo:
             full = stranger.post(link, data={"name": "Cid"})
             assert full.status_code == 409 and "All 2 seats" in full.text
+            bo.post("/logout")
+            assert (
+                "1 of 2 seats left" in stranger.get(link).text and bo.get(page).url.path == "/login"
+            )
         login = login_of(store, "Anna")
         gone = teacher.post(f"{page}/guests/{login}/remove", follow_redirects=False)
         assert gone.status_code == 303 and anna.get(page).url.path == "/login"
@@ -276,6 +283,26 @@ def test_the_queue_itself_holds_a_guest_to_the_class(
     assert store.run(run).state == "cancelled"
     with pytest.raises(Forbidden, match="has ended"):
         anna.submit(parse_spec({**SPEC, "seed": 1}))
+
+
+def test_a_kept_answer_of_another_model_is_not_for_guests(
+    shared: FastAPI, teacher: TestClient, store: Store, engine: AskedEngine
+) -> None:
+    _, link = make(teacher)
+    with guest(shared, link):
+        login = login_of(store, "Anna")
+    spec = parse_spec({"kind": "explore", "model": "other", "view": "lens", "options": {}})
+    assert isinstance(spec, ExploreSpec)
+    answers: Answers = shared.state.answers
+    answers.ask(engine, spec)
+
+    def look(person: str, *, is_guest: bool) -> object:
+        mine = engine.of_session("", Acting(person, may_all=False, is_guest=is_guest))
+        return kept(Asker(mine, answers), lambda asker: asker.answer(spec))
+
+    assert look("max", is_guest=False) is not None
+    with pytest.raises(Forbidden, match="expected 'demo'"):
+        look(login, is_guest=True)
 
 
 def step(n: int) -> str:
