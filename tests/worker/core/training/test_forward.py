@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tests.worker.core.models.families import FAMILIES, make_model
 from worker.core.models import prefix
+from worker.core.models.entering import block_form
 from worker.core.models.model import Model
 from worker.core.training import forward as _forward
 from worker.core.training.forward import (
@@ -83,6 +84,7 @@ def entered(model: Model, kept: Pool) -> list[Tensor]:
 @pytest.mark.parametrize("family", ["gpt2", "llama", "neox"])
 def test_hidden_states_are_those_of_a_whole_forward_and_nothing_beyond_is_run(family: str) -> None:
     model = make_model(family)
+    block_form(model)  # by a block that is run once for a model, whichever test comes first
     plain = three_rows(model)
     expected, real = entered(model, plain), plain.all.mask.bool()
     for layer in (0, 1, 2):
