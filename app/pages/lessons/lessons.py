@@ -74,8 +74,17 @@ def progress_csv(request: Request, store: StoreDep) -> Response:
 
 @router.get("/class.csv")
 def class_csv(request: Request, store: StoreDep) -> Response:
-    """Every reader's answers, for a teacher."""
-    rows = _progress.table(store.class_answers(), store.lesson_readers(), _library(request).lessons)
+    """The answers of a class, for its teacher: of who teaches none, one's own.
+
+    With a single user every browser's, as an admin of a shared server has everybody's.
+    """
+    guests, role = store.taught(), request.state.session.identity.role
+    if role in (None, "admin"):
+        answers = store.class_answers()
+    else:
+        answers = store.answers_of([reader_of(request), *(guest.person for guest in guests)])
+    names = {**store.lesson_readers(), **{guest.person: guest.name for guest in guests}}
+    rows = _progress.table(answers, names, _library(request).lessons)
     return csv_text.respond(rows, "class.csv")
 
 

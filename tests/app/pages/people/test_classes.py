@@ -1,5 +1,7 @@
 """A class from its link to its end, as its teacher and its guests meet it on pages and API."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -253,6 +255,24 @@ def test_the_teacher_sees_at_which_step_each_guest_is(
         assert "Where does a model keep a fact?" in seen and re.search(r"2 of \d+", seen)
         assert "none yet" in seen, "of Bo"
         assert not re.search(r"2 of \d+,", anna.get(page).text)
+
+
+def test_a_class_answers_are_for_who_teaches_it(
+    shared: FastAPI, teacher: TestClient, store: Store
+) -> None:
+    _, link = make(teacher)
+    with guest(shared, link):
+        for reader in (login_of(store, "Anna"), "max", "mia", "vera"):
+            store.answer_lesson(reader, "where", 1, "", given="x", right=True)
+
+    def told(client: TestClient) -> list[str]:
+        rows = csv.DictReader(io.StringIO(client.get("/lessons/class.csv").text))
+        return sorted(row["reader"].rstrip(" 0123456789") for row in rows)
+
+    assert told(teacher) == ["Anna", "reader"]
+    with browser(shared, store, "mia") as other, browser(shared, store, "ada") as admin:
+        assert told(other) == ["reader"], "her own"
+        assert told(admin) == ["Anna", "reader", "reader", "reader"]
 
 
 def test_what_is_wrong_with_a_class_is_said_beside_its_field(
