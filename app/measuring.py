@@ -152,4 +152,5 @@ def _families(measured: Measures) -> Iterator[Metric]:
     workers = GaugeMetricFamily("lethe_workers", "Workers, by how they are.", labels=("state",))
     workers.add_metric(("alive",), measured.workers_alive)
     workers.add_metric(("ready",), measured.workers_ready)
+    workers.add_metric(("paused",), measured.workers_paused)
     yield from (waiting, oldest, states, took, workers)

@@ -187,6 +187,11 @@ RIGHTS: dict[str, Right] = {
         "admin",
         {
             "POST /limits": "set limits",
+            "POST /workers/pause": "paused a worker",
+            "POST /workers/drain": "drained a worker",
+            "POST /workers/resume": "resumed a worker",
+            "POST /workers/move": "moved a run",
+            "POST /workers/cancel": "cancelled a run",
             "POST /people/invitations": "made an invitation",
             "POST /people/invitations/{id}/withdraw": "withdrew an invitation",
             "POST /people/{name}/role": "changed a person's role",

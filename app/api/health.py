@@ -29,6 +29,8 @@ class Health(BaseModel):
     worker_alive: bool
     workers: int
     workers_ready: int
+    workers_paused: int
+    """Those alive that take no new run because an admin said so; nothing is wrong with them."""
     problems: tuple[str, ...]
     """A sentence for each worker in trouble; the Workers page, behind the login, says the rest."""
 
@@ -56,6 +58,7 @@ def _look(asked: Engine) -> Health:
         worker_alive=bool(alive),
         workers=len(alive),
         workers_ready=len(ready),
+        workers_paused=sum(worker.halt is not None for worker in alive),
         problems=tuple(problems),
     )
 

@@ -50,6 +50,7 @@ def test_a_monitor_reads_the_queue_the_runs_and_the_workers_without_a_session(
     assert found["lethe_queue_oldest_seconds", "localize"] >= 0
     assert found["lethe_runs", "queued"] == 1
     assert found["lethe_workers", "ready"] == found["lethe_workers", "alive"] == 1
+    assert found["lethe_workers", "paused"] == 0
 
 
 def test_routes_are_named_by_their_templates_and_nothing_that_is_asked_makes_a_new_one(

@@ -54,6 +54,13 @@ ALLOWED = {
     "worker.cli.specs": {"worker.contract"},
     "worker.cli.people": {"worker.store", "worker.contract"},
     "worker.cli.projects": {"worker.cli.people", "worker.contract"},
+    "worker.cli.workers": {"worker.cli.people", "worker.engine", "worker.contract"},
+    "worker.cli.queue": {
+        "worker.cli.people",
+        "worker.cli.workers",
+        "worker.engine",
+        "worker.contract",
+    },
     "worker.cli.models": {"worker.core.models", "worker.contract"},
     "worker.cli.lessons": {"worker.lessons", "worker.contract"},
     "worker.cli.backups": {"worker.store", "worker.contract"},

@@ -1,4 +1,4 @@
-"""`lethe …`: serve, worker, run, export, study, menu, doctor; others lie beside.
+"""`lethe …`: serve, run, export, study, menu, doctor; others lie beside.
 
 What needs torch is imported by the command that does, so that the others start at once.
 """
@@ -17,6 +17,8 @@ from worker.cli import lessons as lesson_commands
 from worker.cli import models as model_commands
 from worker.cli import people as people_commands
 from worker.cli import projects as project_commands
+from worker.cli import queue as queue_commands
+from worker.cli import workers as worker_commands
 from worker.cli.specs import read_spec
 from worker.contract.bundle import read_bundle
 from worker.contract.errors import LetheError, UserError
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 
 
+app.add_typer(worker_commands.app, name="worker")
+app.add_typer(queue_commands.app, name="queue")
 app.add_typer(model_commands.app, name="model")
 app.add_typer(lesson_commands.app, name="lesson")
 app.add_typer(people_commands.app, name="user")
@@ -80,27 +84,6 @@ def serve(
         os.environ["LETHE_ROOT_PATH"] = root_path
     refuse_weak(settings())  # a wrong one is said once, before anything starts
     raise typer.Exit(serving.serve())
-
-
-@app.command()
-def worker(
-    name: Annotated[str, typer.Option(help="The worker's id; by default host:device.")] = "",
-    exit_when_idle: Annotated[
-        str, typer.Option(help="End after so long without anything to do, for example 10m.")
-    ] = "",
-    max_time: Annotated[
-        str,
-        typer.Option(
-            help="End before this much time has passed, for example 3h50m: no new run is taken in "
-            "the last tenth (at most 10 minutes), and one that is not done is handed back."
-        ),
-    ] = "",
-) -> None:
-    """Start one worker: a supervisor of LETHE_DEVICE and its compute processes."""
-    from worker.engine.supervisor import main as supervise
-
-    given = {"--name": name, "--exit-when-idle": exit_when_idle, "--max-time": max_time}
-    supervise([part for pair in given.items() if pair[1] for part in pair])
 
 
 @app.command()

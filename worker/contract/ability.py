@@ -4,7 +4,7 @@ A spec makes one demand, to be met by one worker; a study makes one for each kin
 these may go to different workers. Workers are told apart by what each announced.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from worker.contract.base import Contract
@@ -87,9 +87,17 @@ def can(spec: Spec, menu: Announcement) -> bool:
     return not any(hindrances(demand, menu) for demand in demands(spec))
 
 
-def takers(spec: Spec, menus: Mapping[str, Announcement]) -> frozenset[str]:
-    """The workers to which a run may go: those that can, and of these those with room, if any."""
+def takers(
+    spec: Spec, menus: Mapping[str, Announcement], halted: Container[str] = (), moved_to: str = ""
+) -> frozenset[str]:
+    """The workers to which a run may go: those that can, and of these those with room, if any.
+
+    Those that are `halted` take none; one that it was `moved_to` takes it alone while it can.
+    """
     able = [id for id, menu in menus.items() if can(spec, menu)]
+    if moved_to in able:
+        return frozenset(() if moved_to in halted else (moved_to,))
+    able = [id for id in able if id not in halted]
     roomy = [id for id in able if all(has_room(d, menus[id]) for d in demands(spec))]
     return frozenset(roomy or able)
 
@@ -102,20 +110,46 @@ def why_nobody(spec: Spec, menus: Mapping[str, Announcement]) -> Problems:
     return list(found.items())
 
 
-def why_waits(spec: Spec, menus: Mapping[str, Announcement]) -> str:
+def why_waits(
+    spec: Spec,
+    menus: Mapping[str, Announcement],
+    halted: Mapping[str, str] = {},
+    moved_to: str = "",
+) -> str:
     """Why a run that was queued is taken by none of these workers, and the cure; empty when one
-    takes it. What it demands was there when it was queued."""
-    words = next((said for _, _, said in _unmet(spec, menus)), "")
-    return words and (
-        f"{words} The run waits and nothing of it is lost. Put back what is missing, or start a "
-        f"worker that has it; or cancel the run."
-    )
+    takes it. What it demands was there when it was queued.
+
+    `halted` says why a worker takes nothing, as the end of a sentence that begins with it;
+    `moved_to` is the worker to which the run was moved.
+    """
+    if moved_to in menus and can(spec, menus[moved_to]):
+        if moved_to not in halted:
+            return ""
+        return (
+            f"It was moved to the worker {moved_to}, which {halted[moved_to]}. {_STAYS} It begins "
+            f"when that worker is resumed, or when it is moved to another one."
+        )
+    for demand, _, words in _unmet(spec, menus, halted):
+        able = [id for id in halted if id in menus and not hindrances(demand, menus[id])]
+        if able:
+            return f"{words} {_STAYS} It begins when {' or '.join(able)} is resumed."
+        return f"{words} {_STAYS} {_PUT_BACK}"
+    return ""
 
 
-def _unmet(spec: Spec, menus: Mapping[str, Announcement]) -> Iterator[tuple[Demand, str, str]]:
+_STAYS = "The run waits and nothing of it is lost."
+_PUT_BACK = "Put back what is missing, or start a worker that has it; or cancel the run."
+
+
+def _unmet(
+    spec: Spec, menus: Mapping[str, Announcement], halted: Mapping[str, str] = {}
+) -> Iterator[tuple[Demand, str, str]]:
     """The demands that nobody meets, each with a field of the spec and a sentence."""
     for demand in demands(spec):
         reasons = {id: hindrances(demand, menu) for id, menu in menus.items()}
+        for id in reasons:
+            if not reasons[id] and id in halted:
+                reasons[id] = [("", halted[id])]
         if not reasons or not all(reasons.values()):
             continue
         field = next(iter(reasons.values()))[0][0]

@@ -1,13 +1,15 @@
 """What the tables remember of runs, masks and workers, as the pages and the API show it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from worker.contract.base import Contract
 from worker.contract.menu import Announcement
 from worker.contract.progress import RunState
 from worker.contract.projects import Visibility
 from worker.contract.spec import RunKind
+
+Halted = Literal["paused", "drained"]
 
 
 class RunRecord(Contract):
@@ -38,6 +40,8 @@ class RunRecord(Contract):
     held: bool = False
     """It waits until another run of its owner's ends, of which as many are computed as may be."""
     worker: str = ""
+    moved_to: str = ""
+    """The worker that takes it while that one lives and can; empty: any that can."""
     parents: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     starred: bool = False
@@ -63,6 +67,21 @@ class MaskRecord(Contract):
     created: datetime
 
 
+class Halt(Contract):
+    """An admin's order that a worker takes no new run; what it computes goes on."""
+
+    what: Halted
+    """`drained`: the process that has the order ends when its run is done; the next is paused."""
+    by: str
+    """A person's name, or words for who has none."""
+    at: datetime
+
+    @property
+    def words(self) -> str:
+        """The end of a sentence that begins with the worker."""
+        return f"is {self.what} by {self.by}"
+
+
 class WorkerRecord(Contract):
     """One supervisor: who computes, on which device, and whether its heart beats."""
 
@@ -78,6 +97,8 @@ class WorkerRecord(Contract):
     """The run that it computes now."""
     announcement: Announcement | None = None
     problem: str = ""
+    halt: Halt | None = None
+    """Why it takes no new run."""
 
 
 class LaneAddress(Contract):

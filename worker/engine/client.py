@@ -13,6 +13,7 @@ from worker.contract.settings import Settings
 from worker.contract.spec import Spec
 from worker.engine.announced import NoWorker, Unreachable, WorkerBusy
 from worker.engine.asking import Superseded, ask, follow
+from worker.engine.moving import move
 from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch
@@ -133,6 +134,11 @@ class Engine:
         waiting = self.store.end_class(id)
         for run_id in waiting:
             self.of_session("", NOBODY).cancel(run_id)
+
+    def move(self, run_id: str, worker: str, by: str) -> None:
+        """Leave a run that waits to one worker, or with an empty name to any; see `move`."""
+        self._client()
+        move(self.store, run_id, worker, by)
 
     def events(self, run_id: str, after: int = -1) -> list[tuple[int, Event]]:
         """The run's events with offsets greater than `after`, at most 1,000; does not wait."""

@@ -19,6 +19,7 @@ from worker.engine.queue import CONDUCT_STUDY, RUNS, STUDIES, VERSION, jobs_tabl
 from worker.store.attempts import Adopted
 from worker.store.changes import Changes
 from worker.store.database import Database
+from worker.store.halts import is_halted
 from worker.store.limits import at_their_limit, most_running
 from worker.store.store import Store
 from worker.store.tables import Run, WorkerRow, database_time
@@ -39,8 +40,10 @@ class Handing:
         """The database's mark at which there was nothing to take; None where there was."""
         self._stamp: object = None
         self._menus: Mapping[str, Announcement] = {}
-        self._mine: dict[str, bool] = {}
-        """Run -> whether it is this worker's to take, as long as nobody announces anew."""
+        self._halted: frozenset[str] = frozenset()
+        self._mine: dict[tuple[str, str], bool] = {}
+        """Run and to whom it was moved -> whether it is this worker's to take, as long as nobody
+        announces anew, is halted or resumed."""
 
     def hand(self) -> str | None:
         """Move the next run that is its to take into the worker's queue; its id, None if there is
@@ -69,13 +72,20 @@ class Handing:
         taken = (run for run in order if run.owner not in full and self._take(run))
         return next((run.id for run in taken), None)
 
+    def holds(self) -> bool:
+        """Whether the worker has a run: one that it computes, or that it was handed."""
+        with self._store.database.read() as session:
+            return session.scalar(sa.select(sa.exists().where(self._held()))) or False
+
     def _is_free(self, session: Session) -> bool:
         """Whether a job waits and the worker has none, in one question."""
-        c = self._jobs.c
-        held = (c.queue_name == queue_of(self._worker)) & c.status.in_(("ENQUEUED", "PENDING"))
-        waits = (c.queue_name == RUNS) & (c.status == "ENQUEUED")
-        free = sa.exists().where(waits) & ~sa.exists().where(held)
+        waits = (self._jobs.c.queue_name == RUNS) & (self._jobs.c.status == "ENQUEUED")
+        free = sa.exists().where(waits) & ~sa.exists().where(self._held())
         return session.scalar(sa.select(free)) or False
+
+    def _held(self) -> sa.ColumnElement[bool]:
+        c = self._jobs.c
+        return (c.queue_name == queue_of(self._worker)) & c.status.in_(("ENQUEUED", "PENDING"))
 
     def _queued(self, session: Session) -> list[Waiting]:
         """The runs of which the job waits.
@@ -89,38 +99,42 @@ class Handing:
         return [run for run in waiting(session, OPEN) if run.id in ids] if ids else []
 
     def _follow_menus(self, queued: Sequence[Waiting]) -> None:
-        """Read what the workers announced anew where that has changed."""
-        stamp = self._store.menus_stamp()
+        """Read what the workers announced anew, and who takes nothing, where that has changed."""
+        halted = frozenset(self._store.halts())
+        stamp = self._store.menus_stamp(), halted
         if stamp != self._stamp:
             self._menus, self._mine = self._store.menus(), {}
-            self._stamp = stamp
-        ids = {run.id for run in queued}
-        self._mine = {id: mine for id, mine in self._mine.items() if id in ids}
+            self._stamp, self._halted = stamp, halted
+        asked = {(run.id, run.moved_to) for run in queued}
+        self._mine = {key: mine for key, mine in self._mine.items() if key in asked}
 
     def _is_mine(self, run: Waiting) -> bool:
-        if run.id not in self._mine:
+        key = run.id, run.moved_to
+        if key not in self._mine:
             with self._store.database.read() as session:
                 data = session.scalar(sa.select(Run.spec).where(Run.id == run.id))
             if data is None:
                 return False
-            self._mine[run.id] = self._worker in takers(parse_spec(data), self._menus)
-        return self._mine[run.id]
+            may = takers(parse_spec(data), self._menus, self._halted, run.moved_to)
+            self._mine[key] = self._worker in may
+        return self._mine[key]
 
     def _take(self, run: Waiting) -> bool:
-        """Move a job that still waits into the worker's queue; False when it does not, or when so
-        many runs of its owner's are computed as may be."""
+        """Move a job that still waits into the worker's queue; False when it does not, when the
+        worker was halted, or when so many runs of its owner's are computed as may be."""
         held = WorkerRow.id == self._worker, WorkerRow.generation == self._generation
         waits = self._jobs.c.status == "ENQUEUED", self._jobs.c.queue_name == RUNS
+        still = sa.exists().where(Run.id == run.id, Run.moved_to == run.moved_to)
         with self._store.database.write() as session:
             # Locks the row first, so that an adoption comes wholly before or wholly after.
             beat = sa.update(WorkerRow).where(*held).values(heartbeat=database_time())
             if session.execute(beat.returning(WorkerRow.id)).first() is None:
                 raise Adopted(f"{self._worker} was taken for dead while it was silent")
-            if not self._has_room(session, run.owner):
+            if is_halted(session, self._worker) or not self._has_room(session, run.owner):
                 return False
             moved = session.execute(
                 sa.update(self._jobs)
-                .where(self._jobs.c.workflow_uuid == run.id, *waits)
+                .where(self._jobs.c.workflow_uuid == run.id, *waits, still)
                 .values(queue_name=queue_of(self._worker))
                 .returning(self._jobs.c.workflow_uuid)
             ).first()

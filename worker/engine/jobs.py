@@ -69,6 +69,10 @@ class Jobs:
         """
         return self._handing.hand() is not None
 
+    def holds(self) -> bool:
+        """Whether this worker computes a run, or was handed one."""
+        return self._handing.holds()
+
     def look_after(self) -> None:
         """Give dead workers' jobs back to the queue, and end runs whose jobs or studies ended."""
         stale = self._timing.stale

@@ -68,11 +68,11 @@ class Supervisor:
         self._generation = uuid4().hex
         self._store = Store.open(chosen)
         self._stop, self._stay, self._n_given = threading.Event(), stay or Stay(), 0
-        self._takes_runs = False
+        self._takes_runs, self._drained = False, False
         self._announced: deque[Announced] = deque(maxlen=1)
         self._studies: set[str] = set()
         self._engine = Engine(self._store)
-        self._last = {"reap": 0.0, "forget": time.monotonic()}
+        self._last = {"halt": 0.0, "reap": 0.0, "forget": time.monotonic()}
         self._claim()
         arguments = ["--door", door, "--lease", str(FIRST_LEASE_SECONDS)]
         folder = chosen.data.resolve()
@@ -185,6 +185,8 @@ class Supervisor:
         self._lane.end_stuck()
         if self._announced:
             self._pass_on()
+        if self._is_due("halt", self._timing.beat):
+            self._drained = self._store.drained(self.id) is not None and not jobs.holds()
         if self._runs.announcement is None:
             return
         if not self._takes_runs:
@@ -218,6 +220,9 @@ class Supervisor:
 
     def _is_over(self) -> bool:
         if self._stop.is_set():
+            return True
+        if self._drained:
+            log.info("%s ends: it was drained, and its run is done", self.id)
             return True
         given = sum(slot.n_given for slot in self._slots)
         starts = not self._takes_runs and not self._runs.problem

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.contract.ability import why_waits
 from worker.contract.records import RunRecord
 from worker.contract.spec import parse_spec
+from worker.store.halts import halts, words_of
 from worker.store.limits import at_their_limit
 from worker.store.menus import Menus
 from worker.store.tables import Run, RunParent, RunTag, moment
@@ -119,16 +120,21 @@ def records(session: Session, query: Select[Run], announced: Menus) -> list[RunR
 
 def _hindered(session: Session, rows: Sequence[Run], announced: Menus) -> dict[str, str]:
     """Why nobody takes the waiting ones among these runs; of a study, its waiting children."""
-    specs = [(run.id, run.spec) for run in rows if run.state in WAITS]
+    specs = [(run.id, run.spec, run.moved_to) for run in rows if run.state in WAITS]
     studies = [run.id for run in rows if run.kind == "study" and run.state in OPEN]
     if studies:
-        child = select(RunParent.parent_id, Run.spec).join(Run, Run.id == RunParent.run_id)
+        child = select(RunParent.parent_id, Run.spec, Run.moved_to)
+        child = child.join(Run, Run.id == RunParent.run_id)
         children = child.where(RunParent.parent_id.in_(studies), Run.state.in_(WAITS))
-        specs += [(row.parent_id, row.spec) for row in session.execute(children)]
+        specs += [tuple(row) for row in session.execute(children)]
     known = menus(session, announced) if specs else {}
+    halted = words_of(halts(session)) if known else {}
+    conducted = {run.id for run in rows if run.kind == "study" and run.state in WAITS}
     found: dict[str, str] = {}
-    for id, spec in specs if known else ():
-        if words := why_waits(parse_spec(spec), known):
+    for id, spec, moved_to in specs if known else ():
+        # Also a worker that is halted conducts a study: that takes nothing of its device.
+        halt = {} if id in conducted else halted
+        if words := why_waits(parse_spec(spec), known, halt, moved_to):
             found[id] = words
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import case, func, select
 
 from worker.store.database import Database
-from worker.store.tables import Run, WorkerRow, database_time
+from worker.store.tables import HaltRow, Run, WorkerRow, database_time
 from worker.store.turns import WAITS
 from worker.store.workers import alive
 
@@ -38,6 +38,8 @@ class Measures:
     """Kind -> how long its runs took that are done."""
     workers_alive: int = 0
     workers_ready: int = 0
+    workers_paused: int = 0
+    """Those alive that an admin paused or drained."""
 
 
 def measure(database: Database) -> Measures:
@@ -56,7 +58,9 @@ def measure(database: Database) -> Measures:
             found.states[state] = n
         for kind, n, total, *counts in session.execute(ended):
             found.took[kind] = Took(tuple(int(one) for one in counts), n, float(total))
-        living = select(func.count(), func.sum(case((WorkerRow.ready, 1), else_=0)))
-        n_alive, n_ready = session.execute(living.where(alive())).one()
-        found.workers_alive, found.workers_ready = n_alive, int(n_ready or 0)
+        n_ready = func.sum(case((WorkerRow.ready, 1), else_=0))
+        living = select(func.count(), n_ready, func.count(HaltRow.worker)).select_from(WorkerRow)
+        living = living.outerjoin(HaltRow, HaltRow.worker == WorkerRow.id).where(alive())
+        counts = [int(n or 0) for n in session.execute(living).one()]
+        found.workers_alive, found.workers_ready, found.workers_paused = counts
     return found

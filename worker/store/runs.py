@@ -33,6 +33,7 @@ from worker.store.paging import Place, RunsPage, read_page
 from worker.store.placing import placed
 from worker.store.results import Results
 from worker.store.tables import Run, RunEvent, RunParent, RunResult, RunTag, database_time
+from worker.store.turns import WAITS
 
 
 class RunStore:
@@ -56,6 +57,14 @@ class RunStore:
         """Runs that match every given filter, newest first."""
         with self.database.read() as session:
             return records(session, newest(which, limit), self.announced)
+
+    def queue(self, most: int = 200) -> list[RunRecord]:
+        """The runs that wait, in the order of their turns; those that were begun before come
+        first."""
+        with self.database.read() as session:
+            found = select(Run).where(Run.state.in_(WAITS)).order_by(Run.priority, Run.created)
+            waits = records(session, found.limit(most), self.announced)
+        return sorted(waits, key=lambda run: (run.state == "queued", run.ahead, run.created))
 
     def runs_page(
         self,

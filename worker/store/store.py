@@ -15,6 +15,7 @@ from worker.store.classes import ClassStore
 from worker.store.database import Database
 from worker.store.facts import FactStore
 from worker.store.guests import GuestStore
+from worker.store.halts import HaltStore
 from worker.store.identities import IdentityStore
 from worker.store.invitations import InvitationStore
 from worker.store.knowledge import KnowledgeStore
@@ -45,6 +46,7 @@ class Store(
     TextStore,
     MaskStore,
     WorkerStore,
+    HaltStore,
     SessionStore,
     SubmissionStore,
     PaceStore,

@@ -109,6 +109,8 @@ class Run(Base):
     """Lower is sooner, among the runs of one session and kind."""
     taken: Mapped[Seconds | None]
     """When it was last handed to a worker."""
+    moved_to: Mapped[Name] = mapped_column(default="", server_default="")
+    """The worker that takes it while that one lives and can; empty: any that can."""
     attempt: Mapped[int] = mapped_column(default=0)
     crashes: Mapped[int] = mapped_column(default=0)
     batch_scale: Mapped[float] = mapped_column(Float, default=1.0)
@@ -317,6 +319,17 @@ class WorkerRow(Base):
     token: Mapped[Name] = mapped_column(default="")
     announcement: Mapped[Body | None] = mapped_column(default=None)
     announced: Mapped[Seconds | None]
+
+
+class HaltRow(Base):
+    """An admin's order that a worker takes no new run. It outlasts the worker's process and row."""
+
+    __tablename__ = "halts"
+
+    worker: Mapped[Name] = mapped_column(primary_key=True)
+    what: Mapped[Name]
+    by: Mapped[Name]
+    at: Mapped[Seconds]
 
 
 class EndedSession(Base):

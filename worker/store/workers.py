@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session, defer
 from worker.contract.menu import Announcement
 from worker.contract.merging import merge
 from worker.contract.progress import Event
-from worker.contract.records import LaneAddress, WorkerRecord
+from worker.contract.records import Halt, LaneAddress, WorkerRecord
 from worker.store.attempts import Adopted, add_events
 from worker.store.database import Database
+from worker.store.halts import halts
 from worker.store.menus import Menus, Stamp
 from worker.store.tables import Run, WorkerRow, database_time, moment
 
@@ -32,7 +33,8 @@ class WorkerStore:
         with self.database.read() as session:
             rows = session.execute(query).all()
             said = self.announced.of(session, _announced(row for row, _ in rows))
-        records = [_record(row, now, said.get(row.id)) for row, now in rows]
+            told = halts(session)
+        records = [_record(row, now, said.get(row.id), told.get(row.id)) for row, now in rows]
         return sorted(records, key=lambda record: not record.alive)
 
     def menus(self) -> dict[str, Announcement]:
@@ -225,7 +227,9 @@ def _is_alive(row: WorkerRow, now: float) -> bool:
     return _is_held(row, now, ALIVE_SECONDS)
 
 
-def _record(row: WorkerRow, now: float, said: Announcement | None) -> WorkerRecord:
+def _record(
+    row: WorkerRow, now: float, said: Announcement | None, halt: Halt | None
+) -> WorkerRecord:
     alive = _is_alive(row, now)
     return WorkerRecord(
         id=row.id,
@@ -237,4 +241,5 @@ def _record(row: WorkerRow, now: float, said: Announcement | None) -> WorkerReco
         run=row.run if alive else "",
         announcement=said,
         problem=row.problem,
+        halt=halt,
     )

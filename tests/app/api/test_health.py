@@ -20,8 +20,19 @@ def test_a_ready_worker_is_well(stranger: TestClient) -> None:
         "worker_alive": True,
         "workers": 1,
         "workers_ready": 1,
+        "workers_paused": 0,
         "problems": [],
     }
+
+
+def test_a_paused_worker_is_counted_and_is_no_problem(
+    stranger: TestClient, engine: AskedEngine
+) -> None:
+    engine.store.halt(WORKER, "paused", "ada")
+    found = health(stranger)
+    assert (found["status"], found["workers_ready"], found["workers_paused"]) == ("ok", 1, 1)
+    engine.store.release_worker(WORKER, "g")
+    assert health(stranger)["workers_paused"] == 0
 
 
 def test_a_worker_that_never_gets_ready_is_told_with_the_reason(

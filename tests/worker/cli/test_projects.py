@@ -1,17 +1,15 @@
 """`lethe project …`, in this process, on a data folder of the test's own."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from worker.cli.main import main
-from worker.contract.settings import Settings, settings
+from tests.worker.cli.conftest import Call
+from worker.contract.settings import Settings
 from worker.store.people_tables import PersonRow
 from worker.store.store import Store
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -26,23 +24,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def project(
-    store: Store,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Call]:
-    monkeypatch.setenv("LETHE_DATA", str(tmp_path))
-    settings.cache_clear()
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lethe", "project", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    yield call
-    settings.cache_clear()
+def project(store: Store, lethe: Call) -> Call:
+    return partial(lethe, "project")
 
 
 def test_a_project_is_managed_without_the_web(project: Call, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.contract.ability import can, demands, has_room, takers, why_nobody
+from worker.contract.ability import can, demands, has_room, takers, why_nobody, why_waits
 from worker.contract.mask import MaskSpec
 from worker.contract.menu import Announcement, MethodInfo, ModelInfo, RecipeInfo
 from worker.contract.merging import merge
@@ -195,3 +195,27 @@ def a_recipe() -> RecipeInfo:
         download_bytes=1,
         disk_bytes=1,
     )
+
+
+def test_a_worker_that_is_halted_takes_nothing_and_others_do_what_it_could() -> None:
+    menus = {"w1": menu("demo"), "w2": menu("demo"), "w3": menu("big")}
+    assert takers(localize(), menus) == {"w1", "w2"}
+    assert takers(localize(), menus, halted={"w1"}) == {"w2"}
+    assert takers(localize(), menus, halted={"w1", "w2"}) == set()
+    assert why_waits(localize(), menus, {"w1": "is paused by ada"}) == ""
+    both = {"w1": "is paused by ada", "w2": "is drained by bo"}
+    said = why_waits(localize(), menus, both)
+    assert "w1 is paused by ada; w2 is drained by bo; w3 does not have the model 'demo'" in said
+    assert said.endswith("nothing of it is lost. It begins when w1 or w2 is resumed.")
+    assert "Put back what is missing" in why_waits(localize("other"), menus, both)
+
+
+def test_a_run_that_was_moved_is_one_worker_s_while_it_can() -> None:
+    menus = {"w1": menu("demo"), "w2": menu("demo"), "w3": menu("big")}
+    assert takers(localize(), menus, moved_to="w2") == {"w2"}
+    assert takers(localize(), menus, {"w2"}, "w2") == set()
+    assert takers(localize(), menus, moved_to="gone") == {"w1", "w2"}
+    assert takers(localize(), menus, moved_to="w3") == {"w1", "w2"}
+    assert why_waits(localize(), menus, {"w1": "is paused by ada"}, "w2") == ""
+    said = why_waits(localize(), menus, {"w2": "is paused by ada"}, "w2")
+    assert said.startswith("It was moved to the worker w2, which is paused by ada. The run waits")

@@ -155,3 +155,32 @@ def test_of_one_persons_runs_no_more_are_handed_out_at_once_than_may_be(
     assert second.hand() is None
     two.cancel(his[0])
     assert second.hand() == his[1]
+
+
+def test_a_halted_worker_takes_nothing_and_another_does(two: Any, fleet: Any) -> None:
+    first, second = Handing(two.store, "w1", "of w1"), Handing(two.store, "w2", "of w2")
+    run_id = fleet.submit()
+    assert not first.holds()
+    two.store.halt("w1", "paused", "ada")
+    assert first.hand() is None
+    assert not first._take(Waiting(run_id, "", "localize", 1, 0.0, False)), "told meanwhile"
+    assert second.hand() == run_id and second.holds()
+    waiting = fleet.submit()
+    assert first.hand() is None
+    two.store.resume("w1")
+    assert first.hand() == waiting and first.holds()
+
+
+def test_what_only_a_halted_worker_has_room_for_another_that_can_takes(
+    two: Any, fleet: Any
+) -> None:
+    said = fake_door.menu(Settings(data=fleet.data, device="w1"))
+    wide = said.models[0].model_copy(update={"memory_bytes": {"load": 1, "localize": 9}})
+    for name, memory in (("w1", 50), ("w2", 5)):
+        able = said.model_copy(update={"models": (wide,), "memory_bytes": memory})
+        two.store.announce(name, f"of {name}", able)
+    second = Handing(two.store, "w2", "of w2")
+    run_id = fleet.submit()
+    assert second.hand() is None, "it is left to w1, which has room"
+    two.store.halt("w1", "paused", "ada")
+    assert second.hand() == run_id

@@ -126,6 +126,31 @@ def test_a_worker_with_nothing_to_do_ends_by_itself_after_what_it_has(fleet: Any
     assert "w1 ends: nothing was to do for 3 s" in [line["message"] for line in said]
 
 
+def test_a_drained_worker_ends_after_its_run_and_the_next_of_its_name_is_paused(
+    fleet: Any,
+) -> None:
+    draining = fleet.start("w1")
+    running = fleet.submit(**LONG)
+    fleet.state(running, "running")
+    fleet.store.halt("w1", "drained", "ada")
+    waiting = fleet.submit()
+    assert draining.wait(timeout=120) == 0
+    record = fleet.store.run(running)
+    assert (record.state, record.attempt) == ("done", 1), "what it computed, it finished"
+    assert "w1 ends: it was drained, and its run is done" in (fleet.data / "w1.log").read_text()
+    paused = fleet.start("w1")
+    other = fleet.start("w2")
+    assert fleet.state(waiting, "done").worker == "w2"
+    other.terminate()
+    other.wait()
+    last = fleet.submit()
+    fleet.wait(lambda: "w1 is drained by ada" in fleet.store.run(last).hindrance)
+    assert paused.poll() is None
+    assert fleet.store.run(last).state == "queued"
+    fleet.store.resume("w1")
+    assert fleet.state(last, "done").worker == "w1"
+
+
 def test_a_length_of_time_that_is_none_ends_it_with_a_sentence(fleet: Any) -> None:
     ending = fleet.launch("w1", options=["--max-time", "230"])
     assert ending.wait(timeout=60) == WRONG_SETTINGS

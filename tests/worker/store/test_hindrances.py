@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.menu import Announcement, MethodInfo, ModelInfo
+from worker.contract.named import methods_of
 from worker.contract.selection import FactsSpec
 from worker.contract.spec import LocalizeSpec, Spec
 from worker.engine.study.built_in import built_in_study
@@ -83,3 +84,29 @@ def test_a_study_says_what_its_waiting_children_wait_for(store: Store) -> None:
     hindered = add(store, localize("mine"), parents=(study,))
     add(store, localize("demo"), parents=(study,))
     assert store.run(study).hindrance == store.run(hindered).hindrance != ""
+
+
+def test_a_run_waits_for_a_paused_worker_in_words_until_it_is_resumed(store: Store) -> None:
+    announce(store, "w1", model("mine"), methods=("trace",))
+    run_id = add(store, localize())
+    store.halt("w1", "paused", "ada")
+    said = store.run(run_id).hindrance
+    assert "w1 is paused by ada. The run waits and nothing of it is lost." in said
+    assert [run.hindrance for run in store.queue()] == [said]
+    announce(store, "w2", model("mine"), methods=("trace",))
+    assert store.run(run_id).hindrance == "", "another takes it"
+    store.halt("w2", "drained", "bo")
+    assert "It begins when w1 or w2 is resumed." in store.run(run_id).hindrance
+    store.resume("w1")
+    assert store.run(run_id).hindrance == ""
+
+
+def test_a_study_s_runs_wait_for_a_paused_worker_and_the_study_for_none(store: Store) -> None:
+    announce(store, "w1", model("demo"), methods=("trace",))
+    store.halt("w1", "paused", "ada")
+    study = add(store, built_in_study("paper_comparison"), "running")
+    add(store, localize("demo"), parents=(study,))
+    assert "w1 is paused by ada" in store.run(study).hindrance
+    spec = built_in_study("paper_comparison")
+    announce(store, "w1", model("demo"), methods=tuple({one[1] for one in methods_of(spec)}))
+    assert store.run(add(store, spec)).hindrance == "", "a paused worker conducts it"

@@ -40,8 +40,9 @@ def test_workers_are_counted_while_their_heart_beats(store: Store) -> None:
     store.announce(
         "w1", "g1", Announcement(models=(), methods=(), fact_sets=(), device="cpu", versions={})
     )
+    store.halt("w2", "drained", "ada")
     found = measure(store.database)
-    assert (found.workers_alive, found.workers_ready) == (2, 1)
+    assert (found.workers_alive, found.workers_ready, found.workers_paused) == (2, 1, 1)
     store.release_worker("w1", "g1")
     found = measure(store.database)
     assert (found.workers_alive, found.workers_ready) == (1, 0)
