@@ -23,6 +23,14 @@ Piped = Annotated[
     typer.Option("--password-stdin", help="Read the password from the standard input's line."),
 ]
 DAY = 24 * 3600.0
+Waiting = Annotated[str | None, typer.Option(help="Runs that may wait at once.", metavar="N")]
+Running = Annotated[str | None, typer.Option(help="Runs that are computed at once.", metavar="N")]
+Daily = Annotated[
+    str | None, typer.Option(help="Time of computing in a day, as 4h.", metavar="TIME")
+]
+Storage = Annotated[
+    str | None, typer.Option(help="Size of their runs' files, as 20GB.", metavar="SIZE")
+]
 
 
 @app.command("list")
@@ -84,25 +92,16 @@ def limit(
     name: Annotated[
         str, typer.Argument(help="The person's name; left out, everybody's but admins'.")
     ] = "",
-    waiting: Annotated[
-        str | None, typer.Option(help="Runs that may wait at once.", metavar="N")
-    ] = None,
-    running: Annotated[
-        str | None, typer.Option(help="Runs that are computed at once.", metavar="N")
-    ] = None,
-    daily: Annotated[
-        str | None, typer.Option(help="Time of computing in a day, as 4h.", metavar="TIME")
-    ] = None,
-    storage: Annotated[
-        str | None, typer.Option(help="Size of their runs' files, as 20GB.", metavar="SIZE")
-    ] = None,
+    waiting: Waiting = None,
+    running: Running = None,
+    daily: Daily = None,
+    storage: Storage = None,
 ) -> None:
     """Show what people may take and take now, or set it; '' lets a limit go."""
-    given = {"waiting": waiting, "running": running, "daily": daily, "storage": storage}
+    given = given_limits(waiting=waiting, running=running, daily=daily, storage=storage)
     with opened() as store:
-        if any(one is not None for one in given.values()):
-            held = store.limits().get(name, Limits())
-            read = read_limits({k: v for k, v in given.items() if v is not None}, held)
+        if given:
+            read = read_limits(given, store.limits().get(name, Limits()))
             store.set_limits(name, read)
             note(store, "set limits", f"{name or 'everybody'}: {limits_words(read)}")
         typer.echo(f"everybody but admins: {limits_words(store.limits().get('', Limits()))}")
@@ -131,6 +130,11 @@ def _password(piped: bool) -> str:
     if first != getpass.getpass("The same again: "):
         raise UserError("The two passwords differ; nothing was changed.")
     return first
+
+
+def given_limits(**options: str | None) -> dict[str, str]:
+    """The limits that a command line sets; '' lets one go."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def note(store: Store, what: str, about: str) -> None:

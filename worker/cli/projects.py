@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.people import note, opened
+from worker.cli.people import Daily, Running, Storage, Waiting, given_limits, note, opened
+from worker.contract.limits import Limits, limits_words, read_limits, used_words
 from worker.contract.projects import Project
 
 app = typer.Typer(
@@ -78,6 +79,30 @@ def archive(
         state = "in use" if undo else "archived"
         note(store, "changed a project", f"project {id} ({project.title}): {state}")
     typer.echo(f"{project.title} is {state}")
+
+
+@app.command()
+def limit(
+    id: Annotated[
+        str, typer.Argument(help="The project's id; left out, every project's without its own.")
+    ] = "",
+    waiting: Waiting = None,
+    running: Running = None,
+    daily: Daily = None,
+    storage: Storage = None,
+) -> None:
+    """Show what projects may take and take now, or set it; '' lets a limit go."""
+    given = given_limits(waiting=waiting, running=running, daily=daily, storage=storage)
+    with opened() as store:
+        if given:
+            read = read_limits(given, store.project_limits().get(id, Limits()))
+            store.set_project_limits(id, read)
+            about = f"project {id} ({store.project(id).title})" if id else "every project"
+            note(store, "set limits", f"{about}: {limits_words(read)}")
+        typer.echo(f"every project: {limits_words(store.project_limits().get('', Limits()))}")
+        for one in [store.project(id)] if id else store.projects():
+            holds, used = store.limits_of("", one.id), store.used("", one.id)
+            typer.echo(f"{one.id}  {one.title}: {limits_words(holds)}; now {used_words(used)}")
 
 
 def _members(project: Project) -> str:

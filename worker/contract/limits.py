@@ -1,4 +1,4 @@
-"""What one person may take of a shared server, and what they take now."""
+"""What a person or a project may take of a shared server, and what they take now."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +15,8 @@ _SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 class Limits(Contract):
-    """Of one person; None: without a limit. Admins have none but those that name them."""
+    """Of one person or project; None: without a limit. Admins have none but those that name them,
+    and those of the projects into which they submit."""
 
     waiting: int | None = Field(None, ge=0, le=10**6)
     """Runs and studies that wait at once; what a study asks for is not counted."""
@@ -40,7 +41,7 @@ class Limits(Contract):
 
 
 class Used(Contract):
-    """What a person takes now."""
+    """What a person or a project takes now."""
 
     waiting: int
     running: int

@@ -37,8 +37,9 @@ class RunRecord(Contract):
     """Queued runs that come before this one."""
     hindrance: str = ""
     """Why no worker that is alive takes it, or what its study waits for; empty when one does."""
-    held: bool = False
-    """It waits until another run of its owner's ends, of which as many are computed as may be."""
+    held: str = ""
+    """Of whom, its owner or its project, as many runs are computed as may be, so that it waits
+    until one of these ends; empty when it does not wait for that."""
     worker: str = ""
     moved_to: str = ""
     """The worker that takes it while that one lives and can; empty: any that can."""

@@ -18,11 +18,14 @@ from worker.engine.reach import Reach
 from worker.engine.told import Told
 from worker.engine.watch import Watch
 from worker.store.acting import NOBODY, Acting
+from worker.store.describe import parents_of
 from worker.store.guests import refuse_outside
 from worker.store.limits import refuse_beyond
+from worker.store.placing import placed
 from worker.store.runs import insert_run
 from worker.store.store import Store
 from worker.store.submissions import remember_key, run_of_key
+from worker.store.taking import takers_of
 from worker.store.trouble import trouble
 from worker.store.workers import run_is_computed
 
@@ -98,8 +101,11 @@ class Engine:
             if self.store.acting.person:  # a study's own runs are not refused halfway
                 if self.store.acting.is_guest:
                     refuse_outside(rows, self.store.acting.person, spec, is_submitted=True)
-                self.store.database.lock(rows, f"limits {owner}")
-                refuse_beyond(rows, self.store.acting.person)
+                made_of = parents_of(spec) if parents is None else parents
+                project = placed(rows, made_of, owner)["project"]
+                for taker in takers_of(self.store.acting.person, project):
+                    self.store.database.lock(rows, f"limits of {taker.kind} {taker.id}")
+                refuse_beyond(rows, self.store.acting.person, project)
             run_id = insert_run(
                 rows,
                 spec,

@@ -23,6 +23,7 @@ from worker.store.halts import is_halted
 from worker.store.limits import at_their_limit, most_running
 from worker.store.store import Store
 from worker.store.tables import Run, WorkerRow, database_time
+from worker.store.taking import Taker, takers_of
 from worker.store.turns import Waiting, in_turn, served, waiting
 
 OPEN: tuple[RunState, ...] = ("queued", "interrupted", "loading", "running")
@@ -68,8 +69,8 @@ class Handing:
             return None
         with self._store.database.read() as session:
             order = in_turn(runs, served(session, (run.session for run in runs)))
-            full = at_their_limit(session, [run.owner for run in runs])
-        taken = (run for run in order if run.owner not in full and self._take(run))
+            full = at_their_limit(session, [one for run in runs for one in _takers(run)])
+        taken = (run for run in order if full.isdisjoint(_takers(run)) and self._take(run))
         return next((run.id for run in taken), None)
 
     def holds(self) -> bool:
@@ -121,7 +122,8 @@ class Handing:
 
     def _take(self, run: Waiting) -> bool:
         """Move a job that still waits into the worker's queue; False when it does not, when the
-        worker was halted, or when so many runs of its owner's are computed as may be."""
+        worker was halted, or when so many runs of its owner's or project's are computed as may
+        be."""
         held = WorkerRow.id == self._worker, WorkerRow.generation == self._generation
         waits = self._jobs.c.status == "ENQUEUED", self._jobs.c.queue_name == RUNS
         still = sa.exists().where(Run.id == run.id, Run.moved_to == run.moved_to)
@@ -130,7 +132,7 @@ class Handing:
             beat = sa.update(WorkerRow).where(*held).values(heartbeat=database_time())
             if session.execute(beat.returning(WorkerRow.id)).first() is None:
                 raise Adopted(f"{self._worker} was taken for dead while it was silent")
-            if is_halted(session, self._worker) or not self._has_room(session, run.owner):
+            if is_halted(session, self._worker) or not self._has_room(session, run):
                 return False
             moved = session.execute(
                 sa.update(self._jobs)
@@ -143,19 +145,27 @@ class Handing:
             session.execute(sa.update(Run).where(Run.id == run.id).values(taken=database_time()))
         return True
 
-    def _has_room(self, session: Session, owner: str) -> bool:
-        """Whether one more run of this owner may be computed; what was handed counts as begun."""
-        most = most_running(session, owner)
+    def _has_room(self, session: Session, run: Waiting) -> bool:
+        """Whether one more run of its owner and of its project may be computed; what was handed
+        counts as begun."""
+        return all(self._may_have_one_more(session, taker) for taker in _takers(run))
+
+    def _may_have_one_more(self, session: Session, taker: Taker) -> bool:
+        most = most_running(session, taker)
         if most is None:
             return True
-        self._store.database.lock(session, f"running {owner}")
+        self._store.database.lock(session, f"running {taker.kind} {taker.id}")
         c = self._jobs.c
         handed = sa.select(c.workflow_uuid).where(
             c.status.in_(("ENQUEUED", "PENDING")), c.queue_name.not_in((RUNS, STUDIES))
         )
         held = sa.select(sa.func.count()).select_from(Run)
-        held = held.where(Run.owner == owner, Run.kind != "study", Run.id.in_(handed))
+        held = held.where(taker.has, Run.kind != "study", Run.id.in_(handed))
         return (session.scalar(held) or 0) < most
+
+
+def _takers(run: Waiting) -> tuple[Taker, ...]:
+    return takers_of(run.owner, run.project)
 
 
 def give_back(database: Database, workers: Sequence[str]) -> list[str]:

@@ -1,28 +1,32 @@
-"""What people of a shared server may take: limits of everybody and of single people, and use."""
+"""What people and projects of a shared server may take: limits of all and of single ones.
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from math import floor
+A run counts for its owner and for the project that it is in; both limits hold.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, insert, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
 
 from worker.contract.errors import TooMuch
 from worker.contract.limits import Limits, Used, size_text, size_words, time_words
 from worker.store.database import Database
 from worker.store.people import person_row
 from worker.store.people_tables import LimitsRow, PersonRow
+from worker.store.placing import no_project
+from worker.store.project_tables import ProjectLimitsRow, ProjectRow
 from worker.store.sight import WHOLE
-from worker.store.tables import Run, RunParent, database_time
-from worker.store.turns import WAITS
+from worker.store.tables import database_time
+from worker.store.taking import Taker, computed, takers_of, used
 
 EVERYBODY = ""
-"""Whose limits hold for all but admins, where a person has none of their own."""
-DAY = 86400.0
-_COMPUTED = and_(Run.state.in_(("loading", "running")), Run.kind != "study")
+"""Whose limits hold for all but admins, where a person has none of their own; among projects,
+those of every project that has none of its own."""
 SOON = 30.0
 """Seconds after which it is worth another try where runs wait."""
+Known = Mapping[Taker, Limits]
+"""The limits that are set."""
 
 
 class LimitStore:
@@ -31,132 +35,135 @@ class LimitStore:
     database: Database
 
     def limits(self) -> dict[str, Limits]:
-        """Every limit that was set, by the person; of all under the empty name."""
-        with self.database.read() as session:
-            return _set(session)
+        """Every limit of people that was set, by the person; of all under the empty name."""
+        return self._all("person")
 
-    def limits_of(self, person: str) -> Limits:
-        """What holds for a person."""
+    def project_limits(self) -> dict[str, Limits]:
+        """Every limit of projects that was set, by the project's id; of all under an empty one."""
+        return self._all("project")
+
+    def limits_of(self, person: str, project: str = "") -> Limits:
+        """What holds for a person or, where one is given, for a project."""
         with self.database.read() as session:
-            return _holding(session, person)
+            return _holding(session, _taker(person, project))
 
     def set_limits(self, person: str, limits: Limits) -> None:
         """Set a person's limits, or with an empty name everybody's; NotFound for nobody."""
         with self.database.write() as session:
             if person:
                 person_row(session, person)
-            session.execute(delete(LimitsRow).where(LimitsRow.person == person))
-            if limits != Limits():
-                session.execute(insert(LimitsRow).values(person=person, **limits.model_dump()))
+            _write(session, LimitsRow, {"person": person}, limits)
 
-    def used(self, person: str) -> Used:
-        """What a person takes now."""
+    def set_project_limits(self, project: str, limits: Limits) -> None:
+        """Set a project's limits, or with an empty id those of all; NotFound for none."""
+        with self.database.write() as session:
+            if project and session.get(ProjectRow, project) is None:
+                raise no_project(project)
+            _write(session, ProjectLimitsRow, {"project": project}, limits)
+
+    def used(self, person: str, project: str = "") -> Used:
+        """What a person takes now or, where one is given, a project."""
         with self.database.read() as session:
-            return _used(session, person)
+            return used(session, _taker(person, project))
+
+    def _all(self, kind: str) -> dict[str, Limits]:
+        with self.database.read() as session:
+            return {taker.id: one for taker, one in _set(session).items() if taker.kind == kind}
 
 
-def refuse_beyond(session: Session, person: str) -> None:
-    """Raise TooMuch where a person may submit nothing now: what is used, and when there is room."""
-    limits = _holding(session, person)
+def refuse_beyond(session: Session, person: str, project: str = "") -> None:
+    """Raise TooMuch where a person may submit nothing now, or nothing into a project: whose limit
+    it is, what is used, and when there is room."""
+    known = _set(session)
+    for taker in takers_of(person, project):
+        _refuse_beyond(session, taker, _holding(session, taker, known))
+
+
+def _refuse_beyond(session: Session, taker: Taker, limits: Limits) -> None:
     if limits == Limits():
         return
-    used, now = _used(session, person), session.scalar(select(database_time())) or 0.0
-    if limits.waiting is not None and used.waiting >= limits.waiting:
+    taken, now = used(session, taker), session.scalar(select(database_time())) or 0.0
+    is_own = taker.kind == "person"
+    runs = "your runs" if is_own else f"the runs of the project {title_of(session, taker.id)!r}"
+    whose = "for you on this server" if is_own else "for it on this server"
+    if limits.waiting is not None and taken.waiting >= limits.waiting:
         raise TooMuch(
-            f"{used.waiting} of your runs wait, and {limits.waiting} at once are the limit for you "
-            f"on this server. Submit again when one has begun, or cancel one.",
+            f"{taken.waiting} of {runs} wait, and {limits.waiting} at once are the limit {whose}. "
+            f"Submit again when one has begun, or cancel one.",
             seconds=SOON,
         )
-    if limits.device_seconds is not None and used.device_seconds >= limits.device_seconds:
-        left = used.resets.timestamp() - now
+    if limits.device_seconds is not None and taken.device_seconds >= limits.device_seconds:
+        left = taken.resets.timestamp() - now
         raise TooMuch(
-            f"Your runs have computed for {time_words(used.device_seconds)} today, and "
-            f"{time_words(limits.device_seconds)} a day are the limit for you on this server. The "
-            f"next day begins at midnight UTC, in {time_words(left)}.",
+            f"{_first_up(runs)} have computed for {time_words(taken.device_seconds)} today, and "
+            f"{time_words(limits.device_seconds)} a day are the limit {whose}. The next day begins "
+            f"at midnight UTC, in {time_words(left)}.",
             seconds=left,
         )
-    if limits.storage is not None and used.storage >= limits.storage:
+    if limits.storage is not None and taken.storage >= limits.storage:
         raise TooMuch(
-            f"The files of your runs take {size_words(used.storage)}, and "
-            f"{size_text(limits.storage)} are the limit for you on this server. Delete runs that "
-            f"you need no longer.",
+            f"The files of {runs} take {size_words(taken.storage)}, and "
+            f"{size_text(limits.storage)} are the limit {whose}. Delete runs that are needed no "
+            f"longer.",
         )
 
 
-def at_their_limit(session: Session, people: Sequence[str]) -> set[str]:
-    """Those of these people of whom no further run may be computed now."""
+def at_their_limit(session: Session, takers: Iterable[Taker]) -> set[Taker]:
+    """Those of these of whom no further run may be computed now."""
     known = _set(session)
     if not any(limits.running is not None for limits in known.values()):
         return set()
     return {
-        person
-        for person in set(people)
-        if (most := most_running(session, person, known)) is not None
-        and _count(session, person, _COMPUTED) >= most
+        taker
+        for taker in set(takers)
+        if (most := most_running(session, taker, known)) is not None
+        and computed(session, taker) >= most
     }
 
 
-def most_running(
-    session: Session, person: str, known: Mapping[str, Limits] | None = None
-) -> int | None:
-    """How many runs of a person may be computed at once; None: any number. `known` are the limits
-    that are set, where they were read already."""
-    return _holding(session, person, known).running if person else None
+def most_running(session: Session, taker: Taker, known: Known | None = None) -> int | None:
+    """How many runs of somebody's may be computed at once; None: any number. `known` are the
+    limits that are set, where they were read already."""
+    return _holding(session, taker, known).running if taker.id else None
 
 
-def _set(session: Session) -> dict[str, Limits]:
-    names = tuple(Limits.model_fields)
-    return {
-        row.person: Limits(**{name: getattr(row, name) for name in names})
-        for row in session.scalars(select(LimitsRow))
-    }
+def title_of(session: Session, project: str) -> str:
+    """A project's title, whoever looks; its id where there is no such project any more."""
+    query = select(ProjectRow.title).where(ProjectRow.id == project)
+    return session.scalar(query, execution_options=WHOLE) or project
 
 
-def _holding(session: Session, person: str, known: Mapping[str, Limits] | None = None) -> Limits:
+def _taker(person: str, project: str) -> Taker:
+    return Taker("project", project) if project else Taker("person", person)
+
+
+def _set(session: Session) -> dict[Taker, Limits]:
+    found = {Taker("person", row.person): _read(row) for row in session.scalars(select(LimitsRow))}
+    rows = session.scalars(select(ProjectLimitsRow))
+    return found | {Taker("project", row.project): _read(row) for row in rows}
+
+
+def _read(row: LimitsRow | ProjectLimitsRow) -> Limits:
+    return Limits(**{name: getattr(row, name) for name in Limits.model_fields})
+
+
+def _write(session: Session, table: Any, key: Mapping[str, str], limits: Limits) -> None:
+    session.execute(delete(table).filter_by(**key))
+    if limits != Limits():
+        session.execute(insert(table).values(**key, **limits.model_dump()))
+
+
+def _holding(session: Session, taker: Taker, known: Known | None = None) -> Limits:
     known = _set(session) if known is None else known
-    own = known.get(person, Limits())
-    role = session.scalar(select(PersonRow.role).where(PersonRow.name == person))
-    everybody = known.get(EVERYBODY, Limits())
-    if role == "guest":  # whose limits a teacher sets, an admin the server's
-        return own.within(everybody)
-    return own if role in (None, "admin") else own.over(everybody)
+    own, all_of_them = known.get(taker, Limits()), known.get(Taker(taker.kind, EVERYBODY), Limits())
+    if taker.kind == "person":
+        role = session.scalar(select(PersonRow.role).where(PersonRow.name == taker.id))
+        if role in (None, "admin"):
+            return own
+        if role == "guest":  # whose limits a teacher sets, an admin the server's
+            return own.within(all_of_them)
+    return own.over(all_of_them)
 
 
-def _used(session: Session, person: str) -> Used:
-    now = session.scalar(select(database_time())) or 0.0
-    midnight = floor(now / DAY) * DAY
-    ended = func.coalesce(Run.finished, now)
-    begun = case((Run.started > midnight, Run.started), else_=midnight)
-    seconds = select(func.sum(ended - begun)).where(
-        # What was computed elsewhere, and came with a bundle, was handed to no worker.
-        Run.owner == person,
-        Run.kind != "study",
-        Run.taken.is_not(None),
-        Run.started.is_not(None),
-        ended > midnight,
-    )
-    waits = and_(Run.state.in_(WAITS), ~_of_study())
-    return Used(
-        waiting=_count(session, person, waits),
-        running=_count(session, person, _COMPUTED),
-        device_seconds=session.scalar(seconds, execution_options=WHOLE) or 0.0,
-        storage=_of_all(session, select(func.sum(Run.bytes)).where(Run.owner == person)),
-        resets=datetime.fromtimestamp(midnight + DAY, UTC),
-    )
-
-
-def _of_study() -> ColumnElement[bool]:
-    """Whether a study asked for the run."""
-    study = aliased(Run)
-    asked = and_(RunParent.run_id == Run.id, study.id == RunParent.parent_id)
-    return exists().where(asked, study.kind == "study")
-
-
-def _count(session: Session, person: str, which: ColumnElement[bool]) -> int:
-    return _of_all(session, select(func.count()).select_from(Run).where(Run.owner == person, which))
-
-
-def _of_all(session: Session, query: Select[Any]) -> int:
-    """A number of runs, whoever looks: what a person takes is not only what others may see."""
-    found: int | None = session.scalar(query, execution_options=WHOLE)
-    return found or 0
+def _first_up(words: str) -> str:
+    return words[:1].upper() + words[1:]

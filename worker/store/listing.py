@@ -1,6 +1,6 @@
 """Reading runs: which match a filter, and each with its tags, lineage and place in the queue."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from sqlalchemy import ColumnElement, Select, UnaryExpression, select, union_all
@@ -10,9 +10,10 @@ from worker.contract.ability import why_waits
 from worker.contract.records import RunRecord
 from worker.contract.spec import parse_spec
 from worker.store.halts import halts, words_of
-from worker.store.limits import at_their_limit
+from worker.store.limits import at_their_limit, title_of
 from worker.store.menus import Menus
 from worker.store.tables import Run, RunParent, RunTag, moment
+from worker.store.taking import takers_of
 from worker.store.turns import WAITS, places
 from worker.store.workers import menus
 
@@ -114,7 +115,7 @@ def records(session: Session, query: Select[Run], announced: Menus) -> list[RunR
     for link in session.scalars(lineage):
         parents[link.run_id].append(link.parent_id)
     why = _hindered(session, rows, announced)
-    full = at_their_limit(session, [run.owner for run in rows if run.state in WAITS])
+    full = _full(session, [run for run in rows if run.state in WAITS and run.kind != "study"])
     return [_record(run, ahead, why, full, tags[run.id], parents[run.id]) for run in rows]
 
 
@@ -139,11 +140,23 @@ def _hindered(session: Session, rows: Sequence[Run], announced: Menus) -> dict[s
     return found
 
 
+def _full(session: Session, runs: Sequence[Run]) -> dict[str, str]:
+    """Of whom so many runs are computed that one of these has to wait for that, by the run's id."""
+    whose = {run.id: takers_of(run.owner, run.project) for run in runs}
+    full = at_their_limit(session, [taker for takers in whose.values() for taker in takers])
+    return {
+        id: taker.id if taker.kind == "person" else f"the project {title_of(session, taker.id)}"
+        for id, takers in whose.items()
+        for taker in takers
+        if taker in full
+    }
+
+
 def _record(
     run: Run,
     ahead: Mapping[str, int],
     why: Mapping[str, str],
-    full: Collection[str],
+    full: Mapping[str, str],
     tags: list[str],
     parents: list[str],
 ) -> RunRecord:
@@ -156,7 +169,7 @@ def _record(
         finished=None if run.finished is None else moment(run.finished),
         ahead=ahead.get(run.id, 0) if run.state == "queued" else 0,
         hindrance=why.get(run.id, ""),
-        held=run.state in WAITS and run.kind != "study" and run.owner in full,
+        held=full.get(run.id, ""),
         tags=tuple(tags),
         parents=tuple(parents),
     )

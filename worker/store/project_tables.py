@@ -1,6 +1,6 @@
 """The tables of a shared server's projects."""
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.store.tables import Base, Name, RunId, Seconds
@@ -29,3 +29,15 @@ class MemberRow(Base):
         ForeignKey("people.name", ondelete="CASCADE"), primary_key=True, index=True
     )
     role: Mapped[Name]
+
+
+class ProjectLimitsRow(Base):
+    """What a project may take, None without a limit; those of all stand under the empty id."""
+
+    __tablename__ = "project_limits"
+
+    project: Mapped[RunId] = mapped_column(primary_key=True)
+    waiting: Mapped[int | None]
+    running: Mapped[int | None]
+    device_seconds: Mapped[Seconds | None]
+    storage: Mapped[int | None] = mapped_column(BigInteger)

@@ -37,6 +37,7 @@ class Waiting:
     begun: bool
     """It was begun before, and interrupted."""
     owner: str = ""
+    project: str = ""
     moved_to: str = ""
 
     @property
@@ -46,7 +47,8 @@ class Waiting:
 
 def waiting(session: Session, states: Collection[RunState] = WAITS) -> list[Waiting]:
     """Every run and study in one of these states."""
-    columns = (Run.id, Run.session, Run.kind, Run.priority, Run.created, Run.owner, Run.moved_to)
+    columns = (Run.id, Run.session, Run.kind, Run.priority, Run.created, Run.owner)
+    columns += (Run.project, Run.moved_to)
     query = select(*columns, (Run.attempt > 0).label("begun")).where(Run.state.in_(states))
     found = session.execute(query, execution_options=WHOLE)
     return [Waiting(**row._mapping) for row in found]

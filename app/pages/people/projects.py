@@ -128,6 +128,8 @@ def _page(request: Request, store: Store, project: Project, **shown: Any) -> Res
         project=project,
         runs=found.runs,
         n_runs=found.n,
+        limits=store.limits_of("", project.id),
+        used=store.used("", project.id),
         roles=[(role, role) for role in PROJECT_ROLES],
         is_owner=me.role == "admin"
         or (me.role == "member" and project.role_of(me.user) == "owner"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.cli.conftest import Call
+from worker.contract.limits import Limits
 from worker.contract.settings import Settings
 from worker.store.people_tables import PersonRow
 from worker.store.store import Store
@@ -56,3 +57,21 @@ def test_what_cannot_be_is_said_in_words(project: Call) -> None:
     ):
         code, _, error = project(*asked)
         assert code != 0 and words in " ".join(error.split()), (asked, error)
+
+
+def test_limits_of_projects_are_set_and_let_go_and_said_beside_what_is_taken(
+    project: Call, store: Store
+) -> None:
+    id = store.make_project("Sports", "max").id
+    assert project("limit", "--waiting", "20", "--daily", "4h")[:2] == (
+        0,
+        "every project: 20 waiting, 4h a day\n"
+        f"{id}  Sports: 20 waiting, 4h a day; now 0 waiting, 0 at once, 0s today, 0KB of files\n",
+    )
+    said = project("limit", id, "--storage", "20GB")[1]
+    assert f"{id}  Sports: 20 waiting, 4h a day, 20GB of files" in said
+    entry = store.audit()[0]
+    assert (entry.what, entry.about) == ("set limits", f"project {id} (Sports): 20GB of files")
+    project("limit", "--waiting", "")
+    assert store.limits_of("", id) == Limits(device_seconds=4 * 3600.0, storage=20 * 10**9)
+    assert project("limit", "nothing", "--waiting", "1")[0] == 2

@@ -11,6 +11,7 @@ from worker.contract.limits import Limits
 from worker.contract.settings import Settings
 from worker.engine.handing import Handing, give_back
 from worker.engine.queue import jobs_table, queue_of
+from worker.store.acting import Acting
 from worker.store.attempts import Adopted
 from worker.store.turns import Waiting
 
@@ -155,6 +156,25 @@ def test_of_one_persons_runs_no_more_are_handed_out_at_once_than_may_be(
     assert second.hand() is None
     two.cancel(his[0])
     assert second.hand() == his[1]
+
+
+def test_of_one_project_s_runs_no_more_are_handed_out_at_once_than_may_be(
+    two: Any, fleet: Any
+) -> None:
+    settle(two.store)
+    sports = two.store.make_project("Sports", "max").id
+    two.store.set_project_limits(sports, Limits(running=1))
+    first, second = Handing(two.store, "w1", "of w1"), Handing(two.store, "w2", "of w2")
+
+    def submit(owner: str) -> str:
+        acting = Acting(owner, may_all=True, project=sports)
+        return str(two.of_session("", acting).submit(fleet.spec()))
+
+    maxs, mias = submit("max"), submit("mia")
+    assert first.hand() == maxs
+    assert second.hand() is None
+    two.cancel(maxs)
+    assert second.hand() == mias
 
 
 def test_a_halted_worker_takes_nothing_and_another_does(two: Any, fleet: Any) -> None:

@@ -17,6 +17,7 @@ from worker.store.limits import EVERYBODY, at_their_limit, most_running, refuse_
 from worker.store.runs import insert_run
 from worker.store.store import Store
 from worker.store.tables import Run
+from worker.store.taking import Taker
 
 SPEC = LocalizeSpec(facts=FactsSpec(set="tiny"), method="m")
 STUDY = built_in_study("paper_comparison")
@@ -38,10 +39,10 @@ def add(
     return id
 
 
-def refusal(store: Store, person: str) -> TooMuch | None:
+def refusal(store: Store, person: str, project: str = "") -> TooMuch | None:
     with store.database.read() as session:
         try:
-            refuse_beyond(session, person)
+            refuse_beyond(session, person, project)
         except TooMuch as error:
             return error
     return None
@@ -116,15 +117,72 @@ def test_who_has_as_many_computed_as_may_be_is_at_their_limit(people: Store) -> 
     add(people, state="running")
     add(people, spec=STUDY, state="running")
     add(people, owner="mia", state="loading")
-    names = ["max", "mia", "ada", ""]
+    takers = [Taker("person", name) for name in ("max", "mia", "ada", "")]
     with people.database.read() as session:
-        assert at_their_limit(session, names) == set()
+        assert at_their_limit(session, takers) == set()
     people.set_limits(EVERYBODY, Limits(running=1))
     people.set_limits("mia", Limits(running=2))
     with people.database.read() as session:
-        assert at_their_limit(session, names) == {"max"}
-        assert most_running(session, "max") == 1 and most_running(session, "mia") == 2
-        assert most_running(session, "ada") is None and most_running(session, "") is None
+        assert at_their_limit(session, takers) == {Taker("person", "max")}
+        assert [most_running(session, taker) for taker in takers] == [1, 2, None, None]
     waits = add(people)
-    assert people.run(waits).held and not people.run(add(people, owner="mia")).held
+    assert people.run(waits).held == "max" and not people.run(add(people, owner="mia")).held
     assert not people.run(add(people, spec=STUDY)).held
+
+
+def test_a_project_s_limits_hold_beside_those_of_each_who_submits_into_it(people: Store) -> None:
+    sports = people.make_project("Sports", "max").id
+    add(people, project=sports)
+    add(people, owner="mia", project=sports)
+    add(people, owner="mia")
+    assert (people.used("", sports).waiting, people.used("mia").waiting) == (2, 2)
+    people.set_limits("mia", Limits(waiting=3))
+    people.set_project_limits(EVERYBODY, Limits(waiting=3))
+    assert refusal(people, "mia", sports) is None
+    people.set_project_limits(sports, Limits(waiting=2, storage=10))
+    assert people.limits_of("", sports) == Limits(waiting=2, storage=10)
+    error = refusal(people, "mia", sports)
+    assert error is not None and error.seconds == 30
+    assert error.message.startswith(
+        "2 of the runs of the project 'Sports' wait, and 2 at once are the limit for it on this"
+    )
+    assert refusal(people, "mia") is None, "what is in no project is not the project's"
+    assert refusal(people, "ada", sports) is not None, "it holds for admins too"
+    people.set_limits("mia", Limits(waiting=2))
+    assert "2 of your runs wait" in str(refusal(people, "mia", sports))
+    people.set_project_limits(sports, Limits())
+    assert people.project_limits() == {"": Limits(waiting=3)}
+    with pytest.raises(NotFound, match="no project 'nothing'"):
+        people.set_project_limits("nothing", Limits(waiting=1))
+
+
+def test_a_project_s_seconds_of_today_and_its_files_are_of_all_who_are_in_it(people: Store) -> None:
+    sports = people.make_project("Sports", "max").id
+    now = time.time()
+    midnight = now // 86400 * 86400
+    took = {"taken": now, "state": "done", "started": midnight, "bytes": 2 * 10**9}
+    for owner in ("max", "mia"):
+        add(people, owner=owner, project=sports, **took, finished=midnight + (now - midnight) / 2)
+    found = people.used("", sports)
+    assert found.storage == 4 * 10**9
+    assert found.device_seconds == pytest.approx(now - midnight, abs=5)
+    people.set_project_limits(sports, Limits(device_seconds=0.0))
+    error = refusal(people, "mia", sports)
+    assert error is not None and error.message.startswith("The runs of the project 'Sports' have")
+    assert error.seconds == pytest.approx(86400 - (now - midnight), abs=5)
+    people.set_project_limits(sports, Limits(storage=4 * 10**9))
+    error = refusal(people, "mia", sports)
+    assert error is not None and error.seconds is None
+    assert "The files of the runs of the project 'Sports' take 4GB, and 4GB are" in error.message
+
+
+def test_a_project_of_which_as_many_are_computed_as_may_be_has_its_next_run_wait(
+    people: Store,
+) -> None:
+    sports = people.make_project("Sports", "max").id
+    add(people, project=sports, state="running")
+    waits = add(people, owner="mia", project=sports)
+    assert people.run(waits).held == ""
+    people.set_project_limits(EVERYBODY, Limits(running=1))
+    assert people.run(waits).held == "the project Sports"
+    assert people.run(add(people, owner="mia")).held == ""
