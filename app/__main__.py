@@ -15,12 +15,15 @@ from app.patience import PatientProtocol
 from worker.contract.errors import Unavailable, UserError
 from worker.contract.logs import set_up
 from worker.contract.private import keep_private
+from worker.contract.secret_files import exposed
 from worker.contract.settings import WRONG_SETTINGS, Settings, refuse_weak, settings
 from worker.engine.unneeded import without
 from worker.store.trouble import said
 
 with without():
     from app.main import create_app
+
+log = logging.getLogger("lethe.app")
 
 
 def main() -> None:
@@ -30,6 +33,8 @@ def main() -> None:
         chosen = settings()
         refuse_weak(chosen)
         set_up(chosen.log, logging.WARNING, "%(levelname)s %(name)s: %(message)s")
+        for sentence in exposed(chosen):
+            log.warning("%s", sentence)
         with listening(chosen) as opened:
             _serve(chosen, opened)
     except UserError as error:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.cli.finding import Finding
 from worker.contract.errors import UserError
 from worker.contract.private import make_folder
+from worker.contract.secret_files import exposed
 from worker.contract.settings import Settings, hidden, weakness
 from worker.store.artifacts import Artifacts
 from worker.store.database import Database
@@ -49,6 +50,8 @@ def look_at_secrets(settings: Settings) -> Finding:
         )
     if words := weakness(settings):
         return Finding(False, words, "Choose another; no server starts with this one.")
+    if sentences := exposed(settings):
+        return Finding(False, ". ".join(sentences))
     return Finding(True, "secrets: whole, and readable for this user alone")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
 from worker.cli import backups, cleaning, looking, serving
 from worker.cli import bundles as bundle_commands
@@ -216,7 +217,8 @@ def doctor() -> None:
     typer.echo("\nSettings:")
     for name, field in Settings.model_fields.items():
         variable = f"LETHE_{name.upper()}"
-        value = "set" if name == "token" and os.environ.get(variable) else getattr(settings(), name)
+        value = getattr(settings(), name)
+        value = "set" if isinstance(value, SecretStr) else value
         shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
         shown = hidden(shown) if isinstance(shown, str) else shown
         typer.echo(f"  {variable} = {'' if shown is None else shown}\n     {field.description}")

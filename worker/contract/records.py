@@ -77,11 +77,6 @@ class Halt(Contract):
     """A person's name, or words for who has none."""
     at: datetime
 
-    @property
-    def words(self) -> str:
-        """The end of a sentence that begins with the worker."""
-        return f"is {self.what} by {self.by}"
-
 
 class WorkerRecord(Contract):
     """One supervisor: who computes, on which device, and whether its heart beats."""

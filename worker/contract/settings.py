@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.contract.errors import UserError
 from worker.contract.logs import Form
+from worker.contract.secret_files import with_secrets
 
 WRONG_SETTINGS = 2
 """Exit code of a process that refuses its settings: to start it again would not help."""
@@ -36,8 +37,14 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="SQLAlchemy URL; empty means a SQLite file in LETHE_DATA."
     )
+    database_url_file: Path | None = Field(
+        None, description="File with that URL and its password, instead of LETHE_DATABASE_URL."
+    )
     artifacts_url: str = Field(
         "", description="fsspec URL for arrays and deltas; empty means a folder in LETHE_DATA."
+    )
+    artifacts_url_file: Path | None = Field(
+        None, description="File with that URL and its keys, instead of LETHE_ARTIFACTS_URL."
     )
     model_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Folders under which models may be loaded, separated by ':'."
@@ -55,6 +62,11 @@ class Settings(BaseSettings):
     )
     token: SecretStr | None = Field(
         None, description="Login and API token; generated and printed at start when not set."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File with that token, instead of LETHE_TOKEN. A secret's file, this and the "
+        "others, holds one line, and nobody but its owner may write it.",
     )
     shared: bool = Field(
         False,
@@ -143,6 +155,11 @@ class Settings(BaseSettings):
         "built-in ones; `lethe lesson check FILE` says what is wrong with one.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return with_secrets(given)
+
     @field_validator("model_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:
@@ -199,22 +216,12 @@ class Settings(BaseSettings):
     def _check_provider(self) -> Self:
         if self.oidc_issuer and not self.oidc_client_id:
             raise ValueError("LETHE_OIDC_ISSUER needs LETHE_OIDC_CLIENT_ID beside it")
-        if self.oidc_client_secret and self.oidc_client_secret_file:
-            raise ValueError("LETHE_OIDC_CLIENT_SECRET and its _FILE are both set; expected one")
         return self
 
     @property
     def provider_secret(self) -> str:
-        """What the provider gave this server; raises UserError where its file cannot be read."""
-        if self.oidc_client_secret_file is None:
-            return self.oidc_client_secret.get_secret_value() if self.oidc_client_secret else ""
-        try:
-            return self.oidc_client_secret_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"LETHE_OIDC_CLIENT_SECRET_FILE is {str(self.oidc_client_secret_file)!r}, which "
-                f"cannot be read: {error}."
-            ) from None
+        """What the provider gave this server; empty where it gave nothing."""
+        return self.oidc_client_secret.get_secret_value() if self.oidc_client_secret else ""
 
     @field_validator("root_path")
     @classmethod
@@ -260,10 +267,11 @@ class Settings(BaseSettings):
 def weakness(settings: Settings) -> str:
     """What is wrong with the login token, which opens everything; empty for a good one or none."""
     token = settings.token.get_secret_value() if settings.token and not settings.shared else ""
+    where = "LETHE_TOKEN" if settings.token_file is None else "The token of LETHE_TOKEN_FILE"
     if token and len(token) < SHORTEST_TOKEN:
-        return f"LETHE_TOKEN has {len(token)} characters; expected {SHORTEST_TOKEN} or more"
+        return f"{where} has {len(token)} characters; expected {SHORTEST_TOKEN} or more"
     if token and len(set(token)) < FEWEST:
-        return f"LETHE_TOKEN repeats {len(set(token))} characters; expected {FEWEST} different"
+        return f"{where} repeats {len(set(token))} characters; expected {FEWEST} different"
     return ""
 
 

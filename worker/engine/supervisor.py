@@ -24,6 +24,7 @@ from uuid import uuid4
 from worker.contract.errors import UserError
 from worker.contract.logs import set_up
 from worker.contract.private import keep_private
+from worker.contract.secret_files import exposed
 from worker.contract.settings import WRONG_SETTINGS, Settings, settings
 from worker.engine import holder
 from worker.engine.client import Engine
@@ -284,6 +285,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         chosen = settings()
         set_up(chosen.log, logging.INFO, "%(asctime)s %(message)s")
+        for sentence in exposed(chosen):
+            log.warning("%s", sentence)
         check_host(chosen.worker_host)
         database = parse_url(chosen.database)
         stay = Stay.given(given.exit_when_idle, given.max_time)

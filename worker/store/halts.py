@@ -75,7 +75,7 @@ def halts(session: Session) -> dict[str, Halt]:
 
 def words_of(orders: Mapping[str, Halt]) -> dict[str, str]:
     """Why each of these workers takes nothing, as the end of a sentence that begins with it."""
-    return {worker: order.words for worker, order in orders.items()}
+    return {worker: f"is {order.what} by {order.by}" for worker, order in orders.items()}
 
 
 def is_halted(session: Session, worker: str) -> bool:

@@ -127,7 +127,7 @@ def _hindered(session: Session, rows: Sequence[Run], announced: Menus) -> dict[s
         child = select(RunParent.parent_id, Run.spec, Run.moved_to)
         child = child.join(Run, Run.id == RunParent.run_id)
         children = child.where(RunParent.parent_id.in_(studies), Run.state.in_(WAITS))
-        specs += [tuple(row) for row in session.execute(children)]
+        specs += [(id, spec, moved_to) for id, spec, moved_to in session.execute(children)]
     known = menus(session, announced) if specs else {}
     halted = words_of(halts(session)) if known else {}
     conducted = {run.id for run in rows if run.kind == "study" and run.state in WAITS}

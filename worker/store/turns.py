@@ -48,8 +48,8 @@ class Waiting:
 def waiting(session: Session, states: Collection[RunState] = WAITS) -> list[Waiting]:
     """Every run and study in one of these states."""
     columns = (Run.id, Run.session, Run.kind, Run.priority, Run.created, Run.owner)
-    columns += (Run.project, Run.moved_to)
-    query = select(*columns, (Run.attempt > 0).label("begun")).where(Run.state.in_(states))
+    more = (Run.project, Run.moved_to)
+    query = select(*columns, *more, (Run.attempt > 0).label("begun")).where(Run.state.in_(states))
     found = session.execute(query, execution_options=WHOLE)
     return [Waiting(**row._mapping) for row in found]
 

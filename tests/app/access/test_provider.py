@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.access import provider
@@ -56,20 +56,16 @@ def issuer() -> Iterator[str]:
 
 
 @pytest.fixture
-def served(
-    settings: Settings, engine: AskedEngine, issuer: str, tmp_path: Path
-) -> Callable[..., FastAPI]:
+def served(settings: Settings, engine: AskedEngine, issuer: str) -> Callable[..., FastAPI]:
     """A shared server with its people, at which the provider is known."""
     settle(engine.store)
-    secret = tmp_path / "client-secret"
-    secret.write_text("what the provider gave\n", encoding="utf-8")
     known: dict[str, Any] = {
         "shared": True,
         "token": None,
         "oidc_issuer": issuer,
         "oidc_client_id": "lethe",
+        "oidc_client_secret": SecretStr("what the provider gave"),
     }
-    known |= {"oidc_client_secret_file": secret}
 
     def make(**more: Any) -> FastAPI:
         return create_app(settings.model_copy(update=known | more), engine)

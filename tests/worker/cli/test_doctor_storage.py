@@ -44,6 +44,13 @@ def test_a_folder_that_cannot_be_made_or_is_shared_has_its_cure(tmp_path: Path) 
 
 def test_a_key_that_is_not_whole_and_a_short_token_are_named(tmp_path: Path) -> None:
     assert look_at_secrets(Settings(data=tmp_path, token="hard to guess")).ok
+    given = tmp_path / "token"
+    given.write_text("hard to guess\n", "utf-8")
+    given.chmod(0o644)
+    read_by_others = look_at_secrets(Settings(data=tmp_path, token_file=given))
+    assert not read_by_others.ok and f"chmod 600 {given}" in read_by_others.what
+    given.chmod(0o600)
+    assert look_at_secrets(Settings(data=tmp_path, token_file=given)).ok
     short = look_at_secrets(Settings(data=tmp_path, token="geheim"))
     assert not short.ok and "6 characters" in short.what and "geheim" not in str(short)
     (tmp_path / "session.key").write_bytes(b"half")

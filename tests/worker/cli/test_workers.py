@@ -30,7 +30,8 @@ def test_a_worker_is_paused_drained_and_resumed_without_the_web(lethe: Call, sto
     listed = lethe("worker", "list")[1]
     assert f"w1  ready, paused by {by} since {store.halts()['w1'].at:%Y-%m-%d %H:%M} UTC" in listed
     lethe("worker", "drain", "w1")
-    assert store.halts()["w1"].words == f"is drained by {by}"
+    order = store.halts()["w1"]
+    assert (order.what, order.by) == ("drained", by)
     assert lethe("worker", "resume", "w1")[:2] == (0, "w1 takes runs\n")
     assert store.halts() == {}
     told = [(entry.what, entry.about) for entry in store.audit()]

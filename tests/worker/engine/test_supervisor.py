@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from worker.contract.errors import UserError
+from worker.contract.secret_files import SECRETS
 from worker.contract.settings import WRONG_SETTINGS, Settings
 from worker.engine import supervisor as supervising
 from worker.engine.facing import Place
@@ -238,9 +239,11 @@ def alone(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Any, list[flo
         id="w1", _generation="g", _runs=slot, _questions=slot, _slots=[slot], _lane=Heard(
             address="http://here", token="t"
         ),
-        _store=Heard(), _runner=Heard(run_id="r1"), _takes_runs=False, _announced=deque(maxlen=1),
+        _store=Heard(drained=lambda worker: None), _runner=Heard(run_id="r1"), _takes_runs=False,
+        _drained=False, _announced=deque(maxlen=1),
         _stay=Stay(),
-        _timing=SimpleNamespace(reap=10.0, lease=7.0), _last={"reap": 0.0, "forget": 1000.0},
+        _timing=SimpleNamespace(beat=3.0, reap=10.0, lease=7.0),
+        _last={"halt": 0.0, "reap": 0.0, "forget": 1000.0},
     )  # fmt: skip
     made.__dict__.update(fields)
     return made, now
@@ -265,7 +268,7 @@ def test_a_lane_looks_at_what_runs_keep_only_where_another_process_computes_them
 def test_runs_are_taken_once_announced_and_handed_while_a_process_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made, _ = alone(monkeypatch, _last={"reap": 1000.0, "forget": 1000.0})
+    made, _ = alone(monkeypatch, _last=dict.fromkeys(("halt", "reap", "forget"), 1000.0))
     jobs: Any = Heard()
     made._runs.announcement = None
     made._look_after(jobs)
@@ -391,7 +394,9 @@ def test_each_reason_not_to_begin_has_its_exit_code_and_words(
     def refuse(*given: Any) -> Any:
         raise UserError("It cannot be.")
 
-    chosen = SimpleNamespace(log="text", worker_host="", database="sqlite:///x.db", device="cpu")
+    files: dict[str, Any] = {f"{name}_file": None for name in SECRETS}
+    known = {"log": "text", "worker_host": "", "database": "sqlite:///x.db", "device": "cpu"}
+    chosen = SimpleNamespace(**known, **files)
     monkeypatch.setattr(supervising, "keep_private", lambda: None)
     monkeypatch.setattr(supervising.logging, "basicConfig", lambda **given: None)
     monkeypatch.setattr(supervising, "settings", lambda: chosen)

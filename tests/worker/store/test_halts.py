@@ -5,6 +5,7 @@ import pytest
 from tests.worker.store.several import as_
 from tests.worker.store.test_workers import claim, says
 from worker.contract.errors import Forbidden, NotFound
+from worker.store.halts import words_of
 from worker.store.store import Store
 
 
@@ -14,10 +15,10 @@ def test_who_paused_a_worker_stands_in_the_database_until_it_is_resumed(store: S
     store.halt("w1", "paused", "ada")
     told = {worker.id: worker.halt for worker in store.workers()}
     assert told["w2"] is None and told["w1"] is not None
-    assert told["w1"].words == "is paused by ada"
+    assert words_of({"w1": told["w1"]}) == {"w1": "is paused by ada"}
     assert told["w1"].at >= store.workers()[0].started
     store.halt("w1", "drained", "bo")
-    assert {id: halt.words for id, halt in store.halts().items()} == {"w1": "is drained by bo"}
+    assert words_of(store.halts()) == {"w1": "is drained by bo"}
     store.resume("w1")
     store.resume("w1")
     assert store.halts() == {}
