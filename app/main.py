@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
-from app import bundles, discovery, failures, measuring, openapi, uploads
+from app import bundles, discovery, failures, measuring, openapi, telemetry, uploads
 from app.access import csrf, provider
 from app.access.body import BodyLimit
 from app.access.guard import Guard
@@ -72,7 +73,15 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         compresslevel=LEVEL,
         exclude_content_types=NOT_PAGES,
     )
-    app.add_middleware(measuring.Measuring, settings=settings, opening=app.state.opening)
+    registry = CollectorRegistry()
+    app.state.sending = telemetry.sending(registry)
+    app.add_middleware(
+        measuring.Measuring,
+        settings=settings,
+        opening=app.state.opening,
+        registry=registry,
+        is_sent=app.state.sending is not None,
+    )
     if settings.root_path:
         app.add_middleware(Prefix, root=settings.root_path, alone=(*PROBES, measuring.PATH))
     if settings.proxies:
@@ -94,8 +103,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     opening: Opening = app.state.opening
+    sending: telemetry.Sending | None = app.state.sending
     await run_in_threadpool(opening.start)
+    if sending is not None:
+        sending.start()
     try:
         yield
     finally:
+        if sending is not None:
+            await run_in_threadpool(sending.close)
         await run_in_threadpool(opening.close)

@@ -37,9 +37,17 @@ class Measuring:
     Whoever asks needs no session, so there is nothing in it of a person or of what runs are about.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, opening: Opening) -> None:
-        self.app, self._is_on = app, settings.metrics
-        self._registry = CollectorRegistry()
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        opening: Opening,
+        registry: CollectorRegistry,
+        is_sent: bool = False,
+    ) -> None:
+        """`is_sent`: the registry's numbers are also sent somewhere, so they are counted."""
+        self.app, self._is_on, self._registry = app, settings.metrics, registry
+        self._counts = settings.metrics or is_sent
         self._times = Histogram(
             "lethe_http_answer_seconds",
             "From a request to the beginning of its answer, by route.",
@@ -61,7 +69,7 @@ class Measuring:
         elif scope["path"] == PATH:
             answer = await run_in_threadpool(self._metrics)
             await answer(scope, receive, send)
-        elif self._is_on:
+        elif self._counts:
             await self._timed(scope, receive, send)
         else:
             await self.app(scope, receive, send)

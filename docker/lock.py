@@ -1,6 +1,7 @@
 """`python docker/lock.py`: pin what is installed, by use, in `docker/requirements/`.
 
-The groups of pyproject.toml name what each use needs: `web` (the server), `worker` (what computes),
+The groups of pyproject.toml name what each use needs: `web` (the server), `telemetry`
+(its metrics to a collector of OpenTelemetry), `worker` (what computes),
 `tasks` (lm-evaluation-harness), `dev` (tests and checks). Each lock holds its group's packages and
 all that they need in turn, at the installed versions, less what an earlier lock holds already.
 With `--check` nothing is written, and a lock that is not as it would be written is named.
@@ -16,7 +17,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docker" / "requirements"
-USES = ("web", "worker", "tasks", "dev")
+USES = ("web", "telemetry", "worker", "tasks", "dev")
+BESIDE = "telemetry"
+"""An extra of the web server: its lock is beside the others, which hold what they need of it."""
 UNPINNED = frozenset({"pip"})
 """What installs the rest (pip-audit names it as a need): each machine has and mends its own."""
 
@@ -52,7 +55,7 @@ def locks() -> dict[str, str]:
     for use in USES:
         pins = closure([Requirement(line) for line in groups[use]])
         lines = [pins[name] for name in sorted(pins) if name not in held]
-        held |= set(pins)
+        held |= set(pins) if use != BESIDE else set()
         texts[use] = "".join(f"{line}\n" for line in lines)
     return texts
 

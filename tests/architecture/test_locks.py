@@ -35,6 +35,12 @@ def test_no_lock_puts_another_pip_in_place_of_a_machines_own() -> None:
     assert not any("pip" in pinned(use) for use in USES)
 
 
+def test_what_sends_metrics_is_an_extra_beside_the_web_server() -> None:
+    extra = pinned("telemetry")
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= extra
+    assert not extra & pinned("web")
+
+
 def test_a_package_is_pinned_for_one_use_only() -> None:
     names = [name for use in USES for name in pinned(use)]
     assert sorted(names) == sorted(set(names))

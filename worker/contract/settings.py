@@ -1,5 +1,6 @@
 """The settings. The environment is read here and nowhere else."""
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -310,6 +311,21 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise UserError(problems=[("", _wrong(one)) for one in error.errors()]) from None
+
+
+def collected_every() -> float | None:
+    """Seconds between two sendings of metrics to the collector that OpenTelemetry's own variables
+    name; None where they name none. Raises UserError for a time that is none."""
+    own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not any(os.environ.get(name) for name in own):
+        return None
+    given = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") or "60000"
+    if not re.fullmatch(r"[0-9]{1,9}", given) or int(given) == 0:
+        raise UserError(
+            f"OTEL_METRIC_EXPORT_INTERVAL is {given[:40]!r}; expected milliseconds between two "
+            f"sendings, for example 60000."
+        )
+    return int(given) / 1000.0
 
 
 def _wrong(error: ErrorDetails) -> str:
