@@ -6,7 +6,7 @@ is not known by "other".
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access.guard import HEADERS
 from app.opening import Opening
 from worker.contract.errors import Unavailable
+from worker.contract.menu import Announcement
 from worker.contract.settings import Settings
 from worker.store.measures import BOUNDS, Measures, measure
 from worker.store.trouble import trouble
@@ -120,21 +121,39 @@ class StoreMetrics(Collector):
         up.add_metric((), float(measured is not None))
         yield up
         if measured is not None:
-            yield from _families(measured)
+            numbers, menus = measured
+            yield from _families(numbers)
+            yield _memory(menus)
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: to be registered needs no database."""
         return []
 
-    def _measure(self) -> Measures | None:
+    def _measure(self) -> tuple[Measures, Iterable[Announcement]] | None:
         try:
-            return measure(self._opening.engine().store.database)
+            store = self._opening.engine().store
+            return measure(store.database), store.menus().values()
         except Unavailable:
             return None
         except Exception as error:
             if not trouble(error):
                 raise
             return None
+
+
+def _memory(menus: Iterable[Announcement]) -> Metric:
+    """The devices' memory, as the workers that are alive announced it."""
+    sizes: dict[str, int] = {}
+    for said in menus:
+        sizes[said.device] = sizes.get(said.device, 0) + said.memory_bytes
+    memory = GaugeMetricFamily(
+        "lethe_device_memory_bytes",
+        "Memory of the devices on which live workers compute, together by device.",
+        labels=("device",),
+    )
+    for device, size in sorted(sizes.items()):
+        memory.add_metric((device,), size)
+    return memory
 
 
 def _families(measured: Measures) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from tests.app.conftest import TOKEN, AskedEngine
+from tests.app.conftest import TOKEN, AskedEngine, announcement
 from worker.contract.settings import Settings
 
 
@@ -51,6 +51,10 @@ def test_a_monitor_reads_the_queue_the_runs_and_the_workers_without_a_session(
     assert found["lethe_runs", "queued"] == 1
     assert found["lethe_workers", "ready"] == found["lethe_workers", "alive"] == 1
     assert found["lethe_workers", "paused"] == 0
+    assert found["lethe_device_memory_bytes", "cpu"] == 8_000_000_000
+    engine.store.claim_worker("w2", "g", {}, "cpu", 1e9, lambda holder: True)
+    engine.store.announce("w2", "g", announcement())
+    assert samples(measured)["lethe_device_memory_bytes", "cpu"] == 16_000_000_000
 
 
 def test_routes_are_named_by_their_templates_and_nothing_that_is_asked_makes_a_new_one(

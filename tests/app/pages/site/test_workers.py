@@ -34,6 +34,7 @@ def test_an_admin_pauses_drains_and_resumes_a_worker_and_the_page_says_who(
         assert told(engine) == ("ada", "paused a worker", f"worker {WORKER}")
         page = client.get("/workers").text
         assert "<strong>Paused</strong> by ada, <time datetime=" in page
+        assert '<span class="badge queued">paused</span>' in page
         assert (
             f'aria-label="Resume {WORKER}"' in page and f'aria-label="Pause {WORKER}"' not in page
         )
