@@ -17,6 +17,15 @@ from worker.store.store import Store
 
 GOOD = "a river of forgetting"
 PEOPLE: dict[str, Role] = {"vera": "viewer", "max": "member", "mia": "member", "ada": "admin"}
+FORM = {
+    "model": "demo",
+    "facts.set": "sports",
+    "facts.how": "first",
+    "facts.n": "16",
+    "method": "causal_tracing",
+    "seed": "0",
+}
+"""A form of Localize, as it is sent."""
 _kept: list[str] = []
 
 

@@ -3,36 +3,26 @@
 import getpass
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from worker.cli.main import main
+from tests.worker.cli.conftest import Call
 from worker.contract.limits import Limits
 from worker.contract.settings import settings
 from worker.store.store import Store
 
 GOOD = "a river of forgetting"
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Call]:
-    monkeypatch.setenv("LETHE_DATA", str(tmp_path))
-    settings.cache_clear()
-
+def user(lethe: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
     def call(*arguments: str, password: str = f"{GOOD}\n") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lethe", "user", *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(password))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
+        return lethe("user", *arguments)
 
-    yield call
-    settings.cache_clear()
+    return call
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from app.exploring import Answers
 from app.pages.explore._lacking import kept
 from app.pages.explore._subject import Asker
 from tests.app.conftest import AskedEngine, announcement
-from tests.app.people import browser, form_token
+from tests.app.people import FORM, browser, form_token
 from worker.contract.errors import Forbidden
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.spec import ExploreSpec, parse_spec
@@ -32,14 +32,6 @@ RULES: dict[str, Any] = {
     "running": "1",
     "daily": "30m",
     "storage": "",
-}
-FORM = {
-    "model": "demo",
-    "facts.set": "sports",
-    "facts.how": "first",
-    "facts.n": "16",
-    "method": "causal_tracing",
-    "seed": "0",
 }
 FACTS = {"set": "sports", "forget": "first:16"}
 SPEC: dict[str, Any] = {"kind": "localize", "facts": FACTS, "method": "causal_tracing"}

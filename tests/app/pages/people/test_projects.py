@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tests.app.conftest import AskedEngine
-from tests.app.people import PEOPLE, browser
+from tests.app.people import FORM, PEOPLE, browser
 
 Browsers = dict[str, TestClient]
 
@@ -25,16 +25,6 @@ def make_project(client: TestClient, title: str = "Sports") -> str:
     made = client.post("/projects", data={"title": title}, follow_redirects=False)
     assert made.status_code == 303, made.text
     return str(made.headers["location"]).rpartition("/")[2]
-
-
-FORM = {
-    "model": "demo",
-    "facts.set": "sports",
-    "facts.how": "first",
-    "facts.n": "16",
-    "method": "causal_tracing",
-    "seed": "0",
-}
 
 
 def test_a_run_in_a_project_is_seen_by_its_members_and_by_nobody_else(
