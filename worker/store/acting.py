@@ -12,7 +12,7 @@ from typing import Self
 
 from worker.contract.errors import Forbidden
 from worker.store.database import Database
-from worker.store.sight import Sight
+from worker.store.sight import sight_of
 
 
 def _tell_nobody(what: str) -> None:
@@ -69,6 +69,6 @@ class ActingStore:
         """The same store, acting for somebody; close only the first."""
         own = copy(self)
         own.acting = acting
-        look = None if acting.may_all else Sight(acting.person, is_guest=acting.is_guest)
+        look = None if acting.may_all else sight_of(acting.person, is_guest=acting.is_guest)
         own.database = self.database.seen_by(look, acting)
         return own

@@ -11,7 +11,7 @@ from worker.contract.projects import Visibility, visibility_of
 from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.placing import may_add_to
-from worker.store.sight import Sight
+from worker.store.sight import sight_of
 from worker.store.tables import CircuitRow, FactSetRow, MaskRow, Run, RunParent, TextRow
 
 Made = Literal["run", "fact set", "mask", "text", "circuit"]
@@ -78,7 +78,7 @@ class SharingStore:
 
     def is_opened(self, what: Made, id: str) -> bool:
         """Whether anybody may see something, who has no account."""
-        with self.database.seen_by(Sight("")).read() as session:
+        with self.database.seen_by(sight_of("")).read() as session:
             row = session.get(_TABLES[what], id)
         return row is not None and row.visibility == "anybody"
 

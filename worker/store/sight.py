@@ -10,6 +10,7 @@ queue) says so with WHOLE, and gives nothing of it away.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select
@@ -42,6 +43,10 @@ _MADE = (Run, FactSetRow, MaskRow, TextRow, CircuitRow)
 _OF_RUNS = (RunTag, RunResult, RunEvent, KnowledgeRow)
 _OF_SETS = (FactRow, FactBody, SplitRow)
 Rule = Callable[[Any], ColumnElement[bool]]
+_RUNS = Run.__table__.alias()
+_SETS = FactSetRow.__table__.alias()
+_CLASSES = ClassRow.__table__.alias()
+"""Looked into by conditions: an alias makes its columns anew, which costs more than a statement."""
 
 
 class Sight:
@@ -52,14 +57,16 @@ class Sight:
 
     def __init__(self, person: str, *, is_guest: bool = False) -> None:
         self._person, self._is_guest = person, is_guest
-        self._options = {entity.__tablename__: self._option(entity) for entity in self._rules()}
+        self._entities = {entity.__tablename__: entity for entity in self._rules()}
+        self._options: dict[str, Any] = {}
+        """Table -> its condition, from the first statement that names the table."""
 
     def __call__(self, state: ORMExecuteState) -> None:
         """Leave of a statement what may be seen."""
         if state.execution_options.get("whole"):
             return
         named = _tables(state.statement)
-        options = [option for name, option in self._options.items() if name in named]
+        options = [self._option(name) for name in self._entities if name in named]
         if options:
             state.statement = state.statement.options(*options)
 
@@ -93,20 +100,22 @@ class Sight:
 
     def _of_class(self, row: Any) -> ColumnElement[bool]:
         """Whether a guest may be seen: by who is in the class's project."""
-        classes = ClassRow.__table__.alias()
-        mine = select(classes.c.id).where(self._within(classes.c.project))
+        mine = select(_CLASSES.c.id).where(self._within(_CLASSES.c.project))
         return row.class_id.in_(mine)  # type: ignore[no-any-return]
 
     def _within(self, project: Any) -> ColumnElement[bool]:
         return project.in_(self._projects()) if self._person else false()
 
-    def _option(self, entity: Any) -> Any:
-        return with_loader_criteria(entity, self._rules()[entity](entity), include_aliases=True)
+    def _option(self, table: str) -> Any:
+        if table not in self._options:
+            entity = self._entities[table]
+            rule = self._rules()[entity](entity)
+            self._options[table] = with_loader_criteria(entity, rule, include_aliases=True)
+        return self._options[table]
 
     def _run_of(self, row: Any, id: Any) -> ColumnElement[bool]:
         """Whether the run that a row tells of may be seen: one look into its primary key."""
-        runs = Run.__table__.alias()
-        return exists().where(runs.c.id == id, self.of(runs.c)).correlate(row)
+        return exists().where(_RUNS.c.id == id, self.of(_RUNS.c)).correlate(row)
 
     def _set(self, sets: Any) -> ColumnElement[bool]:
         """Whether a fact set may be seen: those that ship with Lethe, by everybody."""
@@ -114,8 +123,14 @@ class Sight:
 
     def _set_of(self, row: Any) -> ColumnElement[bool]:
         """Whether the fact set that a row is of may be seen: there are few sets and many facts."""
-        sets = FactSetRow.__table__.alias()
-        return row.set_name.in_(select(sets.c.name).where(self._set(sets.c)))  # type: ignore[no-any-return]
+        seen = select(_SETS.c.name).where(self._set(_SETS.c))
+        return row.set_name.in_(seen)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def sight_of(person: str, *, is_guest: bool = False) -> Sight:
+    """The sight of a person; kept, since every request of theirs has the same conditions."""
+    return Sight(person, is_guest=is_guest)
 
 
 def _tables(statement: Any) -> set[str]:

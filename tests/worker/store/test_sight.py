@@ -7,6 +7,7 @@ from tests.worker.store.test_acting import FACTS
 from tests.worker.store.test_masks import MASK
 from worker.contract.errors import Conflict, Forbidden, NotFound, UserError
 from worker.contract.facts import FactSet
+from worker.store import sight
 from worker.store.attempts import end_run
 from worker.store.sharing import Made
 from worker.store.store import Store
@@ -150,3 +151,24 @@ def test_places_in_the_queue_count_what_is_hidden(people: Store) -> None:
     mine = make_run(as_(people, "mia"))
     assert as_(people, "mia").run(mine).ahead == people.run(mine).ahead
     assert people.run(mine).ahead == 1
+
+
+def test_what_a_person_may_see_is_put_into_words_once_for_all_their_requests(
+    people: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(as_(people, "max"))
+    made: list[object] = []
+    make = sight.with_loader_criteria
+
+    def counted(entity: object, *rest: object, **options: object) -> object:
+        made.append(entity)
+        return make(entity, *rest, **options)
+
+    monkeypatch.setattr(sight, "with_loader_criteria", counted)
+    sight.sight_of.cache_clear()
+    before = len(as_(people, "max").runs())
+    n_first = len(made)
+    for _ in range(3):
+        assert len(as_(people, "max").runs()) == before == 1
+    assert 0 < n_first == len(made) < len(set(made)) + 1, "each once, those a statement named"
+    assert not as_(people, "mia").runs(), "another person's are others"
