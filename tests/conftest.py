@@ -123,8 +123,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Order tests by their unit: the browser's, then those with most slow tests, then the rest."""
-    slow = Counter(unit_of(i.nodeid) for i in items if i.get_closest_marker("slow"))
+    """Order tests by their unit: the browser's, then those with most that take long, the rest.
+
+    Long take the tests marked slow, and those that start supervisors and wait for what these do.
+    """
+    slow = Counter(
+        unit_of(i.nodeid)
+        for i in items
+        if i.get_closest_marker("slow") or "fleet" in getattr(i, "fixturenames", ())
+    )
     slow[TOGETHER] = len(items)
     items.sort(key=lambda item: -slow[unit_of(item.nodeid)])
 

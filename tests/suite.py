@@ -4,7 +4,7 @@
    Debian's nginx, which a test starts in front of a server of its own.
 2. A private Postgres on a socket and loopback port of its own, where its binaries are there or can
 be installed; it ends with the suite. `LETHE_TEST_POSTGRES_URL` names another server instead.
-3. pytest, on one process more than there are cores, one thread each. What is given on the command
+3. pytest, on two processes more than there are cores, one thread each. What is given on the command
 line goes on to pytest.
 
 What cannot be had on this system is said in one sentence, with the command, before the tests start.
@@ -36,8 +36,8 @@ def main() -> int:
         environment = dict(os.environ)
         if url:
             environment[POSTGRES_URL] = url
-        # One more than cores: while a test waits for a server or a worker, another one computes.
-        processes = (os.cpu_count() or 1) + 1
+        # Two more than cores: while a test waits for a server or a worker, another one computes.
+        processes = (os.cpu_count() or 1) + 2
         arguments = sys.argv[1:]
         if not any(one.startswith(("-n", "--numprocesses")) for one in arguments):
             arguments = ["-n", str(processes), "--dist", "loadfile", *arguments]
@@ -113,12 +113,14 @@ def postgres() -> Iterator[str]:
 def start(binaries: Path, folder: Path, owner: list[str]) -> str:
     """Make a cluster without passwords that only this machine reaches, and give its URL."""
     data = folder / "data"
-    make = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "lethe"]
+    make = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "lethe", "--no-sync"]
     subprocess.run([*owner, *make], check=True, stdout=subprocess.DEVNULL)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+    # What it holds need not outlive this machine's power, and every test makes a database.
+    options += " -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
     begin = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
     begin += ["-o", options, "start"]
     # The server outlives pg_ctl and would hold a pipe open.

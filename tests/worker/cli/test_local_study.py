@@ -84,7 +84,7 @@ def test_a_child_that_fails_gives_its_reason(tmp_path, monkeypatch) -> None:
 )
 def test_a_wrong_name_is_refused_before_any_run_begins(changed, field, words) -> None:
     study = {
-        "facts": {"set": "athletes", "forget": "first:4"},
+        "facts": {"set": "athletes", "forget": "first:2"},
         "masks": {"a": {"title": "A", "components": ["blocks.1.mlp"]}},
         "methods": {"edit": {"title": "Edit"}},
         "score": {"names": ["x"]},
@@ -103,7 +103,7 @@ def test_a_wrong_name_is_refused_before_any_run_begins(changed, field, words) ->
 def test_two_processes_give_the_numbers_of_one(tmp_path) -> None:
     spec = {
         "kind": "study",
-        "facts": {"set": "athletes", "forget": "first:4"},
+        "facts": {"set": "athletes", "forget": "first:2"},
         "masks": {
             "early": {"title": "Early", "components": ["blocks.1.mlp"]},
             "late": {"title": "Late", "components": ["blocks.6.mlp"]},

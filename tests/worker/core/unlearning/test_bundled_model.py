@@ -35,7 +35,7 @@ def test_forget_facts_fall_and_retain_facts_stay(demo, name) -> None:
     method = methods("unlearning")[name]
     one = name in ("rome", "ft_l")
     mask = Mask(components=tuple(f"blocks.{i}.mlp" for i in ((1,) if one else (0, 1, 2))))
-    selection = select(fact_set(), "random:1" if name == "rome" else "random:8", 0)
+    selection = select(fact_set(), "random:1" if name == "rome" else "random:4", 0)
     before = checksum(demo)
     options = method.options()
     if name not in WHOLE and getattr(options, "steps", 0) > STEPS:
