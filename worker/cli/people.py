@@ -2,17 +2,17 @@
 
 import getpass
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from worker.cli.limits import Daily, Running, Storage, Waiting, given_limits, set_given
+from worker.cli.store import note, opened
 from worker.contract.errors import UserError
-from worker.contract.limits import Limits, limits_words, read_limits, used_words
+from worker.contract.limits import Limits, limits_words, used_words
 from worker.contract.people import person_name, role_of
 from worker.contract.settings import settings
-from worker.store.store import Store
 
 app = typer.Typer(
     help="The people of a shared server (`lethe serve --shared`).", no_args_is_help=True
@@ -23,14 +23,6 @@ Piped = Annotated[
     typer.Option("--password-stdin", help="Read the password from the standard input's line."),
 ]
 DAY = 24 * 3600.0
-Waiting = Annotated[str | None, typer.Option(help="Runs that may wait at once.", metavar="N")]
-Running = Annotated[str | None, typer.Option(help="Runs that are computed at once.", metavar="N")]
-Daily = Annotated[
-    str | None, typer.Option(help="Time of computing in a day, as 4h.", metavar="TIME")
-]
-Storage = Annotated[
-    str | None, typer.Option(help="Size of their runs' files, as 20GB.", metavar="SIZE")
-]
 
 
 @app.command("list")
@@ -100,10 +92,8 @@ def limit(
     """Show what people may take and take now, or set it; '' lets a limit go."""
     given = given_limits(waiting=waiting, running=running, daily=daily, storage=storage)
     with opened() as store:
-        if given:
-            read = read_limits(given, store.limits().get(name, Limits()))
-            store.set_limits(name, read)
-            note(store, "set limits", f"{name or 'everybody'}: {limits_words(read)}")
+        held = store.limits().get(name)
+        set_given(store, given, held, partial(store.set_limits, name), name or "everybody")
         typer.echo(f"everybody but admins: {limits_words(store.limits().get('', Limits()))}")
         for person in [store.person(name)] if name else store.people():
             holds, used = store.limits_of(person.name), store.used(person.name)
@@ -130,21 +120,3 @@ def _password(piped: bool) -> str:
     if first != getpass.getpass("The same again: "):
         raise UserError("The two passwords differ; nothing was changed.")
     return first
-
-
-def given_limits(**options: str | None) -> dict[str, str]:
-    """The limits that a command line sets; '' lets one go."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def note(store: Store, what: str, about: str) -> None:
-    store.note("", what, about, f"command line of {getpass.getuser()}")
-
-
-@contextmanager
-def opened() -> Iterator[Store]:
-    store = Store.open(settings())
-    try:
-        yield store
-    finally:
-        store.close()

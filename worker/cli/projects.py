@@ -1,11 +1,13 @@
 """`lethe project …`: a shared server's projects and their members, without the web."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from worker.cli.people import Daily, Running, Storage, Waiting, given_limits, note, opened
-from worker.contract.limits import Limits, limits_words, read_limits, used_words
+from worker.cli.limits import Daily, Running, Storage, Waiting, given_limits, set_given
+from worker.cli.store import note, opened
+from worker.contract.limits import Limits, limits_words, used_words
 from worker.contract.projects import Project
 
 app = typer.Typer(
@@ -94,11 +96,9 @@ def limit(
     """Show what projects may take and take now, or set it; '' lets a limit go."""
     given = given_limits(waiting=waiting, running=running, daily=daily, storage=storage)
     with opened() as store:
-        if given:
-            read = read_limits(given, store.project_limits().get(id, Limits()))
-            store.set_project_limits(id, read)
-            about = f"project {id} ({store.project(id).title})" if id else "every project"
-            note(store, "set limits", f"{about}: {limits_words(read)}")
+        whose = f"project {id} ({store.project(id).title})" if id else "every project"
+        held = store.project_limits().get(id)
+        set_given(store, given, held, partial(store.set_project_limits, id), whose)
         typer.echo(f"every project: {limits_words(store.project_limits().get('', Limits()))}")
         for one in [store.project(id)] if id else store.projects():
             holds, used = store.limits_of("", one.id), store.used("", one.id)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.people import note
+from worker.cli.store import note
 from worker.cli.workers import who
 from worker.contract.progress import FINAL_STATES
 from worker.contract.settings import settings

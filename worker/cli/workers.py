@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.people import note, opened
+from worker.cli.store import note, opened
 from worker.contract.records import Halted, WorkerRecord
 
 app = typer.Typer(help="Starts a worker; pauses, drains and resumes those that there are.")
