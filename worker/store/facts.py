@@ -14,9 +14,10 @@ from worker.contract.projects import visibility_of
 from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.describe import plain
+from worker.store.fact_tables import FactBody, FactRow, FactSetRow, SplitRow
 from worker.store.placing import OPEN, placed
 from worker.store.sight import WHOLE
-from worker.store.tables import Base, FactBody, FactRow, FactSetRow, SplitRow, database_time
+from worker.store.tables import Base, database_time
 
 
 class _Bare(BaseModel):

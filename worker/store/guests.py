@@ -14,11 +14,12 @@ from worker.store.acting import Acting
 from worker.store.class_tables import ClassRow, GuestRow
 from worker.store.classes import class_of, let_go, limit_guest
 from worker.store.database import Database
+from worker.store.lesson_tables import LessonReader
 from worker.store.people import insert_person, person_of
 from worker.store.people_tables import PersonRow
 from worker.store.project_tables import MemberRow
 from worker.store.sight import WHOLE
-from worker.store.tables import LessonReader, database_time
+from worker.store.tables import database_time
 
 _GONE = (
     "This link to a class does not hold: it was revoked or renewed, has expired, or the class has "

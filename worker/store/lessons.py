@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from worker.store.database import Database
-from worker.store.tables import LessonAnswer, LessonReader, database_time
+from worker.store.lesson_tables import LessonAnswer, LessonReader
+from worker.store.tables import database_time
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from worker.contract.errors import NotFound, UserError
 from worker.contract.projects import Visibility, visibility_of
 from worker.store.acting import Acting
 from worker.store.database import Database
+from worker.store.fact_tables import FactSetRow
 from worker.store.placing import may_add_to
 from worker.store.sight import sight_of
-from worker.store.tables import CircuitRow, FactSetRow, MaskRow, Run, RunParent, TextRow
+from worker.store.tables import CircuitRow, MaskRow, Run, RunParent, TextRow
 
 Made = Literal["run", "fact set", "mask", "text", "circuit"]
 MADE: tuple[Made, ...] = get_args(Made)

@@ -19,12 +19,10 @@ from sqlalchemy.sql import Select, visitors
 
 from worker.contract.projects import Visibility
 from worker.store.class_tables import ClassRow, GuestRow
+from worker.store.fact_tables import FactBody, FactRow, FactSetRow, SplitRow
 from worker.store.project_tables import MemberRow, ProjectRow
 from worker.store.tables import (
     CircuitRow,
-    FactBody,
-    FactRow,
-    FactSetRow,
     KnowledgeRow,
     MaskRow,
     Run,
@@ -32,7 +30,6 @@ from worker.store.tables import (
     RunParent,
     RunResult,
     RunTag,
-    SplitRow,
     TextRow,
 )
 

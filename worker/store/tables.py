@@ -177,60 +177,6 @@ class RunEvent(Base):
     created: Mapped[Seconds]
 
 
-class FactSetRow(Base):
-    __tablename__ = "fact_sets"
-
-    name: Mapped[Name] = mapped_column(primary_key=True)
-    title: Mapped[Long]
-    description: Mapped[Long]
-    n_facts: Mapped[int]
-    groups: Mapped[Names]
-    hash: Mapped[str] = mapped_column(String(64))
-    bundled: Mapped[bool]
-    owner: Mapped[Name]
-    project: Mapped[Belongs]
-    visibility: Mapped[Seen]
-    created: Mapped[Seconds]
-
-
-class FactRow(Base):
-    """What one fact is found by. Narrow, so that a search of 22,000 reads little."""
-
-    __tablename__ = "facts"
-    __table_args__ = (Index("facts_by_group", "set_name", "group", "position"),)
-
-    set_name: Mapped[Name] = mapped_column(
-        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
-    )
-    position: Mapped[int] = mapped_column(primary_key=True)
-    group: Mapped[Long]
-    search: Mapped[Long]
-    """Id, filled prompt, targets, group and relation, case-folded."""
-
-
-class FactBody(Base):
-    """One fact, whole, as JSON text."""
-
-    __tablename__ = "fact_bodies"
-
-    set_name: Mapped[Name] = mapped_column(
-        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
-    )
-    position: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[Long]
-
-
-class SplitRow(Base):
-    __tablename__ = "splits"
-
-    set_name: Mapped[Name] = mapped_column(
-        ForeignKey("fact_sets.name", ondelete="CASCADE"), primary_key=True
-    )
-    name: Mapped[Name] = mapped_column(primary_key=True)
-    ids: Mapped[Names]
-    owner: Mapped[Name] = mapped_column(default="", server_default="")
-
-
 class TextRow(Base):
     """One stored text; its content lies in the artifacts under its hash."""
 
@@ -352,39 +298,6 @@ class Submission(Base):
     """The SHA-256 of what was given."""
     spec_hash: Mapped[RunId]
     run_id: Mapped[RunId] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-
-
-class LessonReader(Base):
-    """Who reads lessons: a session or an account, with the name that they gave for the class."""
-
-    __tablename__ = "lesson_readers"
-
-    id: Mapped[RunId] = mapped_column(primary_key=True)
-    name: Mapped[Name]
-
-
-class LessonAnswer(Base):
-    """What a reader answered at one step of a lesson, about one fact."""
-
-    __tablename__ = "lesson_answers"
-
-    reader: Mapped[RunId] = mapped_column(primary_key=True)
-    lesson: Mapped[Name] = mapped_column(primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
-    fact: Mapped[RunId] = mapped_column(primary_key=True)
-    """Empty for the lesson's own fact, else the SHA-256 of the reader's."""
-    about: Mapped[Long]
-    """The reader's own fact in words."""
-    first: Mapped[Long]
-    """The first answer; empty for a step that asks nothing."""
-    given: Mapped[Long]
-    """The last answer."""
-    attempts: Mapped[int]
-    right: Mapped[bool]
-    """Whether the last answer was what the experiment showed."""
-    shown: Mapped[bool]
-    """Whether the reader asked to be shown the answer."""
-    updated: Mapped[Seconds]
 
 
 class CircuitRow(Base):
