@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 
 from app import formats
 from app.access import csrf
-from app.access.rights import may_open
+from app.access.rights import may, may_open, refusal_words
 from app.access.session import Identity, Session
 from app.backend import store
 from app.discovery import NavItem
@@ -115,7 +115,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.globals.update(static_url=static_url, csrf_field=csrf_field, may_change=may_change)
-    env.globals.update(may_cancel=may_cancel)
+    env.globals.update(may_cancel=may_cancel, may_ask=may_ask, refusal=refusal)
     env.globals.update(project_field=project_field)
     env.filters.update(
         number=formats.number,
@@ -193,6 +193,23 @@ def may_cancel(context: jinja2.runtime.Context, owner: str) -> bool:
     reader: Identity | None = context.get("signed_in")
     is_own = reader is not None and reader.role == "guest" and reader.user == owner
     return is_own or bool(may_change(context, owner))
+
+
+@jinja2.pass_context
+def may_ask(context: jinja2.runtime.Context, route: str) -> bool:
+    """Whether the reader may ask a route of the table of rights, `POST /masks` for example."""
+    reader: Identity | None = context.get("signed_in")
+    alone = reader is None and not context.get("is_visitor")
+    return alone or may(reader, route)
+
+
+@jinja2.pass_context
+def refusal(context: jinja2.runtime.Context, route: str) -> str:
+    """Why the reader may not ask a route, in a sentence; empty where they may."""
+    if may_ask(context, route):
+        return ""
+    reader: Identity | None = context.get("signed_in")
+    return refusal_words(reader, route)
 
 
 def when(time: Any) -> Markup:

@@ -10,6 +10,11 @@ from app.access.session import Identity
 from app.access.table import GUESTS, RIGHTS, Least, Right
 from worker.contract.people import ROLES
 
+_GUESTS = (
+    "You are here as a guest of a class, and this is for people with an account. A guest takes "
+    "lessons, explores the class's model and starts runs on it. Ask your teacher."
+)
+
 
 def route_of(routes: Iterable[Any], scope: Scope) -> tuple[str, dict[str, Any]] | None:
     """The route that a request reaches, as the table writes it, and what its address names.
@@ -44,3 +49,20 @@ def may_open(identity: Identity, path: str) -> bool:
     """Whether somebody may read the page at a path."""
     route = f"GET {path}"
     return right_of(route) is not None and may(identity, route)
+
+
+def refusal_words(who: Identity | None, route: str) -> str:
+    """Why somebody, or who is not signed in, may not ask a route, and who can help."""
+    least = RIGHTS[route].least
+    if who is None:
+        return f"This is for {_for(least)}. Sign in to do it."
+    if who.role == "guest":
+        return _GUESTS
+    return (
+        f"You are signed in as {who.user!r}, a {who.role}; this is for {_for(least)}. An admin can "
+        f"change your role."
+    )
+
+
+def _for(least: str) -> str:
+    return "admins" if least == "admin" else f"{least}s and admins"

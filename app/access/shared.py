@@ -23,7 +23,7 @@ from app.access.attempts import Attempts
 from app.access.guard import Guard, InTrouble, address_of, ask_for_login, bearer, cookie_name
 from app.access.opened import is_opened
 from app.access.refusal import refuse, too_many
-from app.access.rights import may, right_of, route_of
+from app.access.rights import may, refusal_words, right_of, route_of
 from app.access.session import Identity, Session, Sessions
 from worker.contract.errors import Forbidden, Unavailable
 from worker.contract.settings import Settings
@@ -34,10 +34,6 @@ Refused = Callable[[Request, Exception], Response]
 """Answers a request that its sender may not make."""
 HSTS = "max-age=31536000"
 """For a year."""
-_GUESTS = (
-    "You are here as a guest of a class, and this is for people with an account. A guest takes "
-    "lessons, explores the class's model and starts runs on it. Ask your teacher."
-)
 NEEDED = (
     "This needs a personal token, which the account page makes, as the header "
     "`Authorization: Bearer TOKEN`."
@@ -94,7 +90,7 @@ class SharedGuard(Guard):
             words = f"{route} has no row in the table of rights, so it is refused to everybody."
         elif not may(session.identity if session else None, route):
             assert session is not None
-            words = _not_for(session.identity, right.least)
+            words = refusal_words(session.identity, route)
         else:
             audit.begin(request, right.change, names)
             return None
@@ -103,20 +99,6 @@ class SharedGuard(Guard):
     def _all_routes(self, app: Starlette) -> tuple[Any, ...]:
         self._routes = self._routes or tuple(discovery.routes(app))
         return self._routes
-
-
-def _not_for(who: Identity, least: str) -> str:
-    """Why somebody may not ask a route, and who can help."""
-    if who.role == "guest":
-        return _GUESTS
-    return (
-        f"You are signed in as {who.user!r}, a {who.role}; this is for {_for(least)}. An admin can "
-        f"change your role."
-    )
-
-
-def _for(least: str) -> str:
-    return "admins" if least == "admin" else f"{least}s and admins"
 
 
 def _of_cookie(store: Store, request: Request) -> Session | None:
