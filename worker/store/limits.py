@@ -108,6 +108,18 @@ def _refuse_beyond(session: Session, taker: Taker, limits: Limits) -> None:
         )
 
 
+def refuse_files(session: Session, project: str, size: int) -> None:
+    """Raise TooMuch where a project has no room for the files of one more run, in bytes."""
+    taker = _taker("", project)
+    most, taken = _holding(session, taker).storage, used(session, taker).storage
+    if most is not None and taken + size > most:
+        raise TooMuch(
+            f"The files of the runs of the project {title_of(session, project)!r} take "
+            f"{size_words(taken)}, this run's {size_words(size)}, and {size_text(most)} are the "
+            f"limit for it on this server. Delete runs of it that are needed no longer."
+        )
+
+
 def at_their_limit(session: Session, takers: Iterable[Taker]) -> set[Taker]:
     """Those of these of whom no further run may be computed now."""
     known = _set(session)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.contract.errors import NotFound, UserError
@@ -11,8 +11,9 @@ from worker.contract.projects import Visibility, visibility_of
 from worker.store.acting import Acting
 from worker.store.database import Database
 from worker.store.fact_tables import FactSetRow
+from worker.store.limits import refuse_files
 from worker.store.placing import may_add_to
-from worker.store.sight import sight_of
+from worker.store.sight import WHOLE, sight_of
 from worker.store.tables import CircuitRow, MaskRow, Run, RunParent, TextRow
 
 Made = Literal["run", "fact set", "mask", "text", "circuit"]
@@ -57,6 +58,8 @@ class SharingStore:
             self.acting.refuse_others(row.owner, f"{what} {id}")
             if project and project != row.project:
                 may_add_to(session, self.acting, project)
+                if what == "run":
+                    refuse_files(session, project, _size(session, row))
             within = row.project if project is None else project
             self._check(chosen, within, row.visibility)
             row.visibility, row.project = chosen, within
@@ -102,11 +105,25 @@ def _nothing(what: Made, id: str) -> NotFound:
     return NotFound(f"There is no {what} {id[:60]!r} that could be shared.")
 
 
+def _size(session: Session, run: Run) -> int:
+    """The bytes of a run's files, of a study with those of its runs."""
+    of_it = Run.id == run.id
+    if run.kind == "study":
+        of_it = or_(of_it, _children(run))
+    return session.scalar(select(func.sum(Run.bytes)).where(of_it), execution_options=WHOLE) or 0
+
+
 def _share_children(session: Session, study: Run) -> None:
     """Let a study's runs be seen by whoever sees the study."""
-    first = select(RunParent.run_id).where(RunParent.parent_id == study.id, RunParent.position == 0)
-    children = update(Run).where(Run.id.in_(first), Run.owner == study.owner)
     session.execute(
-        children.values(visibility=study.visibility, project=study.project),
+        update(Run)
+        .where(_children(study))
+        .values(visibility=study.visibility, project=study.project),
         execution_options={"synchronize_session": False},
     )
+
+
+def _children(study: Run) -> ColumnElement[bool]:
+    """Which runs a study asked for."""
+    first = select(RunParent.run_id).where(RunParent.parent_id == study.id, RunParent.position == 0)
+    return and_(Run.id.in_(first), Run.owner == study.owner)

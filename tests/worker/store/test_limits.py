@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.app.people import settle
+from tests.worker.store.several import as_
 from worker.contract.errors import NotFound, TooMuch
 from worker.contract.limits import Limits
 from worker.contract.selection import FactsSpec
@@ -174,6 +175,25 @@ def test_a_project_s_seconds_of_today_and_its_files_are_of_all_who_are_in_it(peo
     error = refusal(people, "mia", sports)
     assert error is not None and error.seconds is None
     assert "The files of the runs of the project 'Sports' take 4GB, and 4GB are" in error.message
+
+
+def test_a_run_is_not_shared_into_a_project_that_has_no_room_for_its_files(people: Store) -> None:
+    sports = people.make_project("Sports", "max").id
+    took = {"state": "done", "bytes": 2 * 10**9}
+    add(people, owner="max", project=sports, **took)
+    other, study = add(people, owner="max", **took), add(people, owner="max", kind="study")
+    child = add(people, owner="max", **took, parents=[study])
+    people.set_project_limits(sports, Limits(storage=3 * 10**9))
+    max_ = as_(people, "max")
+    for one in (other, study):
+        with pytest.raises(TooMuch, match="'Sports' take 2GB, this run's 2GB, and 3GB are the"):
+            max_.share("run", one, "project", sports)
+        assert people.run(one).project == ""
+    people.set_project_limits(sports, Limits(storage=4 * 10**9))
+    max_.share("run", study, "project", sports)
+    assert people.run(child).project == sports and people.used("", sports).storage == 4 * 10**9
+    max_.share("run", study, "private")
+    max_.share("run", study, "project", sports)  # what is in it already takes no more room
 
 
 def test_a_project_of_which_as_many_are_computed_as_may_be_has_its_next_run_wait(
