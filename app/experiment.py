@@ -226,11 +226,18 @@ def chosen_method(form: Typed, announcement: Announcement, kind: MethodKind) -> 
     """The method that the form names, by default the usual one."""
     methods = [m for m in announcement.methods if m.kind == kind]
     if not methods:
-        raise UserError(
-            f"No worker has a {kind} method; start one with `lethe worker`.", field="method"
-        )
+        raise UserError(_no_method(kind, announcement.of_class), field="method")
     by_name = {m.name: m for m in methods}
     return by_name.get(form.get("method")) or by_name.get(USUAL.get(kind, "")) or methods[0]
+
+
+def _no_method(kind: MethodKind, of_class: str) -> str:
+    if of_class:
+        return (
+            f"The class {of_class!r} allows its guests no {kind} method. Ask your teacher, who can "
+            f"change what the class allows."
+        )
+    return f"No worker has a {kind} method; start one with `lethe worker`."
 
 
 def option_fields(form: Typed, method: MethodInfo) -> tuple[list[FormField], list[FormField]]:

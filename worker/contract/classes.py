@@ -114,7 +114,8 @@ def narrowed(held: Class, menu: Announcement) -> Announcement:
         if one.kind not in KINDS or method_key(one.kind, one.name) in held.methods
     )
     models = tuple(one for one in menu.models if one.id == held.model)
-    return menu.model_copy(update={"methods": methods, "models": models})
+    told = {"methods": methods, "models": models, "of_class": held.title}
+    return menu.model_copy(update=told)
 
 
 def check_seats(seats: int) -> int:

@@ -170,6 +170,8 @@ class Announcement(Contract):
     device_name: str = ""
     memory_bytes: int = 0
     versions: dict[str, str] = {}
+    of_class: str = ""
+    """The class to whose guests this is narrowed, by its title."""
 
 
 class RefusedRow(Contract):

@@ -15,7 +15,7 @@ from app.exploring import Answers
 from app.pages.explore._lacking import kept
 from app.pages.explore._subject import Asker
 from tests.app.conftest import AskedEngine, announcement
-from tests.app.people import FORM, browser, form_token
+from tests.app.people import FORM, browser, form_token, take_in
 from worker.contract.errors import Forbidden
 from worker.contract.menu import Announcement, ModelInfo
 from worker.contract.spec import ExploreSpec, parse_spec
@@ -188,6 +188,16 @@ def test_a_form_refuses_a_guest_by_the_same_rule_and_offers_what_is_allowed(
         explored = anna.post("/api/explore/lens", json=asked)
         assert explored.status_code == 403 and "expected 'demo'" in explored.text
     assert store.count_runs(archived=None) == 0
+
+
+def test_a_form_of_which_a_class_allows_no_method_says_whose_choice_that_is(
+    shared: FastAPI, engine: AskedEngine
+) -> None:
+    gus = take_in(engine.store, "localization/causal_tracing").name
+    with browser(shared, engine.store, gus) as client:
+        page = client.get("/unlearn").text
+    assert "The class &#39;Class of Gus&#39; allows its guests no unlearning method." in page
+    assert "No worker has" not in page
 
 
 def test_a_guests_limits_are_the_classes(
