@@ -2,16 +2,14 @@
 
 import json
 import re
-import secrets
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import UploadFile
 
+from app.pending import Upload, discard, keep_bytes
 from app.submission import refuse_odd_text
-from worker.contract.errors import NotFound, UserError
+from worker.contract.errors import UserError
 from worker.contract.facts import Fact, FactSet
 from worker.contract.given_name import given_name
 from worker.contract.inputs import AskReadFacts
@@ -31,8 +29,6 @@ PASTE_BODY_LIMIT = 4 * PASTE_LIMIT
 """Bytes of a request with pasted text in it, in which a letter may take nine."""
 TEXT_BODY_LIMIT = MAX_BYTES + 100_000
 """Bytes of a request with a text to forget in it."""
-KEPT = 24 * 3600
-"""Seconds after which a file that nobody confirmed is deleted."""
 FIELDS = (
     *(
         (name, name.replace("_", " ").capitalize(), field.description or "")
@@ -41,24 +37,6 @@ FIELDS = (
     ("occurrence", "Occurrence", OCCURRENCE),
 )
 """What a column may give of a fact: name, label, what it holds."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One uploaded file."""
-
-    id: str
-    filename: str
-
-    @property
-    def file(self) -> str:
-        """The artifact's name."""
-        return f"uploads/{self.id}/file"
-
-    @property
-    def understood(self) -> str:
-        """The artifact with what a worker last read of it, after a line with the mappings."""
-        return f"uploads/{self.id}/understood"
 
 
 def file_formats(store: Store) -> tuple[FileFormat, ...]:
@@ -113,27 +91,6 @@ def refuse_odd_pasted(text: str, field: str) -> None:
             f"{field} holds {bad}, half of a character; expected whole Unicode characters.",
             field=field,
         ) from None
-
-
-def keep_bytes(store: Store, data: bytes, filename: str) -> Upload:
-    """Keep a file's bytes until they are confirmed or a day old."""
-    _forget_old(store)
-    upload = Upload(f"{int(time.time()):x}-{secrets.token_hex(6)}", filename)
-    store.artifacts.put_bytes(upload.file, data)
-    store.artifacts.put_bytes(f"uploads/{upload.id}/name", upload.filename.encode())
-    return upload
-
-
-def find(store: Store, upload_id: str) -> Upload:
-    """An upload by its id; raise NotFound for one that is not (or no longer) there."""
-    name = f"uploads/{upload_id}/name"
-    if not re.fullmatch(r"[0-9a-f]+-[0-9a-f]{12}", upload_id) or not store.artifacts.exists(name):
-        raise NotFound(
-            f"There is no upload {upload_id[:40]!r}; it may have been stored already, or be older "
-            f"than a day. Upload the file again."
-        )
-    with store.artifacts.open(name) as file:
-        return Upload(upload_id, file.read().decode())
 
 
 def read(engine: Engine, upload: Upload, mapping: Mapping[str, str]) -> ReadFacts:
@@ -191,19 +148,6 @@ def keep(
     info = engine.store.save_fact_set(fact_set)
     discard(engine.store, upload)
     return info
-
-
-def discard(store: Store, upload: Upload) -> None:
-    """Delete an upload."""
-    store.artifacts.delete_tree(f"uploads/{upload.id}")
-
-
-def _forget_old(store: Store) -> None:
-    oldest = time.time() - KEPT
-    for upload_id in {name.split("/")[1] for name in store.artifacts.names("uploads")}:
-        made = upload_id.partition("-")[0]
-        if re.fullmatch(r"[0-9a-f]{1,12}", made) and int(made, 16) < oldest:
-            store.artifacts.delete_tree(f"uploads/{upload_id}")
 
 
 def _plain(filename: str) -> str:

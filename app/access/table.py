@@ -149,6 +149,7 @@ RIGHTS: dict[str, Right] = {
             "POST /facts/texts/delete": "deleted a text",
             "POST /facts/upload": "uploaded facts",
             "POST /facts/upload/{upload_id}": "brought facts",
+            "POST /facts/upload/{upload_id}/discard": "discarded uploaded facts",
             "POST /lessons/{name}/{number}/make": "queued a lesson's runs",
             "POST /localize": "queued a run",
             "POST /masks": "saved a mask",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app import knowledge, submission, uploads
+from app import knowledge, pending, submission, uploads
 from app.api._body import read_json, takes
 from app.backend import EngineDep, StoreDep
 from app.projects import InProject, into
@@ -100,7 +100,7 @@ async def upload(request: Request, engine: EngineDep, project: InProject = None)
             uploads.keep, engine, received, mapping, name, description, found
         )
     except UserError:
-        uploads.discard(engine.store, received)
+        pending.discard(engine.store, received)
         raise
     return Stored(set=info, refused=found.refused, told=found.told, notes=found.notes)
 

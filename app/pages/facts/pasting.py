@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
-from app import uploads
+from app import failures, pending, uploads
 from app.backend import StoreDep
 from app.submission import refuse_odd_text
 from app.templating import render
@@ -50,7 +50,7 @@ async def receive(request: Request, store: StoreDep) -> Response:
 def refused(request: Request, store: Store, error: UserError, shown: dict[str, str]) -> Response:
     """The page for bringing facts, with what is wrong beside its field."""
     known = context(store, shown, dict(error.problems))
-    return render(request, "pages/upload.html", status_code=422, **known)
+    return render(request, "pages/upload.html", status_code=failures.status(error), **known)
 
 
 def context(store: Store, shown: dict[str, str], errors: dict[str, str]) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def context(store: Store, shown: dict[str, str], errors: dict[str, str]) -> dict
         "errors": errors,
         "limit": uploads.LIMIT,
         "paste_limit": uploads.PASTE_LIMIT,
+        "waiting": pending.waiting(store),
     }
 
 

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams
 from starlette.responses import RedirectResponse
 
-from app import csv_text, uploads
+from app import csv_text, pending, uploads
 from app.backend import EngineDep, StoreDep
 from app.pages.facts import pasting
 from app.projects import within
@@ -42,7 +42,7 @@ async def receive(request: Request, store: StoreDep) -> Response:
 @router.get("/{upload_id}")
 def preview(request: Request, upload_id: str, engine: EngineDep) -> Response:
     """What a worker understands of the file, with the columns as the address maps them."""
-    upload = uploads.find(engine.store, upload_id)
+    upload = pending.find(engine.store, upload_id)
     mapping = read_mapping(request.query_params)
     known = _understood(engine, upload, mapping)
     code = 422 if known["problems"] else 200
@@ -54,7 +54,7 @@ def preview(request: Request, upload_id: str, engine: EngineDep) -> Response:
 @router.get("/{upload_id}/refused.csv")
 def refused(request: Request, upload_id: str, engine: EngineDep) -> Response:
     """The rows that were not understood, with the reasons."""
-    upload = uploads.find(engine.store, upload_id)
+    upload = pending.find(engine.store, upload_id)
     found = uploads.read(engine, upload, read_mapping(request.query_params))
     rows = ([row.row, row.reason, row.text] for row in found.refused)
     return csv_text.respond([[found.counted, "reason", "text"], *rows], "refused.csv")
@@ -65,7 +65,7 @@ async def keep(request: Request, upload_id: str, engine: EngineDep) -> Response:
     """Store the facts as a set; what is refused is said beside its field."""
     form = await request.form()
     mapping = read_mapping(form)
-    upload = await run_in_threadpool(uploads.find, engine.store, upload_id)
+    upload = await run_in_threadpool(pending.find, engine.store, upload_id)
     name, description = str(form.get("name", "")), str(form.get("description", ""))
     try:
         into = within(engine, form)
@@ -79,6 +79,13 @@ async def keep(request: Request, upload_id: str, engine: EngineDep) -> Response:
     return RedirectResponse(f"/facts?{urlencode({'set': info.name})}", status_code=303)
 
 
+@router.post("/{upload_id}/discard")
+def discard(upload_id: str, store: StoreDep) -> Response:
+    """Forget a file that waits to be stored."""
+    pending.discard(store, pending.find(store, upload_id))
+    return RedirectResponse("/facts/upload", status_code=303)
+
+
 def read_mapping(asked: QueryParams | FormData) -> dict[str, str]:
     """Which column gives which field, as typed; empty fields are left to the reader."""
     found: dict[str, str] = {}
@@ -89,7 +96,7 @@ def read_mapping(asked: QueryParams | FormData) -> dict[str, str]:
     return found
 
 
-def _understood(engine: Engine, upload: uploads.Upload, mapping: dict[str, str]) -> dict[str, Any]:
+def _understood(engine: Engine, upload: pending.Upload, mapping: dict[str, str]) -> dict[str, Any]:
     problems: list[tuple[str, str]] = []
     found: ReadFacts | None = None
     try:

@@ -416,7 +416,7 @@ def test_files_that_cannot_be_read_are_refused_in_words(client: TestClient) -> N
     huge = client.post("/facts/upload", content=b"--x", headers=form)
     assert (huge.status_code, "too large" in huge.text) == (413, True)
     assert client.get("/facts/upload/../../etc").status_code == 404
-    assert client.get("/facts/upload/0-000000000000").status_code == 404
+    assert client.get("/facts/upload/0-000000000000-000000000000").status_code == 404
 
 
 def test_without_a_worker_a_file_waits_for_one(client: TestClient, engine: Any) -> None:
