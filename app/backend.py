@@ -34,6 +34,7 @@ def engine(request: Request) -> Engine:
         is_guest=who.role == "guest",
         tell=tell,
         may_open=may_open,
+        visit=request.scope["state"].get("visit"),
     )
     return opened.of_session(session.turns if session else "", acting)
 

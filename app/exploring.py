@@ -1,14 +1,16 @@
 """Asks explore views of a worker, and keeps their answers by weights, prompt and interventions."""
 
 import asyncio
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from typing import Any, cast
 
+from app.access.visits import Visits
 from worker.contract.inputs import AskExplore, Inputs
 from worker.contract.progress import Event
 from worker.contract.result import Result
@@ -31,8 +33,9 @@ class Answers:
     all that was answered on the weights before it unfindable.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST, visits: Visits | None = None) -> None:
+        """`visits` bounds how many questions of an open house's visitors wait at once."""
+        self._most, self._visits = most, visits
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, str], Result] = OrderedDict()
         self._asked: dict[str, Future[Result]] = {}
@@ -46,6 +49,12 @@ class Answers:
         Raises Superseded when the same reader asks something newer meanwhile.
         """
         check_named(spec, engine.store)
+        if found := self.known(spec):
+            return found
+        with self._place(engine):
+            return self._ask(engine, spec, _in_turn(engine, reader), patience)
+
+    def _ask(self, engine: Engine, spec: ExploreSpec, reader: str, patience: float) -> Result:
         asked = spec.model_dump_json()
         while True:
             with self._lock:
@@ -86,6 +95,18 @@ class Answers:
         Where somebody waits for the same already, only the answer comes.
         """
         await asyncio.to_thread(check_named, spec, engine.store)
+        if known := self.known(spec):
+            yield known
+            return
+        with self._place(engine):
+            answering = self._follow(engine, spec, _in_turn(engine, reader), patience)
+            async with aclosing(answering) as told:
+                async for one in told:
+                    yield one
+
+    async def _follow(
+        self, engine: Engine, spec: ExploreSpec, reader: str, patience: float
+    ) -> AsyncGenerator[Event | Result, None]:
         asked = spec.model_dump_json()
         while True:
             with self._lock:
@@ -120,6 +141,13 @@ class Answers:
             self._end(asked, mine, error if isinstance(error, Exception) else left)
             raise
 
+    def _place(self, engine: Engine) -> AbstractContextManager[None]:
+        """A visitor's place among those who wait; raises TooMuch where there is none."""
+        visit = engine.store.acting.visit
+        if visit is None or self._visits is None:
+            return nullcontext()
+        return self._visits.asking(visit.address)
+
     def _end(self, asked: str, mine: Future[Result], how: Result | Exception) -> None:
         """Let those who wait for the same answer go on."""
         if mine.done():
@@ -142,3 +170,10 @@ class Answers:
         self._known[weights, asked] = answer
         while len(self._known) > self._most:
             self._known.popitem(last=False)
+
+
+def _in_turn(engine: Engine, reader: str) -> str:
+    """Who takes turns with others: all visitors of an open house as one reader with each who has an
+    account. Which of their questions a newer one ends is told by what follows."""
+    visit = engine.store.acting.visit
+    return reader if visit is None else f"visitors:{visit.address}:{reader or secrets.token_hex(8)}"

@@ -13,15 +13,18 @@ from app import bundles, discovery, failures, measuring, openapi, telemetry, upl
 from app.access import csrf, provider
 from app.access.body import BodyLimit
 from app.access.guard import Guard
+from app.access.house import OpenHouse
 from app.access.passwords import Passwords
 from app.access.refusal import PROBES
 from app.access.session import Sessions
 from app.access.shared import SharedGuard
+from app.access.visits import Visits
 from app.compressed import LEVEL, NOT_PAGES, SMALLEST, Static
 from app.exploring import Answers
 from app.forwarded import Forwarded
 from app.opening import Opening
 from app.prefix import Prefix, refuse_taken
+from app.shipped import have_ready, shipped_ids
 from app.telling import Telling
 from app.templating import STATIC
 from worker.contract.settings import Settings
@@ -57,14 +60,16 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.passwords = Passwords()
     app.state.provider = provider.of(settings)
     app.state.nav = discovery.nav(pages)
-    app.state.opening = Opening(settings, engine)
-    app.state.answers = Answers()
+    visits = Visits(settings)
+    app.state.opening = Opening(settings, engine, have_ready if settings.open else None)
+    app.state.answers = Answers(visits=visits)
     app.add_middleware(Telling)
     app.add_middleware(BodyLimit, larger=LARGER)
     guarded: dict[str, Any] = {"settings": settings, "sessions": app.state.sessions}
     guarded["in_trouble"] = failures.in_trouble
     if settings.shared:
-        app.add_middleware(SharedGuard, refused=failures.user_error, **guarded)
+        house = OpenHouse(settings, visits, shipped_ids()) if settings.open else None
+        app.add_middleware(SharedGuard, refused=failures.user_error, house=house, **guarded)
     else:
         app.add_middleware(Guard, **guarded)
     app.add_middleware(

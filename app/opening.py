@@ -6,6 +6,7 @@ pauses that grow, and whoever asks meanwhile is told what is wrong.
 
 import logging
 import threading
+from collections.abc import Callable
 
 from worker.contract.errors import Unavailable
 from worker.contract.settings import Settings
@@ -21,8 +22,15 @@ FIRST_TRY = 10.0
 class Opening:
     """An engine that is opened on a thread of its own, or one that is open already."""
 
-    def __init__(self, settings: Settings, opened: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        opened: Engine | None = None,
+        prepare: Callable[[Engine], None] | None = None,
+    ) -> None:
+        """`prepare` is called with the open engine, before anybody is answered with it."""
         self._settings, self._opened, self._is_mine = settings, opened, opened is None
+        self._prepare = prepare or _leave_as_it_is
         self._words = "The database is being opened. Try again in a moment."
         self.error: Exception | None = None
         """What no other try would help."""
@@ -34,6 +42,8 @@ class Opening:
 
         Raises what no other try would help: UserError in words.
         """
+        if self._opened is not None and not self._is_mine:
+            self._prepare(self._opened)
         if self._is_mine and not self._thread.is_alive() and self._opened is None:
             self._thread.start()
             self._tried.wait(FIRST_TRY)
@@ -58,7 +68,9 @@ class Opening:
         pause = FIRST_PAUSE
         while not self._closed.is_set():
             try:
-                self._opened = Engine.open(self._settings)
+                opened = Engine.open(self._settings)
+                self._prepare(opened)
+                self._opened = opened
             except Exception as error:
                 if words := trouble(error):
                     self._words = words
@@ -70,3 +82,7 @@ class Opening:
                 return
             self._closed.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _leave_as_it_is(engine: Engine) -> None:
+    """Nothing is prepared but for an open house."""

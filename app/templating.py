@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse
 from app import formats
 from app.access import csrf
 from app.access.rights import may, may_open, refusal_words
-from app.access.session import Identity, Session
+from app.access.session import VISITOR, Identity, Session
 from app.backend import store
 from app.discovery import NavItem
 from app.forms import SUBMISSION
@@ -85,6 +85,10 @@ def _nav(request: Request) -> list[NavItem]:
     """The menu, on a shared server without what the reader may not see."""
     items: tuple[NavItem, ...] = request.app.state.nav
     person = person_of(request)
+    if is_visitor(request):
+        if not request.app.state.settings.open:
+            return []
+        person = VISITOR
     return [item for item in items if person is None or may_open(person, item.path)]
 
 

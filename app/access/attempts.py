@@ -36,7 +36,7 @@ class Attempts:
 
     def wait(self, address: str) -> float:
         """Seconds until a token from this address is looked at again; 0 for now."""
-        tried = self._tried.get(_network(address))
+        tried = self._tried.get(network_of(address))
         if tried is None or tried.wrong < FREE:
             return 0.0
         pause = min(FIRST * 2.0 ** min(tried.wrong - FREE, 30), self._longest)
@@ -44,7 +44,7 @@ class Attempts:
 
     def failed(self, address: str) -> None:
         """Count a wrong token."""
-        network, now = _network(address), self._clock()
+        network, now = network_of(address), self._clock()
         tried = self._tried.pop(network, None)
         if tried is None or now - tried.last > FORGOTTEN:
             tried = _Tried()
@@ -55,10 +55,10 @@ class Attempts:
 
     def succeeded(self, address: str) -> None:
         """Forget an address' wrong tokens."""
-        self._tried.pop(_network(address), None)
+        self._tried.pop(network_of(address), None)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one person has: an IPv4 address, or a /64 of IPv6."""
     try:
         found = ip_address(address.partition("%")[0])

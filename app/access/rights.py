@@ -7,7 +7,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from app.access.session import Identity
-from app.access.table import GUESTS, RIGHTS, Least, Right
+from app.access.table import GUESTS, RIGHTS, VISITORS, Least, Right
 from worker.contract.people import ROLES
 
 _GUESTS = (
@@ -42,6 +42,8 @@ def may(identity: Identity | None, route: str) -> bool:
         return True
     if role == "guest":
         return route in GUESTS
+    if role == "visitor":
+        return route in VISITORS
     return role is not None and ROLES.index(role) >= ROLES.index(least)
 
 

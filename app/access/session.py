@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from itsdangerous import BadData, Signer, URLSafeTimedSerializer
 
@@ -15,6 +15,8 @@ from worker.contract.settings import Settings
 
 LASTS = 30 * 24 * 3600
 """Seconds until a session's cookie expires."""
+PROVIDER = "provider"
+"""What a browser keeps while its reader is at the provider of OpenID Connect."""
 _HOW: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
 
@@ -23,8 +25,12 @@ class Identity:
     """Who asks. With a single user the name is empty, as is the owner of what they make."""
 
     user: str = ""
-    role: Role | None = None
+    role: Role | Literal["visitor"] | None = None
     """On a shared server; with a single user there are none."""
+
+
+VISITOR = Identity(role="visitor")
+"""Who comes to an open house without an account; they have no session."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Sessions:
         key = secret(settings.data / "session.key") + fixed.encode()
         self._attempts = Attempts()
         self._cookies = URLSafeTimedSerializer(key, salt=b"session", signer_kwargs=_HOW)
-        self._begun = URLSafeTimedSerializer(key, salt=b"provider", signer_kwargs=_HOW)
+        self._sealed = URLSafeTimedSerializer(key, signer_kwargs=_HOW)
         self._forms = Signer(key, salt=b"form", **_HOW)
 
     def accepts(self, token: str) -> bool:
@@ -92,14 +98,14 @@ class Sessions:
             return None
         return Session(Identity(user), nonce, signed.timestamp() + LASTS)
 
-    def seal(self, begun: Any) -> str:
-        """Sign what a browser keeps while its reader is at the provider."""
-        return self._begun.dumps(begun)
+    def seal(self, told: Any, what: str = PROVIDER) -> str:
+        """Sign what a browser keeps for the server, which is read as nothing else."""
+        return self._sealed.dumps(told, salt=what)
 
-    def unseal(self, cookie: str, lasts: int) -> Any:
+    def unseal(self, cookie: str, lasts: int, what: str = PROVIDER) -> Any:
         """What was sealed at most `lasts` seconds ago; None otherwise."""
         try:
-            return self._begun.loads(cookie, lasts)
+            return self._sealed.loads(cookie, lasts, salt=what)
         except BadData:
             return None
 

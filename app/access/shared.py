@@ -21,11 +21,12 @@ from app import discovery
 from app.access import audit
 from app.access.attempts import Attempts
 from app.access.guard import Guard, InTrouble, address_of, ask_for_login, bearer, cookie_name
+from app.access.house import OpenHouse
 from app.access.opened import is_opened
 from app.access.refusal import refuse, too_many
 from app.access.rights import may, refusal_words, right_of, route_of
 from app.access.session import Identity, Session, Sessions
-from worker.contract.errors import Forbidden, Unavailable
+from worker.contract.errors import Forbidden, TooMuch, Unavailable
 from worker.contract.settings import Settings
 from worker.store.store import Store
 
@@ -50,9 +51,10 @@ class SharedGuard(Guard):
         sessions: Sessions,
         in_trouble: InTrouble,
         refused: Refused,
+        house: OpenHouse | None = None,
     ) -> None:
         super().__init__(app, settings, sessions, in_trouble)
-        self._refused = refused
+        self._refused, self._house = refused, house
         self._is_secure = settings.public_url.startswith("https:")
         self._attempts = Attempts()
         self._routes: tuple[Any, ...] = ()
@@ -81,6 +83,8 @@ class SharedGuard(Guard):
         route, names = found or ("", {})
         right = right_of(route) if found else None
         if session is None and (right is None or right.least != "anybody"):
+            if self._house is not None and bearer(request) is None:
+                return await self._receive(self._house, request, route, names)
             store: Store = request.app.state.opening.engine().store
             is_open = await run_in_threadpool(is_opened, store, request, route, names)
             return None if is_open else ask_for_login(request, NEEDED)
@@ -95,6 +99,20 @@ class SharedGuard(Guard):
             audit.begin(request, right.change, names)
             return None
         return await run_in_threadpool(self._refused, request, Forbidden(words))
+
+    async def _receive(
+        self, house: OpenHouse, request: Request, route: str, names: dict[str, Any]
+    ) -> Response | None:
+        """Let a visitor of an open house through (None), or answer."""
+        refusal = house.receive(request, route)
+        if refusal is None:
+            return None
+        if isinstance(refusal, TooMuch):  # in as few steps as can be
+            return refuse(request, 429, refusal.message, refusal.seconds or 0.0)
+        store: Store = request.app.state.opening.engine().store
+        if await run_in_threadpool(is_opened, store, request, route, names):
+            return None
+        return await run_in_threadpool(self._refused, request, refusal)
 
     def _all_routes(self, app: Starlette) -> tuple[Any, ...]:
         self._routes = self._routes or tuple(discovery.routes(app))

@@ -245,3 +245,33 @@ GUESTS: frozenset[str] = frozenset(
 )
 """The rows that are also for guests of classes, whom no other row lets in. What they ask for is
 held against the class's rules where it is submitted or asked of a worker."""
+VISITORS: frozenset[str] = frozenset(
+    {
+        *_read(
+            "viewer",
+            """
+            / /api/runs/{run_id} /api/runs/{run_id}/arrays/{name} /api/runs/{run_id}/bundle.zip
+            /api/runs/{run_id}/events /api/runs/{run_id}/exports /api/runs/{run_id}/files/{what}
+            /api/runs/{run_id}/log /api/runs/{run_id}/mask.json /api/runs/{run_id}/result
+            /api/runs/{run_id}/tables/{name}
+            /dossier /dossier/{run_id} /dossier/{run_id}/file /dossier/{run_id}/verdict
+            /explore /explore/answers/{view}.json /explore/circuits/drawn.{ending}
+            /explore/circuits/open /explore/facts /explore/figures/{view}.{ending}
+            /explore/of/{run_id} /explore/propose /explore/rows/{view} /explore/swap
+            /explore/take /explore/views/{view}
+            /gallery /gallery/runs/{name} /gallery/{name}
+            /gallery/{name}/figures/{figure}.{ending} /gallery/{name}/report.csv
+            /gallery/{name}/report.json /glossary /handbook
+            /lessons /lessons/{name} /lessons/{name}/{number}
+            /lessons/{name}/{number}/figures/{figure}
+            /lessons/{name}/{number}/figures/{figure}.csv /lessons/{name}/{number}/made
+            /lessons/{name}/{number}/rest
+            /runs/{run_id} /runs/{run_id}/facts /runs/{run_id}/figures/{figure}.{ending}
+            /runs/{run_id}/result /runs/{run_id}/spec.json /runs/{run_id}/stream
+            """,
+        ),
+        *_look("viewer", "/api/explore/{view} /lessons/{name}/{number}"),
+    }
+)
+"""The rows that an open house holds open for who has no account. Nothing of it writes: the store of
+a visitor refuses to, and an answer in a lesson is kept by the visitor's own browser."""

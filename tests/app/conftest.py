@@ -205,6 +205,21 @@ def shared(settings: Settings, engine: AskedEngine) -> FastAPI:
 
 
 @pytest.fixture
+def house(settings: Settings, engine: AskedEngine) -> FastAPI:
+    """An open house with the same people."""
+    settle(engine.store)
+    told = {"shared": True, "open": True, "token": None}
+    return create_app(settings.model_copy(update=told), engine)
+
+
+@pytest.fixture
+def visitor(house: FastAPI) -> Iterator[TestClient]:
+    """A browser of who has no account there."""
+    with TestClient(house, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
 def lying(settings: Settings, engine: AskedEngine) -> FastAPI:
     """The server under a prefix, for one reader."""
     return create_app(settings.model_copy(update={"root_path": ROOT}), engine)

@@ -12,6 +12,7 @@ from worker.contract.progress import Event
 from worker.contract.result import Provenance, Result
 from worker.contract.spec import ExploreSpec
 from worker.engine.client import Engine
+from worker.store.acting import NOBODY
 
 SPEC = ExploreSpec(model="demo", view="lens", options={})
 NEWS = Event(type="progress", fraction=0.0, message="waiting: one question comes before this one")
@@ -23,7 +24,7 @@ MADE = Provenance(
 class Slow:
     """An engine that tells one thing, and answers when it is let go; who asks sees everything."""
 
-    store = SimpleNamespace(database=SimpleNamespace(look=None))
+    store = SimpleNamespace(database=SimpleNamespace(look=None), acting=NOBODY)
 
     def __init__(self) -> None:
         self.n_asked = 0

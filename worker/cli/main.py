@@ -69,6 +69,14 @@ def serve(
             help="People sign in with accounts of their own; `lethe user add` makes the first.",
         ),
     ] = False,
+    is_open: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="As --shared, and who has no account reads the gallery, takes lessons and "
+            "explores LETHE_OPEN_MODELS, and leaves nothing behind.",
+        ),
+    ] = False,
     root_path: Annotated[
         str,
         typer.Option(help="Path under which a reverse proxy has the server, for example /lethe."),
@@ -79,8 +87,10 @@ def serve(
     One that ends is started again. When that fails too often, both are stopped, and the exit code
     is above 0.
     """
-    if shared:  # the processes that are started read it there
+    if shared or is_open:  # the processes that are started read it there
         os.environ["LETHE_SHARED"] = "1"
+    if is_open:
+        os.environ["LETHE_OPEN"] = "1"
     if root_path:
         os.environ["LETHE_ROOT_PATH"] = root_path
     refuse_weak(settings())  # a wrong one is said once, before anything starts

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.contract.errors import UserError
+from worker.contract.known import BUNDLED_MODEL
 from worker.contract.logs import Form
 from worker.contract.secret_files import with_secrets
 
@@ -78,6 +79,29 @@ class Settings(BaseSettings):
         False,
         description="1: on a shared server, people may share what they made with anybody, who "
         "reads it at its address without an account; 0 closes all of it again.",
+    )
+    open: bool = Field(
+        False,
+        description="1, or `lethe serve --open`: on a shared server, who has no account reads the "
+        "gallery, takes lessons and explores LETHE_OPEN_MODELS, and leaves nothing behind.",
+    )
+    open_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (BUNDLED_MODEL,),
+        description="Models that visitors of an open server may ask, by their ids with commas "
+        "between them.",
+    )
+    open_each: int = Field(
+        300, ge=1, description="Requests in a minute from one address of an open server's visitors."
+    )
+    open_all: int = Field(
+        1200, ge=1, description="Requests in a minute of all visitors of an open server together."
+    )
+    open_questions: int = Field(
+        24,
+        ge=1,
+        le=32,
+        description="Questions of all visitors of an open server that wait for an answer at once; "
+        "half as many of one address.",
     )
     public_url: str = Field(
         "",
@@ -166,6 +190,13 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: object) -> object:
         return tuple(Path(p) for p in value.split(":") if p) if isinstance(value, str) else value
 
+    @field_validator("open_models", mode="before")
+    @classmethod
+    def _split_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(one.strip() for one in value.split(",") if one.strip())
+
     @field_validator("hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
@@ -217,6 +248,16 @@ class Settings(BaseSettings):
     def _check_provider(self) -> Self:
         if self.oidc_issuer and not self.oidc_client_id:
             raise ValueError("LETHE_OIDC_ISSUER needs LETHE_OIDC_CLIENT_ID beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_open(self) -> Self:
+        if self.open and not self.shared:
+            raise ValueError(
+                "LETHE_OPEN needs LETHE_SHARED=1 beside it; `lethe serve --open` sets both"
+            )
+        if self.open and not self.open_models:
+            raise ValueError("LETHE_OPEN_MODELS is empty; expected ids of models, such as demo")
         return self
 
     @property

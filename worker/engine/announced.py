@@ -1,5 +1,6 @@
 """What workers have announced, or in words why nobody can answer."""
 
+from worker.contract import visitors
 from worker.contract.classes import narrowed
 from worker.contract.errors import UserError
 from worker.contract.menu import Announcement
@@ -30,8 +31,11 @@ def announced(store: Store, said: dict[str, Announcement] | None = None) -> Anno
 
 
 def offered(store: Store, said: dict[str, Announcement] | None = None) -> Announcement | None:
-    """What workers can do, to a guest what of it their class allows; None before any was here."""
+    """What workers can do, to a guest what of it their class allows, to a visitor what is held
+    open; None before any was here."""
     found = store.announcement(said)
+    if found is not None and store.acting.visit is not None:
+        return visitors.narrowed(store.acting.visit, found)
     if found is None or not store.acting.is_guest:
         return found
     return narrowed(store.class_of_guest(store.acting.person), found)

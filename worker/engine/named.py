@@ -14,7 +14,7 @@ from worker.store.tables import TextRow
 def check_named(spec: Spec, store: Store) -> None:
     """Raise NotFound for a run, mask, set or text that is not there for who asks.
 
-    Raises Forbidden for what a guest of a class may not ask.
+    Raises Forbidden for what a guest of a class, or a visitor, may not ask.
     """
     if store.database.look is None:
         return

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from worker.contract.errors import Forbidden
+from worker.contract.visitors import Visit, at_home
 from worker.store.database import Database
-from worker.store.sight import sight_of
+from worker.store.sight import Sight, sight_of
 
 
 def _tell_nobody(what: str) -> None:
@@ -36,6 +37,8 @@ class Acting:
     """Whether it is a guest of a class, who sees and asks what the class allows."""
     may_open: bool = False
     """Whether things may be shared with anybody, who needs no account."""
+    visit: Visit | None = None
+    """What an open house holds open for whoever acts, who has no account and leaves nothing."""
 
     def refuse_guest(self, what: str) -> None:
         """Raise Forbidden where a guest would change something."""
@@ -69,6 +72,21 @@ class ActingStore:
         """The same store, acting for somebody; close only the first."""
         own = copy(self)
         own.acting = acting
-        look = None if acting.may_all else sight_of(acting.person, is_guest=acting.is_guest)
-        own.database = self.database.seen_by(look, acting)
+        look = None if acting.may_all else _sight(acting)
+        refuse = _leave_nothing if acting.visit is not None else None
+        own.database = self.database.seen_by(look, acting, refuse)
         return own
+
+
+def _sight(acting: Acting) -> Sight:
+    if acting.visit is None:
+        return sight_of(acting.person, is_guest=acting.is_guest)
+    return sight_of("", shipped=acting.visit.runs, is_open=acting.may_open)
+
+
+def _leave_nothing() -> None:
+    """Raise Forbidden: nothing is written for a visitor, whichever route it is that would."""
+    raise Forbidden(
+        f"A visitor leaves nothing on this server, so nothing was kept. "
+        f"{at_home('all that you make is yours')}"
+    )

@@ -35,6 +35,8 @@ class Database:
     """Called with every statement before it is executed, to leave of it what may be seen."""
     acting: object = None
     """For whom what is written in a session is made, as that session's info tells it."""
+    refuse: Callable[[], None] | None = None
+    """Raises before anything is written, for whom nothing may be."""
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
@@ -53,11 +55,14 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     def seen_by(
-        self, look: Callable[[ORMExecuteState], None] | None, acting: object = None
+        self,
+        look: Callable[[ORMExecuteState], None] | None,
+        acting: object = None,
+        refuse: Callable[[], None] | None = None,
     ) -> Self:
         """The same database, of which a look leaves a part; close only the first."""
         own = copy(self)
-        own.look, own.acting = look, acting
+        own.look, own.acting, own.refuse = look, acting, refuse
         return own
 
     @contextmanager
@@ -69,6 +74,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a session that commits at the end of the block and rolls back on an exception."""
+        if self.refuse is not None:
+            self.refuse()
         with (
             self._turn if self.is_sqlite else nullcontext(),
             _Looked(self.engine, expire_on_commit=False, info=self._info) as session,

@@ -5,6 +5,7 @@ import secrets
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from worker.contract import visitors
 from worker.contract.classes import Class, guest_name, login_of, refuse_beyond
 from worker.contract.errors import Conflict, Forbidden, NotFound, UserError
 from worker.contract.people import Person
@@ -84,7 +85,10 @@ class GuestStore:
                 let_go(session, [person])
 
     def refuse_outside_class(self, spec: Spec) -> None:
-        """Raise Forbidden for what whoever acts may not ask for as a guest of a class."""
+        """Raise Forbidden for what whoever acts may not ask for as a guest of a class, or as a
+        visitor of an open house."""
+        if self.acting.visit is not None:
+            visitors.refuse_beyond(self.acting.visit, spec)
         if self.acting.is_guest:
             with self.database.read() as session:
                 refuse_outside(session, self.acting.person, spec)

@@ -49,11 +49,21 @@ _CLASSES = ClassRow.__table__.alias()
 class Sight:
     """What one person sees; who has no account for an empty name. Called with each statement.
 
-    A guest of a class sees what is theirs and what is in the class's project, and no more.
+    A guest of a class sees what is theirs and what is in the class's project, and no more. A
+    visitor of an open house sees the runs that are `shipped`, by id, and what is shared with
+    anybody where that `is_open`.
     """
 
-    def __init__(self, person: str, *, is_guest: bool = False) -> None:
+    def __init__(
+        self,
+        person: str,
+        *,
+        is_guest: bool = False,
+        shipped: tuple[str, ...] = (),
+        is_open: bool = True,
+    ) -> None:
         self._person, self._is_guest = person, is_guest
+        self._shipped, self._is_open = shipped, is_open
         self._entities = {entity.__tablename__: entity for entity in self._rules()}
         self._options: dict[str, Any] = {}
         """Table -> its condition, from the first statement that names the table."""
@@ -70,7 +80,7 @@ class Sight:
     def of(self, made: Any) -> ColumnElement[bool]:
         """Whether a row of runs, sets, masks, texts or circuits may be seen; `made` has columns."""
         if not self._person:
-            return made.visibility == "anybody"  # type: ignore[no-any-return]
+            return made.visibility == "anybody" if self._is_open else false()
         in_project = and_(made.visibility == "project", made.project.in_(self._projects()))
         if self._is_guest:
             return or_(made.owner == self._person, in_project)
@@ -84,6 +94,7 @@ class Sight:
     def _rules(self) -> dict[Any, Rule]:
         rules: dict[Any, Rule] = dict.fromkeys(_MADE, self.of)
         rules[FactSetRow] = self._set
+        rules[Run] = self._run
         rules |= {one: lambda row: self._run_of(row, row.run_id) for one in _OF_RUNS}
         rules |= dict.fromkeys(_OF_SETS, self._set_of)
         rules[RunParent] = lambda row: and_(
@@ -112,7 +123,13 @@ class Sight:
 
     def _run_of(self, row: Any, id: Any) -> ColumnElement[bool]:
         """Whether the run that a row tells of may be seen: one look into its primary key."""
-        return exists().where(_RUNS.c.id == id, self.of(_RUNS.c)).correlate(row)
+        return exists().where(_RUNS.c.id == id, self._run(_RUNS.c)).correlate(row)
+
+    def _run(self, runs: Any) -> ColumnElement[bool]:
+        """Whether a run may be seen: to visitors, also one of those that ship with Lethe."""
+        if not self._shipped:
+            return self.of(runs)
+        return or_(self.of(runs), runs.id.in_(self._shipped))
 
     def _set(self, sets: Any) -> ColumnElement[bool]:
         """Whether a fact set may be seen: those that ship with Lethe, by everybody."""
@@ -125,9 +142,11 @@ class Sight:
 
 
 @lru_cache(maxsize=256)
-def sight_of(person: str, *, is_guest: bool = False) -> Sight:
+def sight_of(
+    person: str, *, is_guest: bool = False, shipped: tuple[str, ...] = (), is_open: bool = True
+) -> Sight:
     """The sight of a person; kept, since every request of theirs has the same conditions."""
-    return Sight(person, is_guest=is_guest)
+    return Sight(person, is_guest=is_guest, shipped=shipped, is_open=is_open)
 
 
 def _tables(statement: Any) -> set[str]:

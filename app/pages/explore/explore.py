@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse, StreamingResponse
 
+from app.access.session import Session
 from app.backend import AnnouncementDep, EngineDep
 from app.downloads import attachment
 from app.drawing.drawing import Drawing
 from app.drawing.find import draw
-from app.experiment import model_choices
+from app.experiment import model_choices, read_model
 from app.failures import status
 from app.figure_files import answer
 from app.pages.explore import _views
@@ -21,7 +22,9 @@ from app.pages.explore._pairing import MOMENTS, begun, fact_of, proposed, taken
 from app.pages.explore._subject import NAMES, Asker, Subject, read_subject
 from app.templating import render
 from worker.contract.errors import UserError
+from worker.contract.known import BUNDLED_MODEL
 from worker.contract.menu import Announcement
+from worker.contract.visitors import refuse_model
 from worker.engine.client import Engine, Superseded
 
 NAV = ("Explore", "/explore")
@@ -37,7 +40,7 @@ def show(request: Request, engine: EngineDep, menu: AnnouncementDep) -> Response
     """The page of the subject that the address holds, or one to begin with."""
     asked = request.query_params
     if "prompt" not in asked:
-        subject = begun(_asker(request, engine), asked.get("model", ""))
+        subject = begun(_asker(request, engine), asked.get("model", "") or _first(engine))
         if subject is not None:
             return RedirectResponse(f"/explore?{subject.query()}", status_code=303)
     return _draw(request, engine, menu, [])
@@ -151,8 +154,23 @@ def figure(request: Request, view: str, ending: str, engine: EngineDep) -> Respo
 def _asker(request: Request, engine: Engine, view: str = "") -> Asker:
     """Who asks for a view: one tab of one session, as far as the page's script says it."""
     tab = request.headers.get(TAB, "")[:40]
-    reader = f"{request.state.session.nonce}:{tab}:{view}" if tab else ""
+    session: Session | None = request.state.session
+    reader = f"{session.nonce if session else ''}:{tab}:{view}" if tab else ""
     return Asker(engine, request.app.state.answers, reader[:200])
+
+
+def _first(engine: Engine) -> str:
+    """The model to begin with: the bundled one, or the first that visitors may ask."""
+    visit = engine.store.acting.visit
+    return visit.models[0] if visit and BUNDLED_MODEL not in visit.models else BUNDLED_MODEL
+
+
+def _refuse_closed(engine: Engine, subject: Subject) -> None:
+    """Raise Forbidden for a model that is not held open to a visitor."""
+    if (visit := engine.store.acting.visit) is not None:
+        for named in filter(None, (subject.model, subject.beside)):
+            model = read_model(named, engine.store)
+            refuse_model(visit, model if isinstance(model, str) else model["base"])
 
 
 def _painter(request: Request, view: str, engine: Engine, menu: Announcement) -> Painter:
@@ -180,6 +198,7 @@ def _draw(
     asked = dict(request.query_params)
     try:
         subject = read_subject(asked)
+        _refuse_closed(engine, subject)
         shown = _views.VIEWS if not problems else ()
     except UserError as error:
         given = {name: asked.get(name, "") for name in NAMES} | {

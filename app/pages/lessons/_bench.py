@@ -12,10 +12,11 @@ from app.exploring import Answers
 from app.pages.lessons._about import About
 from app.submission import submit
 from worker.contract.base import parse
-from worker.contract.errors import Conflict
+from worker.contract.errors import Conflict, Forbidden
 from worker.contract.records import RunRecord
 from worker.contract.result import Result
 from worker.contract.spec import ExploreSpec, parse_spec
+from worker.contract.visitors import at_home
 from worker.engine.client import Engine
 from worker.lessons.checking import TAKEN, texts_of
 from worker.lessons.observing import Observed
@@ -32,6 +33,10 @@ MOST_TRIES = 20
 
 class NotMade(Conflict):
     """An experiment asks a model whose edit was not made yet."""
+
+
+class NotForVisitors(NotMade, Forbidden):
+    """An experiment asks a model whose edit is made for nobody who has no account."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Bench:
         item = self._item(name)
         run = self.made(item)
         if run is None or run.state != "done":
-            raise _not_made(item, run)
+            raise self._not_made(item, run)
         if run.id not in self._read:
             self._read[run.id] = Observed(_whole(self.engine.store, run.id))
         return self._read[run.id]
@@ -111,6 +116,8 @@ class Bench:
     def _newest(self, item: Edit | Run) -> tuple[str, RunRecord | None]:
         """The key of the next try and None, or that of the run that stands."""
         data = self._spec_of(item)
+        if self.engine.store.acting.visit is not None:
+            return "", None  # visitors start none, and what others started is not theirs to see
         spec = parse_spec(data)
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         for attempt in range(MOST_TRIES):
@@ -146,9 +153,24 @@ class Bench:
     def _edited(self, model: Any, edit: Edit) -> dict[str, Any]:
         run = self.made(edit)
         if run is None or run.state != "done":
-            raise _not_made(edit, run)
+            raise self._not_made(edit, run)
         below = model if isinstance(model, dict) else {"base": model, "edits": []}
         return {"base": below["base"], "edits": [*below["edits"], run.id]}
+
+    @property
+    def at_home(self) -> str:
+        """To a visitor, how what this lesson makes is made at home; empty for others."""
+        if self.engine.store.acting.visit is None:
+            return ""
+        return (
+            f"This step needs a run, and this server computes none for visitors. "
+            f"{at_home(f'take the lesson at /lessons/{self.lesson.name}')}"
+        )
+
+    def _not_made(self, item: Edit | Run, run: RunRecord | None) -> NotMade:
+        if self.at_home:
+            return NotForVisitors(self.at_home)
+        return _not_made(item, run)
 
 
 def _not_made(item: Edit | Run, run: RunRecord | None) -> NotMade:

@@ -13,6 +13,7 @@ from app.lessons import progress
 from app.pages.lessons._about import About
 from app.pages.lessons._bench import Bench, What
 from app.pages.lessons._judging import Judged, judge
+from app.pages.lessons._keeping import Keeping
 from app.pages.lessons._picture import drawn
 from app.pages.lessons._writing import Writer, caption_of, parts, plain
 from worker.contract.base import parse
@@ -35,7 +36,7 @@ class Screen:
 
     bench: Bench
     at: int
-    reader: str
+    keeping: Keeping
     answers: tuple[Answered, ...]
     is_whole: bool = False
 
@@ -93,11 +94,8 @@ class Screen:
         if question is None:
             raise UserError("This step asks nothing, so nothing was kept.", field="answer")
         right = False if is_shown else self._judge(question, given.strip()).right
-        if self.reader:
-            self.bench.engine.store.answer_lesson(
-                self.reader, self.lesson.name, self.at, self.about.key, about=self.about.words,
-                given=None if is_shown else given.strip(), right=right, shown=is_shown,
-            )  # fmt: skip
+        answer = None if is_shown else given.strip()
+        self.keeping.keep(self.lesson.name, self.at, self.about, answer, right, is_shown)
 
     def context(self) -> dict[str, Any]:
         """What the page shows above its question, and below it where that is at hand."""
@@ -172,6 +170,7 @@ class Screen:
             "is_open": any(run.state not in FINAL_STATES for run in runs),
             "is_wanted": len(runs) < len(rows),
             "what": what,
+            "at_home": self.bench.at_home,
             "address": f"{self.address}/make{self.about.query(what=what)}",
             "again": f"{self.address}/made{self.about.query(what=what)}",
         }

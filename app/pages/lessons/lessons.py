@@ -14,7 +14,8 @@ from app.lessons import progress
 from app.lessons.library import Library, library
 from app.pages.lessons import _progress
 from app.pages.lessons._about import About, about
-from app.pages.lessons._bench import Bench, NotMade, What
+from app.pages.lessons._bench import Bench, NotForVisitors, NotMade, What
+from app.pages.lessons._keeping import InBrowser, InStore, Keeping
 from app.pages.lessons._page import Screen
 from app.pages.lessons._picture import csv_rows
 from app.submission import refuse_odd_text
@@ -24,7 +25,7 @@ from worker.contract.errors import NotFound, UserError
 from worker.engine.announced import offered
 from worker.engine.client import Engine, NoWorker
 from worker.lessons.schema import Figure, Lesson, Step
-from worker.store.lessons import Answered
+from worker.store.store import Store
 
 NAV = ("Lessons", "/lessons")
 NAME_LIMIT = 100
@@ -36,7 +37,7 @@ def index(request: Request, store: StoreDep) -> Response:
     """Every lesson, and how far this reader is in it."""
     found = _library(request)
     reader = reader_of(request)
-    answers = store.lesson_answers(reader)
+    answers = _keeping(request, store).answers()
     rows = [
         (lesson, sum(progress.done(lesson, answers)), progress.place(lesson, answers))
         for lesson in found.lessons
@@ -46,7 +47,7 @@ def index(request: Request, store: StoreDep) -> Response:
         "pages/lessons.html",
         rows=rows,
         problems=found.problems,
-        name=store.lesson_readers().get(reader, ""),
+        name=store.lesson_readers().get(reader, "") if reader else "",
         has_answers=bool(answers),
     )
 
@@ -92,7 +93,7 @@ def class_csv(request: Request, store: StoreDep) -> Response:
 def resume(request: Request, name: str, store: StoreDep) -> Response:
     """Go to the first step that is not done."""
     lesson = _library(request).find(name)
-    at = progress.place(lesson, store.lesson_answers(reader_of(request), name))
+    at = progress.place(lesson, _keeping(request, store).answers(name))
     query = about(lesson, request.query_params).query()
     return RedirectResponse(f"/lessons/{name}/{at}{query}", status_code=303)
 
@@ -114,9 +115,9 @@ def show(request: Request, name: str, number: str, engine: EngineDep) -> Respons
         own = about(lesson, {})
         return _draw(request, _screen(request, engine, lesson, at, own), error)
     screen = _screen(request, engine, lesson, at, told)
-    if step.question is None and screen.reader and not screen.waits_for_own:
-        engine.store.answer_lesson(screen.reader, name, at, told.key, about=told.words)
-    return _draw(request, screen)
+    if step.question is None and not screen.waits_for_own:
+        screen.keeping.keep(name, at, told, None, False, False)
+    return screen.keeping.put(_draw(request, screen))
 
 
 @router.post("/{name}/{number}")
@@ -132,7 +133,8 @@ async def answer(request: Request, name: str, number: str, engine: EngineDep) ->
         await run_in_threadpool(screen.take, given, is_shown)
     except UserError as error:
         return await run_in_threadpool(_draw, request, screen, error)
-    return RedirectResponse(f"{screen.address}{told.query()}#told", status_code=303)
+    answered = RedirectResponse(f"{screen.address}{told.query()}#told", status_code=303)
+    return screen.keeping.put(answered)
 
 
 @router.post("/{name}/{number}/make")
@@ -192,6 +194,12 @@ def reader_of(request: Request) -> str:
     return (session.identity.user or session.nonce) if session else ""
 
 
+def _keeping(request: Request, store: Store) -> Keeping:
+    """Where this reader's answers are kept: nothing of a visitor's is in the store."""
+    reader = reader_of(request)
+    return InStore(store, reader) if reader else InBrowser(request)
+
+
 def _library(request: Request) -> Library:
     return library(request.app.state.settings.lessons)
 
@@ -222,10 +230,10 @@ def _bench(request: Request, engine: Engine, lesson: Lesson, told: About) -> Ben
 
 
 def _screen(request: Request, engine: Engine, lesson: Lesson, at: int, told: About) -> Screen:
-    reader = reader_of(request)
-    mine: list[Answered] = engine.store.lesson_answers(reader, lesson.name) if reader else []
+    keeping = _keeping(request, engine.store)
+    mine = tuple(keeping.answers(lesson.name, told))
     is_whole = bool(request.query_params.get("now"))
-    return Screen(_bench(request, engine, lesson, told), at, reader, tuple(mine), is_whole)
+    return Screen(_bench(request, engine, lesson, told), at, keeping, mine, is_whole)
 
 
 def _draw(request: Request, screen: Screen, error: UserError | None = None) -> Response:
@@ -259,6 +267,7 @@ def _part(request: Request, name: str, make: Any, **more: Any) -> Response:
             "fragments/lessons/trouble.html",
             status_code=status(error),
             problems=sentences,
-            is_waiting=isinstance(error, NoWorker | NotMade),
+            is_waiting=isinstance(error, NoWorker | NotMade)
+            and not isinstance(error, NotForVisitors),
             again=f"{request.url.path}?{request.url.query}",
         )

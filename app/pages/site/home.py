@@ -7,6 +7,7 @@ from app.backend import StoreDep
 from app.recipes import offers
 from app.templating import person_of, render
 from worker.contract.records import RunRecord
+from worker.engine.announced import offered
 from worker.engine.examples import EXAMPLE, EXAMPLES, shown
 from worker.store.store import Store
 
@@ -22,7 +23,7 @@ def show(request: Request, store: StoreDep) -> Response:
     person = person_of(request)
     if person is not None and person.role == "guest":
         return RedirectResponse("/classes", status_code=303)
-    announcement = store.announcement()
+    announcement = offered(store)
     return render(
         request,
         "pages/home.html",

@@ -16,6 +16,7 @@ from app import csv_text
 from app.backend import StoreDep
 from app.figure_files import answer
 from app.pages.studies._study_report import base, differences, draw, figures, rows, table
+from app.shipped import RUNS
 from app.templating import STATIC, render
 from worker.contract.base import unknown
 from worker.contract.errors import NotFound
@@ -26,7 +27,6 @@ from worker.store.acting import NOBODY
 
 NAV = ("Gallery", "/gallery")
 FOLDER = STATIC / "gallery"
-RUNS = FOLDER / "runs"
 
 
 class About(NamedTuple):
@@ -184,8 +184,9 @@ def index(request: Request) -> Response:
 @router.get("/runs/{name}")
 def open_run(name: str, store: StoreDep) -> Response:
     """Open a finished run that ships: as the ordinary run that it is, or as its dossier."""
-    # They are nobody's, and the server sees them, whoever opens one first.
-    run_id = bring(name, RUNS, store.acting_for(NOBODY))
+    # They are nobody's, and the server sees them, whoever opens one first; but for visitors, for
+    # whom nothing is written, an open house has them ready.
+    run_id = bring(name, RUNS, store if store.acting.visit else store.acting_for(NOBODY))
     address = "/dossier/" if checked(name).tells else "/runs/"
     return RedirectResponse(f"{address}{run_id}", status_code=303)
 

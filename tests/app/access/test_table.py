@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, inspect, select, text
 from starlette.testclient import TestClient
 
 from app import discovery
 from app.access.rights import may
-from app.access.session import Identity
-from app.access.table import GUESTS, RIGHTS
+from app.access.session import VISITOR, Identity
+from app.access.table import GUESTS, RIGHTS, VISITORS
 from tests.app.conftest import AskedEngine
 from tests.app.people import PEOPLE, browser, take_in
 
@@ -25,6 +26,17 @@ def filled(path: str) -> str:
     """The path with a name in each place that nothing has."""
     parts = path.replace("{name:path}", "{name}").split("/")
     return "/".join("nothing" + p.partition("}")[2] if p.startswith("{") else p for p in parts)
+
+
+def rows(engine: AskedEngine) -> dict[str, int]:
+    """How many rows each table has."""
+    names = inspect(engine.store.database.reader).get_table_names()
+    with engine.store.database.read() as session:
+        counted = (
+            (name, session.scalar(select(func.count()).select_from(text(f'"{name}"'))))
+            for name in names
+        )
+        return {name: n or 0 for name, n in counted}
 
 
 def ask(client: TestClient, route: str) -> Any:
@@ -60,6 +72,33 @@ def test_what_guests_may_ask_has_a_row_and_changes_little() -> None:
         "queued a run", "queued runs", "signed out",
     }  # fmt: skip
     assert not {route for route in GUESTS if RIGHTS[route].least == "admin"}
+
+
+def test_what_visitors_may_ask_has_a_row_and_changes_at_most_their_own_answer() -> None:
+    assert set(RIGHTS) > VISITORS
+    changes = {route for route in VISITORS if RIGHTS[route].change}
+    assert changes == {"POST /lessons/{name}/{number}"}
+    assert {RIGHTS[route].least for route in VISITORS} == {"viewer"}
+
+
+def test_an_open_house_holds_open_what_visitors_may_ask_and_nothing_else(
+    house: FastAPI, visitor: TestClient, engine: AskedEngine
+) -> None:
+    visitor.headers["X-Forwarded-For"] = "203.0.113.7"  # believed of proxies alone
+    before = rows(engine)
+    for route in RIGHTS:
+        answer = ask(visitor, route)
+        if may(VISITOR, route):
+            is_login = route == "POST /login"
+            assert answer.status_code not in (401, 403) or is_login, (route, answer.text[:300])
+            assert not answer.headers.get("location", "").startswith("/login?"), route
+        else:
+            assert answer.status_code == 403, (route, answer.status_code)
+            assert "make serve" in answer.text, route
+    assert rows(engine) == before
+    wrong = {"Authorization": "Bearer wrong"}
+    refused = visitor.get("/runs", headers=wrong, follow_redirects=False)
+    assert refused.headers["location"].startswith("/login?")
 
 
 @pytest.mark.parametrize("name", ["", *PEOPLE, "guest"])
