@@ -223,20 +223,26 @@ def test_serve_tells_what_it_starts_under_which_path_the_server_lies(
     assert seen == ["/lethe"]
 
 
-@pytest.mark.parametrize(("arguments", "shared"), [((), False), (("--shared",), True)])
-def test_serve_tells_what_it_starts_that_the_server_is_shared(
+@pytest.mark.parametrize(
+    ("arguments", "shared", "is_open"),
+    [((), False, False), (("--shared",), True, False), (("--open",), True, True)],
+)
+def test_serve_tells_what_it_starts_that_the_server_is_shared_and_open(
     monkeypatch: pytest.MonkeyPatch,
     lethe: Callable[..., Done],
     arguments: tuple[str, ...],
     shared: bool,
+    is_open: bool,
 ) -> None:
-    seen: list[bool] = []
+    seen: list[tuple[bool, bool]] = []
 
     def started() -> int:
         settings.cache_clear()
-        seen.append(settings().shared and os.environ["LETHE_SHARED"] == "1")
+        is_told = os.environ["LETHE_SHARED"] == "1"
+        seen.append((settings().shared and is_told, settings().open))
         return 0
 
     monkeypatch.setattr("worker.cli.serving.serve", started)
-    assert lethe("serve", *arguments, LETHE_SHARED="0").returncode == 0
-    assert seen == [shared]
+    told = {"LETHE_SHARED": "0", "LETHE_OPEN": "0"}
+    assert lethe("serve", *arguments, **told).returncode == 0
+    assert seen == [(shared, is_open)]

@@ -175,6 +175,16 @@ def test_a_wrong_provider_is_said_without_its_secret(monkeypatch: pytest.MonkeyP
     assert refused.value.message == "LETHE_OIDC_ISSUER needs LETHE_OIDC_CLIENT_ID beside it."
 
 
+def test_an_open_house_is_a_shared_server_with_some_model() -> None:
+    told = Settings(shared=True, open=True, open_models="demo, small")
+    assert told.open_models == ("demo", "small")
+    assert Settings(shared=True, open=True).open_models == ("demo",)
+    with pytest.raises(ValidationError, match="LETHE_OPEN needs LETHE_SHARED=1"):
+        Settings(open=True)
+    with pytest.raises(ValidationError, match="LETHE_OPEN_MODELS is empty"):
+        Settings(shared=True, open=True, open_models=" , ")
+
+
 def test_a_public_url_is_an_address_without_a_path() -> None:
     assert Settings(public_url="https://lethe.example.org/").address == "https://lethe.example.org"
     under = Settings(public_url="https://lethe.example.org", root_path="/labs/lethe/")
