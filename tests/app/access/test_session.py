@@ -87,3 +87,10 @@ def test_a_token_is_right_wrong_or_not_looked_at(tmp_path: Path) -> None:
     wait = sessions.try_token("the token", "10.0.0.1")
     assert wait is not None and 0 < wait <= 1
     assert sessions.try_token("the token", "10.0.0.2") == 0.0
+
+
+def test_what_is_sealed_for_one_use_is_read_as_nothing_else(settings: Settings) -> None:
+    sessions = Sessions(settings)
+    sealed = sessions.seal(["kept"], "lessons")
+    assert sessions.unseal(sealed, 60, "lessons") == ["kept"]
+    assert sessions.unseal(sealed, 60) is None and sessions.read(sealed) is None

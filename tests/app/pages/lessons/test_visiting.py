@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.pages.lessons._keeping import COOKIE, LARGEST
+from app.pages.lessons import _keeping
+from app.pages.lessons._keeping import COOKIE
 from tests.app.access.test_table import rows
 from tests.app.pages.lessons.conftest import ExploredEngine
 from tests.app.people import GOOD, browser
@@ -82,13 +83,17 @@ def test_a_visitors_answers_are_in_their_own_browser_alone(
     assert "1 done" not in forged.get("/lessons").text
 
 
-def test_the_cookie_stays_small_and_takes_no_long_answer(visitor: TestClient) -> None:
+def test_the_cookie_stays_small_and_takes_no_long_answer(
+    visitor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = answer(visitor, "where/6", answer="7" + "0" * 80)
     assert long.status_code == 422 and "expected at most 60" in long.text
-    for n in range(40):
-        about = f"?subject=Ty+Cobb{n}&other=Grant+Hill{n}"
-        visitor.get(f"/lessons/where/2{about}")
-        assert len(visitor.cookies.get(COOKIE) or "") <= LARGEST
+    monkeypatch.setattr(_keeping, "LARGEST", 250)
+    for n in range(16):
+        answer(visitor, f"where/1?subject=Ty+Cobb{n}&other=Grant+Hill{n}", answer="0")
+        assert 0 < len(visitor.cookies[COOKIE]) <= 250
+    answer(visitor, "where/1", answer="3")
+    assert visitor.get("/lessons/where").url.path != "/lessons/where/1"  # the newest is kept
 
 
 @pytest.mark.usefixtures("engine_rows")
