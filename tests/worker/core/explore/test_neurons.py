@@ -91,7 +91,8 @@ def test_the_largest_attributions_come_first():
 def test_where_nothing_reaches_the_end_direct_effects_choose():
     """What the last MLP writes before the last token, no later token reads."""
     view = look_at("neurons", model_of("llama"), **prompts_of("llama"), layer=2, token=4).view
-    assert all(one["attribution"] == 0 and abs(one["zeroed"]) < 1e-6 for one in view["neurons"])
+    # Neurons are zeroed several at once and the base is run alone: other shapes, other rounding.
+    assert all(one["attribution"] == 0 and abs(one["zeroed"]) < 1e-5 for one in view["neurons"])
     sizes = [abs(one["direct"]) for one in view["neurons"]]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > 0
 
