@@ -203,8 +203,10 @@ def may_cancel(context: jinja2.runtime.Context, owner: str) -> bool:
 def may_ask(context: jinja2.runtime.Context, route: str) -> bool:
     """Whether the reader may ask a route of the table of rights, `POST /masks` for example."""
     reader: Identity | None = context.get("signed_in")
-    alone = reader is None and not context.get("is_visitor")
-    return alone or may(reader, route)
+    if reader is None and not context.get("is_visitor"):
+        return True
+    is_open = reader is None and context["request"].app.state.settings.open
+    return may(VISITOR if is_open else reader, route)
 
 
 @jinja2.pass_context

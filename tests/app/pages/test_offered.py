@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from app import discovery
 from app.access.rights import may, route_of
-from app.access.session import Identity
+from app.access.session import VISITOR, Identity
 from tests.app.conftest import AskedEngine
 from tests.app.pages.test_seen import (
     ROLES,
@@ -94,23 +94,39 @@ def test_no_page_offers_what_its_reader_may_not_do(
     visibility: Visibility,
     least: int,
 ) -> None:
+    engine.is_alive = False
     share(engine.store, things, visibility)
     role = ROLES[person]
-    me = Identity(person, role) if role else None
-    routes = list(discovery.routes(open_app))
-    refused = set()
     with browser(open_app, engine.store, things.logins.get(person, person)) as client:
         read = pages(client, open_app, things)
-        assert len(read) >= least
-        for address, page in read.items():
-            for method, asked in Offers(page).all():
-                path = urlsplit(asked).path or urlsplit(address).path
-                scope = {"type": "http", "method": method, "path": path, "root_path": ""}
-                found = route_of(routes, scope | {"headers": []})
-                assert found, f"{address} asks {method} {path}, where nothing is"
-                if not may(me, found[0]):
-                    refused.add(f"{urlsplit(address).path} offers {found[0]}")
-    assert not refused, sorted(refused)
+    assert len(read) >= least
+    assert not refused(open_app, Identity(person, role) if role else None, read)
+
+
+def test_an_open_house_offers_its_visitors_what_they_may_do_alone(
+    house: FastAPI, visitor: TestClient, engine: AskedEngine
+) -> None:
+    engine.is_alive = False
+    shipped = next(one.id for one in engine.store.runs() if one.kind == "unlearn")
+    nothing = dict.fromkeys(("fact set", "mask", "text", "circuit", "project", "class"), "nothing")
+    read = pages(visitor, house, Things({**nothing, "run": shipped}, {}))
+    assert f"/runs/{shipped}" in read and f"/dossier/{shipped}" in read
+    assert {"/", "/gallery", "/lessons", "/handbook"} <= read.keys()
+    assert not refused(house, VISITOR, read)
+
+
+def refused(app: FastAPI, me: Identity | None, read: dict[str, str]) -> list[str]:
+    """What pages offer and the table of rights refuses to their reader."""
+    routes, found = list(discovery.routes(app)), set()
+    for address, page in read.items():
+        for method, asked in Offers(page).all():
+            path = urlsplit(asked).path or urlsplit(address).path
+            scope = {"type": "http", "method": method, "path": path, "root_path": ""}
+            route = route_of(routes, scope | {"headers": []})
+            assert route, f"{address} asks {method} {path}, where nothing is"
+            if not may(me, route[0]):
+                found.add(f"{urlsplit(address).path} offers {route[0]}")
+    return sorted(found)
 
 
 def test_a_viewer_reads_on_a_form_who_may_send_it(open_app: FastAPI, engine: AskedEngine) -> None:
