@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 
 from app import formats
 from app.access import csrf
-from app.access.rights import may, may_open, refusal_words
+from app.access.rights import may, refusal_words, right_of
 from app.access.session import VISITOR, Identity, Session
 from app.backend import store
 from app.discovery import NavItem
@@ -84,12 +84,17 @@ def is_visitor(request: Request) -> bool:
 def _nav(request: Request) -> list[NavItem]:
     """The menu, on a shared server without what the reader may not see."""
     items: tuple[NavItem, ...] = request.app.state.nav
-    person = person_of(request)
-    if is_visitor(request):
-        if not request.app.state.settings.open:
-            return []
-        person = VISITOR
-    return [item for item in items if person is None or may_open(person, item.path)]
+    return [item for item in items if _is_for(request, f"GET {item.path}")]
+
+
+def _is_for(request: Request, route: str) -> bool:
+    """Whether the reader may ask a route of the table of rights; a single user, any."""
+    reader = person_of(request)
+    if reader is None and not is_visitor(request):
+        return True
+    if reader is None and request.app.state.settings.open:
+        reader = VISITOR
+    return right_of(route) is not None and may(reader, route)
 
 
 def render_fragment(template: str, **context: Any) -> str:
@@ -202,11 +207,8 @@ def may_cancel(context: jinja2.runtime.Context, owner: str) -> bool:
 @jinja2.pass_context
 def may_ask(context: jinja2.runtime.Context, route: str) -> bool:
     """Whether the reader may ask a route of the table of rights, `POST /masks` for example."""
-    reader: Identity | None = context.get("signed_in")
-    if reader is None and not context.get("is_visitor"):
-        return True
-    is_open = reader is None and context["request"].app.state.settings.open
-    return may(VISITOR if is_open else reader, route)
+    request: Request | None = context.get("request")
+    return request is None or _is_for(request, route)
 
 
 @jinja2.pass_context

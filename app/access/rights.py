@@ -47,12 +47,6 @@ def may(identity: Identity | None, route: str) -> bool:
     return role is not None and ROLES.index(role) >= ROLES.index(least)
 
 
-def may_open(identity: Identity, path: str) -> bool:
-    """Whether somebody may read the page at a path."""
-    route = f"GET {path}"
-    return right_of(route) is not None and may(identity, route)
-
-
 def refusal_words(who: Identity | None, route: str) -> str:
     """Why somebody, or who is not signed in, may not ask a route, and who can help."""
     least = RIGHTS[route].least

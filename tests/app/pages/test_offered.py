@@ -1,5 +1,6 @@
 """No page offers what its reader may not do: each form and button against the table of rights."""
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -10,21 +11,13 @@ from starlette.testclient import TestClient
 from app import discovery
 from app.access.rights import may, route_of
 from app.access.session import VISITOR, Identity
+from app.access.table import RIGHTS
+from app.templating import TEMPLATES
 from tests.app.conftest import AskedEngine
-from tests.app.pages.test_seen import (
-    ROLES,
-    Things,
-    filled,
-    gets,
-    open_app,
-    share,
-    thing_of,
-    things,
-)
+from tests.app.pages.things import ROLES, Things, filled, gets, share, thing_of
 from tests.app.people import browser
 from worker.contract.projects import Visibility
 
-__all__ = ["open_app", "things"]
 METHODS = ("post", "put", "patch", "delete")
 
 
@@ -127,6 +120,15 @@ def refused(app: FastAPI, me: Identity | None, read: dict[str, str]) -> list[str
             if not may(me, route[0]):
                 found.add(f"{urlsplit(address).path} offers {route[0]}")
     return sorted(found)
+
+
+def test_every_route_that_a_template_asks_for_has_a_row() -> None:
+    asked = {
+        route
+        for template in TEMPLATES.rglob("*.html")
+        for route in re.findall(r"(?:may_ask|refusal)\('([A-Z]+ /[^']+)'\)", template.read_text())
+    }
+    assert len(asked) > 15 and asked <= RIGHTS.keys(), asked - RIGHTS.keys()
 
 
 def test_a_viewer_reads_on_a_form_who_may_send_it(open_app: FastAPI, engine: AskedEngine) -> None:

@@ -7,8 +7,11 @@ from tests.worker.store.test_acting import FACTS
 from tests.worker.store.test_masks import MASK
 from worker.contract.errors import Conflict, Forbidden, NotFound, UserError
 from worker.contract.facts import FactSet
+from worker.contract.visitors import Visit
 from worker.store import sight
+from worker.store.acting import Acting
 from worker.store.attempts import end_run
+from worker.store.fact_tables import FactSetRow
 from worker.store.sharing import Made
 from worker.store.store import Store
 
@@ -170,5 +173,27 @@ def test_what_a_person_may_see_is_put_into_words_once_for_all_their_requests(
     n_first = len(made)
     for _ in range(3):
         assert len(as_(people, "max").runs()) == before == 1
-    assert 0 < n_first == len(made) < len(set(made)) + 1, "each once, those a statement named"
+    assert 0 < n_first == len(made) == len(set(made)), "each once"
+    assert FactSetRow not in made, "and those alone that a statement named"
     assert not as_(people, "mia").runs(), "another person's are others"
+
+
+def test_who_has_no_account_sees_what_is_shared_with_anybody_and_a_visitor_where_that_is_allowed(
+    people: Store,
+) -> None:
+    made = make(as_(people, "max", may_open=True), "own")
+    shipped = make_run(people)
+    for what, id in made.items():
+        as_(people, "max", may_open=True).share(what, id, "anybody")
+    assert seen(as_(people, "")) == all_of(made)
+    visit = Visit(("demo",), (shipped,))
+    for may_open, others in ((True, all_of(made)), (False, set())):
+        visitor = people.acting_for(Acting("", may_all=False, may_open=may_open, visit=visit))
+        assert seen(visitor) == others | {f"run {shipped}"}
+
+
+def test_the_sets_that_ship_are_everybodys(people: Store) -> None:
+    people.save_fact_set(FactSet(name="shipped", facts=FACTS), bundled=True)
+    for person in ("mia", ""):
+        assert {one.name for one in as_(people, person).fact_sets()} == {"shipped"}
+        assert as_(people, person).fact_set("shipped").facts
